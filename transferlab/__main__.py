@@ -1,0 +1,100 @@
+"""The front door: which command, arguments in, one call, its outcome out.
+
+Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted and resumable. What a script may want to
+read goes to stdout, everything else to stderr. Light until a command needs more.
+"""
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from transferlab.errors import Interrupted, RunFailed, UserError
+
+HELP = """\
+transferlab: how transferable are the features of a deep network, layer by layer?
+(Yosinski et al. 2014, arXiv 1411.1792)
+
+usage: python -m transferlab [COMMAND] [GROUP=CHOICE] [KEY=VALUE] ...
+
+commands
+  run        train one network, and the base network it starts from, unless the store has
+             them (the default: a line without a command is a run)
+
+groups (conf/; +split is yours to choose, the rest has defaults)
+  +split     random, manmade_natural                            split.seed=0
+  data       digits*, image_folder, imagenet, cifar10, cifar100 data.root=DIR
+  model      alexnet_small*, alexnet
+  train      quick*, small32, yosinski2014                      train.epochs=20
+  logger     csv*, tensorboard, wandb
+  transfer.variant  base AnB* BnB AnB+ BnB+ BnA AnA BnA+ AnA+ RnA RnB, or A3B+ at once
+  transfer.n        so many first layers are copied: 0..7; + lets them learn, else frozen
+  runtime.store     where runs are kept: runs*, or TRANSFERLAB_STORE
+
+examples
+  python -m transferlab +split=random transfer.n=3
+  python -m transferlab -m +split=random transfer.variant=AnB,BnB 'transfer.n=range(1,8)'
+  python -m transferlab +split=random data=imagenet data.root=DIR model=alexnet \\
+      train=yosinski2014 transfer.variant=A5B+
+
+Every key with its default: --cfg job. Hydra's own help: --hydra-help.
+Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted (the same command goes on).
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command `run`: Hydra composes a config, or several with -m, and they are carried out."""
+    from transferlab import cli
+
+    return cli.run(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"run": run}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command line; the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = bool(os.environ.get("TRANSFERLAB_DEBUG"))
+    try:
+        name, rest = _command(arguments)
+        if not arguments or "--help" in rest or "-h" in rest or name == "help":
+            print(HELP, end="")
+            return 0 if arguments else UserError.exit_code
+        return COMMANDS[name](rest)
+    except (UserError, RunFailed) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        if debug:
+            traceback.print_exc()
+        reason = str(error) or "stopped by SIGINT"
+        print(f"{reason}; give the same command to go on from there", file=sys.stderr)
+        return Interrupted.exit_code
+    except BrokenPipeError:  # the reader of our stdout has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _command(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The command's name and its arguments: a leading word without `=` is a command."""
+    first = arguments[0] if arguments else "help"
+    if "=" in first or first.startswith(("-", "+", "~")):
+        return "run", list(arguments)
+    if first in COMMANDS or first == "help":
+        return first, list(arguments[1:])
+    near = difflib.get_close_matches(first, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"choose one of: {' '.join(COMMANDS)}"
+    raise UserError(f"{first} is not a command of this version: {hint}")
+
+
+def console() -> None:
+    """The console script `transferlab`."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    console()

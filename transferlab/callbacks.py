@@ -1,0 +1,289 @@
+"""What happens around the steps of a pack: checkpoints, the curve, failures, and stopping.
+
+The networks' arithmetic is in `module`; here is when to save it, and what a person is told.
+"""
+
+import csv
+import io
+import logging
+import multiprocessing
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning import Trainer
+
+from transferlab import checkpoints, loggers, logs, optimiser, store
+from transferlab.checkpoints import State
+from transferlab.config import RunConfig
+from transferlab.errors import RunFailed
+from transferlab.module import PackModule
+from transferlab.signals import StopRequest
+from transferlab.store import Run
+
+log = logging.getLogger(__name__)
+READ_EVERY = 50  # steps between two looks at what is on the device: each one waits for it
+
+
+class Stopped(RuntimeError):
+    """Training was left after saving, because a stop was requested. Not a KeyboardInterrupt:
+    Lightning would end the process on that."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The numbers of a training that its callbacks need."""
+
+    total_steps: int
+    steps_per_epoch: float
+    batch_size: int
+    checkpoint_every_s: float
+    checkpoint_least_s: float
+
+
+class Keeper(lightning.Callback):
+    """Keeps everything that must survive: states, curves, failures. Only rank 0 writes."""
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        runs: Sequence[Run],
+        states: Sequence[State],
+        task: Task,
+        stop: StopRequest,
+    ) -> None:
+        self.configs, self.runs, self.task, self.stop = configs, runs, task, stop
+        self.curves = [list(state.curve) for state in states]
+        self.skipped = {name: None for state in states for name in state.skipped}  # ordered
+        self.time_before_s = [state.time_s for state in states]
+        self.velocities = [state.velocity for state in states]
+        self.mirrors: list[loggers.Mirror | None] = []
+        self.failed: dict[str, int] = {}
+        self.exit_code = 0
+
+    # --- the life of a training -----------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        self.resources = ExitStack()
+        if multiprocessing.parent_process() is not None:  # a process of a run on several devices
+            self.stop = StopRequest()
+            self.stop.deferring = True
+            logs.to_stderr()
+            if (threads := self.configs[0].runtime.threads) is not None:
+                torch.set_num_threads(threads)
+            if trainer.is_global_zero:
+                for run in self.runs:
+                    self.resources.enter_context(logs.to_file(run.log))
+        self.started = self.saved = self.interval_start = time.monotonic()
+        if trainer.is_global_zero and stage == "fit":
+            self.mirrors = [
+                loggers.mirror(config, run.folder)
+                for config, run in zip(self.configs, self.runs, strict=True)
+            ]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        self.stop.install()  # after Lightning's own
+
+    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        self.stop.install()
+        self.interval_start = time.monotonic()
+        self.interval_step = _module(pl_module).step
+        self._report(trainer, _module(pl_module))
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self.exit_code = 75 if isinstance(exception, Stopped) else 1
+
+    def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        for member, mirror in enumerate(self.mirrors):
+            if mirror is not None:
+                failed = self.runs[member].label in self.failed
+                mirror.close(1 if failed else self.exit_code)
+        self.mirrors = []
+        self.resources.close()
+
+    # --- steps and validations ------------------------------------------------------------------
+
+    def on_train_batch_end(  # type: ignore[override]
+        self,
+        trainer: Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Mapping[str, Any],
+        batch_idx: int,
+    ) -> None:
+        module = _module(pl_module)
+        self._note_skipped(batch)
+        if module.step % READ_EVERY == 0:
+            self._drop_failed(trainer, module)
+            self._report(trainer, module)
+        if self._stop_requested(trainer):
+            self._save(trainer, module)
+            raise Stopped
+        age_s = time.monotonic() - self.saved
+        if age_s >= self.task.checkpoint_every_s or (
+            age_s >= self.task.checkpoint_least_s and self._ends_epoch(module.step)
+        ):
+            self._save(trainer, module)
+
+    def on_validation_batch_end(  # type: ignore[override]
+        self,
+        trainer: Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Mapping[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._note_skipped(batch)
+        if self._stop_requested(trainer):
+            self._save(trainer, _module(pl_module))  # resumes with this validation
+            raise Stopped
+
+    def on_validation_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        self.stop.install()
+        self.interval_end = time.monotonic()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        module = _module(pl_module)
+        self._drop_failed(trainer, module)
+        (train_loss, train_accuracy), (val_loss, val_accuracy) = module.end_interval()
+        images_per_s = self._images_per_s(module)
+        for member in module.active:
+            row = {
+                "step": module.step,
+                "epoch": round(module.step / self.task.steps_per_epoch, 4),
+                "lr": module.schedule(module.step),
+                "train/loss": train_loss[member],
+                "train/accuracy": train_accuracy[member],
+                "val/loss": val_loss[member],
+                "val/accuracy": val_accuracy[member],
+                "time_s": round(self._time_s(member), 3),
+                "images_per_s": round(images_per_s, 1),
+            }
+            self.curves[member].append(row)
+            if trainer.is_global_zero:
+                self._tell(member, row)
+        self._save(trainer, module)
+        self._report(trainer, module)
+        self.interval_start, self.interval_step = time.monotonic(), module.step
+
+    # --- helpers --------------------------------------------------------------------------------
+
+    def _tell(self, member: int, row: Mapping[str, Any]) -> None:
+        left = (self.task.total_steps - row["step"]) * self.task.batch_size
+        log.info(
+            "%s  step %d/%d  epoch %.1f  train/loss %.4f  val/accuracy %.4f  %.0f images/s  "
+            "%s left",
+            self.runs[member].label,
+            row["step"],
+            self.task.total_steps,
+            row["epoch"],
+            row["train/loss"],
+            row["val/accuracy"],
+            row["images_per_s"],
+            duration(left / max(row["images_per_s"], 1e-9)),
+            extra=logs.FOR_FILES,
+        )
+        if self.mirrors and (mirror := self.mirrors[member]) is not None:
+            mirror.log(dict(row))
+
+    def _drop_failed(self, trainer: Trainer, module: PackModule) -> None:
+        failed = module.drop_failed()
+        self.failed |= failed
+        for run in self.runs:
+            if run.label in failed:
+                step = failed[run.label]
+                message = f"{run.label}: the loss is not finite at step {step}"
+                log.error("%s; the run has failed (%s)", message, run.folder)
+                if trainer.is_global_zero:
+                    store.note_failure(run, message)
+        if not module.active:
+            label, step = next(iter(self.failed.items()))
+            raise RunFailed(
+                f"{label}: the loss is nan or infinite at step {step}: the run has failed. Lower "
+                f"train.lr={self.configs[0].train.lr}, lengthen train.warmup, or look at "
+                f"{self.runs[0].metrics}"
+            )
+
+    def _save(self, trainer: Trainer, module: PackModule) -> None:
+        self._drop_failed(trainer, module)  # a checkpoint with nan in it would be of no use
+        self.saved = time.monotonic()
+        if trainer.is_global_zero:
+            for member in module.active:
+                checkpoints.save(self.runs[member], self._state(module, member))
+                write_curve(self.runs[member], self.curves[member])
+
+    def _state(self, module: PackModule, member: int) -> State:
+        network = module.networks[member]
+        optimizers = module.trainer.optimizers
+        moving = (
+            optimiser.velocity(optimizers[0], network) if optimizers else self.velocities[member]
+        )
+        losses, hits, images = module.train_sums[:, member].tolist()
+        return State(
+            step=module.step,
+            weights={k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()},
+            velocity={k: v.detach().cpu().contiguous() for k, v in moving.items()},
+            sums=(losses, hits, images),
+            curve=tuple(self.curves[member]),
+            skipped=tuple(self.skipped),
+            time_s=self._time_s(member),
+        )
+
+    def _stop_requested(self, trainer: Trainer) -> bool:
+        stop = self.stop.number is not None
+        if trainer.world_size > 1:  # all ranks must leave at the same step
+            return trainer.strategy.reduce_boolean_decision(stop, all=False)
+        return stop
+
+    def _note_skipped(self, batch: Mapping[str, Any]) -> None:
+        for name in batch["skipped"]:
+            if name not in self.skipped:
+                self.skipped[name] = None
+                log.warning("%s cannot be read and is left out", name)
+
+    def _ends_epoch(self, step: int) -> bool:
+        per_epoch = self.task.steps_per_epoch
+        return int(step / per_epoch) > int((step - 1) / per_epoch)
+
+    def _images_per_s(self, module: PackModule) -> float:
+        steps = module.step - getattr(self, "interval_step", module.step)
+        elapsed_s = max(self.interval_end - self.interval_start, 1e-9)
+        return steps * self.task.batch_size / elapsed_s
+
+    def _time_s(self, member: int) -> float:
+        return self.time_before_s[member] + time.monotonic() - self.started
+
+    def _report(self, trainer: Trainer, module: PackModule) -> None:
+        if trainer.is_global_zero:
+            for run in self.runs:
+                store.report_progress(run, step=module.step, total_steps=self.task.total_steps)
+
+
+def write_curve(run: Run, curve: Sequence[Mapping[str, Any]]) -> None:
+    """Write `metrics.csv` from the whole curve, atomically."""
+    if not curve:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(curve[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curve)
+    store.write(run.metrics, lambda file: file.write(text.getvalue().encode()))
+
+
+def duration(seconds: float) -> str:
+    """`0:42`, `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _module(module: lightning.LightningModule) -> PackModule:
+    assert isinstance(module, PackModule)
+    return module

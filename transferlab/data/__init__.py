@@ -1,0 +1,79 @@
+"""Data sets cut to one half of their classes; see `images` for what a data set is.
+
+Two doors: `describe` tells the classes and the digest, which is all that a plan needs and takes no
+torch; `load` gives the images. A user's own data set is a function `package.module:function`,
+called with the keyword arguments root, val, holdout, size and resize, that returns an `ImageSet`.
+"""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from transferlab.data import cifar, digits, folder
+from transferlab.data.images import ImageSet
+from transferlab.errors import UserError
+
+NAMES = ("digits", "image_folder", "imagenet", "cifar10", "cifar100")
+
+
+@dataclass(frozen=True)
+class Description:
+    """The class names in their fixed order, and a digest that changes when the images do."""
+
+    classes: tuple[str, ...]
+    digest: str
+
+
+def describe(
+    name: str, *, root: str | None, val: str | None, holdout: float | None
+) -> Description:
+    """What a plan must know of a data set. Raises: UserError if it is not there or not sound."""
+    if name == "digits":
+        return Description(digits.CLASSES, digits.digest(holdout))
+    if name in cifar.CLASSES:
+        return Description(cifar.CLASSES[name], cifar.DIGESTS[name])
+    if name in ("image_folder", "imagenet"):
+        index = folder.scan(root, val, holdout)
+        return Description(index.classes, index.digest)
+    images = _own(name, root=root, val=val, holdout=holdout, size=1, resize="warp")
+    return Description(images.classes, images.digest)
+
+
+def load(
+    name: str,
+    *,
+    root: str | None,
+    val: str | None,
+    holdout: float | None,
+    size: int,
+    resize: str,
+    cache: Path,
+) -> ImageSet:
+    """The data set with images of `size` pixels a side; `cache` is where a download goes.
+
+    Raises: UserError if it is not there or not sound.
+    """
+    if name == "digits":
+        return digits.load(holdout=holdout, size=size)
+    if name in cifar.CLASSES:
+        return cifar.load(name, root=Path(root) if root else cache / name, size=size)
+    if name in ("image_folder", "imagenet"):
+        return folder.load(root=root, val=val, holdout=holdout, size=size, resize=resize)
+    return _own(name, root=root, val=val, holdout=holdout, size=size, resize=resize)
+
+
+def _own(name: str, **arguments: object) -> ImageSet:
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise UserError(
+            f"data.name={name} is not a data set: choose one of {' '.join(NAMES)}, "
+            "or name a function of yours as package.module:function"
+        )
+    try:
+        build = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"data.name={name} cannot be imported: {error}") from error
+    images = build(**arguments)
+    if not isinstance(images, ImageSet):
+        raise UserError(f"data.name={name} returned {type(images).__name__}, not an ImageSet")
+    return images

@@ -1,0 +1,113 @@
+"""A half of the classes as a view on one data set: positions and new labels, no copy of images.
+
+Yosinski et al. 2014, Sec. 3: each half is a classification task of its own, labels 0..K-1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from transferlab.data.images import ImageSet, Subset
+from transferlab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Images:
+    """A batch: pixels (B, S, S, 3) uint8, labels (B,), and which files could not be read."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """The images of one subset whose class is in the half. positions, labels: (N,) int64."""
+
+    subset: Subset
+    positions: np.ndarray
+    labels: np.ndarray
+    skip_unreadable: bool
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, places: np.ndarray, *, replace: bool) -> Images:
+        """The images at `places` (B,) of the view, in 0..N-1.
+
+        One that cannot be read ends the run with its name or, with `skip_unreadable`, is left
+        out; with `replace` the next readable one of the view stands in, so that a training batch
+        stays full and stays the same whenever it is read.
+
+        Raises: UserError that names the file.
+        """
+        pixels, unreadable = self.subset.read(self.positions[places])
+        labels, skipped = self.labels[places].copy(), []
+        for place, reason in sorted(unreadable.items()):
+            skipped.append(self._refuse_or_name(places[place], reason))
+            if replace:
+                pixels[place], labels[place] = self._next_readable(int(places[place]))
+        if unreadable and not replace:
+            keep = np.array([place not in unreadable for place in range(len(places))])
+            pixels, labels = pixels[keep], labels[keep]
+        return Images(pixels, labels, tuple(skipped))
+
+    def _refuse_or_name(self, place: int, reason: str) -> str:
+        name = self.subset.name(int(self.positions[place]))
+        if not self.skip_unreadable:
+            raise UserError(
+                f"{name} cannot be read: {reason}; mend or delete it, or leave such files out "
+                "with data.unreadable=skip"
+            )
+        return name
+
+    def _next_readable(self, place: int) -> tuple[np.ndarray, int]:
+        for ahead in range(1, len(self)):
+            other = (place + ahead) % len(self)
+            pixels, unreadable = self.subset.read(self.positions[other : other + 1])
+            if not unreadable:
+                return pixels[0], int(self.labels[other])
+        raise UserError(f"none of the {len(self)} images can be read: is data.root the right one?")
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half's two views; `classes` in the order of the labels."""
+
+    classes: tuple[str, ...]
+    train: View
+    val: View
+
+
+def cut(
+    images: ImageSet, classes: Sequence[str], *, per_class: int | None, skip_unreadable: bool
+) -> Half:
+    """The half of a data set with just these classes, `classes[k]` as label k.
+
+    `per_class` keeps the first images of each class for training, in the order of the data set's
+    list (Yosinski et al. 2014, supplement, "reduced"); validation is never reduced.
+    """
+    new_label = np.full(len(images.classes), -1, dtype=np.int64)
+    old = {name: label for label, name in enumerate(images.classes)}
+    new_label[[old[name] for name in classes]] = np.arange(len(classes))
+
+    def view(subset: Subset, keep: int | None) -> View:
+        labels = new_label[subset.labels]
+        mask = labels >= 0
+        if keep is not None:
+            mask &= rank_in_class(subset.labels) < keep
+        positions = np.flatnonzero(mask)
+        return View(subset, positions, labels[positions], skip_unreadable)
+
+    return Half(tuple(classes), view(images.train, per_class), view(images.val, None))
+
+
+def rank_in_class(labels: np.ndarray) -> np.ndarray:
+    """For each image how many of its class come before it, (N,)."""
+    by_class = np.argsort(labels, kind="stable")
+    ordered = labels[by_class]
+    first = np.searchsorted(ordered, ordered)
+    ranks = np.empty(len(labels), dtype=np.int64)
+    ranks[by_class] = np.arange(len(labels)) - first
+    return ranks

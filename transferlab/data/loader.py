@@ -1,0 +1,120 @@
+"""Batches of a half for training and validation, as torch tensors of bytes.
+
+What a batch holds is a function of the step (see `order`), so a stream can start at any step and
+goes on exactly. Crop, mirror, mean and cast are left to the device: see `views`.
+"""
+
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from transferlab.data import order
+from transferlab.data.half import View
+
+Batch = dict[str, Any]
+Request = tuple[np.ndarray, ...]
+
+
+class _Requests(Dataset[Batch]):
+    """A view that is asked for whole batches: a request is a tuple of arrays."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+
+    def __getitems__(self, request: Request) -> Batch:
+        places, *crops = request
+        images = self.view.read(places, replace=bool(crops))
+        batch: Batch = {
+            "pixels": torch.from_numpy(images.pixels),  # (B, S, S, 3) uint8
+            "labels": torch.from_numpy(images.labels),  # (B,)
+            "skipped": images.skipped,
+        }
+        if crops:
+            batch["corners"], batch["flips"] = map(torch.from_numpy, crops)  # (B, 2), (B,)
+        return batch
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where training batches come from: the requests of steps start_step..total_steps-1.
+
+    `batch_size` is the global one, of which every rank reads its share. `slack` is by how many
+    pixels an image is larger than its crop.
+    """
+
+    count: int
+    seed: int
+    start_step: int
+    total_steps: int
+    batch_size: int
+    reshuffle: bool
+    slack: int
+    mirror: bool
+    rank: int
+    world_size: int
+
+    def __iter__(self) -> Iterator[Request]:
+        for step in range(self.start_step, self.total_steps):
+            epochs, places = order.batch(
+                step,
+                seed=self.seed,
+                count=self.count,
+                batch_size=self.batch_size,
+                reshuffle=self.reshuffle,
+            )
+            epochs, places = epochs[self.rank :: self.world_size], places[self.rank :: self.world_size]
+            corners, flips = order.crops(
+                self.seed, epochs, places, slack=self.slack, mirror=self.mirror
+            )
+            yield places, corners, flips
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """The requests for every image once, in order; of them, this rank's share."""
+
+    count: int
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __iter__(self) -> Iterator[Request]:
+        places = np.arange(self.rank, self.count, self.world_size)
+        for start in range(0, len(places), self.batch_size):
+            yield (places[start : start + self.batch_size],)
+
+
+def loader(
+    view: View, requests: Iterable[Request], *, workers: int, pin_memory: bool
+) -> DataLoader[Batch]:
+    """A DataLoader that answers the requests in order, with `workers` processes or in this one."""
+    return DataLoader(
+        _Requests(view),
+        batch_sampler=requests,  # type: ignore[arg-type]
+        collate_fn=_as_is,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        worker_init_fn=_leave_signals_to_parent,
+        multiprocessing_context="fork" if workers else None,
+    )
+
+
+def auto_workers(view: View, cores: int) -> int:
+    """How many worker processes help: none for images in memory, else what the cores allow."""
+    return 0 if view.subset.in_memory else max(0, min(cores - 1, 16))
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    # Workers inherit the parent's handlers and get the terminal's Ctrl-C too; the parent ends them
+    torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,72 @@
+"""The mean image of a half's training images, computed once and kept by digest.
+
+Source: yosinski/convnet_transfer: a per-pixel mean image is subtracted, the one of the base half.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from transferlab.data.half import View
+from transferlab.data.loader import Sequence, loader
+
+log = logging.getLogger(__name__)
+BATCH = 256
+
+
+def key(data_digest: str, classes: tuple[str, ...], **settings: object) -> str:
+    """The name of a mean image: what it is the mean of, as 32 hexadecimal digits."""
+    parts = [data_digest, *classes, *(f"{k}={settings[k]!r}" for k in sorted(settings))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def mean_image(
+    view: View, *, cache: Path, name: str, workers: int, on_progress: Callable[[int], None]
+) -> np.ndarray:
+    """The mean (S, S, 3) float32 of all images of the view, from the cache if it is there.
+
+    `on_progress` is told how many images have been read. Sums are exact, so the order in which
+    the images are read does not matter.
+    """
+    path = cache / "means" / f"{name}.npy"
+    known = _cached(path)
+    if known is not None:
+        return known
+    total: np.ndarray | None = None
+    count = 0
+    requests = Sequence(len(view), BATCH)
+    for batch in loader(view, requests, workers=workers, pin_memory=False):
+        pixels = batch["pixels"].numpy()
+        part = pixels.sum(axis=0, dtype=np.int64)
+        total = part if total is None else total + part
+        count += len(pixels)
+        on_progress(count)
+    assert total is not None and count, "a half has images"
+    mean = (total / count).astype(np.float32)
+    _keep(path, mean)
+    return mean
+
+
+def _cached(path: Path) -> np.ndarray | None:
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("%s is damaged (%s): computed again", path, error)
+        return None
+
+
+def _keep(path: Path, mean: np.ndarray) -> None:
+    """The cache only saves time: that it cannot be written is said, and no reason to stop."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.npy")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(temporary, mean)
+        os.replace(temporary, path)
+    except OSError as error:
+        log.warning("%s cannot be written (%s): the mean will be computed again", path, error)

@@ -1,0 +1,78 @@
+"""The LightningDataModule of a pack: one stream of training batches, cut at the validations.
+
+To Lightning an epoch is the time from one validation to the next, so that validations fall on
+fixed steps wherever a run was interrupted.
+"""
+
+from collections.abc import Iterator
+
+import pytorch_lightning as lightning
+
+from transferlab.data.half import Half
+from transferlab.data.loader import Batch, Sequence, Stream, loader
+
+
+class PackData(lightning.LightningDataModule):
+    """Training batches of steps start_step..total_steps-1 and the whole validation subset."""
+
+    def __init__(
+        self,
+        half: Half,
+        *,
+        seed: int,
+        start_step: int,
+        total_steps: int,
+        val_every: int,
+        batch_size: int,
+        val_batch_size: int,
+        reshuffle: bool,
+        slack: int,
+        mirror: bool,
+        workers: int,
+        pin_memory: bool,
+    ) -> None:
+        super().__init__()
+        self.half = half
+        self.stream = dict(
+            count=len(half.train),
+            seed=seed,
+            start_step=start_step,
+            total_steps=total_steps,
+            batch_size=batch_size,
+            reshuffle=reshuffle,
+            slack=slack,
+            mirror=mirror,
+        )
+        self.val_every, self.val_batch_size = val_every, val_batch_size
+        self.workers, self.pin_memory = workers, pin_memory
+
+    def train_dataloader(self) -> "Intervals":
+        stream = Stream(**self.stream, **self._share())  # type: ignore[arg-type]
+        batches = loader(
+            self.half.train, stream, workers=self.workers, pin_memory=self.pin_memory
+        )
+        return Intervals(iter(batches), stream.start_step, stream.total_steps, self.val_every)
+
+    def val_dataloader(self):  # type: ignore[no-untyped-def]
+        requests = Sequence(len(self.half.val), self.val_batch_size, **self._share())
+        return loader(self.half.val, requests, workers=self.workers, pin_memory=self.pin_memory)
+
+    def _share(self) -> dict[str, int]:
+        assert self.trainer is not None
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+
+class Intervals:
+    """Each iteration goes on with the stream up to the next step that is followed by a validation."""
+
+    def __init__(
+        self, batches: Iterator[Batch], start_step: int, total_steps: int, val_every: int
+    ) -> None:
+        self.batches = batches
+        self.step, self.total_steps, self.val_every = start_step, total_steps, val_every
+
+    def __iter__(self) -> Iterator[Batch]:
+        stop = (self.step // self.val_every + 1) * self.val_every
+        while self.step < min(stop, self.total_steps):
+            self.step += 1
+            yield next(self.batches)

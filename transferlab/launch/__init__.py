@@ -1,0 +1,1 @@
+"""Carries a plan out. Here: in this process, one pack after the other; see `inline`."""

@@ -1,0 +1,45 @@
+"""Where messages go: to stderr for the person who waits, and to the run's own log.txt.
+
+Set up by the front door and by the processes of a run; library modules only log.
+"""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = "transferlab"
+# Records with this attribute are not shown on a terminal, where a progress bar says the same
+FOR_FILES = {"for_files": True}
+
+
+def to_stderr() -> None:
+    """Show INFO messages of ours on stderr. Once in a process."""
+    root = logging.getLogger(ROOT)
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.addFilter(lambda record: not (on_terminal() and hasattr(record, "for_files")))
+        root.addHandler(handler)
+
+
+@contextlib.contextmanager
+def to_file(path: Path) -> Iterator[None]:
+    """Add what is logged meanwhile to `path`, with times."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger(ROOT)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def on_terminal() -> bool:
+    """True if stderr is a terminal, where a progress bar can be drawn."""
+    return sys.stderr.isatty()

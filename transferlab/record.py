@@ -1,0 +1,120 @@
+"""The record of a finished run: what was computed, how well it did, and where it came from.
+
+Accuracies are fractions. `top1_best10`, the mean of the ten best validations, is what the authors
+plot (yosinski/convnet_transfer, notebook); `top1_final` is not selected on the validation set.
+"""
+
+import math
+import os
+import platform
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transferlab import __version__
+from transferlab.checkpoints import State
+from transferlab.config import RunConfig, to_dict
+from transferlab.resolve import split_of
+
+BEST = 10
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "hydra-core", "pillow")
+
+
+def result(
+    config: RunConfig,
+    state: State,
+    *,
+    base_id: str | None,
+    prefix_unchanged: bool | None,
+    weights_sha256: str,
+    train_images: int,
+    val_images: int,
+    device: str,
+) -> dict[str, Any]:
+    """Everything `result.json` holds besides id and label."""
+    classes = len(split_of(config).half(config.variant.target))
+    images = state.step * config.train.batch_size
+    return {
+        "config": to_dict(config),
+        "metrics": metrics(state.curve, chance=1 / classes),
+        "learned": learned(
+            [row["val/accuracy"] for row in state.curve], chance=1 / classes, images=val_images
+        ),
+        "prefix_unchanged": prefix_unchanged,
+        "base_id": base_id,
+        "weights_sha256": weights_sha256,
+        "num_classes": classes,
+        "train_images": train_images,
+        "val_images": val_images,
+        "skipped": list(state.skipped),
+        "steps": state.step,
+        "images": images,
+        "time_s": round(state.time_s, 3),
+        "images_per_s": round(images / max(state.time_s, 1e-9), 1),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **_provenance(),
+        "device": device,
+    }
+
+
+def metrics(curve: Sequence[Mapping[str, Any]], *, chance: float) -> dict[str, float]:
+    """The numbers that a table shows, from the rows of all validations."""
+    accuracies = [row["val/accuracy"] for row in curve]
+    best = sorted(accuracies, reverse=True)[:BEST]
+    return {
+        "top1_final": accuracies[-1],
+        "top1_best10": sum(best) / len(best),
+        "top1_peak": max(accuracies),
+        "val_loss_final": curve[-1]["val/loss"],
+        "train_loss_final": curve[-1]["train/loss"],
+        "train_accuracy_final": curve[-1]["train/accuracy"],
+        "chance": chance,
+    }
+
+
+def learned(accuracies: Sequence[float], *, chance: float, images: int) -> bool:
+    """False if the final accuracy is what guessing gives, within three standard errors."""
+    return accuracies[-1] > chance + 3 * math.sqrt(chance * (1 - chance) / images)
+
+
+def device(chosen: torch.device) -> str:
+    """The device's name with its kind, `cuda: NVIDIA H200`."""
+    if chosen.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(chosen)}"
+    return f"{chosen.type}: {platform.processor() or platform.machine()}"
+
+
+def _provenance() -> dict[str, Any]:
+    commit, dirty = _commit()
+    versions = {"transferlab": __version__, "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in PACKAGES}
+    return {
+        "versions": versions,
+        "commit": commit,
+        "dirty": dirty,
+        "host": socket.gethostname(),
+        "threads": torch.get_num_threads(),
+        "cpu_count": os.cpu_count(),
+    }
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """The commit of this package's source and whether it was changed; None if it has none."""
+    source = Path(__file__).parent
+    git = ["git", "-C", str(source)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__],
+                                 capture_output=True, check=False)  # fmt: skip
+        if tracked.returncode:
+            return None, None
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True)
+        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+    return commit.stdout.decode().strip(), bool(status.stdout.strip())

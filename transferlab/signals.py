@@ -1,0 +1,66 @@
+"""SIGINT and SIGTERM: stop at once while nothing is at stake, after the step while training.
+
+One owner of signals in a process. Lightning's own handlers are displaced: with them a lone SIGTERM
+ends a half-trained run with exit status 0.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from transferlab.errors import Interrupted
+
+WATCHED = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Whether somebody asked this process to stop. Installed with `watch`."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.deferring = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler. A second signal does not wait for anything."""
+        repeated, self.number = self.number is not None, number
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGTERM)
+        if repeated or not self.deferring:
+            raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+    def install(self) -> None:
+        """Take over the watched signals; a no-op outside the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            for number in WATCHED:
+                signal.signal(number, self)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Meanwhile a first signal only sets `number`; what runs inside must look at it."""
+        self.deferring = True
+        try:
+            yield
+        finally:
+            self.deferring = False
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[StopRequest]:
+    """Handle the watched signals with a new request; put the old handlers back at the end."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    old = {number: signal.getsignal(number) for number in WATCHED}
+    request.install()
+    try:
+        yield request
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,275 @@
+"""A run's folder: its named paths, its lock, and the records that say what became of it.
+
+Only `result.json` says that a run is finished. It is written last and atomically, and carries the
+digest of the weights. Nothing here is unpickled, and nothing here knows what a network is.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from transferlab import config as configs
+from transferlab.config import RunConfig
+from transferlab.errors import UserError
+
+WAIT_S = 0.5
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where one run lives. `id` and the folder's name follow from the config alone."""
+
+    id: str
+    label: str
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+    @property
+    def result(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def failure(self) -> Path:
+        return self.folder / "failure.json"
+
+    @property
+    def owner(self) -> Path:
+        return self.folder / "owner.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+
+def locate(config: RunConfig) -> Run:
+    """The run of a resolved config: `<store>/<label>-<split>-<model>-<id>/`. Touches no disk."""
+    identity = configs.run_id(config)
+    parts = (config.label, config.split_label, config.model.name, identity)
+    name = "-".join(re.sub(r"[^\w.+-]+", "_", part).lstrip(".") for part in parts)
+    return Run(identity, config.label, Path(config.runtime.store) / name)
+
+
+def create(run: Run, config: RunConfig) -> None:
+    """Make the folder, and `config.json` in it, if they are not there yet.
+
+    Raises: UserError if the store cannot be written, or the folder was made by another version.
+    """
+    with explained(run.folder):
+        run.folder.mkdir(parents=True, exist_ok=True)
+    if run.config.exists():
+        _read(run.config)
+        return
+    record = {"format": configs.FORMAT, "id": run.id, "label": run.label}
+    write_json(run.config, {**record, "config": configs.to_dict(config)})
+
+
+def read_config(run: Run) -> RunConfig:
+    """The config that the folder was made for."""
+    return configs.build(_read(run.config)["config"])
+
+
+def read_result(run: Run) -> dict[str, Any] | None:
+    """The record of a finished run, None while there is none.
+
+    Raises: UserError for a record that is damaged, foreign or of an incompatible version.
+    """
+    if not run.result.exists():
+        return None
+    record = _read(run.result)
+    if record.get("id") != run.id or "weights_sha256" not in record:
+        raise UserError(
+            f"{run.result} is damaged: it is not the record of run {run.id}. "
+            "Delete the file to train the run again, or put the right one back"
+        )
+    return record
+
+
+def finish(run: Run, record: dict[str, Any]) -> None:
+    """Declare the run finished: `result.json`, last and atomically; then drop what only training
+    needs."""
+    write_json(run.result, {"format": configs.FORMAT, "id": run.id, "label": run.label, **record})
+    for path in (run.checkpoint, run.failure):
+        path.unlink(missing_ok=True)
+
+
+def note_failure(run: Run, error: str) -> None:
+    """Record in `failure.json` and in the log why the run stopped; it stays unfinished."""
+    with contextlib.suppress(UserError):  # a full disk is perhaps what it failed of
+        write_json(run.failure, {"error": error, "time": _now()})
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_weights(run: Run, result: dict[str, Any]) -> Path:
+    """The path of a finished run's weights, which are the ones its record speaks of.
+
+    Raises: UserError if they are missing or have another digest.
+    """
+    if not run.weights.exists():
+        raise UserError(f"{run.weights} is missing: delete {run.result} to train {run.label} again")
+    if (digest := sha256(run.weights)) != result["weights_sha256"]:
+        raise UserError(
+            f"{run.weights} has the digest {digest[:12]}..., and {run.result} says "
+            f"{result['weights_sha256'][:12]}...: the weights were changed or damaged. Put the "
+            f"right file back, or delete {run.folder} to train {run.label} again"
+        )
+    return run.weights
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a record atomically."""
+    text = json.dumps(value, indent=1, allow_nan=False)
+    write(path, lambda file: file.write(text.encode() + b"\n"))
+
+
+def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write a file under a name of its own in the same folder, flush it to disk, and rename it.
+
+    A reader, or a process killed at any moment, sees the old file or the new one, whole.
+
+    Raises: UserError if the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    try:
+        with explained(path):
+            with temporary.open("wb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def require_space(folder: Path, need_bytes: int) -> None:
+    """Raises: UserError if the disk that holds `folder` has less than `need_bytes` free."""
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise UserError(
+            f"{folder} is on a disk with {free / 1e6:.0f} MB free and the run needs "
+            f"{need_bytes / 1e6:.0f} MB: make room, or choose another with runtime.store=DIR"
+        )
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusal to write `path` into a message that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            advice = "make room, then give the same command: it goes on from the last checkpoint"
+        else:
+            advice = "choose a store that can be written, with runtime.store=DIR"
+        raise UserError(f"{path} cannot be written: {error.strerror}; {advice}") from error
+
+
+@contextlib.contextmanager
+def owned(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the run against every other process, waiting for one that holds it already.
+
+    The lock is the operating system's (POSIX, also over NFS), so it goes with a process that
+    dies. `on_wait` is told once who is being waited for. `owner.json` is for people and `status`.
+    """
+    with explained(run.folder):
+        file = run.lock.open("a+b")
+    with file:
+        waiting = False
+        while not _try_lock(file):
+            if not waiting:
+                on_wait(_owner_words(run))
+                waiting = True
+            time.sleep(WAIT_S)
+        try:
+            yield
+        finally:
+            run.owner.unlink(missing_ok=True)
+            fcntl.lockf(file, fcntl.LOCK_UN)
+
+
+def report_progress(run: Run, *, step: int, total_steps: int) -> None:
+    """Note in `owner.json` who trains the run, how far it is, and when this was written."""
+    who = {"host": socket.gethostname(), "pid": os.getpid()}
+    write_json(run.owner, {**who, "step": step, "total_steps": total_steps, "heartbeat": _now()})
+
+
+def clean(run: Run) -> None:
+    """Remove the half-written files of processes that died. Only the owner may call it."""
+    for path in run.folder.glob(".*"):
+        if re.match(r"\.(config|result|failure|owner|metrics|last|weights)\.", path.name):
+            path.unlink(missing_ok=True)
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def _owner_words(run: Run) -> str:
+    try:
+        owner = json.loads(run.owner.read_text())
+        return f"process {owner['pid']} on {owner['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): put a good copy back, or delete the file"
+        ) from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is damaged (not a JSON object): put a good copy back or delete it")
+    if record.get("format") != configs.FORMAT:
+        raise UserError(
+            f"{path} was written by an incompatible version (format {record.get('format')}, this "
+            f"one reads {configs.FORMAT}): use that version, or another store"
+        )
+    return record
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
