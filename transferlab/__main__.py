@@ -26,7 +26,7 @@ groups (conf/; +split is yours to choose, the rest has defaults)
   +split     random, manmade_natural                            split.seed=0
   data       digits*, image_folder, imagenet, cifar10, cifar100 data.root=DIR
   model      alexnet_small*, alexnet
-  train      quick*, small32, yosinski2014                      train.epochs=20
+  train      quick*, small32, yosinski2014                      train.epochs=15
   logger     csv*, tensorboard, wandb
   transfer.variant  base AnB* BnB AnB+ BnB+ BnA AnA BnA+ AnA+ RnA RnB, or A3B+ at once
   transfer.n        so many first layers are copied: 0..7; + lets them learn, else frozen

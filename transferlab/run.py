@@ -188,7 +188,7 @@ class _Training:
         try:
             with self.stop.deferred(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", category=UserWarning, module="pytorch_lightning")
-                warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+                warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch 2.15
                 yield
         except (Stopped, SystemExit, torch.multiprocessing.ProcessExitedException) as error:
             if self.stop.number is None:
