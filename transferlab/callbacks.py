@@ -62,7 +62,7 @@ class Keeper(lightning.Callback):
         self.time_before_s = [state.time_s for state in states]
         self.velocities = [state.velocity for state in states]
         self.mirrors: list[loggers.Mirror | None] = []
-        self.failed: dict[str, int] = {}
+        self.failed: dict[str, str] = {}  # label -> why
         self.exit_code = 0
 
     # --- the life of a training -----------------------------------------------------------------
@@ -194,22 +194,19 @@ class Keeper(lightning.Callback):
             mirror.log(dict(row))
 
     def _drop_failed(self, trainer: Trainer, module: PackModule) -> None:
-        failed = module.drop_failed()
-        self.failed |= failed
-        for run in self.runs:
-            if run.label in failed:
-                step = failed[run.label]
-                message = f"{run.label}: the loss is not finite at step {step}"
-                log.error("%s; the run has failed (%s)", message, run.folder)
-                if trainer.is_global_zero:
-                    store.note_failure(run, message)
-        if not module.active:
-            label, step = next(iter(self.failed.items()))
-            raise RunFailed(
-                f"{label}: the loss is nan or infinite at step {step}: the run has failed. Lower "
-                f"train.lr={self.configs[0].train.lr}, lengthen train.warmup, or look at "
-                f"{self.runs[0].metrics}"
+        """Let members whose loss is not finite leave, and say so; raise when none is left."""
+        for name, step in module.drop_failed().items():
+            run = next(run for run in self.runs if run.label == name)
+            message = (
+                f"{name}: the loss is nan or infinite at step {step}; the run has failed. Lower "
+                f"train.lr={self.configs[0].train.lr} or lengthen train.warmup: {run.folder}"
             )
+            self.failed[name] = message
+            log.error("%s", message, extra=logs.FOR_FILES)
+            if trainer.is_global_zero:
+                store.note_failure(run, message)
+        if not module.active:
+            raise RunFailed("; ".join(self.failed.values()))
 
     def _save(self, trainer: Trainer, module: PackModule) -> None:
         self._drop_failed(trainer, module)  # a checkpoint with nan in it would be of no use

@@ -91,7 +91,7 @@ class PackModule(lightning.LightningModule):
         before = self.schedule(self.step) if self.rate_in_velocity and self.step else None
         optimiser.set_rate(optimizer, self.schedule(number), rescale_from=before)
         for index in self.active:
-            self.networks[index].set_step(self.step)
+            self.members[index].network.set_step(self.step)  # type: ignore[operator]
         losses, hits = self._losses(batch)
         optimizer.zero_grad()
         self.manual_backward(losses.sum())

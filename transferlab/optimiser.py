@@ -61,7 +61,8 @@ def build(
     Two groups: weights, and biases with a rate and a decay of their own (Caffe's lr_mult and
     decay_mult; 2 and 0 in the release). Rates are set by `set_rate` before every step.
     """
-    weights, biases = [], []
+    weights: list[nn.Parameter] = []
+    biases: list[nn.Parameter] = []
     for network in networks:
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:

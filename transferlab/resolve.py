@@ -55,9 +55,7 @@ def split_of(config: RunConfig) -> Split:
 
 def _describe(config: RunConfig) -> data.Description:
     chosen = config.data
-    return data.describe(
-        chosen.name, root=chosen.root, val=chosen.val, holdout=chosen.holdout
-    )
+    return data.describe(chosen.name, root=chosen.root, val=chosen.val, holdout=chosen.holdout)
 
 
 def _split(config: RunConfig, described: data.Description) -> Split:

@@ -24,9 +24,7 @@ class Description:
     digest: str
 
 
-def describe(
-    name: str, *, root: str | None, val: str | None, holdout: float | None
-) -> Description:
+def describe(name: str, *, root: str | None, val: str | None, holdout: float | None) -> Description:
     """What a plan must know of a data set. Raises: UserError if it is not there or not sound."""
     if name == "digits":
         return Description(digits.CLASSES, digits.digest(holdout))

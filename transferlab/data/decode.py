@@ -46,6 +46,4 @@ def resize_all(pixels: np.ndarray, *, size: int) -> np.ndarray:
     """(N, S, S, 3) uint8 enlarged or shrunk to (N, size, size, 3)."""
     if pixels.shape[1:3] == (size, size):
         return pixels
-    return np.stack(
-        [np.asarray(fit(Image.fromarray(p), size=size, resize="warp")) for p in pixels]
-    )
+    return np.stack([np.asarray(fit(Image.fromarray(p), size=size, resize="warp")) for p in pixels])

@@ -15,8 +15,15 @@ HOLDOUT_SEED = 2014  # fixed, so that every run holds out the same images
 class Subset(Protocol):
     """The training or the validation images, addressed by position 0..N-1."""
 
-    labels: np.ndarray  # (N,) int64, positions in the data set's class list
-    in_memory: bool  # whether read() is a copy and needs no worker processes
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) int64, positions in the data set's class list."""
+        ...
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether read() is a mere copy, which worker processes would not speed up."""
+        ...
 
     def read(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
         """Images (B, S, S, 3), and for those that cannot be read: place in the batch -> reason."""

@@ -67,7 +67,10 @@ class Stream:
                 batch_size=self.batch_size,
                 reshuffle=self.reshuffle,
             )
-            epochs, places = epochs[self.rank :: self.world_size], places[self.rank :: self.world_size]
+            epochs, places = (
+                epochs[self.rank :: self.world_size],
+                places[self.rank :: self.world_size],
+            )
             corners, flips = order.crops(
                 self.seed, epochs, places, slack=self.slack, mirror=self.mirror
             )
@@ -96,7 +99,7 @@ def loader(
     return DataLoader(
         _Requests(view),
         batch_sampler=requests,  # type: ignore[arg-type]
-        collate_fn=_as_is,
+        collate_fn=_as_is,  # type: ignore[arg-type]
         num_workers=workers,
         pin_memory=pin_memory,
         worker_init_fn=_leave_signals_to_parent,

@@ -48,9 +48,7 @@ class PackData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> "Intervals":
         stream = Stream(**self.stream, **self._share())  # type: ignore[arg-type]
-        batches = loader(
-            self.half.train, stream, workers=self.workers, pin_memory=self.pin_memory
-        )
+        batches = loader(self.half.train, stream, workers=self.workers, pin_memory=self.pin_memory)
         return Intervals(iter(batches), stream.start_step, stream.total_steps, self.val_every)
 
     def val_dataloader(self):  # type: ignore[no-untyped-def]
@@ -63,7 +61,7 @@ class PackData(lightning.LightningDataModule):
 
 
 class Intervals:
-    """Each iteration goes on with the stream up to the next step that is followed by a validation."""
+    """Each iteration goes on with the stream up to the next step that has a validation."""
 
     def __init__(
         self, batches: Iterator[Batch], start_step: int, total_steps: int, val_every: int

@@ -1,4 +1,4 @@
-"""Randomness without state: the order of images and their crops as functions of (seed, epoch, index).
+"""Randomness without state: the order of images and their crops from (seed, epoch, index).
 
 Whatever was computed before, in whichever process, batch k is the same: that is what makes an
 interrupted run end with the same weights as one that was not. Integers only, so it is the same on

@@ -43,9 +43,7 @@ class Views(nn.Module):
         inputs = {}
         for name in self.names:
             mean = getattr(self, f"mean_{name}")
-            values = to_input(
-                pixels, None if mean is None else crop(mean, batch), scale=self.scale
-            )
+            values = to_input(pixels, None if mean is None else crop(mean, batch), scale=self.scale)
             inputs[name] = values if self.channels_last else values.contiguous()
         return inputs
 

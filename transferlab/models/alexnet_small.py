@@ -18,7 +18,7 @@ DROPOUT = 0.25  # 0.5 halves what nine epochs can learn: 0.22 instead of 0.29 on
 
 
 def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
-    """The stages for `num_outputs` classes and images of `image_size` pixels, weights not yet drawn.
+    """The stages for `num_outputs` classes and images of `image_size` pixels, not yet drawn.
 
     Raises: UserError for images below 16 pixels or above 96, where fc6 would be all there is.
     """

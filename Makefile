@@ -1,0 +1,32 @@
+# make run: set up and train a first network. make test: set up and run the whole test suite.
+# Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test setup lint bench clean
+
+run: setup
+	$(BIN)/python -m transferlab +split=random transfer.n=3
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+setup: .venv/ready
+
+# The newest of these decides whether the set-up is done again
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python tests/benchmarks/trainer_step.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,28 @@
+"""What the tests share: configs composed from conf/, and a place of their own for everything."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+# One thread a process: several under load are slower, and bits depend on how many there are
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+
+from transferlab import cli
+from transferlab.config import RunConfig
+
+Compose = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Compose:
+    """Builds the unresolved config of a list of overrides, with store and cache in tmp_path."""
+    from hydra import compose, initialize_config_dir
+
+    def build(*overrides: str) -> RunConfig:
+        places = [f"runtime.store={tmp_path}/runs", f"runtime.cache={tmp_path}/cache"]
+        with initialize_config_dir(config_dir=str(cli.conf_folder()), version_base="1.3"):
+            return cli.build(compose(config_name="config", overrides=[*places, *overrides]))
+
+    return build
