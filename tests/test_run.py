@@ -121,7 +121,9 @@ def test_a_record_holds_what_the_design_names(config: Compose):
     accuracies = [float(line.split(",")[6]) for line in lines[1:]]
     assert record["metrics"]["top1_best10"] == pytest.approx(sum(accuracies) / 3)
     assert record["metrics"]["top1_final"] == accuracies[-1]
-    assert {"versions", "commit", "dirty", "host", "device", "time_s", "images_per_s"} <= set(record)
+    assert {"versions", "commit", "dirty", "host", "device", "time_s", "images_per_s"} <= set(
+        record
+    )
     assert record["weights_sha256"] == store.sha256(outcome.run.weights)
     left = sorted(path.name for path in outcome.run.folder.iterdir())
     assert left == [

@@ -64,6 +64,7 @@ class Keeper(lightning.Callback):
         self.mirrors: list[loggers.Mirror | None] = []
         self.failed: dict[str, str] = {}  # label -> why
         self.exit_code = 0
+        self.between_steps = False
 
     # --- the life of a training -----------------------------------------------------------------
 
@@ -92,12 +93,19 @@ class Keeper(lightning.Callback):
         self.stop.install()
         self.interval_start = time.monotonic()
         self.interval_step = _module(pl_module).step
+        self.between_steps = True
         self._report(trainer, _module(pl_module))
 
     def on_exception(
         self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
         self.exit_code = 75 if isinstance(exception, Stopped) else 1
+        # Whatever went wrong between two steps, an image that cannot be read or a loader that
+        # died: the state is whole, and nothing is lost. Not for nan, nor for a second Ctrl-C.
+        if self.between_steps and not isinstance(
+            exception, Stopped | RunFailed | KeyboardInterrupt
+        ):
+            self._save(trainer, _module(pl_module))
 
     def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         for member, mirror in enumerate(self.mirrors):
@@ -109,6 +117,11 @@ class Keeper(lightning.Callback):
 
     # --- steps and validations ------------------------------------------------------------------
 
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.between_steps = False
+
     def on_train_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
@@ -118,6 +131,7 @@ class Keeper(lightning.Callback):
         batch_idx: int,
     ) -> None:
         module = _module(pl_module)
+        self.between_steps = True
         self._note_skipped(batch)
         if module.step % READ_EVERY == 0:
             self._drop_failed(trainer, module)
@@ -167,10 +181,11 @@ class Keeper(lightning.Callback):
                 "images_per_s": round(images_per_s, 1),
             }
             self.curves[member].append(row)
-            if trainer.is_global_zero:
-                self._tell(member, row)
         self._save(trainer, module)
         self._report(trainer, module)
+        if trainer.is_global_zero:
+            for member in module.active:
+                self._tell(member, self.curves[member][-1])
         self.interval_start, self.interval_step = time.monotonic(), module.step
 
     # --- helpers --------------------------------------------------------------------------------

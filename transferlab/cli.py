@@ -36,10 +36,13 @@ def run(arguments: Sequence[str]) -> int:
     In a multirun a run that fails does not stop the others.
     Raises: UserError, RunFailed, Interrupted.
     """
+    from hydra._internal.utils import get_args_parser
+
     logs.to_stderr()
     overrides = [_with_plus(argument) for argument in arguments]
-    several = "-m" in overrides or "--multirun" in overrides
-    _check([word for word in overrides if not word.startswith("-")])
+    parsed = get_args_parser().parse_args(overrides)
+    several = parsed.multirun
+    _check(parsed.overrides)
     errors: list[UserError | RunFailed] = []
 
     def task(composed: Any) -> float | None:
@@ -52,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
             return None
         print(summary.table(outcomes), flush=True)
         if not several:
-            print(summary.next_command(outcomes, overrides), file=sys.stderr)
+            print(summary.next_command(outcomes, parsed.overrides), file=sys.stderr)
         return float(outcomes[-1].result["metrics"]["top1_final"])
 
     _with_hydra(task, overrides)

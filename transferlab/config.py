@@ -141,11 +141,7 @@ def build(raw: Mapping[str, Any]) -> RunConfig:
     """
     if not raw.get("split"):
         raise UserError("no split is given: choose +split=random or +split=manmade_natural")
-    filled = _with_neutral_values(raw)
-    unknown = [key for key in _leaves(filled) if key not in set(known_keys())]
-    if unknown:
-        raise UserError(unknown_key(unknown[0]))
-    config = _build(RunConfig, filled, prefix="")
+    config = _build(RunConfig, _with_neutral_values(raw), prefix="")
     _check(config)
     return _canonical(config)
 
@@ -189,7 +185,7 @@ def base_of(config: RunConfig) -> RunConfig | None:
 
 
 def run_id(config: RunConfig) -> str:
-    """12 hexadecimal digits: the same for two configs exactly when they compute the same run.
+    """12 hexadecimal digits: one id for all spellings of one run, another for every other run.
 
     A sha256 over the canonical JSON of everything but `runtime` and `PLACES`, and over the id of
     the base run. A field with its value in `NEUTRAL` is left out, so that a new field does not
@@ -199,7 +195,7 @@ def run_id(config: RunConfig) -> str:
     base = base_of(config)
     science = {
         key: value
-        for key, value in flat(config).items()
+        for key, value in flat(_collapsed(config)).items()
         if not key.startswith("runtime.") and key not in PLACES
         if not (key in NEUTRAL and NEUTRAL[key] == value)
     }
@@ -221,16 +217,28 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 # --- canonical form and checks ------------------------------------------------------------------
 
 
+def _collapsed(config: RunConfig) -> RunConfig:
+    """The config with one value for settings that come to the same, or to nothing."""
+    data, train = config.data, config.train
+    if data.mean == "base" and config.variant.base in (
+        None,
+        variants.RANDOM,
+        config.variant.target,
+    ):
+        data = replace(data, mean="target")  # there is but one half
+    if train.schedule == "cosine":
+        train = replace(train, lr_step=None, lr_factor=None)
+    return replace(config, data=data, train=train)
+
+
 def _canonical(config: RunConfig) -> RunConfig:
     variant = config.variant
     pattern = "base" if variant.n == 0 else re.sub(r"\d+", "n", variants.label(variant))
     transfer = TransferConfig(pattern, variant.n, variant.target, config.transfer.keep)
-    split, data = config.split, config.data
+    split = config.split
     if split.name == "manmade_natural":
         split = replace(split, seed=None)
-    if data.mean == "base" and (variant.selffer or variant.base in (None, variants.RANDOM)):
-        data = replace(data, mean="target")  # one half, one mean: two words for one run
-    return replace(config, transfer=transfer, split=split, data=data)
+    return replace(config, transfer=transfer, split=split)
 
 
 def _check(config: RunConfig) -> None:
@@ -253,6 +261,9 @@ def _check(config: RunConfig) -> None:
         ("train.lr", train.lr, 0),
         ("train.momentum", train.momentum, 0),
         ("train.weight_decay", train.weight_decay, 0),
+        ("train.lr_factor", train.lr_factor, 0),
+        ("train.bias_lr_factor", train.bias_lr_factor, 0),
+        ("train.bias_decay_factor", train.bias_decay_factor, 0),
         ("train.warmup", train.warmup, 0),
         ("runtime.devices", runtime.devices, 1),
         ("runtime.workers", runtime.workers, 0),
@@ -272,6 +283,12 @@ def _check(config: RunConfig) -> None:
         raise UserError("give exactly one of train.total_steps and train.epochs; null the other")
     if train.epochs is not None and train.epochs <= 0:
         raise UserError(f"train.epochs={train.epochs} is too small: more than 0")
+    if data.scale == 0:
+        raise UserError("data.scale=0 makes every image the same: need another number")
+    if train.momentum >= 1:
+        raise UserError(f"train.momentum={train.momentum} never forgets: below 1")
+    if train.nesterov and train.momentum == 0:
+        raise UserError("train.nesterov=true needs train.momentum above 0")
     if train.warmup >= 1:
         raise UserError(f"train.warmup={train.warmup} is not a part of the steps: below 1")
     if train.schedule == "step" and (train.lr_step is None or train.lr_factor is None):
@@ -296,6 +313,9 @@ def _build(kind: Any, raw: object, *, prefix: str) -> Any:
     if not isinstance(raw, Mapping):
         raise UserError(f"{prefix.rstrip('.')}={raw!r} is not a group of keys")
     hints = get_type_hints(kind)
+    for name in raw:
+        if name not in hints:
+            raise UserError(unknown_key(f"{prefix}{name}"))
     missing = [f"{prefix}{name}" for name in hints if name not in raw]
     if missing:
         raise UserError(f"{missing[0]} is missing")
@@ -352,10 +372,6 @@ def _items(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from _items(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _leaves(tree: Mapping[str, Any]) -> list[str]:
-    return [key for key, _ in _items(tree)]
 
 
 def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,13 +92,17 @@ def read_groups(path: Path) -> dict[str, str]:
     Raises: UserError for a file that is missing, or has other columns or groups.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"class", "group"} <= set(reader.fieldnames or ()):
                 raise UserError(f"{path} has the columns {reader.fieldnames}: need class,group")
-            groups = {row["class"]: row["group"] for row in reader}
-    except (OSError, UnicodeDecodeError) as error:
+            rows = [(row["class"], row["group"]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"split.groups={path} cannot be read: {error}") from error
+    groups = dict(rows)
+    if len(groups) < len(rows):
+        twice = next(name for name, _ in rows if [n for n, _ in rows].count(name) > 1)
+        raise UserError(f"{path} lists the class {twice!r} more than once")
     wrong = sorted(set(groups.values()) - set(GROUPS), key=str)
     if wrong:
         raise UserError(f"{path} has the group {wrong[0]!r}: choose manmade or natural")

@@ -81,22 +81,23 @@ def locate(config: RunConfig) -> Run:
 
 
 def create(run: Run, config: RunConfig) -> None:
-    """Make the folder, and `config.json` in it, if they are not there yet.
+    """Make the folder and, first of all in it, `config.json`, if they are not there yet.
+
+    For the run's owner: see `owned`.
 
     Raises: UserError if the store cannot be written, or the folder was made by another version.
     """
-    with explained(run.folder):
-        run.folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(run)
     if run.config.exists():
-        _read(run.config)
+        _read_config(run)
         return
     record = {"format": configs.FORMAT, "id": run.id, "label": run.label}
     write_json(run.config, {**record, "config": configs.to_dict(config)})
 
 
 def read_config(run: Run) -> RunConfig:
-    """The config that the folder was made for."""
-    return configs.build(_read(run.config)["config"])
+    """The config that the folder was made for. Raises: UserError if it is damaged or foreign."""
+    return configs.build(_read_config(run))
 
 
 def read_result(run: Run) -> dict[str, Any] | None:
@@ -204,9 +205,12 @@ def explained(path: Path) -> Iterator[None]:
 def owned(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold the run against every other process, waiting for one that holds it already.
 
+    Makes the run's folder.
+
     The lock is the operating system's (POSIX, also over NFS), so it goes with a process that
     dies. `on_wait` is told once who is being waited for. `owner.json` is for people and `status`.
     """
+    _make_folder(run)
     with explained(run.folder):
         file = run.lock.open("a+b")
     with file:
@@ -234,6 +238,21 @@ def clean(run: Run) -> None:
     for path in run.folder.glob(".*"):
         if re.match(r"\.(config|result|failure|owner|metrics|last|weights)\.", path.name):
             path.unlink(missing_ok=True)
+
+
+def _make_folder(run: Run) -> None:
+    with explained(run.folder):
+        run.folder.mkdir(parents=True, exist_ok=True)
+
+
+def _read_config(run: Run) -> dict[str, Any]:
+    record = _read(run.config)
+    if record.get("id") != run.id or not isinstance(record.get("config"), dict):
+        raise UserError(
+            f"{run.config} is damaged: it is not the config of run {run.id}. "
+            "Delete the file, or put the right one back"
+        )
+    return record["config"]
 
 
 def _try_lock(file: IO[bytes]) -> bool:

@@ -1,8 +1,10 @@
 """What a person sees when runs are done: a small table, and the next command to try."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from transferlab import config as configs
 from transferlab import store
 from transferlab.config import RunConfig, TransferConfig
 from transferlab.errors import UserError
@@ -34,14 +36,14 @@ def next_command(outcomes: Sequence[Outcome], overrides: Sequence[str]) -> str:
             chosen.append(f"transfer.n={transfer.n}")
         if transfer.variant == "base":
             chosen.append(f"transfer.target={transfer.target}")
-        return f"next, {why}:\n  python -m transferlab {' '.join([*others, *chosen])}"
+        return f"next, {why}:\n  python -m transferlab {shlex.join([*others, *chosen])}"
     return "everything to compare this run with is in the store"
 
 
 def resolve_or_none(config: RunConfig) -> RunConfig | None:
-    """The resolved config, None if there is no such run."""
+    """The canonical, resolved config; None if there is no such run."""
     try:
-        return resolve(config)
+        return resolve(configs.build(configs.to_dict(config)))
     except UserError:
         return None
 
@@ -58,12 +60,17 @@ def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
             ("the base of the other half", TransferConfig("base", 0, other, 0)),
         ]
     n = variant.n
+    shallower = (
+        [("one layer less", TransferConfig(config.transfer.variant, n - 1, None, 0))]
+        if n > 1
+        else []
+    )
     return [
         ("the base of the same target", TransferConfig("base", 0, target, 0)),
         ("the selffer control, same target", TransferConfig(f"{target}n{target}", n, None, 0)),
         ("the transfer, same target", TransferConfig(f"{other}n{target}", n, None, 0)),
         ("with the copied layers learning", TransferConfig(f"{other}n{target}+", n, None, 0)),
-        ("one layer deeper", TransferConfig(config.transfer.variant, n + 1, None, 0)),
+        *shallower,
     ]
 
 

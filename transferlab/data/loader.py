@@ -4,6 +4,7 @@ What a batch holds is a function of the step (see `order`), so a stream can star
 goes on exactly. Crop, mirror, mean and cast are left to the device: see `views`.
 """
 
+import os
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from transferlab.data import order
 from transferlab.data.half import View
+from transferlab.errors import UserError
 
 Batch = dict[str, Any]
 Request = tuple[np.ndarray, ...]
@@ -28,7 +30,10 @@ class _Requests(Dataset[Batch]):
 
     def __getitems__(self, request: Request) -> Batch:
         places, *crops = request
-        images = self.view.read(places, replace=bool(crops))
+        try:
+            images = self.view.read(places, replace=bool(crops))
+        except UserError as error:  # a worker would send its trace along with the message
+            return {"error": str(error)}
         batch: Batch = {
             "pixels": torch.from_numpy(images.pixels),  # (B, S, S, 3) uint8
             "labels": torch.from_numpy(images.labels),  # (B,)
@@ -92,11 +97,25 @@ class Sequence:
             yield (places[start : start + self.batch_size],)
 
 
-def loader(
-    view: View, requests: Iterable[Request], *, workers: int, pin_memory: bool
-) -> DataLoader[Batch]:
-    """A DataLoader that answers the requests in order, with `workers` processes or in this one."""
-    return DataLoader(
+class Batches:
+    """Answers requests in order, with `workers` processes or in this one.
+
+    Raises while iterated: UserError that names a file which cannot be read.
+    """
+
+    def __init__(self, loader: DataLoader[Batch]) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.loader:
+            if "error" in batch:
+                raise UserError(batch["error"])
+            yield batch
+
+
+def loader(view: View, requests: Iterable[Request], *, workers: int, pin_memory: bool) -> Batches:
+    """The batches of the requests."""
+    loader: DataLoader[Batch] = DataLoader(
         _Requests(view),
         batch_sampler=requests,  # type: ignore[arg-type]
         collate_fn=_as_is,  # type: ignore[arg-type]
@@ -105,6 +124,7 @@ def loader(
         worker_init_fn=_leave_signals_to_parent,
         multiprocessing_context="fork" if workers else None,
     )
+    return Batches(loader)
 
 
 def auto_workers(view: View, cores: int) -> int:
@@ -117,7 +137,10 @@ def _as_is(batch: Batch) -> Batch:
 
 
 def _leave_signals_to_parent(worker: int) -> None:
-    # Workers inherit the parent's handlers and get the terminal's Ctrl-C too; the parent ends them
+    # Workers inherit the parent's handlers, and a signal to the whole group would end them before
+    # the parent has saved. The parent ends them with SIGTERM, which therefore stays deadly.
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

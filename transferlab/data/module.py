@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytorch_lightning as lightning
 
 from transferlab.data.half import Half
-from transferlab.data.loader import Batch, Sequence, Stream, loader
+from transferlab.data.loader import Batch, Batches, Sequence, Stream, loader
 
 
 class PackData(lightning.LightningDataModule):
@@ -51,7 +51,7 @@ class PackData(lightning.LightningDataModule):
         batches = loader(self.half.train, stream, workers=self.workers, pin_memory=self.pin_memory)
         return Intervals(iter(batches), stream.start_step, stream.total_steps, self.val_every)
 
-    def val_dataloader(self):  # type: ignore[no-untyped-def]
+    def val_dataloader(self) -> Batches:
         requests = Sequence(len(self.half.val), self.val_batch_size, **self._share())
         return loader(self.half.val, requests, workers=self.workers, pin_memory=self.pin_memory)
 

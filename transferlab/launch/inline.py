@@ -58,7 +58,6 @@ def _train(todo: list[RunConfig]) -> None:
             with ExitStack() as owned:
                 for config in pack:
                     place = store.locate(config)
-                    store.create(place, config)
                     owned.enter_context(store.owned(place, _waiter(place)))
                 # Whoever had the run until now may have finished it
                 left = [c for c in pack if store.read_result(store.locate(c)) is None]

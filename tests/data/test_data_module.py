@@ -1,0 +1,113 @@
+"""Training cut at the validations, wherever it starts, and the shares of several processes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from transferlab.data.half import Half, View
+from transferlab.data.images import ArraySubset
+from transferlab.data.module import Intervals, PackData
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def view(count: int) -> View:
+    pixels = np.zeros((count, 4, 4, 3), dtype=np.uint8)
+    pixels += np.arange(count, dtype=np.uint8)[:, None, None, None]
+    labels = np.arange(count) % 2
+    return View(ArraySubset(pixels, labels, "fake"), np.arange(count), labels, False)
+
+
+def pack(rank: int = 0, world_size: int = 1, **settings) -> PackData:
+    chosen: dict = dict(
+        seed=0, start_step=0, total_steps=10, val_every=4, batch_size=4, val_batch_size=3,
+        reshuffle=True, slack=1, mirror=True, workers=0, pin_memory=False,
+    )  # fmt: skip
+    data = PackData(Half(("a", "b"), view(10), view(7)), **(chosen | settings))
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
+    return data
+
+
+def values(batch: dict) -> list[int]:
+    return batch["pixels"][:, 0, 0, 0].tolist()
+
+
+def intervals(start: int, total: int, every: int) -> list[list[int]]:
+    """Numbers of the steps in each interval, from 0, until one is empty."""
+    cuts = Intervals(iter(range(start, total)), start, total, every)
+    found = []
+    while steps := list(cuts):
+        found.append(steps)
+        assert cuts.step == steps[-1] + 1
+    return found
+
+
+def test_intervals_stop_at_multiples_of_val_every_and_at_the_end():
+    assert intervals(0, 10, 4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_intervals_that_fit_leave_no_remainder():
+    assert intervals(0, 8, 4) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_resumed_within_an_interval_they_go_on_to_the_same_boundary():
+    assert intervals(2, 10, 4) == [[2, 3], [4, 5, 6, 7], [8, 9]]
+    assert intervals(7, 10, 4) == [[7], [8, 9]]
+
+
+def test_resumed_on_a_boundary_a_whole_interval_follows():
+    assert intervals(4, 10, 4) == [[4, 5, 6, 7], [8, 9]]
+
+
+def test_resumed_at_the_end_nothing_is_left():
+    assert intervals(10, 10, 4) == []
+
+
+def test_an_interval_longer_than_the_training_is_all_of_it():
+    assert intervals(0, 3, 1000) == [[0, 1, 2]]
+
+
+def test_training_batches_follow_one_another_across_intervals():
+    loader = pack().train_dataloader()
+    found = [[values(batch) for batch in loader] for _ in range(3)]
+    assert [len(interval) for interval in found] == [4, 4, 2]
+    assert found[0][0] == [0, 1, 9, 4]
+    assert found[0][2] == [7, 5, 2, 1]
+    images = [v for interval in found for batch in interval for v in batch]
+    assert [sorted(images[i : i + 10]) for i in range(0, 40, 10)] == 4 * [list(range(10))]
+
+
+@pytest.mark.parametrize("start", [3, 4, 9])
+def test_a_resumed_module_gives_the_batches_that_were_missing(start: int):
+    def batches(first: int) -> list[list[int]]:
+        loader = pack(start_step=first).train_dataloader()
+        return [values(batch) for _ in range(3) for batch in loader]
+
+    assert batches(start) == batches(0)[start:]
+    assert len(batches(start)) == 10 - start
+
+
+def test_validation_is_every_image_in_batches_of_its_own_size():
+    found = [values(batch) for batch in pack().val_dataloader()]
+    assert found == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_processes_share_out_training_and_validation():
+    whole = next(iter(pack().train_dataloader()))
+    shares = [next(iter(pack(rank, 2).train_dataloader())) for rank in (0, 1)]
+    assert [values(share) for share in shares] == [values(whole)[0::2], values(whole)[1::2]]
+    held = [[v for b in pack(rank, 2).val_dataloader() for v in values(b)] for rank in (0, 1)]
+    assert held == [[0, 2, 4, 6], [1, 3, 5]]
+
+
+def test_the_recipe_reaches_the_stream():
+    batches = list(pack(slack=9, mirror=False, reshuffle=False, batch_size=5, val_every=10)
+                   .train_dataloader())  # fmt: skip
+    assert values(batches[0]) == values(batches[2]) == [0, 1, 9, 4, 2]
+    assert not any(batch["flips"].any() for batch in batches)
+    assert torch.cat([batch["corners"] for batch in batches]).max() == 8

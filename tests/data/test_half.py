@@ -1,0 +1,173 @@
+"""A half as a view on one data set: new labels, no copies, and files that cannot be read."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from transferlab.data import half
+from transferlab.data.images import ArraySubset, ImageSet
+from transferlab.errors import UserError
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+@dataclass
+class Broken:
+    """Images of which some cannot be read; image i is full of the value i."""
+
+    labels: np.ndarray
+    bad: frozenset[int]
+    in_memory: bool = True
+    asked: list[int] = field(default_factory=list)
+
+    def read(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        self.asked += positions.tolist()
+        pixels = np.zeros((len(positions), 2, 2, 3), dtype=np.uint8)
+        pixels += positions.astype(np.uint8)[:, None, None, None]
+        return pixels, {i: "torn" for i, p in enumerate(positions.tolist()) if p in self.bad}
+
+    def name(self, position: int) -> str:
+        return f"image{position}.png"
+
+
+def images(labels: list[int], bad: tuple[int, ...] = ()) -> ImageSet:
+    train = Broken(np.array(labels), frozenset(bad))
+    return ImageSet(CLASSES, "digest", train, Broken(np.array([3, 2, 1, 0, 3]), frozenset(bad)))
+
+
+def cut(labels: list[int], classes: str, **settings) -> half.Half:
+    chosen = dict(per_class=None, skip_unreadable=False, bad=()) | settings
+    return half.cut(images(labels, chosen.pop("bad")), classes.split(), **chosen)
+
+
+def values(read: half.Images) -> list[int]:
+    return read.pixels[:, 0, 0, 0].tolist()
+
+
+def test_labels_are_0_to_k_minus_1_in_the_order_given():
+    chosen = cut([0, 1, 2, 3, 1, 3, 0], "dog bee")
+    assert chosen.classes == ("dog", "bee")
+    assert chosen.train.positions.tolist() == [1, 3, 4, 5]
+    assert chosen.train.labels.tolist() == [1, 0, 1, 0]
+    assert chosen.val.positions.tolist() == [0, 2, 4]
+    assert chosen.val.labels.tolist() == [0, 1, 0]
+
+
+def test_the_two_halves_share_out_every_image():
+    labels = [0, 1, 2, 3, 1, 3, 0]
+    a, b = cut(labels, "ant cat"), cut(labels, "bee dog")
+    assert sorted(a.train.positions.tolist() + b.train.positions.tolist()) == list(range(7))
+    assert sorted(a.val.positions.tolist() + b.val.positions.tolist()) == list(range(5))
+
+
+def test_reading_gives_the_images_of_the_half_with_their_new_labels():
+    read = cut([0, 1, 2, 3, 1, 3, 0], "dog bee").train.read(np.array([3, 0, 0]), replace=False)
+    assert values(read) == [5, 1, 1]
+    assert read.labels.tolist() == [0, 1, 1]
+    assert read.skipped == ()
+    assert read.pixels.shape == (3, 2, 2, 3)
+
+
+def test_views_share_the_pixels_of_the_data_set():
+    pixels = np.zeros((7, 4, 4, 3), dtype=np.uint8)
+    subset = ArraySubset(pixels, np.array([0, 1, 2, 3, 1, 3, 0]), "fake")
+    whole = ImageSet(CLASSES, "digest", subset, subset)
+    chosen = [
+        half.cut(whole, classes, per_class=None, skip_unreadable=False)
+        for classes in (("ant", "cat"), ("bee", "dog"))
+    ]
+    for view in (chosen[0].train, chosen[0].val, chosen[1].train):
+        assert view.subset is subset
+    pixels[:] = 9  # seen by both, so nobody has a copy
+    assert chosen[0].train.read(np.array([0]), replace=False).pixels.min() == 9
+    assert chosen[1].train.read(np.array([0]), replace=False).pixels.min() == 9
+
+
+def test_what_is_read_may_be_written_to_without_harm():
+    pixels = np.zeros((2, 4, 4, 3), dtype=np.uint8)
+    subset = ArraySubset(pixels, np.array([0, 1]), "fake")
+    whole = ImageSet(CLASSES, "digest", subset, subset)
+    view = half.cut(whole, ("ant", "bee"), per_class=None, skip_unreadable=False).train
+    read = view.read(np.array([0, 1]), replace=False)
+    read.pixels[:], read.labels[:] = 9, 9
+    assert pixels.max() == 0
+    assert view.labels.tolist() == [0, 1]
+
+
+def test_per_class_keeps_the_first_images_of_each_class_for_training():
+    chosen = cut([0, 1, 0, 1, 2, 0, 1, 3], "bee ant", per_class=2)
+    assert chosen.train.positions.tolist() == [0, 1, 2, 3]
+    assert chosen.train.labels.tolist() == [1, 0, 1, 0]
+
+
+def test_per_class_leaves_validation_whole():
+    chosen = cut([0, 1, 2, 3, 3, 3], "dog cat", per_class=1)
+    assert chosen.train.positions.tolist() == [2, 3]
+    assert chosen.val.positions.tolist() == [0, 1, 4]
+
+
+def test_per_class_beyond_what_is_there_keeps_everything():
+    assert len(cut([0, 1, 0, 1], "ant bee", per_class=1300).train) == 4
+
+
+def test_rank_in_class_counts_the_images_of_the_class_before():
+    labels = np.array([2, 0, 2, 1, 0, 2, 0])
+    assert half.rank_in_class(labels).tolist() == [0, 0, 1, 0, 1, 2, 2]
+
+
+def test_an_unreadable_file_ends_the_run_with_its_name_and_the_reason():
+    view = cut([0, 1, 0, 1], "ant bee", bad=(2,)).train
+    assert values(view.read(np.array([0, 1, 3]), replace=True)) == [0, 1, 3]
+    for replace in (True, False):
+        with pytest.raises(UserError) as error:
+            view.read(np.array([1, 2]), replace=replace)
+        assert str(error.value) == (
+            "image2.png cannot be read: torn; mend or delete it, or leave such files out with "
+            "data.unreadable=skip"
+        )
+
+
+def test_the_next_readable_image_stands_in_during_training():
+    view = cut([3, 0, 1, 2, 0, 1], "ant bee", bad=(2, 4), skip_unreadable=True).train
+    assert view.positions.tolist() == [1, 2, 4, 5]
+    read = view.read(np.array([1, 0, 2]), replace=True)
+    assert values(read) == [5, 1, 5]  # 2 and 4 cannot be read, 3 is not of this half
+    assert read.labels.tolist() == [1, 0, 1]
+    assert read.skipped == ("image2.png", "image4.png")
+
+
+def test_after_the_last_image_the_first_stands_in():
+    view = cut([0, 1, 1, 0], "ant bee", bad=(3,), skip_unreadable=True).train
+    read = view.read(np.array([3, 3]), replace=True)
+    assert values(read) == [0, 0]
+    assert read.labels.tolist() == [0, 0]
+    assert read.skipped == ("image3.png", "image3.png")
+
+
+def test_the_stand_in_does_not_depend_on_the_rest_of_the_batch():
+    view = cut([0, 1, 1, 0, 1, 0], "ant bee", bad=(0, 1), skip_unreadable=True).train
+    alone = view.read(np.array([0]), replace=True)
+    among = view.read(np.array([4, 1, 0, 5]), replace=True)
+    assert values(alone) == [2] and alone.labels.tolist() == [1]
+    assert values(among) == [4, 2, 2, 5] and among.labels.tolist() == [1, 1, 1, 0]
+
+
+def test_unreadable_images_are_left_out_of_validation():
+    view = cut([0, 1], "ant dog", bad=(0, 3), skip_unreadable=True).val  # positions 0, 3, 4
+    read = view.read(np.array([0, 1, 2]), replace=False)
+    assert values(read) == [4]
+    assert read.labels.tolist() == [1]
+    assert read.skipped == ("image0.png", "image3.png")
+
+
+def test_nothing_is_read_twice_when_everything_is_readable():
+    chosen = cut([0, 1, 0, 1], "ant bee", skip_unreadable=True)
+    chosen.train.read(np.array([2, 0]), replace=True)
+    assert chosen.train.subset.asked == [2, 0]
+
+
+def test_no_readable_image_at_all_ends_the_run():
+    view = cut([0, 1, 0], "ant bee", bad=(0, 1, 2), skip_unreadable=True).train
+    with pytest.raises(UserError, match=r"^none of the 3 images can be read: is data\.root"):
+        view.read(np.array([1]), replace=True)

@@ -1,0 +1,196 @@
+"""Training streams and validation sequences: the same batches from any step, rank and worker."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from transferlab.data import folder
+from transferlab.data.half import Half, View, cut
+from transferlab.data.images import ArraySubset
+from transferlab.data.loader import Sequence, Stream, auto_workers, loader
+from transferlab.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def view(count: int = 10) -> View:
+    """Image i is full of the value 10 i and has label i % 3."""
+    pixels = np.zeros((count, 6, 6, 3), dtype=np.uint8)
+    pixels += (10 * np.arange(count, dtype=np.uint8))[:, None, None, None]
+    labels = np.arange(count) % 3
+    return View(ArraySubset(pixels, labels, "fake"), np.arange(count), labels, False)
+
+
+def stream(count: int = 10, **settings) -> Stream:
+    chosen: dict = dict(
+        count=count, seed=0, start_step=0, total_steps=9, batch_size=4, reshuffle=True, slack=3,
+        mirror=True, rank=0, world_size=1,
+    )  # fmt: skip
+    return Stream(**(chosen | settings))
+
+
+def batches(chosen: View, requests, workers: int = 0) -> list[dict]:
+    return list(loader(chosen, requests, workers=workers, pin_memory=False))
+
+
+def same(first: list[dict], second: list[dict]) -> bool:
+    return len(first) == len(second) and all(
+        a.keys() == b.keys()
+        and all(
+            torch.equal(a[k], b[k]) if isinstance(a[k], torch.Tensor) else a[k] == b[k] for k in a
+        )
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def values(batch: dict) -> list[int]:
+    return (batch["pixels"][:, 0, 0, 0] // 10).tolist()
+
+
+def folder_half(root: Path, broken: tuple[str, ...] = (), skip: bool = False) -> Half:
+    """Two classes with five images each and two of each for validation."""
+    noise = np.random.default_rng(0)
+    for subset, count in (("train", 5), ("val", 2)):
+        for name in ("ant", "bee"):
+            (root / subset / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = noise.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / subset / name / f"{index}.png")
+    for name in broken:
+        (root / name).write_bytes(b"")
+    folder.scan.cache_clear()
+    images = folder.load(root=str(root), val="val", holdout=None, size=6, resize="warp")
+    return cut(images, ("bee", "ant"), per_class=None, skip_unreadable=skip)
+
+
+def test_a_training_batch_is_bytes_labels_corners_and_flips():
+    batch = batches(view(), stream())[0]
+    assert sorted(batch) == ["corners", "flips", "labels", "pixels", "skipped"]
+    assert batch["pixels"].shape == (4, 6, 6, 3) and batch["pixels"].dtype == torch.uint8
+    assert batch["labels"].dtype == torch.int64
+    assert batch["corners"].shape == (4, 2) and batch["flips"].dtype == torch.bool
+    assert batch["skipped"] == ()
+
+
+def test_the_first_batches_are_the_golden_ones():
+    first, _, third = batches(view(), stream())[:3]
+    assert values(first) == [0, 1, 9, 4]
+    assert first["labels"].tolist() == [0, 1, 0, 1]
+    assert values(third) == [7, 5, 2, 1]  # across the end of the epoch
+    assert first["corners"].max() <= 2
+
+
+def test_a_stream_gives_the_batches_of_its_steps_and_no_more():
+    assert len(batches(view(), stream())) == 9
+    assert len(batches(view(), stream(start_step=7))) == 2
+    assert batches(view(), stream(start_step=9)) == []
+
+
+@pytest.mark.parametrize("start", [1, 4, 8])
+def test_a_stream_that_starts_later_gives_the_same_batches(start: int):
+    assert same(batches(view(), stream())[start:], batches(view(), stream(start_step=start)))
+
+
+def test_a_stream_can_be_read_again():
+    requests = loader(view(), stream(), workers=0, pin_memory=False)
+    assert same(list(requests), list(requests))
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_share_out_the_global_batch(world_size: int):
+    whole = batches(view(), stream(batch_size=6))
+    parts = [
+        batches(view(), stream(batch_size=6, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    for step in range(9):
+        share = [part[step] for part in parts]
+        assert [len(batch["labels"]) for batch in share] == world_size * [6 // world_size]
+        for key in ("pixels", "labels", "corners", "flips"):
+            together = torch.empty_like(whole[step][key])
+            for rank, batch in enumerate(share):
+                together[rank::world_size] = batch[key]
+            assert torch.equal(together, whole[step][key])
+
+
+def test_reshuffle_mirror_and_seed_reach_the_order():
+    repeated = batches(view(), stream(reshuffle=False, batch_size=5))
+    assert values(repeated[0]) == values(repeated[2]) == [0, 1, 9, 4, 2]
+    assert not torch.equal(repeated[0]["corners"], repeated[2]["corners"])
+    assert not any(batch["flips"].any() for batch in batches(view(), stream(mirror=False)))
+    assert any(batch["flips"].any() for batch in batches(view(), stream()))
+    assert not any(batch["corners"].any() for batch in batches(view(), stream(slack=0)))
+    assert values(batches(view(), stream(seed=1))[0]) == [1, 6, 5, 4]
+
+
+def test_workers_give_the_same_batches_in_the_same_order(tmp_path: Path):
+    chosen = folder_half(tmp_path)
+    alone = batches(chosen.train, stream())
+    assert same(alone, batches(chosen.train, stream(), workers=2))
+    assert len(alone) == 9 and alone[0]["pixels"].float().std() > 50
+    held = Sequence(len(chosen.val), 3)
+    assert same(batches(chosen.val, held), batches(chosen.val, held, workers=2))
+
+
+def test_validation_reads_every_image_once_in_order():
+    found = batches(view(), Sequence(10, 4))
+    assert [values(batch) for batch in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert sorted(found[0]) == ["labels", "pixels", "skipped"]
+    assert found[2]["labels"].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_validation_reads_every_image_once_over_all_ranks(world_size: int):
+    parts = [
+        [v for batch in batches(view(), Sequence(10, 4, rank, world_size)) for v in values(batch)]
+        for rank in range(world_size)
+    ]
+    assert sorted(v for part in parts for v in part) == list(range(10))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_skipped_file_is_named_and_replaced_in_training(tmp_path: Path):
+    chosen = folder_half(tmp_path, broken=("train/ant/2.png",), skip=True)
+    for workers in (0, 2):
+        found = batches(chosen.train, stream(batch_size=5, total_steps=4), workers=workers)
+        assert [len(batch["labels"]) for batch in found] == [5, 5, 5, 5]
+        named = [name for batch in found for name in batch["skipped"]]
+        assert named == 2 * [str(tmp_path / "train/ant/2.png")]  # once in each of two epochs
+
+
+def test_a_skipped_file_is_named_and_left_out_of_validation(tmp_path: Path):
+    chosen = folder_half(tmp_path, broken=("val/bee/0.png", "val/bee/1.png"), skip=True)
+    found = batches(chosen.val, Sequence(4, 3))
+    assert [batch["labels"].tolist() for batch in found] == [[1, 1], []]
+    assert [len(batch["skipped"]) for batch in found] == [1, 1]
+    assert found[0]["skipped"] == (str(tmp_path / "val/bee/0.png"),)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_file_ends_the_reading_with_its_name_and_no_trace(
+    workers: int, tmp_path: Path
+):
+    chosen = folder_half(tmp_path, broken=("val/bee/1.png",))
+    with pytest.raises(UserError) as error:
+        batches(chosen.val, Sequence(4, 3), workers=workers)
+    assert str(error.value) == (
+        f"{tmp_path}/val/bee/1.png cannot be read: the file is empty; mend or delete it, or leave "
+        "such files out with data.unreadable=skip"
+    )
+
+
+def test_images_in_memory_take_no_workers_and_files_what_the_cores_allow(tmp_path: Path):
+    files = folder_half(tmp_path).train
+    assert auto_workers(view(), cores=8) == 0
+    assert [auto_workers(files, cores=cores) for cores in (1, 2, 8, 64)] == [0, 1, 7, 16]
+
+
+def test_the_batches_have_the_labels_of_the_half(tmp_path: Path):
+    found = batches(folder_half(tmp_path).val, Sequence(4, 4))
+    assert found[0]["labels"].tolist() == [1, 1, 0, 0]

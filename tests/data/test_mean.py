@@ -1,0 +1,173 @@
+"""The mean image: exact, computed once, and kept where nothing is unpickled."""
+
+import logging
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transferlab.data import mean
+from transferlab.data.half import View
+from transferlab.data.images import ArraySubset
+
+
+@dataclass
+class Counted:
+    """Random images that count how often they are read."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    in_memory: bool = True
+    read_positions: list[int] = field(default_factory=list)
+
+    def read(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        self.read_positions += positions.tolist()
+        return self.pixels[positions], {}
+
+    def name(self, position: int) -> str:
+        return f"image{position}"
+
+
+def view(count: int = 700, size: int = 5) -> View:
+    noise = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    noise[:, 0, 0] = 255  # sums beyond what a byte, or float16, would hold
+    positions = np.arange(1, count, 2)  # half of the images
+    labels = np.zeros(len(positions), dtype=np.int64)
+    return View(Counted(noise, labels), positions, labels, skip_unreadable=False)
+
+
+def compute(chosen: View, cache: Path, name: str = "name", told: list | None = None) -> np.ndarray:
+    progress = [] if told is None else told
+    return mean.mean_image(chosen, cache=cache, name=name, workers=0, on_progress=progress.append)
+
+
+def test_the_mean_is_numpys_to_the_bit(tmp_path: Path):
+    chosen = view()
+    found = compute(chosen, tmp_path)
+    expected = chosen.subset.pixels[chosen.positions].astype(np.float64).mean(axis=0)
+    assert found.dtype == np.float32 and found.shape == (5, 5, 3)
+    assert np.array_equal(found, expected.astype(np.float32))
+    assert found[0, 0].tolist() == [255, 255, 255]
+
+
+def test_a_mean_by_hand(tmp_path: Path):
+    pixels = np.zeros((3, 2, 2, 3), dtype=np.uint8)
+    pixels[:, 0, 0, 0], pixels[:, 1, 1, 2] = (10, 20, 40), (255, 255, 0)
+    labels = np.zeros(3, dtype=np.int64)
+    chosen = View(ArraySubset(pixels, labels, "fake"), np.arange(3), labels, False)
+    found = compute(chosen, tmp_path)
+    assert found[0, 0].tolist() == [np.float32(70 / 3), 0, 0]
+    assert found[1, 1].tolist() == [0, 0, 170]
+
+
+def test_every_image_is_read_once_and_progress_is_told(tmp_path: Path):
+    chosen, told = view(), []
+    compute(chosen, tmp_path, told=told)
+    assert chosen.subset.read_positions == list(range(1, 700, 2))
+    assert told == [256, 350]
+
+
+def test_a_mean_is_computed_once_and_kept(tmp_path: Path):
+    chosen, told = view(), []
+    first = compute(chosen, tmp_path)
+    count = len(chosen.subset.read_positions)
+    second = compute(chosen, tmp_path, told=told)
+    assert np.array_equal(first, second) and second.dtype == np.float32
+    assert len(chosen.subset.read_positions) == count == 350
+    assert told == []
+    assert [path.name for path in (tmp_path / "means").iterdir()] == ["name.npy"]
+
+
+def test_another_name_is_another_mean(tmp_path: Path):
+    chosen = view()
+    compute(chosen, tmp_path, "one")
+    compute(chosen, tmp_path, "two")
+    assert len(chosen.subset.read_positions) == 700
+
+
+def damage_cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def damage_text(path: Path) -> None:
+    path.write_bytes(b"<html>404</html>")
+
+
+def damage_pickle(path: Path) -> None:
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+def damage_bare_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_text, damage_pickle, damage_bare_pickle])
+def test_a_damaged_cache_is_computed_again_with_a_warning(
+    damage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    chosen = view()
+    first = compute(chosen, tmp_path)
+    path = tmp_path / "means/name.npy"
+    damage(path)
+    with caplog.at_level(logging.WARNING):
+        second = compute(chosen, tmp_path)
+    assert np.array_equal(first, second)
+    assert len(chosen.subset.read_positions) == 700
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"{path} is damaged (")
+    assert caplog.messages[0].endswith("): computed again")
+    assert np.array_equal(np.load(path, allow_pickle=False), first)  # and mended
+
+
+def test_a_cached_mean_is_never_unpickled(tmp_path: Path):
+    witness = tmp_path / "witness"
+    (tmp_path / "means").mkdir()
+    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117) + b"\n"
+    evil = f"cos\nsystem\n(Vtouch {witness}\ntR.".encode()
+    path = tmp_path / "means/name.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00v\x00" + header + evil)
+    found = compute(view(), tmp_path)
+    assert found.shape == (5, 5, 3)
+    assert not witness.exists()
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "means").write_text("a file where the folder should be")
+    with caplog.at_level(logging.WARNING):
+        found = compute(view(), tmp_path)
+    assert found.shape == (5, 5, 3)
+    assert "cannot be written" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("the mean will be computed again")
+
+
+def test_the_key_is_the_golden_one():
+    name = mean.key("digest", ("ant", "bee"), size=32, resize="warp", per_class=None)
+    assert name == "ede4086b8a114a2e1e3b6bdbcb90e794"
+
+
+@pytest.mark.parametrize(
+    ("digest", "classes", "settings"),
+    [
+        ("other", ("ant", "bee"), {}),
+        ("digest", ("ant", "cat"), {}),
+        ("digest", ("ant",), {}),
+        ("digest", ("ant", "bee"), {"size": 64}),
+        ("digest", ("ant", "bee"), {"resize": "crop"}),
+        ("digest", ("ant", "bee"), {"per_class": 5}),
+    ],
+)
+def test_whatever_changes_the_mean_changes_the_key(
+    digest: str, classes: tuple[str, ...], settings: dict
+):
+    usual = dict(size=32, resize="warp", per_class=None)
+    first = mean.key("digest", ("ant", "bee"), **usual)
+    assert mean.key(digest, classes, **(usual | settings)) != first
+
+
+def test_the_order_of_the_settings_does_not_change_the_key():
+    first = mean.key("digest", ("ant", "bee"), size=32, resize="warp")
+    assert mean.key("digest", ("ant", "bee"), resize="warp", size=32) == first

@@ -1,0 +1,288 @@
+"""A run's config: composed from conf/ and built strictly. Its one form and its id: test_config_id."""
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from records import BASE_B, ELSEWHERE, RECORD, SCIENCE, YOSINSKI, changed, leaves, made
+
+from transferlab import cli
+from transferlab import config as configs
+from transferlab.config import RunConfig
+from transferlab.errors import UserError
+
+
+def refusal(record: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as error:
+        configs.build(record)
+    return str(error.value)
+
+
+# --- conf/ --------------------------------------------------------------------------------------
+
+FILES = sorted(
+    (path.parent.name, path.stem)
+    for path in cli.conf_folder().glob("*/*.yaml")
+    if path.parent.name != "study"
+)
+
+
+def test_conf_has_a_group_for_every_part_of_a_run_and_one_for_the_logger():
+    parts = {field.name for field in dataclasses.fields(RunConfig)} - {"seed"}
+
+    assert {group for group, _ in FILES} == {*parts, "logger"}
+
+
+@pytest.mark.parametrize(("group", "choice"), FILES)
+def test_each_file_in_conf_composes_and_builds_with_its_values(
+    config: Callable[..., RunConfig], group: str, choice: str
+):
+    plus = "+" if group == "split" else ""
+    split = [] if group == "split" else ["+split=random"]
+
+    built = configs.to_dict(config(*split, "transfer.n=3", f"{plus}{group}={choice}"))
+
+    values = yaml.safe_load((cli.conf_folder() / group / f"{choice}.yaml").read_text())
+    place = "runtime" if group == "logger" else group
+    theirs = ("store", "cache") if group == "runtime" else ("n", "target")  # set by others
+    expected = {key: value for key, value in values.items() if key not in theirs}
+    assert expected
+    assert {key: built[place][key] for key in expected} == expected
+
+
+def test_paper_is_composed_with_the_published_constants(config: Callable[..., RunConfig]):
+    flat = configs.flat(
+        config(
+            "+split=random", "data=imagenet", "model=alexnet", "train=yosinski2014", "transfer.n=7"
+        )
+    )
+
+    assert {key: flat[key] for key in YOSINSKI} == YOSINSKI
+    assert (flat["data.size"], flat["data.crop"], flat["data.scale"]) == (256, 227, 1.0)
+    assert (flat["train.momentum"], flat["train.weight_decay"]) == (0.9, 0.0005)
+    assert (flat["train.bias_lr_factor"], flat["train.bias_decay_factor"]) == (2.0, 0.0)
+
+
+def test_a_split_is_never_chosen_for_the_user(config: Callable[..., RunConfig]):
+    with pytest.raises(UserError) as error:
+        config("transfer.n=3")
+
+    assert str(error.value) == ("no split is given: choose +split=random or +split=manmade_natural")
+
+
+# --- strict building ----------------------------------------------------------------------------
+
+
+def test_a_stored_config_is_built_again_as_it_was():
+    config = made()
+
+    assert {key: configs.flat(config)[key] for key in leaves(RECORD)} == leaves(RECORD)
+    assert configs.build(json.loads(json.dumps(configs.to_dict(config)))) == config
+    assert configs.flat(config)["train.lr"] == 0.02
+    assert list(configs.flat(config)) == configs.known_keys()
+
+
+def test_a_config_cannot_be_changed():
+    for part in (made(), made().train, made().runtime):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            part.seed = 1  # type: ignore[misc,union-attr]
+
+
+def test_known_keys_are_the_fields_of_all_groups():
+    assert set(configs.known_keys()) == {*SCIENCE, *ELSEWHERE}
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("lr", "lr is not a key of a run: did you mean train.lr (it lives in conf/train/)?"),
+        (
+            "train.lrr",
+            "train.lrr is not a key of a run: did you mean train.lr (it lives in conf/train/)?",
+        ),
+        (
+            "model.lr",
+            "model.lr is not a key of a run: did you mean train.lr (it lives in conf/train/)?",
+        ),
+        (
+            "bach_size",
+            "bach_size is not a key of a run: did you mean train.batch_size "
+            "(it lives in conf/train/)?",
+        ),
+        ("sede", "sede is not a key of a run: did you mean seed (it lives in conf/config.yaml)?"),
+        (
+            "qqqq.xyz",
+            "qqqq.xyz is not a key of a run: python -m transferlab --cfg job lists them all",
+        ),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_there_is(key: str, message: str):
+    record = copy.deepcopy(RECORD)
+    group, _, leaf = key.rpartition(".")
+    (record.setdefault(group, {}) if group else record)[leaf] = 1
+
+    assert refusal(record) == message
+
+
+@pytest.mark.parametrize("key", sorted({*SCIENCE, *ELSEWHERE} - {*configs.NEUTRAL}))
+def test_each_missing_key_is_refused_by_its_full_name(key: str):
+    record = copy.deepcopy(RECORD)
+    group, _, leaf = key.rpartition(".")
+    del (record[group] if group else record)[leaf]
+
+    assert refusal(record) == f"{key} is missing"
+
+
+def test_a_missing_group_is_refused():
+    record = copy.deepcopy(RECORD)
+    del record["model"]
+
+    assert refusal(record) == "model is missing"
+
+
+@pytest.mark.parametrize("key", [*SCIENCE, *ELSEWHERE])
+def test_each_key_refuses_a_list(key: str):
+    assert refusal(changed({key: [1]})).startswith(f"{key}=[1] is of type list: need ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.lr", "high", "train.lr=high is text: need a number"),
+        ("train.lr", "0.1", "train.lr=0.1 is text: need a number"),
+        ("train.lr", None, "train.lr=null is null: need a number"),
+        ("train.lr", True, "train.lr=True is true or false: need a number"),
+        ("train.lr", float("nan"), "train.lr=nan is of type float: need a number"),
+        ("train.lr", float("inf"), "train.lr=inf is of type float: need a number"),
+        ("seed", 1.0, "seed=1.0 is of type float: need an integer"),
+        ("seed", True, "seed=True is true or false: need an integer"),
+        ("transfer.n", "3", "transfer.n=3 is text: need an integer or null"),
+        ("train.epochs", "many", "train.epochs=many is text: need a number or null"),
+        ("train.nesterov", 1, "train.nesterov=1 is of type int: need true or false"),
+        ("train.schedule", "linear", "train.schedule=linear is text: need step or cosine"),
+        ("data.mean", "half", "data.mean=half is text: need base or target or none"),
+        ("model.name", 3, "model.name=3 is of type int: need text"),
+        ("data.root", 3, "data.root=3 is of type int: need text or null"),
+        (
+            "runtime.logger",
+            None,
+            "runtime.logger=null is null: need csv or tensorboard or wandb",
+        ),
+    ],
+)
+def test_an_ill_typed_value_is_refused_with_what_is_needed(key: str, value: object, message: str):
+    assert refusal(changed({key: value})) == message
+
+
+def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
+    whole, fraction = made({"train.epochs": 15}), made({"train.epochs": 15.0})
+
+    assert type(whole.train.epochs) is float
+    assert configs.run_id(whole) == configs.run_id(fraction)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, "seed=-1 is too small: 0 or more"),
+        ({"split.seed": -1}, "split.seed=-1 is too small: 0 or more"),
+        ({"split.seed": None}, "split.seed is not given: split=random needs one, split.seed=0"),
+        ({"data.size": 0, "data.crop": 0}, "data.size=0 is too small: 1 or more"),
+        ({"data.crop": 0}, "data.crop=0 is too small: 1 or more"),
+        ({"data.crop": 33}, "data.crop=33 is larger than data.size=32"),
+        ({"data.per_class": 0}, "data.per_class=0 is too small: 1 or more"),
+        (
+            {"data.holdout": 0},
+            "data.holdout=0.0 is not a part of a class: between 0 and 1",
+        ),
+        ({"data.holdout": 1}, "data.holdout=1.0 is not a part of a class: between 0 and 1"),
+        ({"data.val": "a/b"}, "data.val=a/b is not the plain name of a folder in data.root"),
+        ({"data.val": ".."}, "data.val=.. is not the plain name of a folder in data.root"),
+        ({"data.val": ""}, "data.val= is not the plain name of a folder in data.root"),
+        ({"model.num_outputs": 1}, "model.num_outputs=1 is too small: 2 or more"),
+        ({"transfer.keep": -1}, "transfer.keep=-1 is too small: 0 or more"),
+        ({"transfer.n": -1}, "transfer.n=-1 is negative: a cut point is 0 or more"),
+        ({"train.batch_size": 0}, "train.batch_size=0 is too small: 1 or more"),
+        (
+            {"train.total_steps": 0, "train.epochs": None},
+            "train.total_steps=0 is too small: 1 or more",
+        ),
+        (
+            {"train.total_steps": 10},
+            "give exactly one of train.total_steps and train.epochs; null the other",
+        ),
+        (
+            {"train.epochs": None},
+            "give exactly one of train.total_steps and train.epochs; null the other",
+        ),
+        ({"train.epochs": 0}, "train.epochs=0.0 is too small: more than 0"),
+        ({"train.lr": -0.1}, "train.lr=-0.1 is too small: 0 or more"),
+        ({"train.momentum": -0.1}, "train.momentum=-0.1 is too small: 0 or more"),
+        ({"train.weight_decay": -1}, "train.weight_decay=-1.0 is too small: 0 or more"),
+        ({"train.warmup": -0.1}, "train.warmup=-0.1 is too small: 0 or more"),
+        ({"train.warmup": 1}, "train.warmup=1.0 is not a part of the steps: below 1"),
+        ({"train.lr_step": 0}, "train.lr_step=0 is too small: 1 or more"),
+        (
+            {"train.schedule": "step", "train.lr_step": 10},
+            "train.schedule=step needs train.lr_step and train.lr_factor",
+        ),
+        (
+            {"train.schedule": "step", "train.lr_factor": 0.1},
+            "train.schedule=step needs train.lr_step and train.lr_factor",
+        ),
+        ({"train.val_every": 0}, "train.val_every=0 is too small: 1 or more"),
+        ({"train.val_batch_size": 0}, "train.val_batch_size=0 is too small: 1 or more"),
+        ({"runtime.devices": 0}, "runtime.devices=0 is too small: 1 or more"),
+        (
+            {"runtime.devices": 3},
+            "train.batch_size=32 is the global batch and cannot be shared out evenly over "
+            "runtime.devices=3",
+        ),
+        ({"runtime.workers": -1}, "runtime.workers=-1 is too small: 0 or more"),
+        ({"runtime.threads": 0}, "runtime.threads=0 is too small: 1 or more"),
+        (
+            {"runtime.checkpoint_every_s": -1},
+            "runtime.checkpoint_every_s=-1.0 is too small: 0 or more",
+        ),
+        (
+            {"runtime.checkpoint_least_s": -1},
+            "runtime.checkpoint_least_s=-1.0 is too small: 0 or more",
+        ),
+        (
+            {**BASE_B, "transfer.keep": 2},
+            "transfer.keep=2 copies stages behind the cut and baseB has none to copy from: use "
+            "AnB, BnB and the like",
+        ),
+        (
+            {"transfer.variant": "RnB", "transfer.keep": 2},
+            "transfer.keep=2 copies stages behind the cut and R3B has none to copy from: use "
+            "AnB, BnB and the like",
+        ),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused(changes: dict[str, Any], message: str):
+    assert refusal(changed(changes)) == message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.crop": 1, "data.size": 1},
+        {"data.val": "test"},
+        {"data.per_class": 1},
+        {"model.num_outputs": 2},
+        {"train.lr": 0},
+        {"train.batch_size": 1, "train.val_batch_size": 1},
+        {"train.warmup": 0.999},
+        {"runtime.devices": 32, "runtime.workers": 0},
+        {"runtime.checkpoint_every_s": 0, "runtime.checkpoint_least_s": 0},
+    ],
+)
+def test_a_value_at_the_end_of_its_range_passes(changes: dict[str, Any]):
+    flat = configs.flat(made(changes))
+
+    assert {key: flat[key] for key in changes} == changes

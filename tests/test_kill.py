@@ -1,0 +1,64 @@
+"""A run that was killed ten times ends with the bits of one that was not."""
+
+import multiprocessing
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import killing
+import torch
+
+from transferlab import plan, store
+from transferlab.config import RunConfig
+from transferlab.launch import inline
+from transferlab.resolve import resolve
+
+# A fine-tuned transfer: a base, momentum everywhere, dropout on
+RUN = (
+    "+split=random",
+    "transfer.variant=A3B+",
+    "data.size=16",
+    "data.crop=16",
+    "train.epochs=null",
+    "train.total_steps=60",
+    "train.val_every=5",
+    "runtime.threads=1",
+)
+MOMENTS = (
+    "after a step", "during a checkpoint", "after a step", "after a checkpoint", "after a step",
+    "during a checkpoint", "after a step", "after a step", "before the record", "before the record",
+)  # fmt: skip
+
+
+def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
+    config: Callable[..., RunConfig], tmp_path: Path
+):
+    torch.set_num_threads(1)
+    whole = inline.carry_out([resolve(config(*RUN, f"runtime.store={tmp_path}/whole"))])[-1]
+    killed = resolve(config(*RUN))
+    inline.carry_out([base for base in [plan.base_of(killed)] if base])
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["transferlab.run", "killing"])
+    chance = random.Random(0)
+    for moment in MOMENTS:
+        count = 1 if moment == "before the record" else chance.randint(1, 11)
+        if "checkpoint" in moment:
+            count = 1 + count % 2
+        process = processes.Process(target=killing.train, args=(killed, moment, count))
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL, moment
+        assert store.read_result(store.locate(killed)) is None
+    process = processes.Process(target=killing.train, args=(killed, "never", 1))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    result = store.read_result(store.locate(killed))
+    assert result is not None
+    assert result["weights_sha256"] == whole.result["weights_sha256"]
+    assert result["metrics"] == whole.result["metrics"]
+    left = sorted(path.name for path in store.locate(killed).folder.iterdir())
+    assert left == [
+        "config.json", "lock", "log.txt", "metrics.csv", "result.json", "weights.safetensors",
+    ]  # fmt: skip
