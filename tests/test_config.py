@@ -1,4 +1,4 @@
-"""A run's config: composed from conf/ and built strictly. Its one form and its id: test_config_id."""
+"""A run's config: composed from conf/ and built strictly. For its id see test_config_id."""
 
 import copy
 import dataclasses
@@ -115,17 +115,35 @@ def test_known_keys_are_the_fields_of_all_groups():
         ),
         ("sede", "sede is not a key of a run: did you mean seed (it lives in conf/config.yaml)?"),
         (
-            "qqqq.xyz",
-            "qqqq.xyz is not a key of a run: python -m transferlab --cfg job lists them all",
+            "modle",
+            "modle is not a key of a run: did you mean model.name (it lives in conf/model/)?",
         ),
+        ("qqqq", "qqqq is not a key of a run: python -m transferlab --cfg job lists them all"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_there_is(key: str, message: str):
-    record = copy.deepcopy(RECORD)
-    group, _, leaf = key.rpartition(".")
-    (record.setdefault(group, {}) if group else record)[leaf] = 1
+    assert refusal(changed({key: 1})) == message
 
-    assert refusal(record) == message
+
+def test_an_unknown_group_is_refused_by_its_own_name():
+    message = "qqqq is not a key of a run: python -m transferlab --cfg job lists them all"
+
+    assert refusal({**RECORD, "qqqq": {"lr": 1}}) == message
+
+
+def test_an_unknown_key_is_told_before_what_is_missing_because_of_it():
+    record = copy.deepcopy(RECORD)
+    record["train"]["lrr"] = record["train"].pop("lr")
+
+    assert refusal(record) == (
+        "train.lrr is not a key of a run: did you mean train.lr (it lives in conf/train/)?"
+    )
+
+
+@pytest.mark.parametrize("group", ["split", "data", "model", "transfer", "train", "runtime"])
+@pytest.mark.parametrize(("value", "shown"), [(3, "3"), ("none", "'none'"), ([1], "[1]")])
+def test_a_group_that_is_no_group_is_refused(group: str, value: object, shown: str):
+    assert refusal({**RECORD, group: value}) == f"{group}={shown} is not a group of keys"
 
 
 @pytest.mark.parametrize("key", sorted({*SCIENCE, *ELSEWHERE} - {*configs.NEUTRAL}))
@@ -203,6 +221,7 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
         ({"data.val": "a/b"}, "data.val=a/b is not the plain name of a folder in data.root"),
         ({"data.val": ".."}, "data.val=.. is not the plain name of a folder in data.root"),
         ({"data.val": ""}, "data.val= is not the plain name of a folder in data.root"),
+        ({"data.scale": 0}, "data.scale=0 makes every image the same: need another number"),
         ({"model.num_outputs": 1}, "model.num_outputs=1 is too small: 2 or more"),
         ({"transfer.keep": -1}, "transfer.keep=-1 is too small: 0 or more"),
         ({"transfer.n": -1}, "transfer.n=-1 is negative: a cut point is 0 or more"),
@@ -221,7 +240,12 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
         ),
         ({"train.epochs": 0}, "train.epochs=0.0 is too small: more than 0"),
         ({"train.lr": -0.1}, "train.lr=-0.1 is too small: 0 or more"),
+        ({"train.lr_factor": -0.1}, "train.lr_factor=-0.1 is too small: 0 or more"),
+        ({"train.bias_lr_factor": -1}, "train.bias_lr_factor=-1.0 is too small: 0 or more"),
+        ({"train.bias_decay_factor": -1}, "train.bias_decay_factor=-1.0 is too small: 0 or more"),
         ({"train.momentum": -0.1}, "train.momentum=-0.1 is too small: 0 or more"),
+        ({"train.momentum": 1}, "train.momentum=1.0 never forgets: below 1"),
+        ({"train.momentum": 0}, "train.nesterov=true needs train.momentum above 0"),
         ({"train.weight_decay": -1}, "train.weight_decay=-1.0 is too small: 0 or more"),
         ({"train.warmup": -0.1}, "train.warmup=-0.1 is too small: 0 or more"),
         ({"train.warmup": 1}, "train.warmup=1.0 is not a part of the steps: below 1"),
@@ -277,7 +301,12 @@ def test_a_value_out_of_its_range_is_refused(changes: dict[str, Any], message: s
         {"model.num_outputs": 2},
         {"train.lr": 0},
         {"train.batch_size": 1, "train.val_batch_size": 1},
+        {"data.scale": -1},
         {"train.warmup": 0.999},
+        {"train.momentum": 0.999},
+        {"train.momentum": 0, "train.nesterov": False},
+        {"train.weight_decay": 0, "train.bias_lr_factor": 0, "train.bias_decay_factor": 0},
+        {"train.schedule": "step", "train.lr_step": 1, "train.lr_factor": 0},
         {"runtime.devices": 32, "runtime.workers": 0},
         {"runtime.checkpoint_every_s": 0, "runtime.checkpoint_least_s": 0},
     ],

@@ -72,24 +72,15 @@ def test_natural_and_manmade_halves_have_no_seed():
     assert made().split_label == "random0"
 
 
-@pytest.mark.parametrize(
-    ("name", "mean"),
-    [
-        ("A3B", "base"),
-        ("A3B+", "base"),
-        ("B3A", "base"),
-        ("B3B", "target"),
-        ("A3A+", "target"),
-        ("baseA", "target"),
-        ("R3B", "target"),
-    ],
-)
-def test_mean_of_the_base_is_called_mean_of_the_target_where_they_are_one_half(
-    name: str, mean: str
-):
-    assert written(name).data.mean == mean
-    assert made({"data.mean": "target"}, variant=name, n=None, target=None).data.mean == "target"
-    assert made({"data.mean": "none"}, variant=name, n=None, target=None).data.mean == "none"
+@pytest.mark.parametrize("name", ["A3B", "B3B", "baseA", "R3B"])
+@pytest.mark.parametrize("mean", ["base", "target", "none"])
+def test_a_config_keeps_what_was_written_where_two_words_come_to_the_same(name: str, mean: str):
+    written_so = {"data.mean": mean, "train.lr_step": 7, "train.lr_factor": 0.5}
+
+    flat = configs.flat(made(written_so, variant=name, n=None, target=None))
+
+    assert flat["train.schedule"] == "cosine"
+    assert {key: flat[key] for key in written_so} == written_so
 
 
 @pytest.mark.parametrize(
@@ -119,29 +110,66 @@ def test_all_runs_from_one_half_share_its_base_whatever_their_mean_keep_and_n():
         made({"data.mean": "target"}),
         made(variant="AnA+", target="A"),
     ]
-    bases = {configs.base_of(run) for run in runs}
+    bases = [configs.base_of(run) for run in runs]
 
-    assert bases == {written("baseA")}
+    assert {base and base.label for base in bases} == {"baseA"}
+    assert {base and configs.run_id(base) for base in bases} == {configs.run_id(written("baseA"))}
 
 
 # --- the run id ---------------------------------------------------------------------------------
 
 
+def hashed(config: RunConfig, *, without: str | None = None, **changes: Any) -> str:
+    """The hash of what counts in a config, with changes and without a field."""
+    science = {
+        key: value
+        for key, value in {**configs.flat(config), **changes}.items()
+        if key not in ELSEWHERE and key != without
+    }
+    text = json.dumps(science, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def test_id_is_twelve_hexadecimal_digits_of_the_hash_of_what_counts():
     config = written("baseB")
-    science = {key: value for key, value in configs.flat(config).items() if key not in ELSEWHERE}
-    text = json.dumps({**science, "base_id": None}, sort_keys=True, separators=(",", ":"))
 
-    assert configs.run_id(config) == hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert config.data.mean == "base"
+    assert configs.run_id(config) == hashed(
+        config, base_id=None, **{"data.mean": "target"}
+    )
 
 
 def test_id_covers_the_id_of_the_base():
-    config = made()
-    science = {key: value for key, value in configs.flat(config).items() if key not in ELSEWHERE}
-    science["base_id"] = configs.run_id(written("baseA"))
-    text = json.dumps(science, sort_keys=True, separators=(",", ":"))
+    assert configs.run_id(made()) == hashed(made(), base_id=configs.run_id(written("baseA")))
 
-    assert configs.run_id(config) == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+@pytest.mark.parametrize("name", ["baseA", "baseB", "B3B", "B3B+", "A3A", "A3A+", "R3A", "R3B"])
+def test_with_one_half_the_mean_of_the_base_and_of_the_target_are_one_run(name: str):
+    base, target, none = (
+        configs.run_id(made({"data.mean": mean}, variant=name, n=None, target=None))
+        for mean in ("base", "target", "none")
+    )
+
+    assert base == target
+    assert none != target
+
+
+@pytest.mark.parametrize("name", ["A3B", "A3B+", "B3A", "B3A+"])
+def test_with_two_halves_each_mean_is_a_run_of_its_own(name: str):
+    ids = {
+        configs.run_id(made({"data.mean": mean}, variant=name, n=None, target=None))
+        for mean in ("base", "target", "none")
+    }
+
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("unused", [{"train.lr_step": 7}, {"train.lr_factor": 0.5}])
+def test_the_drops_of_the_rate_count_only_where_there_are_some(unused: dict[str, Any]):
+    steps = {"train.schedule": "step", "train.lr_step": 100, "train.lr_factor": 0.1}
+
+    assert configs.run_id(made(unused)) == configs.run_id(made())
+    assert configs.run_id(made({**steps, **unused})) != configs.run_id(made(steps))
 
 
 def test_places_are_the_four_keys_that_say_where_or_what_to_do():
@@ -197,6 +225,23 @@ def test_ids_are_golden(golden: str, changes: dict[str, Any]):
 
 
 @pytest.mark.parametrize(
+    ("golden", "changes"),
+    [
+        ("8e6e0ade1557", {"train.lr_step": 7, "train.lr_factor": 0.5}),
+        ("8e6e0ade1557", {"transfer.variant": "A3B", "transfer.n": None, "transfer.target": None}),
+        ("abad55b9dc23", {**BASE_B, "data.mean": "target", "train.lr_step": 7}),
+        (
+            "41e1e5d5c2f7",
+            {"transfer.variant": "BnB+", "transfer.n": 5, "train.epochs": 2, "data.mean": "target"},
+        ),
+        ("8b16859dcc62", {"transfer.variant": "R2B", "transfer.n": 2, "data.mean": "target"}),
+    ],
+)
+def test_other_spellings_of_these_runs_have_their_golden_ids(golden: str, changes: dict[str, Any]):
+    assert configs.run_id(made(changes)) == golden
+
+
+@pytest.mark.parametrize(
     ("key", "neutral", "other"),
     [("train.mirror", False, True), ("data.per_class", None, 5), ("seed", 0, 1)],
 )
@@ -204,13 +249,7 @@ def test_a_new_field_with_its_neutral_value_leaves_ids_and_old_records_as_they_w
     monkeypatch: pytest.MonkeyPatch, key: str, neutral: object, other: object
 ):
     before = written("baseB")
-    science = {
-        name: value
-        for name, value in configs.flat(before).items()
-        if name not in ELSEWHERE and name != key
-    }
-    text = json.dumps({**science, "base_id": None}, sort_keys=True, separators=(",", ":"))
-    without_field = hashlib.sha256(text.encode()).hexdigest()[:12]
+    without_field = hashed(before, without=key, base_id=None, **{"data.mean": "target"})
     id_of_other = configs.run_id(made({**BASE_B, key: other}))
     old_record = changed(BASE_B)
     group, _, leaf = key.rpartition(".")
@@ -226,12 +265,8 @@ def test_a_new_field_with_its_neutral_value_leaves_ids_and_old_records_as_they_w
 
 def test_a_neutral_value_is_left_out_of_the_id_of_the_base_too(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(configs.NEUTRAL, "train.mirror", False)
-    science = {
-        key: value
-        for key, value in configs.flat(made()).items()
-        if key not in ELSEWHERE and key != "train.mirror"
-    }
-    science["base_id"] = configs.run_id(written("baseA"))
-    text = json.dumps(science, sort_keys=True, separators=(",", ":"))
+    without_field = hashed(
+        made(), without="train.mirror", base_id=configs.run_id(written("baseA"))
+    )
 
-    assert configs.run_id(made()) == hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert configs.run_id(made()) == without_field

@@ -6,6 +6,7 @@ The networks' arithmetic is in `module`; here is when to save it, and what a per
 import csv
 import io
 import logging
+import math
 import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from transferlab.signals import StopRequest
 from transferlab.store import Run
 
 log = logging.getLogger(__name__)
+HEARTBEAT_S = 20
 READ_EVERY = 50  # steps between two looks at what is on the device: each one waits for it
 
 
@@ -65,6 +67,7 @@ class Keeper(lightning.Callback):
         self.failed: dict[str, str] = {}  # label -> why
         self.exit_code = 0
         self.between_steps = False
+        self.reported = -math.inf
 
     # --- the life of a training -----------------------------------------------------------------
 
@@ -121,6 +124,7 @@ class Keeper(lightning.Callback):
         self, trainer: Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self.between_steps = False
+        self.reported = -math.inf
 
     def on_train_batch_end(  # type: ignore[override]
         self,
@@ -166,6 +170,7 @@ class Keeper(lightning.Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         module = _module(pl_module)
         self._drop_failed(trainer, module)
+        self._gather_skipped(trainer)
         (train_loss, train_accuracy), (val_loss, val_accuracy) = module.end_interval()
         images_per_s = self._images_per_s(module)
         for member in module.active:
@@ -260,6 +265,13 @@ class Keeper(lightning.Callback):
                 self.skipped[name] = None
                 log.warning("%s cannot be read and is left out", name)
 
+    def _gather_skipped(self, trainer: Trainer) -> None:
+        """Every rank sees other files."""
+        if trainer.world_size > 1:
+            parts: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(parts, list(self.skipped))
+            self.skipped = {name: None for part in parts for name in part}
+
     def _ends_epoch(self, step: int) -> bool:
         per_epoch = self.task.steps_per_epoch
         return int(step / per_epoch) > int((step - 1) / per_epoch)
@@ -273,7 +285,9 @@ class Keeper(lightning.Callback):
         return self.time_before_s[member] + time.monotonic() - self.started
 
     def _report(self, trainer: Trainer, module: PackModule) -> None:
-        if trainer.is_global_zero:
+        due = time.monotonic() - self.reported >= HEARTBEAT_S
+        if trainer.is_global_zero and due:
+            self.reported = time.monotonic()
             for run in self.runs:
                 store.report_progress(run, step=module.step, total_steps=self.task.total_steps)
 

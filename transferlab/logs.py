@@ -29,7 +29,7 @@ def to_stderr() -> None:
 @contextlib.contextmanager
 def to_file(path: Path) -> Iterator[None]:
     """Add what is logged meanwhile to `path`, with times."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _File(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger(ROOT)
     root.addHandler(handler)
@@ -38,6 +38,11 @@ def to_file(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+class _File(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk is reported where something that matters cannot be written, not here."""
 
 
 def on_terminal() -> bool:

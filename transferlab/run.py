@@ -23,7 +23,7 @@ from transferlab.checkpoints import State
 from transferlab.config import RunConfig
 from transferlab.data.half import Half
 from transferlab.data.images import ImageSet
-from transferlab.data.loader import auto_workers
+from transferlab.data.loader import auto_workers, end_workers
 from transferlab.data.module import PackData
 from transferlab.data.views import Views
 from transferlab.errors import Interrupted, RunFailed
@@ -55,6 +55,7 @@ def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
     if first.runtime.threads is not None:
         torch.set_num_threads(first.runtime.threads)
     with ExitStack() as stack:
+        stack.callback(end_workers)
         for config in configs:
             run = store.locate(config)
             store.create(run, config)
@@ -100,6 +101,8 @@ class _Training:
         _require_space(self.subjects, states)
         while self.subjects and not self._complete(states[0]):
             step = states[0].step
+            if self.stop.number is not None:
+                raise Interrupted("stopped while training")
             failed |= self._advance(states)
             self.subjects = [s for s in self.subjects if s.run.label not in failed]
             states = self._states()

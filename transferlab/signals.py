@@ -28,7 +28,7 @@ class StopRequest:
         """The signal handler. A second signal does not wait for anything."""
         repeated, self.number = self.number is not None, number
         for child in multiprocessing.active_children():
-            if child.pid is not None:
+            if child.pid is not None and not child.daemon:  # of several devices; not a loader's
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGTERM)
         if repeated or not self.deferring:

@@ -221,6 +221,7 @@ def owned(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
                 waiting = True
             time.sleep(WAIT_S)
         try:
+            write_json(run.owner, _owner())
             yield
         finally:
             run.owner.unlink(missing_ok=True)
@@ -229,8 +230,7 @@ def owned(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
 
 def report_progress(run: Run, *, step: int, total_steps: int) -> None:
     """Note in `owner.json` who trains the run, how far it is, and when this was written."""
-    who = {"host": socket.gethostname(), "pid": os.getpid()}
-    write_json(run.owner, {**who, "step": step, "total_steps": total_steps, "heartbeat": _now()})
+    write_json(run.owner, {**_owner(), "step": step, "total_steps": total_steps})
 
 
 def clean(run: Run) -> None:
@@ -263,6 +263,10 @@ def _try_lock(file: IO[bytes]) -> bool:
             return False
         raise
     return True
+
+
+def _owner() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": _now()}
 
 
 def _owner_words(run: Run) -> str:

@@ -87,9 +87,12 @@ def stage_weights(network: StagedNetwork, count: int) -> dict[str, Tensor]:
 
 
 def same_bits(first: Weights, second: Weights) -> bool:
-    """True if both hold the same names with bit-identical values."""
+    """True if both hold the same names with bit-identical values of one shape and type."""
     return first.keys() == second.keys() and all(
-        torch.equal(_bits(first[name]), _bits(second[name])) for name in first
+        first[name].shape == second[name].shape
+        and first[name].dtype == second[name].dtype
+        and torch.equal(_bits(first[name]), _bits(second[name]))
+        for name in first
     )
 
 

@@ -4,6 +4,7 @@ The published archives are pickles. torchvision checks their md5 sums; they are 
 unpickler that can make arrays and plain values and nothing else.
 """
 
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transferlab.data.decode import resize_all
 from transferlab.data.images import ArraySubset, ImageSet
 from transferlab.errors import UserError
 
+log = logging.getLogger(__name__)
 CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 CIFAR100 = tuple(
     """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
@@ -39,22 +41,34 @@ def load(name: str, *, root: Path, size: int) -> ImageSet:
     Raises: UserError if it is not there and cannot be downloaded.
     """
     from torchvision import datasets
+    from torchvision.datasets import utils
 
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
-    try:
-        data = kind(str(root), train=True, download=not _present(kind, root))
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"data={name} cannot be had: {error}; download {kind.url} elsewhere and unpack it "
-            f"into {root}, or name the folder that holds {kind.base_folder} with data.root=DIR"
-        ) from error
-    folder = root / data.base_folder
-    names = read_arrays(folder / data.meta["filename"])[data.meta["key"]]
+    folder = root / kind.base_folder
+    files = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
+
+    def complete() -> bool:
+        return all(utils.check_integrity(str(folder / file), md5) for file, md5 in files)
+
+    if not complete():
+        log.info("downloading %s into %s", kind.url, root)
+        try:
+            utils.download_and_extract_archive(
+                kind.url, str(root), filename=kind.filename, md5=kind.tgz_md5
+            )
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"data={name} cannot be had: {error}; download {kind.url} elsewhere and unpack it "
+                f"into {root}, or name the folder that holds {kind.base_folder} with data.root=DIR"
+            ) from error
+        if not complete():
+            raise UserError(f"{folder} is not what {kind.url} holds: delete it and try again")
+    names = read_arrays(folder / kind.meta["filename"])[kind.meta["key"]]
     if tuple(names) != CLASSES[name]:
         raise UserError(f"{folder} has other classes than {name}")
     train, val = (
-        _subset(name, [folder / file for file, _ in files], size=size)
-        for files in (data.train_list, data.test_list)
+        _subset(name, [folder / file for file, _ in part], size=size)
+        for part in (kind.train_list, kind.test_list)
     )
     return ImageSet(CLASSES[name], DIGESTS[name], train, val)
 
@@ -78,10 +92,6 @@ class _ArraysOnly(pickle.Unpickler):
         if (module, name) not in allowed:
             raise pickle.UnpicklingError(f"{module}.{name} is no array")
         return allowed[module, name]
-
-
-def _present(kind: Any, root: Path) -> bool:
-    return (root / kind.base_folder).is_dir()
 
 
 def _subset(name: str, files: list[Path], *, size: int) -> ArraySubset:

@@ -4,31 +4,45 @@ Grey, palette, CMYK, 16-bit and EXIF-rotated files all become the picture that a
 """
 
 import io
+import struct
 
 import numpy as np
 from PIL import Image, ImageOps
 
+# What Pillow raises for a file that it cannot make a picture of
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def read_rgb(path: str, *, size: int, resize: str) -> np.ndarray:
     """The picture as (size, size, 3) uint8.
 
-    Raises: OSError, ValueError or SyntaxError if the file is missing, empty, cut off or no image.
+    Raises: one of `UNREADABLE` if the file is missing, empty, cut off, no image, or too large.
     """
     with open(path, "rb") as file:
         content = file.read()
     if not content:
         raise OSError("the file is empty")
     with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(fit(to_rgb(ImageOps.exif_transpose(image)), size=size, resize=resize))
+        image.load()
+        try:
+            turned = ImageOps.exif_transpose(image)
+        except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
+            turned = image  # the picture is sound, only its EXIF block is not
+        return np.asarray(fit(to_rgb(turned), size=size, resize=resize))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB, 8 bits a channel; 16-bit greys keep their high byte."""
+    """The image in mode RGB, 8 bits a channel.
+
+    16-bit greys keep their high byte; wider integers and floats are taken for 16-bit greys.
+    Transparency is dropped.
+    """
     if image.mode.startswith(("I", "F")):  # Pillow's own conversion clips these at 255
         wide = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
         image = Image.fromarray((wide >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # Pillow warns of anything else
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data import order
-from transferlab.data.decode import EXTENSIONS, read_rgb
+from transferlab.data.decode import EXTENSIONS, UNREADABLE, read_rgb
 from transferlab.data.images import HOLDOUT_SEED, ImageSet, hold_out
 from transferlab.errors import UserError
 
@@ -60,7 +60,7 @@ class FileSubset:
         for place, position in enumerate(positions):
             try:
                 pixels[place] = read_rgb(self.name(position), size=self.size, resize=self.resize)
-            except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
+            except UNREADABLE as error:
                 unreadable[place] = str(error).partition("<_io")[0].strip()
         return pixels, unreadable
 
@@ -144,7 +144,11 @@ def _files(place: Path, classes: Sequence[str]) -> Files:
     paths, labels = [], []
     for label, name in enumerate(classes):
         with os.scandir(place / name) as entries:
-            found = sorted(e.name for e in entries if e.name.lower().endswith(EXTENSIONS))
+            found = sorted(
+                e.name
+                for e in entries
+                if e.name.lower().endswith(EXTENSIONS) and not e.name.startswith(".")
+            )
         if not found:
             raise UserError(f"{place / name} has no images ({' '.join(EXTENSIONS)})")
         paths.append(np.array([os.fsencode(f"{name}/{file}") for file in found]))

@@ -4,7 +4,7 @@ What a batch holds is a function of the step (see `order`), so a stream can star
 goes on exactly. Crop, mirror, mean and cast are left to the device: see `views`.
 """
 
-import os
+import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -127,6 +127,17 @@ def loader(view: View, requests: Iterable[Request], *, workers: int, pin_memory:
     return Batches(loader)
 
 
+def end_workers() -> None:
+    """End the worker processes that an exception has left behind.
+
+    They ignore SIGTERM, which Python's exit would send them and then wait for ever.
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:  # loaders' workers are; the processes of several devices are not
+            child.kill()
+            child.join()
+
+
 def auto_workers(view: View, cores: int) -> int:
     """How many worker processes help: none for images in memory, else what the cores allow."""
     return 0 if view.subset.in_memory else max(0, min(cores - 1, 16))
@@ -137,10 +148,8 @@ def _as_is(batch: Batch) -> Batch:
 
 
 def _leave_signals_to_parent(worker: int) -> None:
-    # Workers inherit the parent's handlers, and a signal to the whole group would end them before
-    # the parent has saved. The parent ends them with SIGTERM, which therefore stays deadly.
+    # Workers inherit the parent's handlers, and a signal to the whole job reaches them too: they
+    # must outlive it, or their death interrupts the parent in the middle of a step
     torch.set_num_threads(1)
-    os.setpgid(0, 0)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

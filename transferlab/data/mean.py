@@ -13,6 +13,7 @@ import numpy as np
 
 from transferlab.data.half import View
 from transferlab.data.loader import Sequence, loader
+from transferlab.errors import UserError
 
 log = logging.getLogger(__name__)
 BATCH = 256
@@ -30,7 +31,9 @@ def mean_image(
     """The mean (S, S, 3) float32 of all images of the view, from the cache if it is there.
 
     `on_progress` is told how many images have been read. Sums are exact, so the order in which
-    the images are read does not matter.
+    the images are read does not matter. What cannot be read is left out, if the view says so.
+
+    Raises: UserError if an image cannot be read, or none.
     """
     path = cache / "means" / f"{name}.npy"
     known = _cached(path)
@@ -45,20 +48,25 @@ def mean_image(
         total = part if total is None else total + part
         count += len(pixels)
         on_progress(count)
-    assert total is not None and count, "a half has images"
+    if total is None or not count:
+        raise UserError(f"none of the {len(view)} images can be read: is data.root the right one?")
     mean = (total / count).astype(np.float32)
     _keep(path, mean)
     return mean
 
 
 def _cached(path: Path) -> np.ndarray | None:
+    if not path.exists():
+        return None
     try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("%s is damaged (%s): computed again", path, error)
-        return None
+        mean = np.load(path, allow_pickle=False)
+        if mean.dtype == np.float32 and mean.ndim == 3 and mean.shape[2] == 3:
+            return mean
+        reason = f"it holds {mean.dtype} of shape {mean.shape}"
+    except Exception as error:  # numpy raises whatever the damage leads to
+        reason = f"{type(error).__name__}: {error}"
+    log.warning("%s is damaged (%s): computed again", path, reason)
+    return None
 
 
 def _keep(path: Path, mean: np.ndarray) -> None:

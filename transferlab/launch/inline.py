@@ -11,7 +11,7 @@ from typing import Any
 
 from transferlab import plan, signals, store
 from transferlab.config import RunConfig
-from transferlab.errors import RunFailed, UserError
+from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.store import Run
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ def _train(todo: list[RunConfig]) -> None:
 
         run.check(todo)
         for pack in plan.packs(todo):
+            if stop.number is not None:
+                raise Interrupted("stopped between two runs")
             with ExitStack() as owned:
                 for config in pack:
                     place = store.locate(config)
