@@ -134,9 +134,7 @@ def test_id_is_twelve_hexadecimal_digits_of_the_hash_of_what_counts():
     config = written("baseB")
 
     assert config.data.mean == "base"
-    assert configs.run_id(config) == hashed(
-        config, base_id=None, **{"data.mean": "target"}
-    )
+    assert configs.run_id(config) == hashed(config, base_id=None, **{"data.mean": "target"})
 
 
 def test_id_covers_the_id_of_the_base():
@@ -265,8 +263,6 @@ def test_a_new_field_with_its_neutral_value_leaves_ids_and_old_records_as_they_w
 
 def test_a_neutral_value_is_left_out_of_the_id_of_the_base_too(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(configs.NEUTRAL, "train.mirror", False)
-    without_field = hashed(
-        made(), without="train.mirror", base_id=configs.run_id(written("baseA"))
-    )
+    without_field = hashed(made(), without="train.mirror", base_id=configs.run_id(written("baseA")))
 
     assert configs.run_id(made()) == without_field

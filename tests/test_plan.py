@@ -1,10 +1,11 @@
 """Bases before the runs that need them, each run once; the paper's study counted."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
+from records import made
 
 from transferlab import config as configs
 from transferlab import plan
@@ -15,10 +16,9 @@ RANDOM_DIRECTIONS = ("AnA", "AnB", "BnA")
 
 
 @pytest.fixture
-def start(config: Callable[..., RunConfig]) -> RunConfig:
-    """A config with made-up digests: planning looks at no data."""
-    composed = config("+split=random", "transfer.n=1")
-    return replace(composed, data=replace(composed.data, digest="d" * 64))
+def start() -> RunConfig:
+    """A config to vary. Planning looks at no data."""
+    return made()
 
 
 def variant_of(config: RunConfig, name: str, split: SplitConfig) -> RunConfig:
@@ -74,6 +74,21 @@ def test_a_run_wanted_twice_in_two_spellings_comes_once(start: RunConfig):
     again = configs.build(configs.to_dict(replace(start, transfer=spelled, split=random_split(0))))
 
     assert labels(plan.order([*named(start, "A3B", "A3B"), again])) == ["baseA", "A3B"]
+
+
+def test_a_run_wanted_with_two_words_for_one_mean_comes_once(start: RunConfig):
+    other = replace(start, data=replace(start.data, mean="target"))
+    assert start.data.mean == "base"
+
+    assert labels(plan.order([*named(start, "B3B"), *named(other, "B3B")])) == ["baseB", "B3B"]
+
+
+def test_runs_with_two_means_share_their_base(start: RunConfig):
+    other = replace(start, data=replace(start.data, mean="target"))
+
+    runs = plan.order([*named(start, "A3B"), *named(other, "A3B", "baseA")])
+
+    assert labels(runs) == ["baseA", "A3B", "A3B"]
 
 
 def test_runs_of_two_splits_have_bases_of_their_own(start: RunConfig):

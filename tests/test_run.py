@@ -1,4 +1,4 @@
-"""Real trainings, some steps each: packs, interruptions, devices. Slow by nature, small by choice."""
+"""Real trainings of some steps each: packs, interruptions, failures."""
 
 import json
 import os
@@ -233,3 +233,78 @@ class stop_after:
         self.module.training_step = self.original  # type: ignore[method-assign]
         assert kind is Interrupted, error
         return True
+
+
+def test_mirrors_get_the_curve_and_are_closed_with_the_exit_code(
+    config: Compose, monkeypatch: pytest.MonkeyPatch
+):
+    from transferlab import loggers
+    from transferlab.errors import RunFailed
+
+    told: list[object] = []
+
+    class Fake:
+        def log(self, row: loggers.Row) -> None:
+            told.append(row["step"])
+
+        def close(self, exit_code: int) -> None:
+            told.append(f"exit {exit_code}")
+
+    monkeypatch.setattr(loggers, "mirror", lambda config, folder: Fake())
+    base = config(*SHORT, "transfer.variant=baseA")
+    with stop_after(11):
+        carry_out(base)
+    assert told == [8, "exit 75"]
+    told.clear()
+    carry_out(base)
+    assert told == [16, 24, "exit 0"]
+    told.clear()
+    with pytest.raises(RunFailed):
+        carry_out(config(*SHORT, "transfer.variant=baseB", "train.lr=1e30", "train.warmup=0"))
+    assert told == ["exit 1"]
+
+
+def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Path):
+    from PIL import Image
+
+    from transferlab import checkpoints
+    from transferlab.errors import UserError
+
+    for subset in ("train", "val"):
+        for number in range(80):
+            name = f"{'abcd'[number % 4]}/{number:02}.png"
+            (tmp_path / subset / name).parent.mkdir(parents=True, exist_ok=True)
+            grey = Image.new("RGB", (16, 16), (60 * (number % 4), number, 9))
+            grey.save(tmp_path / subset / name)
+    use = (
+        *SMALL, "data=image_folder", f"data.root={tmp_path}", "data.size=16", "data.crop=16",
+        "train.total_steps=12", "train.val_every=12", "train.batch_size=4", "runtime.workers=1",
+        "transfer.variant=baseA",
+    )  # fmt: skip
+    wanted = resolve(config(*use, f"runtime.store={tmp_path}/whole"))
+    (whole,) = inline.carry_out([wanted])
+    resumed = replace(wanted, runtime=replace(wanted.runtime, store=f"{tmp_path}/runs"))
+    # Damaged after the mean image was made (it is cached), so that training meets it
+    victim = next(iter(sorted((tmp_path / "train").glob("[abcd]/*.png"), key=_used_late(wanted))))
+    content = victim.read_bytes()
+    victim.write_bytes(content[:60])
+    with pytest.raises(UserError, match=f"{victim} cannot be read: .*; mend or delete it"):
+        inline.carry_out([resumed])
+    state = checkpoints.load(store.locate(resumed))
+    assert state is not None and state.step >= 1
+    victim.write_bytes(content)
+    (outcome,) = inline.carry_out([resumed])
+    assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
+
+
+def _used_late(config: RunConfig) -> Callable[[Path], int]:
+    """Sorts the files of half A's training images by when they are first used, last ones first."""
+    from transferlab import assembly
+    from transferlab.data import order
+
+    half = assembly.half(config, assembly.load_images(config), "A")
+    first = {
+        half.train.subset.name(int(half.train.positions[place])): when
+        for when, place in enumerate(order.permutation(config.seed, 0, len(half.train)))
+    }
+    return lambda path: -first.get(str(path), -1)

@@ -154,6 +154,34 @@ def test_classes_file_gives_class_and_group(tmp_path: Path):
     assert splits.read_groups(file) == {"car": "manmade", "sea, deep": "natural", "cat": "natural"}
 
 
+def test_classes_file_may_begin_with_the_mark_that_spreadsheets_write(tmp_path: Path):
+    file = tmp_path / "classes.csv"
+    file.write_bytes(b"\xef\xbb\xbfclass,group\r\ncar,manmade\r\ncaf\xc3\xa9,natural\r\n")
+
+    assert splits.read_groups(file) == {"car": "manmade", "café": "natural"}
+
+
+@pytest.mark.parametrize("second", ["manmade", "natural"])
+def test_a_class_listed_twice_is_refused(tmp_path: Path, second: str):
+    file = tmp_path / "classes.csv"
+    file.write_text(f"class,group\ncup,manmade\ncar,manmade\ncat,natural\ncar,{second}\n")
+
+    with pytest.raises(UserError) as error:
+        splits.read_groups(file)
+    assert str(error.value) == f"{file} lists the class 'car' more than once"
+
+
+def test_a_quote_that_is_never_closed_is_named(tmp_path: Path):
+    file = tmp_path / "classes.csv"
+    file.write_text('class,group\ncar,"manmade\n' + 20_000 * "cat,natural\n")
+
+    with pytest.raises(UserError) as error:
+        splits.read_groups(file)
+    assert str(error.value) == (
+        f"split.groups={file} cannot be read: field larger than field limit (131072)"
+    )
+
+
 def test_classes_without_a_group_are_counted_and_named():
     with pytest.raises(UserError) as error:
         splits.manmade_natural([*FOUR, "tench", "cup", "hen", "dog"])

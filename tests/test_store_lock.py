@@ -57,7 +57,6 @@ OWNS = """
 def test_a_second_process_waits_for_the_first_and_is_told_which(run: Run, tmp_path: Path):
     released = tmp_path / "released"
     with store.owned(run, pytest.fail):
-        store.report_progress(run, step=1, total_steps=10)
         second = python(OWNS, run.folder, released)
         assert second.stdout is not None
         told = second.stdout.readline()
@@ -88,7 +87,7 @@ def test_a_killed_owner_is_noticed(run: Run, tmp_path: Path, monkeypatch: pytest
     with store.owned(run, kill):
         assert told == [f"process {first.pid} on {socket.gethostname()}"]
         assert first.returncode == -signal.SIGKILL
-        assert json.loads(run.owner.read_text())["pid"] == first.pid  # a dead one's, until ours
+        assert json.loads(run.owner.read_text())["pid"] == os.getpid()
     assert not run.owner.exists()
 
 
@@ -123,7 +122,11 @@ def test_a_run_is_owned_before_anything_else_is_in_its_folder(tmp_path: Path):
     run = Run("id", "A3B", tmp_path / "runs" / "A3B")
 
     with store.owned(run, pytest.fail):
-        assert names(run.folder) == {"lock"}
+        assert names(run.folder) == {"lock", "owner.json"}
+        owner = json.loads(run.owner.read_text())
+
+    assert (owner["host"], owner["pid"]) == (socket.gethostname(), os.getpid())
+    assert names(run.folder) == {"lock"}
 
 
 def test_a_run_in_a_store_below_a_file_cannot_be_owned(tmp_path: Path):

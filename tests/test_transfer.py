@@ -375,3 +375,18 @@ def test_other_names_or_a_name_more_make_a_difference():
 
 def test_another_number_of_values_makes_a_difference():
     assert transfer.same_bits({"a": torch.ones(2)}, {"a": torch.ones(3)}) is False
+
+
+def test_another_shape_of_the_same_bits_makes_a_difference():
+    values = torch.arange(6.0)
+    for shape in ((2, 3), (3, 2), (6, 1), (1, 6)):
+        assert transfer.same_bits({"a": values}, {"a": values.reshape(shape)}) is False
+    assert transfer.same_bits({"a": torch.zeros(0, 2)}, {"a": torch.zeros(0, 3)}) is False
+    assert transfer.same_bits({"a": torch.tensor(1.0)}, {"a": torch.ones(1)}) is False
+
+
+def test_another_type_of_the_same_bits_makes_a_difference():
+    values = torch.arange(6.0)
+    assert transfer.same_bits({"a": values}, {"a": values.view(torch.int32)}) is False
+    assert transfer.same_bits({"a": torch.zeros(2)}, {"a": torch.zeros(2).int()}) is False
+    assert transfer.same_bits({"a": values}, {"a": values.double()}) is False

@@ -21,7 +21,7 @@ from pytorch_lightning import Trainer
 from transferlab import checkpoints, loggers, logs, optimiser, store
 from transferlab.checkpoints import State
 from transferlab.config import RunConfig
-from transferlab.errors import RunFailed
+from transferlab.errors import Interrupted, RunFailed
 from transferlab.module import PackModule
 from transferlab.signals import StopRequest
 from transferlab.store import Run
@@ -65,7 +65,6 @@ class Keeper(lightning.Callback):
         self.velocities = [state.velocity for state in states]
         self.mirrors: list[loggers.Mirror | None] = []
         self.failed: dict[str, str] = {}  # label -> why
-        self.exit_code = 0
         self.between_steps = False
         self.reported = -math.inf
 
@@ -102,21 +101,17 @@ class Keeper(lightning.Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
-        self.exit_code = 75 if isinstance(exception, Stopped) else 1
         # Whatever went wrong between two steps, an image that cannot be read or a loader that
         # died: the state is whole, and nothing is lost. Not for nan, nor for a second Ctrl-C.
         if self.between_steps and not isinstance(
             exception, Stopped | RunFailed | KeyboardInterrupt
         ):
             self._save(trainer, _module(pl_module))
+        # Lightning calls no teardown then
+        self._close(exit_code=Interrupted.exit_code if isinstance(exception, Stopped) else 1)
 
     def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        for member, mirror in enumerate(self.mirrors):
-            if mirror is not None:
-                failed = self.runs[member].label in self.failed
-                mirror.close(1 if failed else self.exit_code)
-        self.mirrors = []
-        self.resources.close()
+        self._close(exit_code=0)
 
     # --- steps and validations ------------------------------------------------------------------
 
@@ -192,6 +187,13 @@ class Keeper(lightning.Callback):
             for member in module.active:
                 self._tell(member, self.curves[member][-1])
         self.interval_start, self.interval_step = time.monotonic(), module.step
+
+    def _close(self, *, exit_code: int) -> None:
+        for run, mirror in zip(self.runs, self.mirrors, strict=False):
+            if mirror is not None:
+                mirror.close(1 if run.label in self.failed else exit_code)
+        self.mirrors = []
+        self.resources.close()
 
     # --- helpers --------------------------------------------------------------------------------
 

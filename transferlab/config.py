@@ -9,14 +9,12 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 import re
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
-from transferlab import variants
+from transferlab import strict, variants
 from transferlab.errors import UserError
 from transferlab.variants import Variant
 
@@ -141,7 +139,7 @@ def build(raw: Mapping[str, Any]) -> RunConfig:
     """
     if not raw.get("split"):
         raise UserError("no split is given: choose +split=random or +split=manmade_natural")
-    config = _build(RunConfig, _with_neutral_values(raw), prefix="")
+    config = strict.build(RunConfig, _with_neutral_values(raw), unknown=unknown_key)
     _check(config)
     return _canonical(config)
 
@@ -303,67 +301,6 @@ def _check(config: RunConfig) -> None:
             f"transfer.keep={transfer.keep} copies stages behind the cut and "
             f"{variants.label(config.variant)} has none to copy from: use AnB, BnB and the like"
         )
-
-
-# --- strict building ----------------------------------------------------------------------------
-
-
-def _build(kind: Any, raw: object, *, prefix: str) -> Any:
-    """An instance of `kind` from a dict with exactly its fields."""
-    if not isinstance(raw, Mapping):
-        raise UserError(f"{prefix.rstrip('.')}={raw!r} is not a group of keys")
-    hints = get_type_hints(kind)
-    for name in raw:
-        if name not in hints:
-            raise UserError(unknown_key(f"{prefix}{name}"))
-    missing = [f"{prefix}{name}" for name in hints if name not in raw]
-    if missing:
-        raise UserError(f"{missing[0]} is missing")
-    values = {
-        name: _build(hint, raw[name], prefix=f"{prefix}{name}.")
-        if dataclasses.is_dataclass(hint)
-        else _value(hint, raw[name], f"{prefix}{name}")
-        for name, hint in hints.items()
-    }
-    return kind(**values)
-
-
-def _value(hint: Any, value: object, key: str) -> object:
-    """`value` if it has the type `hint`; a whole number passes as a float."""
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    for option in options:
-        if option is types.NoneType:
-            if value is None:
-                return None
-        elif get_origin(option) is Literal:
-            if value in get_args(option):
-                return value
-        elif option is float and type(value) in (int, float):
-            number = float(value)  # type: ignore[arg-type]
-            if math.isfinite(number):
-                return number
-        elif type(value) is option:
-            return value
-    shown = "null" if value is None else value
-    raise UserError(f"{key}={shown} is {_a(value)}: need {_words(options)}")
-
-
-def _a(value: object) -> str:
-    words = {str: "text", bool: "true or false", type(None): "null"}
-    return words.get(type(value), f"of type {type(value).__name__}")
-
-
-def _words(options: tuple[Any, ...]) -> str:
-    words = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
-    parts = []
-    for option in options:
-        if option is types.NoneType:
-            parts.append("null")
-        elif get_origin(option) is Literal:
-            parts.extend(str(choice) for choice in get_args(option))
-        else:
-            parts.append(words[option])
-    return " or ".join(parts)
 
 
 def _items(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -72,7 +72,8 @@ class Bars(lightning.Callback):
         if self.progress is not None:
             keeper = next(c for c in trainer.callbacks if hasattr(c, "curves"))  # type: ignore[attr-defined]
             for task, curve in zip(self.tasks, keeper.curves, strict=True):
-                self.progress.update(task, accuracy=f"{curve[-1]['val/accuracy']:.4f}")
+                if curve:
+                    self.progress.update(task, accuracy=f"{curve[-1]['val/accuracy']:.4f}")
 
     def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         self._close()

@@ -96,13 +96,15 @@ def read_groups(path: Path) -> dict[str, str]:
             reader = csv.DictReader(file)
             if not {"class", "group"} <= set(reader.fieldnames or ()):
                 raise UserError(f"{path} has the columns {reader.fieldnames}: need class,group")
-            rows = [(row["class"], row["group"]) for row in reader]
+            rows = [(_word(row["class"]), _word(row["group"])) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"split.groups={path} cannot be read: {error}") from error
     groups = dict(rows)
     if len(groups) < len(rows):
         twice = next(name for name, _ in rows if [n for n, _ in rows].count(name) > 1)
         raise UserError(f"{path} lists the class {twice!r} more than once")
+    if not all(groups):
+        raise UserError(f"{path} has a row without a class")
     wrong = sorted(set(groups.values()) - set(GROUPS), key=str)
     if wrong:
         raise UserError(f"{path} has the group {wrong[0]!r}: choose manmade or natural")
@@ -126,6 +128,10 @@ def _checked(name: str, split: Split) -> Split:
                 f"{'class' if len(half) == 1 else 'classes'}: a half needs 2 or more"
             )
     return split
+
+
+def _word(cell: str | None) -> str:
+    return (cell or "").strip()
 
 
 def _some(names: Sequence[str]) -> str:

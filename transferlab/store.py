@@ -77,7 +77,7 @@ def locate(config: RunConfig) -> Run:
     identity = configs.run_id(config)
     parts = (config.label, config.split_label, config.model.name, identity)
     name = "-".join(re.sub(r"[^\w.+-]+", "_", part).lstrip(".") for part in parts)
-    return Run(identity, config.label, Path(config.runtime.store) / name)
+    return Run(identity, config.label, Path(config.runtime.store).expanduser() / name)
 
 
 def create(run: Run, config: RunConfig) -> None:
@@ -89,7 +89,7 @@ def create(run: Run, config: RunConfig) -> None:
     """
     _make_folder(run)
     if run.config.exists():
-        _read_config(run)
+        read_config(run)
         return
     record = {"format": configs.FORMAT, "id": run.id, "label": run.label}
     write_json(run.config, {**record, "config": configs.to_dict(config)})
@@ -97,7 +97,21 @@ def create(run: Run, config: RunConfig) -> None:
 
 def read_config(run: Run) -> RunConfig:
     """The config that the folder was made for. Raises: UserError if it is damaged or foreign."""
-    return configs.build(_read_config(run))
+    record = _read(run.config)
+    damaged = (
+        f"{run.config} is damaged: it is not the config of run {run.id}. "
+        "Delete the file, or put the right one back"
+    )
+    if record.get("id") != run.id or not isinstance(record.get("config"), dict):
+        raise UserError(damaged)
+    try:
+        config = configs.build(record["config"])
+        matches = configs.run_id(config) == run.id
+    except (UserError, AssertionError) as error:
+        raise UserError(f"{damaged} ({error})") from error
+    if not matches:
+        raise UserError(damaged)
+    return config
 
 
 def read_result(run: Run) -> dict[str, Any] | None:
@@ -108,7 +122,10 @@ def read_result(run: Run) -> dict[str, Any] | None:
     if not run.result.exists():
         return None
     record = _read(run.result)
-    if record.get("id") != run.id or "weights_sha256" not in record:
+    sound = isinstance(record.get("weights_sha256"), str) and isinstance(
+        record.get("metrics"), dict
+    )
+    if record.get("id") != run.id or not sound:
         raise UserError(
             f"{run.result} is damaged: it is not the record of run {run.id}. "
             "Delete the file to train the run again, or put the right one back"
@@ -243,16 +260,6 @@ def clean(run: Run) -> None:
 def _make_folder(run: Run) -> None:
     with explained(run.folder):
         run.folder.mkdir(parents=True, exist_ok=True)
-
-
-def _read_config(run: Run) -> dict[str, Any]:
-    record = _read(run.config)
-    if record.get("id") != run.id or not isinstance(record.get("config"), dict):
-        raise UserError(
-            f"{run.config} is damaged: it is not the config of run {run.id}. "
-            "Delete the file, or put the right one back"
-        )
-    return record["config"]
 
 
 def _try_lock(file: IO[bytes]) -> bool:

@@ -34,6 +34,8 @@ def next_command(outcomes: Sequence[Outcome], overrides: Sequence[str]) -> str:
         chosen = [f"transfer.variant={transfer.variant}"]
         if transfer.n:
             chosen.append(f"transfer.n={transfer.n}")
+        if transfer.keep:
+            chosen.append(f"transfer.keep={transfer.keep}")
         if transfer.variant == "base":
             chosen.append(f"transfer.target={transfer.target}")
         return f"next, {why}:\n  python -m transferlab {shlex.join([*others, *chosen])}"
@@ -61,9 +63,7 @@ def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
         ]
     n = variant.n
     shallower = (
-        [("one layer less", TransferConfig(config.transfer.variant, n - 1, None, 0))]
-        if n > 1
-        else []
+        [("one layer less", replace(config.transfer, n=n - 1, target=None))] if n > 1 else []
     )
     return [
         ("the base of the same target", TransferConfig("base", 0, target, 0)),

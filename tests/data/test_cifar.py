@@ -1,6 +1,6 @@
 """CIFAR from archives laid out as the published ones, read without running what they say."""
 
-import os
+import hashlib
 import pickle
 import struct
 from pathlib import Path
@@ -14,6 +14,7 @@ from transferlab.data import cifar
 from transferlab.errors import UserError
 
 KINDS = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+DOWNLOAD = "torchvision.datasets.utils.download_and_extract_archive"
 
 
 def python2_pickle(value: object) -> bytes:
@@ -51,11 +52,11 @@ def pixels(count: int, start: int) -> np.ndarray:
     return images.reshape(count, 3072)
 
 
-def write(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small archive in torchvision's layout, whose md5 sums torchvision is told to accept."""
+def write(root: Path, name: str) -> Path:
+    """A small archive as it is unpacked into `root`."""
     kind = KINDS[name]
     folder = root / kind.base_folder
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     classes = list(cifar.CLASSES[name])
     start = 0
     for file, _ in kind.train_list + kind.test_list:
@@ -68,27 +69,55 @@ def write(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / file).write_bytes(python2_pickle(content))
         start += 2
     (folder / kind.meta["filename"]).write_bytes(python2_pickle({kind.meta["key"]: classes}))
-    accept(monkeypatch)
     return folder
 
 
-def accept(monkeypatch: pytest.MonkeyPatch) -> None:
-    def there(path: str, md5: str | None = None) -> bool:
-        return os.path.isfile(path)
+def publish(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torchvision take the files of `folder` for the published ones, by their md5 sums."""
+    kind = KINDS[name]
 
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", there)
+    def md5(file: str) -> str:
+        return hashlib.md5((folder / file).read_bytes()).hexdigest()
+
+    for part in ("train_list", "test_list"):
+        monkeypatch.setattr(kind, part, [[file, md5(file)] for file, _ in getattr(kind, part)])
+    monkeypatch.setattr(kind, "meta", kind.meta | {"md5": md5(kind.meta["filename"])})
+
+
+def published(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = write(root, name)
+    publish(folder, name, monkeypatch)
+    return folder
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str]]:
+    """Downloads write the small archive; the list says with which url, root, file name and md5."""
+    asked = []
+
+    def download(url: str, root: str, *, filename: str, md5: str) -> None:
+        asked.append((url, root, filename, md5))
+        name = next(name for name, kind in KINDS.items() if kind.url == url)
+        write(Path(root), name)
+
+    monkeypatch.setattr(DOWNLOAD, download)
+    return asked
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch):
+def no_network_and_no_ordinary_unpickling(monkeypatch: pytest.MonkeyPatch):
     def refuse(*args, **kwargs):
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refuse)
+    def fail(*args, **kwargs):
+        raise AssertionError("an ordinary unpickler was called")
+
+    monkeypatch.setattr(DOWNLOAD, refuse)
+    monkeypatch.setattr("pickle.load", fail)  # which torchvision's classes call
 
 
 def test_cifar10_is_read_from_its_six_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write(tmp_path, "cifar10", monkeypatch)
+    published(tmp_path, "cifar10", monkeypatch)
     images = cifar.load("cifar10", root=tmp_path, size=32)
     assert images.classes[:3] == ("airplane", "automobile", "bird") and len(images.classes) == 10
     assert images.train.labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
@@ -99,7 +128,7 @@ def test_cifar10_is_read_from_its_six_files(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_cifar100_has_the_fine_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write(tmp_path, "cifar100", monkeypatch)
+    published(tmp_path, "cifar100", monkeypatch)
     images = cifar.load("cifar100", root=tmp_path, size=32)
     assert len(images.classes) == 100
     assert images.classes[:2] + images.classes[-1:] == ("apple", "aquarium_fish", "worm")
@@ -109,22 +138,22 @@ def test_cifar100_has_the_fine_labels(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_rows_and_columns_are_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write(tmp_path, "cifar10", monkeypatch)
+    published(tmp_path, "cifar10", monkeypatch)
     image = cifar.load("cifar10", root=tmp_path, size=32).train.pixels[0]
     assert image[0, 31].tolist() == [255, 255, 255]
     assert image[31, 0].tolist() == [0, 100, 200]
 
 
 def test_images_are_resized_to_the_size_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write(tmp_path, "cifar10", monkeypatch)
+    published(tmp_path, "cifar10", monkeypatch)
     images = cifar.load("cifar10", root=tmp_path, size=16)
     assert images.train.pixels.shape == (10, 16, 16, 3)
     assert images.train.pixels[3, 8, 8].tolist() == [3, 100, 200]
 
 
 def test_the_data_set_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write(tmp_path / "given", "cifar10", monkeypatch)
-    write(tmp_path / "cache/cifar100", "cifar100", monkeypatch)
+    published(tmp_path / "given", "cifar10", monkeypatch)
+    published(tmp_path / "cache/cifar100", "cifar100", monkeypatch)
     common = dict(val=None, holdout=None, size=32, resize="warp", cache=tmp_path / "cache")
     given = data.load("cifar10", root=str(tmp_path / "given"), **common)
     cached = data.load("cifar100", root=None, **common)
@@ -159,20 +188,69 @@ def test_missing_and_no_network_says_what_to_do(name: str, tmp_path: Path):
     )
 
 
-def test_files_with_other_md5_sums_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write(tmp_path, "cifar10", monkeypatch)
-    monkeypatch.undo()  # torchvision checks again
-    monkeypatch.setattr(
-        "torchvision.datasets.cifar.download_and_extract_archive", lambda *a, **k: None
-    )
-    with pytest.raises(UserError, match=r"^data=cifar10 cannot be had: .*corrupted"):
+def test_a_broken_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def corrupted(*args, **kwargs):
+        raise RuntimeError("File not found or corrupted.")  # torchvision's for a wrong md5 sum
+
+    monkeypatch.setattr(DOWNLOAD, corrupted)
+    with pytest.raises(UserError, match=r"^data=cifar10 cannot be had: File not found or corrupt"):
         cifar.load("cifar10", root=tmp_path, size=32)
 
 
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_what_is_not_there_is_downloaded_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, downloads: list
+):
+    publish(write(tmp_path / "published", name), name, monkeypatch)
+    root = tmp_path / "cache" / name
+    first, second = (cifar.load(name, root=root, size=32) for _ in range(2))
+    kind = KINDS[name]
+    assert downloads == [(kind.url, str(root), kind.filename, cifar.DIGESTS[name])]
+    assert np.array_equal(first.val.pixels, second.val.pixels)
+    assert first.val.pixels[1, 16, 16].tolist() == [{"cifar10": 11, "cifar100": 3}[name], 100, 200]
+
+
+def test_a_whole_archive_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, downloads: list
+):
+    published(tmp_path, "cifar10", monkeypatch)
+    cifar.load("cifar10", root=tmp_path, size=32)
+    assert downloads == []
+
+
+@pytest.mark.parametrize("file", ["data_batch_1", "data_batch_5", "test_batch", "batches.meta"])
+@pytest.mark.parametrize("damage", ["missing", "cut off", "a byte changed"])
+def test_an_incomplete_archive_is_downloaded_again(
+    damage: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, downloads: list
+):
+    path = published(tmp_path, "cifar10", monkeypatch) / file
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        last = b"" if damage == "cut off" else bytes([content[-1] ^ 1])
+        path.write_bytes(content[:-1] + last)
+    images = cifar.load("cifar10", root=tmp_path, size=32)
+    assert len(downloads) == 1
+    assert path.read_bytes() == content
+    assert images.train.labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_a_download_of_other_files_is_refused(name: str, tmp_path: Path, downloads: list):
+    with pytest.raises(UserError) as error:  # the real md5 sums, which the small files do not have
+        cifar.load(name, root=tmp_path, size=32)
+    kind = KINDS[name]
+    assert str(error.value) == (
+        f"{tmp_path}/{kind.base_folder} is not what {kind.url} holds: delete it and try again"
+    )
+    assert len(downloads) == 1
+
+
 def test_other_class_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    folder = write(tmp_path, "cifar10", monkeypatch)
+    folder = published(tmp_path, "cifar10", monkeypatch)
     names = [*cifar.CIFAR10[:-1], "lorry"]
     (folder / "batches.meta").write_bytes(python2_pickle({"label_names": names}))
+    publish(folder, "cifar10", monkeypatch)
     with pytest.raises(UserError, match=r"cifar-10-batches-py has other classes than cifar10$"):
         cifar.load("cifar10", root=tmp_path, size=32)
 
@@ -220,9 +298,10 @@ def test_a_pickle_that_would_run_a_command_does_not(tmp_path: Path):
 def test_a_validation_file_that_would_run_a_command_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    folder = write(tmp_path, "cifar10", monkeypatch)
+    folder = published(tmp_path, "cifar10", monkeypatch)
     witness = tmp_path / "witness"
     (folder / "test_batch").write_bytes(f"cos\nsystem\n(Vtouch {witness}\ntR.".encode())
+    publish(folder, "cifar10", monkeypatch)
     with pytest.raises(pickle.UnpicklingError, match=r"^os\.system is no array$"):
         cifar.load("cifar10", root=tmp_path, size=32)
     assert not witness.exists()

@@ -77,7 +77,10 @@ def test_a_palette_is_looked_up(tmp_path: Path):
     assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 1)
 
 
-@pytest.mark.parametrize("transparency", [0, bytes([255, 255, 255, 255])])
+@pytest.mark.filterwarnings("error")  # Pillow has one for bytes, in every worker process
+@pytest.mark.parametrize(
+    "transparency", [0, bytes([255, 255, 255, 255]), bytes([0, 128, 255]), bytes(4)]
+)
 def test_a_palette_with_transparency_is_looked_up(transparency: int | bytes, tmp_path: Path):
     image = Image.fromarray(quadrants()).quantize(4)
     pixels = saved(image, tmp_path / "image.png", transparency=transparency)
@@ -135,6 +138,24 @@ def test_a_rotated_photograph_is_put_upright(orientation: int, expected: list, t
         settings = {"quality": 95} if ending == "jpg" else {}
         pixels = saved(Image.fromarray(quadrants()), path, exif=exif, **settings)
         assert close(corners(pixels), expected, tolerance)
+
+
+GARBAGE = [
+    b"garbage",  # no header
+    b"II*\x00",  # a header cut off
+    b"II*\x00\xff\xff\xff\xff",  # that points beyond the end
+    b"MM\x00*\x00\x00\x00\x08\xff\xff\x01\x12",  # with a list that is cut off
+    b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x02\x00\x00\x00\x02r\x00\x00\x00",  # text
+]
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow's
+@pytest.mark.parametrize("exif", GARBAGE)
+def test_a_picture_with_a_garbled_exif_block_is_read_as_it_lies(exif: bytes, tmp_path: Path):
+    path = tmp_path / "image.png"
+    pixels = saved(Image.fromarray(quadrants()), path, exif=exif)
+    assert b"eXIf" + exif in path.read_bytes()
+    assert np.array_equal(pixels, quadrants())
 
 
 def stripes(height: int, width: int) -> Image.Image:
@@ -203,6 +224,13 @@ def test_what_is_no_image_is_refused(tmp_path: Path):
 def test_a_missing_file_is_refused(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         decode.read_rgb(str(tmp_path / "image.jpg"), size=8, resize="warp")
+
+
+def test_a_file_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Image.fromarray(quadrants()).save(tmp_path / "image.png")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 511)  # Pillow raises from twice that on
+    with pytest.raises(decode.UNREADABLE, match=r"^Image size \(1024 pixels\) exceeds limit"):
+        decode.read_rgb(str(tmp_path / "image.png"), size=8, resize="warp")
 
 
 def test_arrays_are_resized_one_by_one():

@@ -81,6 +81,20 @@ def test_only_images_count_whatever_the_case_of_their_ending(tmp_path: Path):
     assert index.classes == ("Ant", "bee", "zebra")
 
 
+def test_files_whose_name_begins_with_a_dot_do_not_count(tmp_path: Path):
+    before = digest(tree(tmp_path))
+    picture(tmp_path / "train/Ant/.0.png")
+    (tmp_path / "train/bee/._0.png").write_bytes(b"what macOS leaves on other file systems")
+    picture(tmp_path / "val/zebra/.held.jpg")
+    assert digest(tmp_path) == before
+    index = folder.scan(str(tmp_path), "val", None)
+    assert len(index.train.labels) == 9 and len(index.val.labels) == 3
+    picture(tmp_path / "train/wolf/.0.png")
+    picture(tmp_path / "val/wolf/0.png")
+    folder.scan.cache_clear()
+    assert refused(tmp_path).startswith(f"{tmp_path}/train/wolf has no images (")
+
+
 def test_the_index_is_arrays_and_no_python_objects(tmp_path: Path):
     index = folder.scan(str(tree(tmp_path)), "val", None)
     for files in (index.train, index.val):
@@ -147,6 +161,16 @@ def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
     assert unreadable[1] == "the file is empty"
     assert unreadable[3] == "cannot identify image file"
     assert pixels[2, 0, 0].tolist() == [10, 0, 245]
+
+
+def test_a_picture_of_too_many_pixels_is_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    images = folder.load(root=str(tree(tmp_path)), val="val", holdout=None, size=4, resize="warp")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 23)  # these have 48
+    _, unreadable = images.train.read(np.array([0, 5]))
+    assert sorted(unreadable) == [0, 1]
+    assert unreadable[0].startswith("Image size (48 pixels) exceeds limit of 46 pixels")
 
 
 # --- a part held out -------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """Training streams and validation sequences: the same batches from any step, rank and worker."""
 
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from PIL import Image
 from transferlab.data import folder
 from transferlab.data.half import Half, View, cut
 from transferlab.data.images import ArraySubset
-from transferlab.data.loader import Sequence, Stream, auto_workers, loader
+from transferlab.data.loader import Sequence, Stream, auto_workers, end_workers, loader
 from transferlab.errors import UserError
 
 
@@ -194,3 +197,35 @@ def test_images_in_memory_take_no_workers_and_files_what_the_cores_allow(tmp_pat
 def test_the_batches_have_the_labels_of_the_half(tmp_path: Path):
     found = batches(folder_half(tmp_path).val, Sequence(4, 4))
     assert found[0]["labels"].tolist() == [1, 1, 0, 0]
+
+
+# --- worker processes ------------------------------------------------------------------------
+
+
+def test_workers_that_were_left_behind_are_ended(tmp_path: Path):
+    reading = iter(loader(folder_half(tmp_path).train, stream(), workers=1, pin_memory=False))
+    next(reading)
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGTERM)  # which Python's exit would send
+    worker.join(0.2)
+    assert worker.is_alive()
+    end_workers()
+    assert multiprocessing.active_children() == []
+    assert worker.exitcode == -signal.SIGKILL
+    reading.close()
+
+
+def test_processes_that_are_no_workers_are_left_alone():
+    other = multiprocessing.get_context("fork").Process(target=signal.pause)
+    other.start()
+    try:
+        end_workers()
+        assert other.is_alive()
+    finally:
+        other.kill()
+        other.join()
+
+
+def test_without_workers_there_is_nothing_to_end():
+    end_workers()
+    assert multiprocessing.active_children() == []

@@ -11,6 +11,7 @@ import pytest
 from transferlab.data import mean
 from transferlab.data.half import View
 from transferlab.data.images import ArraySubset
+from transferlab.errors import UserError
 
 
 @dataclass
@@ -103,7 +104,48 @@ def damage_bare_pickle(path: Path) -> None:
     path.write_bytes(pickle.dumps([1.0, 2.0]))
 
 
-@pytest.mark.parametrize("damage", [damage_cut, damage_text, damage_pickle, damage_bare_pickle])
+def damage_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def damage_zip(path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04" + path.read_bytes())  # numpy takes it for a zip archive
+
+
+def damage_other_zip(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, mean=np.zeros((5, 5, 3), dtype=np.float32))
+
+
+def damage_header(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:10] + b"{'descr': (((" + content[23:])
+
+
+def damage_magic(path: Path) -> None:
+    path.write_bytes(b"\x93NUMPY\x09\x00" + path.read_bytes()[8:])  # a version there is not
+
+
+def damage_type(path: Path) -> None:
+    np.save(path, np.load(path).astype(np.float64))
+
+
+def damage_axes(path: Path) -> None:
+    np.save(path, np.load(path)[..., 0])
+
+
+def damage_channels(path: Path) -> None:
+    np.save(path, np.load(path)[..., :2])
+
+
+DAMAGES = [
+    *(damage_cut, damage_text, damage_pickle, damage_bare_pickle, damage_empty, damage_zip),
+    *(damage_other_zip, damage_header, damage_magic, damage_type, damage_axes, damage_channels),
+]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # numpy, of a broken zip
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_computed_again_with_a_warning(
     damage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -119,6 +161,54 @@ def test_a_damaged_cache_is_computed_again_with_a_warning(
     assert caplog.messages[0].startswith(f"{path} is damaged (")
     assert caplog.messages[0].endswith("): computed again")
     assert np.array_equal(np.load(path, allow_pickle=False), first)  # and mended
+
+
+def test_the_warning_says_what_the_file_holds_instead(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "means").mkdir()
+    np.save(tmp_path / "means/name.npy", np.zeros((5, 5), dtype=np.int16))
+    compute(view(), tmp_path)
+    assert caplog.messages == [
+        f"{tmp_path}/means/name.npy is damaged (it holds int16 of shape (5, 5)): computed again"
+    ]
+
+
+class Unreadable(Counted):
+    """Images of which none can be read, or only those at `readable`."""
+
+    readable: tuple[int, ...] = ()
+
+    def read(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        broken = {k: "cut off" for k, p in enumerate(positions) if p not in self.readable}
+        return self.pixels[positions], broken
+
+
+def unreadable_view(readable: tuple[int, ...], *, skip: bool) -> View:
+    chosen = view()
+    subset = Unreadable(chosen.subset.pixels, chosen.subset.labels)
+    subset.readable = readable
+    return View(subset, chosen.positions, chosen.labels, skip_unreadable=skip)
+
+
+def test_a_mean_of_no_readable_image_is_refused_and_nothing_is_kept(tmp_path: Path):
+    with pytest.raises(UserError) as error:
+        compute(unreadable_view((), skip=True), tmp_path)
+    assert str(error.value) == ("none of the 350 images can be read: is data.root the right one?")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreadable_image_is_refused_by_name_unless_it_may_be_skipped(tmp_path: Path):
+    with pytest.raises(UserError, match=r"^image1 cannot be read: cut off; mend or delete it"):
+        compute(unreadable_view((), skip=False), tmp_path)
+
+
+def test_what_cannot_be_read_does_not_count(tmp_path: Path):
+    chosen, told = unreadable_view((3, 699), skip=True), []
+    found = compute(chosen, tmp_path, told=told)
+    expected = chosen.subset.pixels[[3, 699]].astype(np.float64).mean(axis=0)
+    assert np.array_equal(found, expected.astype(np.float32))
+    assert told == [1, 2]
 
 
 def test_a_cached_mean_is_never_unpickled(tmp_path: Path):

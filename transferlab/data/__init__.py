@@ -5,10 +5,10 @@ torch; `load` gives the images. A user's own data set is a function `package.mod
 called with the keyword arguments root, val, holdout, size and resize, that returns an `ImageSet`.
 """
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from transferlab import own
 from transferlab.data import cifar, digits, folder
 from transferlab.data.images import ImageSet
 from transferlab.errors import UserError
@@ -61,16 +61,7 @@ def load(
 
 
 def _own(name: str, **arguments: object) -> ImageSet:
-    module, colon, function = name.partition(":")
-    if not colon:
-        raise UserError(
-            f"data.name={name} is not a data set: choose one of {' '.join(NAMES)}, "
-            "or name a function of yours as package.module:function"
-        )
-    try:
-        build = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"data.name={name} cannot be imported: {error}") from error
+    build = own.function("data.name", name, known=NAMES)
     images = build(**arguments)
     if not isinstance(images, ImageSet):
         raise UserError(f"data.name={name} returned {type(images).__name__}, not an ImageSet")

@@ -1,0 +1,57 @@
+"""The recipes against the authors' release (yosinski/convnet_transfer), number for number."""
+
+from collections.abc import Callable
+
+import pytest
+
+from transferlab.config import RunConfig
+
+IMAGENET = ("+split=random", "data=imagenet", "model=alexnet", "train=yosinski2014", "transfer.n=3")
+
+
+def test_yosinski2014_is_the_solver_of_the_release(config: Callable[..., RunConfig]):
+    train = config(*IMAGENET).train
+    assert (train.batch_size, train.total_steps, train.epochs) == (256, 450_000, None)
+    assert (train.schedule, train.lr, train.lr_step, train.lr_factor) == (
+        "step", 0.01, 100_000, 0.1,
+    )  # fmt: skip
+    assert (train.momentum, train.nesterov, train.rate_in_velocity) == (0.9, False, True)
+    assert (train.weight_decay, train.bias_lr_factor, train.bias_decay_factor) == (0.0005, 2.0, 0.0)
+    assert (train.warmup, train.val_every, train.mirror, train.reshuffle) == (
+        0.0,
+        1000,
+        True,
+        False,
+    )
+    assert train.precision == "float32"
+
+
+def test_imagenet_is_the_data_layer_of_the_release(config: Callable[..., RunConfig]):
+    data = config(*IMAGENET).data
+    assert (data.size, data.crop, data.scale, data.resize, data.mean) == (
+        256, 227, 1.0, "warp", "base",
+    )  # fmt: skip
+
+
+def test_the_learning_rates_of_a_run_are_those_in_the_logs(config: Callable[..., RunConfig]):
+    from transferlab import assembly
+
+    rate = assembly.schedule(config(*IMAGENET), 450_000)
+    seen = {1: 0.01, 99_999: 0.01, 100_000: 1e-3, 199_999: 1e-3, 200_000: 1e-4, 300_000: 1e-5}
+    for step, lr in (seen | {400_000: 1e-6, 450_000: 1e-6}).items():
+        assert rate(step) == pytest.approx(lr, rel=1e-12)
+
+
+def test_small32_is_nine_epochs_with_a_tenth_of_warm_up(config: Callable[..., RunConfig]):
+    from transferlab import assembly
+
+    chosen = config("+split=random", "train=small32", "transfer.n=3")
+    steps = assembly.total_steps(chosen, 50_000)
+    rate = assembly.schedule(chosen, steps)
+    assert steps == 3516
+    assert rate(352) == pytest.approx(0.02) and rate(176) == pytest.approx(0.01)
+    assert rate(352 + 1582) == pytest.approx(0.01, rel=1e-3) and rate(steps) == 0.0
+    train = chosen.train
+    assert (train.batch_size, train.weight_decay, train.momentum) == (128, 5e-4, 0.9)
+    assert train.nesterov and train.mirror and train.channels_last
+    assert train.precision == "bfloat16"
