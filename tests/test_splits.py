@@ -209,7 +209,7 @@ def test_a_row_without_a_group_is_refused(tmp_path: Path):
 
     with pytest.raises(UserError) as error:
         splits.read_groups(file)
-    assert str(error.value) == f"{file} has the group None: choose manmade or natural"
+    assert str(error.value) == f"{file} has the group '': choose manmade or natural"
 
 
 @pytest.mark.parametrize(

@@ -244,13 +244,14 @@ def test_a_run_is_unfinished_until_its_result_is_there(run: Run):
     run.checkpoint.write_bytes(b"half way")
     assert store.read_result(run) is None
 
-    store.finish(run, {"weights_sha256": DIGEST})
+    store.finish(run, {"weights_sha256": DIGEST, "metrics": {}})
 
     assert store.read_result(run) == {
         "format": 1,
         "id": run.id,
         "label": "A3B",
         "weights_sha256": DIGEST,
+        "metrics": {},
     }
 
 
@@ -303,9 +304,11 @@ def test_a_result_that_is_no_text_is_refused(run: Run):
 @pytest.mark.parametrize(
     "record",
     [
-        {"format": 1, "id": "another", "weights_sha256": DIGEST},
-        {"format": 1, "weights_sha256": DIGEST},
-        {"format": 1, "id": "OWN"},
+        {"format": 1, "id": "another", "weights_sha256": DIGEST, "metrics": {}},
+        {"format": 1, "weights_sha256": DIGEST, "metrics": {}},
+        {"format": 1, "id": "OWN", "metrics": {}},
+        {"format": 1, "id": "OWN", "weights_sha256": DIGEST},
+        {"format": 1, "id": "OWN", "weights_sha256": None, "metrics": {}},
     ],
 )
 def test_a_result_of_another_run_or_without_a_digest_is_refused(run: Run, record: dict[str, str]):

@@ -1,4 +1,4 @@
-"""What Lightning costs: steps of a pack through the Trainer against a bare loop over the same network.
+"""What Lightning costs: steps of a pack through the Trainer against a bare loop on one network.
 
     python tests/benchmarks/trainer_step.py [--repetitions 9] [--steps 60] [--json]
 

@@ -17,7 +17,7 @@ from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.launch import inline
 from transferlab.store import Run
 
-RESULT = {"weights_sha256": "0" * 64}
+RESULT = {"weights_sha256": "0" * 64, "metrics": {}}
 
 
 @pytest.fixture
