@@ -149,7 +149,6 @@ GARBAGE = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow's
 @pytest.mark.parametrize("exif", GARBAGE)
 def test_a_picture_with_a_garbled_exif_block_is_read_as_it_lies(exif: bytes, tmp_path: Path):
     path = tmp_path / "image.png"

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -206,13 +207,34 @@ def test_workers_that_were_left_behind_are_ended(tmp_path: Path):
     reading = iter(loader(folder_half(tmp_path).train, stream(), workers=1, pin_memory=False))
     next(reading)
     (worker,) = multiprocessing.active_children()
-    os.kill(worker.pid, signal.SIGTERM)  # which Python's exit would send
-    worker.join(0.2)
-    assert worker.is_alive()
-    end_workers()
-    assert multiprocessing.active_children() == []
-    assert worker.exitcode == -signal.SIGKILL
-    reading.close()
+    try:
+        os.kill(worker.pid, signal.SIGTERM)  # which Python's exit would send
+        worker.join(0.2)
+        assert worker.is_alive()
+        end_workers()
+        assert multiprocessing.active_children() == []
+        assert worker.exitcode == -signal.SIGKILL
+    finally:
+        reading.close()
+
+
+def test_a_worker_that_dies_before_it_is_waited_for_raises_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kill = multiprocessing.process.BaseProcess.kill
+
+    def kill_and_pause(process: multiprocessing.process.BaseProcess) -> None:
+        kill(process)
+        time.sleep(0.1)  # as on a busy machine
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "kill", kill_and_pause)
+    reading = iter(loader(folder_half(tmp_path).train, stream(), workers=1, pin_memory=False))
+    next(reading)
+    try:
+        end_workers()
+        assert multiprocessing.active_children() == []
+    finally:
+        reading.close()
 
 
 def test_processes_that_are_no_workers_are_left_alone():

@@ -144,7 +144,6 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # numpy, of a broken zip
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_computed_again_with_a_warning(
     damage, tmp_path: Path, caplog: pytest.LogCaptureFixture

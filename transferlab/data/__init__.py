@@ -54,7 +54,7 @@ def load(
     if name == "digits":
         return digits.load(holdout=holdout, size=size)
     if name in cifar.CLASSES:
-        return cifar.load(name, root=Path(root) if root else cache / name, size=size)
+        return cifar.load(name, root=Path(root).expanduser() if root else cache / name, size=size)
     if name in ("image_folder", "imagenet"):
         return folder.load(root=root, val=val, holdout=holdout, size=size, resize=resize)
     return _own(name, root=root, val=val, holdout=holdout, size=size, resize=resize)

@@ -5,6 +5,7 @@ Grey, palette, CMYK, 16-bit and EXIF-rotated files all become the picture that a
 
 import io
 import struct
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -26,7 +27,9 @@ def read_rgb(path: str, *, size: int, resize: str) -> np.ndarray:
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         try:
-            turned = ImageOps.exif_transpose(image)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a damaged EXIF block
+                turned = ImageOps.exif_transpose(image)
         except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
             turned = image  # the picture is sound, only its EXIF block is not
         return np.asarray(fit(to_rgb(turned), size=size, resize=resize))

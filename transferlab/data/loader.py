@@ -6,6 +6,7 @@ goes on exactly. Crop, mirror, mean and cast are left to the device: see `views`
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -132,10 +133,16 @@ def end_workers() -> None:
 
     They ignore SIGTERM, which Python's exit would send them and then wait for ever.
     """
-    for child in multiprocessing.active_children():
-        if child.daemon:  # loaders' workers are; the processes of several devices are not
-            child.kill()
-            child.join()
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals cannot be set from here, and the main thread's exit is not near
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises at a killed worker
+    try:
+        for child in multiprocessing.active_children():
+            if child.daemon:  # loaders' workers are; the processes of several devices are not
+                child.kill()
+                child.join()
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
 
 
 def auto_workers(view: View, cores: int) -> int:

@@ -59,7 +59,8 @@ def _cached(path: Path) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
-        mean = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            mean = np.lib.format.read_array(file, allow_pickle=False)
         if mean.dtype == np.float32 and mean.ndim == 3 and mean.shape[2] == 3:
             return mean
         reason = f"it holds {mean.dtype} of shape {mean.shape}"
