@@ -212,6 +212,21 @@ def test_two_cpu_processes_share_the_global_batch(place: Path):
     assert err.count("  step ") == 8  # one line an epoch, not two
 
 
+def test_several_processes_are_interrupted_as_one_and_one_goes_on(place: Path):
+    long = [*SMALL, "train.epochs=null", "train.total_steps=300", "train.val_every=20"]
+    several = ["runtime.devices=2", "runtime.accelerator=cpu"]
+    process = start(place, *long, "transfer.variant=baseA", *several)
+    read_until(process, "  step ")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "Traceback" not in err and "give the same command to go on" in err
+    (folder,) = (place.parent / "store").iterdir()
+    assert (folder / "last.ckpt").exists() and not (folder / "owner.json").exists()
+    code, _, err = call(place, *long, "transfer.variant=baseA")
+    assert code == 0 and "baseA  goes on from its checkpoint" in err and "step 20/" not in err
+
+
 # --- mirrors ------------------------------------------------------------------------------------
 
 

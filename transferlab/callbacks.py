@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as lightning
 import torch
@@ -67,14 +67,14 @@ class Keeper(lightning.Callback):
         self.failed: dict[str, str] = {}  # label -> why
         self.between_steps = False
         self.reported = -math.inf
+        self.interval_step: int | None = None  # where timing began; None until a step is made
+        self.resources = ExitStack()  # `setup` is not called in a parent of several processes
 
     # --- the life of a training -----------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        self.resources = ExitStack()
         if multiprocessing.parent_process() is not None:  # a process of a run on several devices
-            self.stop = StopRequest()
-            self.stop.deferring = True
+            self.stop = StopRequest(only_note=True)
             logs.to_stderr()
             if (threads := self.configs[0].runtime.threads) is not None:
                 torch.set_num_threads(threads)
@@ -119,7 +119,6 @@ class Keeper(lightning.Callback):
         self, trainer: Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self.between_steps = False
-        self.reported = -math.inf
 
     def on_train_batch_end(  # type: ignore[override]
         self,
@@ -136,8 +135,7 @@ class Keeper(lightning.Callback):
             self._drop_failed(trainer, module)
             self._report(trainer, module)
         if self._stop_requested(trainer):
-            self._save(trainer, module)
-            raise Stopped
+            self._save_and_leave(trainer, module)
         age_s = time.monotonic() - self.saved
         if age_s >= self.task.checkpoint_every_s or (
             age_s >= self.task.checkpoint_least_s and self._ends_epoch(module.step)
@@ -155,8 +153,7 @@ class Keeper(lightning.Callback):
     ) -> None:
         self._note_skipped(batch)
         if self._stop_requested(trainer):
-            self._save(trainer, _module(pl_module))  # resumes with this validation
-            raise Stopped
+            self._save_and_leave(trainer, _module(pl_module))  # resumes with this validation
 
     def on_validation_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         self.stop.install()
@@ -167,7 +164,6 @@ class Keeper(lightning.Callback):
         self._drop_failed(trainer, module)
         self._gather_skipped(trainer)
         (train_loss, train_accuracy), (val_loss, val_accuracy) = module.end_interval()
-        images_per_s = self._images_per_s(module)
         for member in module.active:
             row = {
                 "step": module.step,
@@ -178,7 +174,7 @@ class Keeper(lightning.Callback):
                 "val/loss": val_loss[member],
                 "val/accuracy": val_accuracy[member],
                 "time_s": round(self._time_s(member), 3),
-                "images_per_s": round(images_per_s, 1),
+                "images_per_s": round(self._images_per_s(module, member), 1),
             }
             self.curves[member].append(row)
         self._save(trainer, module)
@@ -238,6 +234,11 @@ class Keeper(lightning.Callback):
                 checkpoints.save(self.runs[member], self._state(module, member))
                 write_curve(self.runs[member], self.curves[member])
 
+    def _save_and_leave(self, trainer: Trainer, module: PackModule) -> NoReturn:
+        self._save(trainer, module)
+        trainer.strategy.barrier()  # the first process to leave has the others ended
+        raise Stopped
+
     def _state(self, module: PackModule, member: int) -> State:
         network = module.networks[member]
         optimizers = module.trainer.optimizers
@@ -278,10 +279,14 @@ class Keeper(lightning.Callback):
         per_epoch = self.task.steps_per_epoch
         return int(step / per_epoch) > int((step - 1) / per_epoch)
 
-    def _images_per_s(self, module: PackModule) -> float:
-        steps = module.step - getattr(self, "interval_step", module.step)
-        elapsed_s = max(self.interval_end - self.interval_start, 1e-9)
-        return steps * self.task.batch_size / elapsed_s
+    def _images_per_s(self, module: PackModule, member: int) -> float:
+        """Since the last validation; over the whole training where only a validation is made."""
+        if self.interval_step is None:
+            steps, elapsed_s = module.step, self._time_s(member)
+        else:
+            steps = module.step - self.interval_step
+            elapsed_s = self.interval_end - self.interval_start
+        return steps * self.task.batch_size / max(elapsed_s, 1e-9)
 
     def _time_s(self, member: int) -> float:
         return self.time_before_s[member] + time.monotonic() - self.started

@@ -87,7 +87,8 @@ def device(chosen: torch.device) -> str:
     """The device's name with its kind, `cuda: NVIDIA H200`."""
     if chosen.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(chosen)}"
-    return f"{chosen.type}: {platform.processor() or platform.machine()}"
+    name = torch.cpu.get_capabilities().get("cpu_name") if chosen.type == "cpu" else None
+    return f"{chosen.type}: {name or platform.machine()}"
 
 
 def _provenance() -> dict[str, Any]:

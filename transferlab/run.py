@@ -26,7 +26,7 @@ from transferlab.data.images import ImageSet
 from transferlab.data.loader import auto_workers, end_workers
 from transferlab.data.module import PackData
 from transferlab.data.views import Views
-from transferlab.errors import Interrupted, RunFailed
+from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.module import PackModule
 from transferlab.progress import Bars
 from transferlab.signals import StopRequest
@@ -87,7 +87,7 @@ class _Training:
         self.total_steps = assembly.total_steps(self.config, len(target.train))
         workers = self.config.runtime.workers
         if workers is None:
-            workers = auto_workers(target.train, len(os.sched_getaffinity(0)))
+            workers = auto_workers(target.train, _cores())
         self.workers = workers
         self.device = "unknown: the run was complete when it was interrupted"
 
@@ -145,6 +145,11 @@ class _Training:
         intervals = math.ceil(self.total_steps / val_every) - step // val_every
         trainer = _trainer(self.config, [keeper, bars], intervals)
         self.device = record.device(trainer.strategy.root_device)
+        if train.precision == "bfloat16" and not _has_bfloat16(trainer.strategy.root_device):
+            log.warning(
+                "%s computes bfloat16 slowly: train.precision=float32 is another run, but faster",
+                self.device,
+            )
         stream = PackData(
             self.target,
             seed=self.config.seed,
@@ -252,6 +257,19 @@ def _require_space(subjects: Sequence[Subject], states: Sequence[State]) -> None
         store.require_space(subject.run.folder, 5 * weights * len(subjects) + 1_000_000)
 
 
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type != "cpu":
+        return True
+    return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)
+
+
 @contextmanager
 def _interruptible(stop: StopRequest) -> Iterator[None]:
     """Turns every way in which a requested stop comes out of Lightning into one.
@@ -271,8 +289,17 @@ def _interruptible(stop: StopRequest) -> Iterator[None]:
     ) as error:
         if stop.number is not None:
             raise Interrupted("stopped while training") from error
-        last_line = (str(error).strip().splitlines() or [repr(error)])[-1]
-        raise RunFailed(f"training ended early: {last_line}") from error
+        raise _reason(error) from error
+
+
+def _reason(error: BaseException) -> UserError | RunFailed:
+    """What ended one of several processes, of which only the trace comes back as text."""
+    last_line = (str(error).strip().splitlines() or [repr(error)])[-1]
+    kind, _, message = last_line.partition(": ")
+    for ours in (UserError, RunFailed):
+        if kind == f"{ours.__module__}.{ours.__name__}":
+            return ours(message)
+    return RunFailed(f"training ended early: {last_line}")
 
 
 def _trainer(

@@ -20,9 +20,10 @@ WATCHED = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """Whether somebody asked this process to stop. Installed with `watch`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, only_note: bool = False) -> None:
         self.number: int | None = None
         self.deferring = False
+        self.only_note = only_note  # one of several processes: the first decides for all
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The signal handler. A second signal does not wait for anything."""
@@ -31,7 +32,7 @@ class StopRequest:
             if child.pid is not None and not child.daemon:  # of several devices; not a loader's
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGTERM)
-        if repeated or not self.deferring:
+        if not self.only_note and (repeated or not self.deferring):
             raise Interrupted(f"stopped by {signal.Signals(number).name}")
 
     def install(self) -> None:

@@ -123,7 +123,6 @@ def loader(view: View, requests: Iterable[Request], *, workers: int, pin_memory:
         num_workers=workers,
         pin_memory=pin_memory,
         worker_init_fn=_leave_signals_to_parent,
-        multiprocessing_context="fork" if workers else None,
     )
     return Batches(loader)
 
