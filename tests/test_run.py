@@ -308,3 +308,49 @@ def _used_late(config: RunConfig) -> Callable[[Path], int]:
         for when, place in enumerate(order.permutation(config.seed, 0, len(half.train)))
     }
     return lambda path: -first.get(str(path), -1)
+
+
+def test_a_run_stopped_in_a_validation_makes_it_again_and_goes_on(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from transferlab import checkpoints
+    from transferlab.errors import Interrupted
+    from transferlab.module import PackModule
+
+    whole = carry_out(config(*SHORT, f"runtime.store={tmp_path}/whole", "transfer.variant=baseA"))
+    wanted = config(*SHORT, "transfer.variant=baseA")
+    original, stops = PackModule.validation_step, [16, 24]
+
+    def validation_step(module, batch, batch_idx):
+        original(module, batch, batch_idx)
+        if stops and module.step == stops[0]:
+            stops.pop(0)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(PackModule, "validation_step", validation_step)
+    for step in (16, 24):
+        with pytest.raises(Interrupted):
+            carry_out(wanted)
+        state = checkpoints.load(store.locate(resolve(wanted)))
+        assert state is not None and (state.step, state.validated) == (step, False)
+    outcome = carry_out(wanted)
+    assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
+    assert outcome.result["metrics"] == whole.result["metrics"]
+    curves = [
+        [line.split(",")[:7] for line in o.run.metrics.read_text().splitlines()]
+        for o in (outcome, whole)
+    ]
+    assert curves[0] == curves[1] and len(curves[0]) == 4
+
+
+def test_what_ended_one_of_several_processes_keeps_its_kind():
+    from transferlab import run
+    from transferlab.errors import RunFailed, UserError
+
+    trace = "\n\n-- Process 1 terminated with the following error:\nTraceback ...\n"
+    bad_file = run._reason(RuntimeError(trace + "transferlab.errors.UserError: a.png is: empty"))
+    assert type(bad_file) is UserError and str(bad_file) == "a.png is: empty"
+    nan = run._reason(RuntimeError(trace + "transferlab.errors.RunFailed: A3B: the loss is nan"))
+    assert type(nan) is RunFailed and str(nan) == "A3B: the loss is nan"
+    other = run._reason(RuntimeError(trace + "ZeroDivisionError: division by zero"))
+    assert str(other) == "training ended early: ZeroDivisionError: division by zero"
