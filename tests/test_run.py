@@ -150,6 +150,7 @@ def test_a_nan_loss_fails_the_run_with_its_step_and_spares_the_others(config: Co
     run = store.locate(resolve(bad))
     assert not run.result.exists()
     assert "nan or infinite at step" in json.loads(run.failure.read_text())["error"]
+    assert "ERROR baseB: the loss is nan or infinite at step" in run.log.read_text()
 
     carry_out(config(*SHORT, "transfer.variant=baseA"))
     poisoned = resolve(config(*SHORT, "transfer.variant=R2B"))
@@ -292,6 +293,7 @@ def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Pat
         inline.carry_out([resumed])
     state = checkpoints.load(store.locate(resumed))
     assert state is not None and state.step >= 1
+    assert f"ERROR {victim} cannot be read" in store.locate(resumed).log.read_text()
     victim.write_bytes(content)
     (outcome,) = inline.carry_out([resumed])
     assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
@@ -354,3 +356,23 @@ def test_what_ended_one_of_several_processes_keeps_its_kind():
     assert type(nan) is RunFailed and str(nan) == "A3B: the loss is nan"
     other = run._reason(RuntimeError(trace + "ZeroDivisionError: division by zero"))
     assert str(other) == "training ended early: ZeroDivisionError: division by zero"
+
+
+def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pytest.MonkeyPatch):
+    from transferlab.module import PackModule
+
+    wanted = config(*SHORT, "transfer.variant=baseA")
+    monkeypatch.setattr(PackModule, "validation_step", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        carry_out(wanted)
+    text = store.locate(resolve(wanted)).log.read_text()
+    assert "ended by a defect" in text and "ZeroDivisionError: division by zero" in text
+
+
+def test_a_device_that_is_not_there_is_refused(config: Compose):
+    from transferlab.errors import UserError
+
+    wanted = config(*SHORT, "transfer.variant=baseA", "runtime.accelerator=abacus")
+    with pytest.raises(UserError, match="runtime.accelerator=abacus with runtime.devices=1 is not"):
+        carry_out(wanted)
+    assert not store.locate(resolve(wanted)).folder.exists()

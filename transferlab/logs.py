@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = "transferlab"
 # Records with this attribute are not shown on a terminal, where a progress bar says the same
 FOR_FILES = {"for_files": True}
+ONLY_FILES = {"only_files": True}  # and records with this one nowhere else
 
 
 def to_stderr() -> None:
@@ -22,7 +23,12 @@ def to_stderr() -> None:
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(message)s"))
-        handler.addFilter(lambda record: not (on_terminal() and hasattr(record, "for_files")))
+        handler.addFilter(
+            lambda record: (
+                not hasattr(record, "only_files")
+                and not (on_terminal() and hasattr(record, "for_files"))
+            )
+        )
         root.addHandler(handler)
 
 

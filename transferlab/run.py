@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab import assembly, checkpoints, logs, record, store, transfer
 from transferlab.assembly import Subject
@@ -37,11 +38,13 @@ log = logging.getLogger(__name__)
 def check(configs: Iterable[RunConfig]) -> None:
     """Build the networks of all configs without memory, before anything is trained.
 
-    Raises: UserError for a cut point, an image size or a number of outputs that does not fit.
+    Raises: UserError for a cut point, an image size, a number of outputs or a device that does
+    not fit.
     """
-    with torch.device("meta"):
-        for config in configs:
+    for config in configs:
+        with torch.device("meta"):
             assembly.network(config)
+        _trainer(config, [], intervals=1)
 
 
 def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
@@ -62,6 +65,7 @@ def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
             store.clean(run)
             stack.enter_context(logs.to_file(run.log))
             log.info("%s  %s  %s", run.label, run.id, run.folder, extra=logs.FOR_FILES)
+        stack.push(_log_error)
         subjects = [assembly.subject(config) for config in configs]
         images = assembly.load_images(first)
         target = assembly.half(first, images, first.variant.target)
@@ -228,6 +232,14 @@ class _Training:
         return self.config.data.size - self.config.data.crop
 
 
+def _log_error(kind: type | None, error: BaseException | None, trace: object) -> None:
+    """Put into the log files why a training ended: one line, with the trace if it is a defect."""
+    if isinstance(error, UserError | RunFailed | KeyboardInterrupt):
+        log.error("%s", error, extra=logs.ONLY_FILES)
+    elif error is not None:
+        log.error("ended by a defect", exc_info=error, extra=logs.ONLY_FILES)
+
+
 def _prefix_unchanged(subject: Subject, state: State) -> bool | None:
     """Whether the frozen stages are bit for bit as they were copied or drawn; None if none are."""
     if not subject.config.variant.frozen:
@@ -309,18 +321,24 @@ def _trainer(
     for name in ("pytorch_lightning", "lightning_fabric"):  # they set INFO when imported
         logging.getLogger(name).setLevel(logging.ERROR)
     several = runtime.devices > 1
-    return lightning.Trainer(
-        accelerator=runtime.accelerator,
-        devices=runtime.devices,
-        strategy=DDPStrategy(start_method="spawn") if several else "auto",
-        precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
-        callbacks=callbacks,
-        max_epochs=intervals,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        default_root_dir=os.fspath(assembly.cache_folder(config)),
-    )
+    try:
+        return lightning.Trainer(
+            accelerator=runtime.accelerator,
+            devices=runtime.devices,
+            strategy=DDPStrategy(start_method="spawn") if several else "auto",
+            precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
+            callbacks=callbacks,
+            max_epochs=intervals,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=os.fspath(assembly.cache_folder(config)),
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(
+            f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "
+            f"is not to be had here: {error}"
+        ) from error
