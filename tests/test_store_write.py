@@ -145,12 +145,11 @@ def test_a_process_killed_while_writing_leaves_the_old_file_or_none(run: Run):
     assert names(run.folder) == {"last.ckpt"}
 
 
-def test_cleaning_removes_half_written_files_and_nothing_else(run: Run):
+def test_cleaning_removes_half_written_files_and_an_old_failure_and_nothing_else(run: Run):
     kept = {
         "config.json",
         "weights.safetensors",
         "result.json",
-        "failure.json",
         "last.ckpt",
         "metrics.csv",
         "owner.json",
@@ -160,6 +159,7 @@ def test_cleaning_removes_half_written_files_and_nothing_else(run: Run):
         ".mine",
     }
     half = {
+        "failure.json",
         ".config.json.host.1",
         ".result.json.host.1",
         ".failure.json.host.1",

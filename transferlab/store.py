@@ -251,7 +251,8 @@ def report_progress(run: Run, *, step: int, total_steps: int) -> None:
 
 
 def clean(run: Run) -> None:
-    """Remove the half-written files of processes that died. Only the owner may call it."""
+    """Remove what earlier tries left: half-written files, why they failed. For the owner."""
+    run.failure.unlink(missing_ok=True)
     for path in run.folder.glob(".*"):
         if re.match(r"\.(config|result|failure|owner|metrics|last|weights)\.", path.name):
             path.unlink(missing_ok=True)
