@@ -26,3 +26,10 @@ def config(tmp_path: Path) -> Compose:
             return cli.build(compose(config_name="config", overrides=[*places, *overrides]))
 
     return build
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The folder where the user stands."""
+    (tmp_path / "here").mkdir()
+    return tmp_path / "here"

@@ -1,0 +1,85 @@
+"""From a config to the parts of a run: whose mean, what is shared, how long, from which seed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from transferlab import assembly
+from transferlab.assembly import Subject
+from transferlab.config import RunConfig, base_of, run_id
+from transferlab.resolve import resolve
+from transferlab.store import locate
+
+Compose = Callable[..., RunConfig]
+
+
+@pytest.mark.parametrize(
+    ("variant", "mean", "letter"),
+    [
+        ("A3B", "base", "A"),  # the authors' choice
+        ("B3A+", "base", "B"),
+        ("B3B", "base", "B"),
+        ("R3B", "base", "B"),
+        ("baseA", "base", "A"),
+        ("A3B", "target", "B"),
+        ("B3A", "target", "A"),
+        ("A3B", "none", "none"),
+        ("baseB", "none", "none"),
+    ],
+)
+def test_a_run_subtracts_the_mean_of_its_base_half(
+    config: Compose, variant: str, mean: str, letter: str
+):
+    chosen = config("+split=random", f"transfer.variant={variant}", f"data.mean={mean}")
+    assert assembly.mean_letter(chosen) == letter
+
+
+@pytest.mark.parametrize(
+    ("variant", "frozen", "shared"),
+    [
+        ("baseB", 0, 0),
+        ("A2B", 2, 2),
+        ("A6B", 6, 6),
+        ("A7B", 7, 6),  # fc7 begins with dropout, which each has for itself
+        ("A5B+", 0, 0),
+        ("R3B", 3, 3),
+    ],
+)
+def test_what_a_member_shares_is_frozen_and_without_dropout(
+    config: Compose, variant: str, frozen: int, shared: int
+):
+    chosen = resolve(config("+split=random", f"transfer.variant={variant}"))
+    base = base_of(chosen)
+    subject = Subject(chosen, locate(chosen), None if base is None else locate(base), None)
+    member = assembly.member(subject, assembly.network(chosen))
+    assert (member.name, member.frozen, member.shared) == (variant, frozen, shared)
+    origin = run_id(chosen if base is None else base)
+    assert member.trunk == f"{origin}/{member.view}"
+
+
+def test_runs_with_one_base_have_one_trunk_unless_their_means_differ(config: Compose):
+    trunks = []
+    for words in (["A2B"], ["A5B"], ["A5B", "data.mean=target"], ["B5B"]):
+        variant, *more = words
+        chosen = resolve(config("+split=random", f"transfer.variant={variant}", *more))
+        base = base_of(chosen)
+        assert base is not None
+        subject = Subject(chosen, locate(chosen), locate(base), None)
+        trunks.append(assembly.member(subject, assembly.network(chosen)).trunk)
+    assert trunks[0] == trunks[1] and len(set(trunks)) == 3
+
+
+def test_the_steps_are_given_or_follow_from_the_epochs(config: Compose):
+    chosen = config("+split=random", "transfer.n=3")
+    assert assembly.total_steps(chosen, 717) == 337  # 15 epochs of 717 images in batches of 32
+    given = replace(chosen, train=replace(chosen.train, epochs=None, total_steps=7))
+    assert assembly.total_steps(given, 717) == 7
+
+
+def test_seeds_differ_by_whatever_they_are_for():
+    others = [(0, "A3B", "init", "conv1"), (1, "A3B", "init", "conv1"), (0, "A4B", "init", "conv1"),
+              (0, "A3B", "dropout", "conv1"), (0, "A3B", "init", "conv2")]  # fmt: skip
+    seeds = [assembly.seed_of(*parts) for parts in others]
+    assert len(set(seeds)) == 5 and all(0 <= seed < 2**63 for seed in seeds)
+    assert seeds[0] == 4256497018622836079  # golden: all initial values hang on it
