@@ -161,6 +161,7 @@ def test_a_nan_loss_fails_the_run_with_its_step_and_spares_the_others(config: Co
     result = store.read_result(store.locate(sound))
     assert result is not None and store.read_result(store.locate(poisoned)) is None
     assert result["weights_sha256"] == alone.result["weights_sha256"]
+    assert store.locate(poisoned).failure.exists() and not store.locate(sound).failure.exists()
 
 
 class poison:

@@ -125,6 +125,25 @@ def test_a_failure_is_noted_in_the_folder_and_told(
     assert not run.folder.exists()
 
 
+def test_a_pack_that_fails_leaves_its_finished_members_alone(
+    wanted: RunConfig, monkeypatch: pytest.MonkeyPatch
+):
+    def finish_one_and_fail(configs: Sequence[RunConfig], stop: object) -> None:
+        store.finish(store.locate(configs[0]), RESULT)
+        raise RunFailed("A3B: the loss is nan")
+
+    fake_run(monkeypatch, finish_one_and_fail)
+    monkeypatch.setattr(inline.plan, "packs", lambda runs: (tuple(runs),))
+    base_config = base_of(wanted)
+    assert base_config is not None
+
+    with pytest.raises(RunFailed):
+        inline.carry_out([wanted])
+
+    assert not store.locate(base_config).failure.exists()
+    assert store.locate(wanted).failure.exists()
+
+
 def test_a_signal_that_comes_between_two_runs_is_heeded(
     wanted: RunConfig, monkeypatch: pytest.MonkeyPatch
 ):

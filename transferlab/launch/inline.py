@@ -73,8 +73,9 @@ def _train_pack(pack: list[RunConfig], stop: signals.StopRequest) -> None:
     try:
         run.train(pack, stop)
     except (UserError, RunFailed) as error:
-        for config in pack:
-            store.note_failure(store.locate(config), str(error))
+        for place in map(store.locate, pack):
+            if not place.result.exists():  # others of the pack may be done
+                store.note_failure(place, str(error))
         raise
 
 
