@@ -28,7 +28,7 @@ groups (conf/; +split is yours to choose, the rest has defaults)
   model      alexnet_small*, alexnet
   train      quick*, small32, yosinski2014                      train.epochs=15
   logger     csv*, tensorboard, wandb
-  transfer.variant  base AnB* BnB AnB+ BnB+ BnA AnA BnA+ AnA+ RnA RnB, or A3B+ at once
+  transfer.variant  base AnB* BnB AnB+ BnB+ BnA AnA BnA+ AnA+ RnA RnB, or A3B+, baseA
   transfer.n        so many first layers are copied: 0..7; + lets them learn, else frozen
   runtime.store     where runs are kept: runs*, or TRANSFERLAB_STORE
 
