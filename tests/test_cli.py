@@ -1,6 +1,9 @@
 """The front door as a user meets it: real processes, their output and their exit status."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -174,3 +177,27 @@ def test_tensorboard_writes_an_event_file(place: Path):
     assert code == 0, err
     (file,) = (place.parent / "store").glob("*/tensorboard/events.out.tfevents.*")
     assert b"val/accuracy" in file.read_bytes()
+
+
+def test_a_terminal_gets_a_bar_per_run_and_no_lines(place: Path):
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "transferlab", *TINY, "transfer.variant=baseA"],
+        cwd=place,
+        env=environment(place, TERM="xterm", COLUMNS="120"),
+        stdout=subprocess.PIPE,
+        stderr=follower,
+    )
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+        while part := os.read(leader, 65536):
+            shown += part
+    os.close(leader)
+    table, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and b"baseA" in table
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"baseA .* 20/20 loss \d\.\d+  val/accuracy 0\.\d{4} \d+ images/s", text)
+    assert "  step 20/20" not in text
+    (log,) = (place.parent / "store").glob("*/log.txt")
+    assert "step 20/20" in log.read_text()
