@@ -86,7 +86,7 @@ def cut(
     """The half of a data set with just these classes, `classes[k]` as label k.
 
     `per_class` keeps the first images of each class for training, in the order of the data set's
-    list (Yosinski et al. 2014, supplement, "reduced"); validation is never reduced.
+    list (yosinski/convnet_transfer, its reduced-* networks); validation is never reduced.
     """
     new_label = np.full(len(images.classes), -1, dtype=np.int64)
     old = {name: label for label, name in enumerate(images.classes)}

@@ -1,6 +1,6 @@
 """A network for small images with the eight stages of AlexNet: conv1..conv5, fc6, fc7, fc8.
 
-Not from the paper. 17 million multiply-accumulates at 32 pixels, so that a study fits a laptop.
+Not from the paper. 20 million multiply-accumulates at 32 pixels, so that a study fits a laptop.
 Without LRN and groups, which cost more than they gain at this size; initial weights by He et al.
 2015 (std = sqrt(2 / fan-in)), since N(0, 0.01) hardly learns in a few epochs; dropout 0.25.
 Shapes: B batch, K outputs, P pixels a side; input (B, 3, P, P), about unit variance.
