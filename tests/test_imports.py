@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
         "checkpoints", "config", "errors", "loggers", "logs", "module", "optimiser", "signals",
         "store",
     },
-    "progress": {"callbacks", "logs", "module", "store"},
+    "progress": {"callbacks", "logs", "module"},
     "assembly": {
         "checkpoints", "config", "data", "errors", "models", "module", "optimiser", "plan",
         "resolve", "store", "transfer", "variants",

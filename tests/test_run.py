@@ -164,6 +164,26 @@ def test_a_nan_loss_fails_the_run_with_its_step_and_spares_the_others(config: Co
     assert store.locate(poisoned).failure.exists() and not store.locate(sound).failure.exists()
 
 
+def test_a_nan_that_only_the_last_validation_sees_fails_the_run(
+    config: Compose, monkeypatch: pytest.MonkeyPatch
+):
+    from transferlab.errors import RunFailed
+    from transferlab.module import PackModule
+
+    wanted = config(*SHORT, "transfer.variant=baseB")
+    original = PackModule.training_step
+
+    def training_step(module, batch, batch_idx):
+        original(module, batch, batch_idx)
+        if module.step == 24:  # as an update that overflows would
+            torch.nn.init.constant_(module.networks[0][-1].fc.bias, float("nan"))
+
+    monkeypatch.setattr(PackModule, "training_step", training_step)
+    with pytest.raises(RunFailed, match="baseB: the loss is nan or infinite at step 24;"):
+        carry_out(wanted)
+    assert not store.locate(resolve(wanted)).result.exists()
+
+
 class poison:
     """Makes the weights of one member of any pack nan before its fifth step."""
 

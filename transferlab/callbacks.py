@@ -22,7 +22,7 @@ from transferlab import checkpoints, loggers, logs, optimiser, store
 from transferlab.checkpoints import State
 from transferlab.config import RunConfig
 from transferlab.errors import Interrupted, RunFailed
-from transferlab.module import PackModule
+from transferlab.module import PackModule, as_pack
 from transferlab.signals import StopRequest
 from transferlab.store import Run
 
@@ -94,9 +94,9 @@ class Keeper(lightning.Callback):
     def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         self.stop.install()
         self.interval_start = time.monotonic()
-        self.interval_step = _module(pl_module).step
+        self.interval_step = as_pack(pl_module).step
         self.between_steps = True
-        self._report(trainer, _module(pl_module))
+        self._report(trainer, as_pack(pl_module))
 
     def on_exception(
         self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException
@@ -106,7 +106,7 @@ class Keeper(lightning.Callback):
         if self.between_steps and not isinstance(
             exception, Stopped | RunFailed | KeyboardInterrupt
         ):
-            self._save(trainer, _module(pl_module))
+            self._save(trainer, as_pack(pl_module))
         # Lightning calls no teardown then
         self._close(exit_code=Interrupted.exit_code if isinstance(exception, Stopped) else 1)
 
@@ -128,7 +128,7 @@ class Keeper(lightning.Callback):
         batch: Mapping[str, Any],
         batch_idx: int,
     ) -> None:
-        module = _module(pl_module)
+        module = as_pack(pl_module)
         self.between_steps = True
         self._note_skipped(batch)
         if module.step % READ_EVERY == 0:
@@ -153,14 +153,14 @@ class Keeper(lightning.Callback):
     ) -> None:
         self._note_skipped(batch)
         if self._stop_requested(trainer):
-            self._save_and_leave(trainer, _module(pl_module))  # resumes with this validation
+            self._save_and_leave(trainer, as_pack(pl_module))  # resumes with this validation
 
     def on_validation_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         self.stop.install()
         self.interval_end = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        module = _module(pl_module)
+        module = as_pack(pl_module)
         self._drop_failed(trainer, module)
         self._gather_skipped(trainer)
         (train_loss, train_accuracy), (val_loss, val_accuracy) = module.end_interval()
@@ -315,8 +315,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _module(module: lightning.LightningModule) -> PackModule:
-    assert isinstance(module, PackModule)
-    return module

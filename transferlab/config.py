@@ -26,6 +26,34 @@ NEUTRAL: dict[str, object] = {}
 # not depend on it. What they do depend on is in data.digest and split.digest.
 PLACES = ("split.groups", "data.root", "data.val", "data.unreadable")
 
+# The least value of a number that is given
+LEAST = {
+    "seed": 0,
+    "split.seed": 0,
+    "data.size": 1,
+    "data.crop": 1,
+    "data.per_class": 1,
+    "model.num_outputs": 2,
+    "transfer.keep": 0,
+    "train.batch_size": 1,
+    "train.total_steps": 1,
+    "train.lr_step": 1,
+    "train.val_every": 1,
+    "train.val_batch_size": 1,
+    "train.lr": 0,
+    "train.momentum": 0,
+    "train.weight_decay": 0,
+    "train.lr_factor": 0,
+    "train.bias_lr_factor": 0,
+    "train.bias_decay_factor": 0,
+    "train.warmup": 0,
+    "runtime.devices": 1,
+    "runtime.workers": 0,
+    "runtime.threads": 1,
+    "runtime.checkpoint_every_s": 0,
+    "runtime.checkpoint_least_s": 0,
+}
+
 
 @dataclass(frozen=True)
 class SplitConfig:
@@ -243,32 +271,9 @@ def _check(config: RunConfig) -> None:
     data, train, transfer, runtime = config.data, config.train, config.transfer, config.runtime
     if config.split.name == "random" and config.split.seed is None:
         raise UserError("split.seed is not given: split=random needs one, split.seed=0")
-    for key, number, least in (
-        ("seed", config.seed, 0),
-        ("split.seed", config.split.seed, 0),
-        ("data.size", data.size, 1),
-        ("data.crop", data.crop, 1),
-        ("data.per_class", data.per_class, 1),
-        ("model.num_outputs", config.model.num_outputs, 2),
-        ("transfer.keep", transfer.keep, 0),
-        ("train.batch_size", train.batch_size, 1),
-        ("train.total_steps", train.total_steps, 1),
-        ("train.lr_step", train.lr_step, 1),
-        ("train.val_every", train.val_every, 1),
-        ("train.val_batch_size", train.val_batch_size, 1),
-        ("train.lr", train.lr, 0),
-        ("train.momentum", train.momentum, 0),
-        ("train.weight_decay", train.weight_decay, 0),
-        ("train.lr_factor", train.lr_factor, 0),
-        ("train.bias_lr_factor", train.bias_lr_factor, 0),
-        ("train.bias_decay_factor", train.bias_decay_factor, 0),
-        ("train.warmup", train.warmup, 0),
-        ("runtime.devices", runtime.devices, 1),
-        ("runtime.workers", runtime.workers, 0),
-        ("runtime.threads", runtime.threads, 1),
-        ("runtime.checkpoint_every_s", runtime.checkpoint_every_s, 0),
-        ("runtime.checkpoint_least_s", runtime.checkpoint_least_s, 0),
-    ):
+    values = flat(config)
+    for key, least in LEAST.items():
+        number = values[key]
         if number is not None and number < least:
             raise UserError(f"{key}={number} is too small: {least} or more")
     if data.crop > data.size:

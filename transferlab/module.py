@@ -98,13 +98,13 @@ class PackModule(lightning.LightningModule):
         optimizer.step()
         losses = losses.detach()
         _count(self.train_sums, losses, hits, len(batch["labels"]))
-        bad = ~torch.isfinite(losses) & (self.first_bad == NEVER)
-        self.first_bad.copy_(torch.where(bad, number, self.first_bad))
         self.step = number
+        self._note_bad(losses)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         losses, hits = self._losses(batch)
         _count(self.val_sums, losses, hits, len(batch["labels"]))
+        self._note_bad(losses)  # the last update may have spoiled the weights
 
     def drop_failed(self) -> dict[str, int]:
         """Take members whose loss was not finite out of the pack; name -> the step it was seen at.
@@ -131,6 +131,11 @@ class PackModule(lightning.LightningModule):
                 results.append(means(sums))
             sums.zero_()
         return results[0], results[1]
+
+    def _note_bad(self, losses: Tensor) -> None:
+        """Remember, on the device, at which step a member's loss was first not finite."""
+        bad = ~torch.isfinite(losses) & (self.first_bad == NEVER)
+        self.first_bad.copy_(torch.where(bad, self.step, self.first_bad))
 
     def _losses(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Mean losses (M,) and numbers of hits (M,); zero for members that have left."""
@@ -164,6 +169,12 @@ class PackModule(lightning.LightningModule):
                 x = _apply(stage, x, frozen=True)
                 taps[trunk, depth] = x
         return taps
+
+
+def as_pack(module: lightning.LightningModule) -> PackModule:
+    """The module that a callback is given, as what it is."""
+    assert isinstance(module, PackModule)
+    return module
 
 
 def means(sums: Tensor) -> Means:

@@ -4,7 +4,7 @@ Elsewhere there is a line per validation, from `callbacks`, and no bar.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -13,16 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from transferlab import logs
-from transferlab.callbacks import READ_EVERY, _module
-from transferlab.module import means
-from transferlab.store import Run
+from transferlab.callbacks import READ_EVERY, Keeper
+from transferlab.module import as_pack, means
 
 
 class Bars(lightning.Callback):
     """Draws the bars while training; does nothing where stderr is no terminal."""
 
-    def __init__(self, runs: Sequence[Run], *, total_steps: int, batch_size: int) -> None:
-        self.runs, self.total_steps, self.batch_size = runs, total_steps, batch_size
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper, self.task = keeper, keeper.task
         self.progress: Progress | None = None
         self.tasks: list[TaskID] = []
 
@@ -38,13 +37,18 @@ class Bars(lightning.Callback):
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        step = _module(pl_module).step
+        step = as_pack(pl_module).step
         self.start, self.start_step = time.monotonic(), step
         self.tasks = [
             self.progress.add_task(
-                run.label, total=self.total_steps, completed=step, loss="-", accuracy="-", rate="-"
+                run.label,
+                total=self.task.total_steps,
+                completed=step,
+                loss="-",
+                accuracy="-",
+                rate="-",
             )
-            for run in self.runs
+            for run in self.keeper.runs
         ]
         self.progress.start()
 
@@ -58,8 +62,10 @@ class Bars(lightning.Callback):
     ) -> None:
         if self.progress is None:
             return
-        module = _module(pl_module)
-        rate = (module.step - self.start_step) * self.batch_size / (time.monotonic() - self.start)
+        module = as_pack(pl_module)
+        rate = (
+            (module.step - self.start_step) * self.task.batch_size / (time.monotonic() - self.start)
+        )
         look = module.step % READ_EVERY == 0 or trainer.strategy.root_device.type == "cpu"
         losses = means(module.train_sums)[0] if look else None
         for member, task in enumerate(self.tasks):
@@ -70,8 +76,7 @@ class Bars(lightning.Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         if self.progress is not None:
-            keeper = next(c for c in trainer.callbacks if hasattr(c, "curves"))  # type: ignore[attr-defined]
-            for task, curve in zip(self.tasks, keeper.curves, strict=True):
+            for task, curve in zip(self.tasks, self.keeper.curves, strict=True):
                 if curve:
                     self.progress.update(task, accuracy=f"{curve[-1]['val/accuracy']:.4f}")
 

@@ -43,9 +43,7 @@ def result(
     return {
         "config": to_dict(config),
         "metrics": metrics(state.curve, chance=1 / classes),
-        "learned": learned(
-            [row["val/accuracy"] for row in state.curve], chance=1 / classes, images=val_images
-        ),
+        "learned": learned(state.curve[-1]["val/accuracy"], chance=1 / classes, images=val_images),
         "prefix_unchanged": prefix_unchanged,
         "base_id": base_id,
         "weights_sha256": weights_sha256,
@@ -78,9 +76,9 @@ def metrics(curve: Sequence[Mapping[str, Any]], *, chance: float) -> dict[str, f
     }
 
 
-def learned(accuracies: Sequence[float], *, chance: float, images: int) -> bool:
-    """False if the final accuracy is what guessing gives, within three standard errors."""
-    return accuracies[-1] > chance + 3 * math.sqrt(chance * (1 - chance) / images)
+def learned(accuracy: float, *, chance: float, images: int) -> bool:
+    """False if the accuracy is what guessing gives, within three standard errors."""
+    return accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / images)
 
 
 def device(chosen: torch.device) -> str:

@@ -71,8 +71,9 @@ def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
         target = assembly.half(first, images, first.variant.target)
         failures = []
         for group in _by_step(subjects):
+            members, states = zip(*group, strict=True)
             try:
-                _Training(group, images, target, stop).finish()
+                _Training(members, images, target, stop).finish(states)
             except RunFailed as error:  # the others go on; this is told at the end
                 failures.append(error)
         if failures:
@@ -95,12 +96,11 @@ class _Training:
         self.workers = workers
         self.device = "unknown: the run was complete when it was interrupted"
 
-    def finish(self) -> None:
-        """Train whatever is missing and write the records.
+    def finish(self, states: Sequence[State]) -> None:
+        """Train whatever is missing from the states on and write the records.
 
         Raises: RunFailed if a member's loss was not finite; the others are recorded first.
         """
-        states = self._states()
         failed: dict[str, str] = {}
         _require_space(self.subjects, states)
         while self.subjects and not self._complete(states[0]):
@@ -109,7 +109,7 @@ class _Training:
                 raise Interrupted("stopped while training")
             failed |= self._advance(states)
             self.subjects = [s for s in self.subjects if s.run.label not in failed]
-            states = self._states()
+            states = [_state(subject) for subject in self.subjects]
             moved = not states or states[0].step > step or states[0].validated
             assert moved, "a training that goes nowhere"
         for subject, state in zip(self.subjects, states, strict=True):
@@ -119,13 +119,6 @@ class _Training:
 
     def _complete(self, state: State) -> bool:
         return state.step >= self.total_steps and state.validated
-
-    def _states(self) -> list[State]:
-        return [
-            checkpoints.load(subject.run)
-            or State(0, assembly.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
-            for subject in self.subjects
-        ]
 
     def _advance(self, states: Sequence[State]) -> dict[str, str]:
         """From the states to the next ones on disk: the end, or where training was stopped.
@@ -144,10 +137,9 @@ class _Training:
             checkpoint_least_s=runtime.checkpoint_least_s,
         )
         keeper = Keeper([s.config for s in self.subjects], runs, states, task, self.stop)
-        bars = Bars(runs, total_steps=self.total_steps, batch_size=train.batch_size)
         # To Lightning an epoch is the way to the next validation: see data.module
         intervals = math.ceil(self.total_steps / val_every) - step // val_every
-        trainer = _trainer(self.config, [keeper, bars], intervals)
+        trainer = _trainer(self.config, [keeper, Bars(keeper)], intervals)
         self.device = record.device(trainer.strategy.root_device)
         if train.precision == "bfloat16" and not _has_bfloat16(trainer.strategy.root_device):
             log.warning(
@@ -253,13 +245,21 @@ def _prefix_unchanged(subject: Subject, state: State) -> bool | None:
     return unchanged
 
 
-def _by_step(subjects: Sequence[Subject]) -> list[list[Subject]]:
-    """The subjects in groups that can go on together; usually one group."""
-    groups: dict[int, list[Subject]] = {}
+def _by_step(subjects: Sequence[Subject]) -> list[list[tuple[Subject, State]]]:
+    """The subjects, with their states, in groups that can go on together; usually one group."""
+    groups: dict[int, list[tuple[Subject, State]]] = {}
     for subject in subjects:
-        state = checkpoints.load(subject.run)
-        groups.setdefault(0 if state is None else state.step, []).append(subject)
+        state = _state(subject)
+        groups.setdefault(state.step, []).append((subject, state))
     return [groups[step] for step in sorted(groups)]
+
+
+def _state(subject: Subject) -> State:
+    """Where the run stands: its checkpoint, or before the first step."""
+    saved = checkpoints.load(subject.run)
+    if saved is not None:
+        return saved
+    return State(0, assembly.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
 
 
 def _require_space(subjects: Sequence[Subject], states: Sequence[State]) -> None:

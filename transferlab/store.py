@@ -142,7 +142,7 @@ def finish(run: Run, record: dict[str, Any]) -> None:
 
 
 def note_failure(run: Run, error: str) -> None:
-    """Record in `failure.json` and in the log why the run stopped; it stays unfinished."""
+    """Record in `failure.json` why the run stopped; it stays unfinished."""
     with contextlib.suppress(UserError):  # a full disk is perhaps what it failed of
         write_json(run.failure, {"error": error, "time": _now()})
 

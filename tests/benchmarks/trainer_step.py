@@ -104,18 +104,14 @@ def trainer(config: RunConfig) -> Callable[[], float]:
 
         run.Keeper.on_train_start, run.Keeper.on_validation_start = start, stop
         try:
-            training = run._Training([assembly.subject(config)], images, target, quiet())
-            training._advance(training._states())
+            subject = assembly.subject(config)
+            training = run._Training([subject], images, target, signals.StopRequest())
+            training._advance([run._state(subject)])
         finally:
             run.Keeper.on_train_start, run.Keeper.on_validation_start = original
         return marks[1] - marks[0]
 
     return measure
-
-
-def quiet() -> signals.StopRequest:
-    """A stop request that nobody makes."""
-    return signals.StopRequest()
 
 
 def bare(config: RunConfig) -> Callable[[], float]:

@@ -6,6 +6,7 @@ called with the keyword arguments root, val, holdout, size and resize, that retu
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from transferlab import own
@@ -24,6 +25,7 @@ class Description:
     digest: str
 
 
+@lru_cache(maxsize=8)  # asked for again and again in a process, and a user's own may be slow
 def describe(name: str, *, root: str | None, val: str | None, holdout: float | None) -> Description:
     """What a plan must know of a data set. Raises: UserError if it is not there or not sound."""
     if name == "digits":
