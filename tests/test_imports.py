@@ -39,9 +39,10 @@ ALLOWED: dict[str, set[str]] = {
         "checkpoints", "config", "data", "errors", "models", "module", "optimiser", "plan",
         "resolve", "store", "transfer", "variants",
     },
+    "trainer": {"assembly", "callbacks", "config", "errors", "signals"},
     "run": {
         "assembly", "callbacks", "checkpoints", "config", "data", "errors", "logs", "module",
-        "progress", "record", "signals", "store", "transfer",
+        "progress", "record", "signals", "store", "trainer", "transfer",
     },
     "launch": {"config", "errors", "plan", "run", "signals", "store"},
     "summary": {"config", "errors", "launch", "resolve", "store"},

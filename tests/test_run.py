@@ -367,15 +367,15 @@ def test_a_run_stopped_in_a_validation_makes_it_again_and_goes_on(
 
 
 def test_what_ended_one_of_several_processes_keeps_its_kind():
-    from transferlab import run
+    from transferlab import trainer
     from transferlab.errors import RunFailed, UserError
 
     trace = "\n\n-- Process 1 terminated with the following error:\nTraceback ...\n"
-    bad_file = run._reason(RuntimeError(trace + "transferlab.errors.UserError: a.png is: empty"))
+    bad_file = trainer.reason(RuntimeError(trace + "transferlab.errors.UserError: a.png is: empty"))
     assert type(bad_file) is UserError and str(bad_file) == "a.png is: empty"
-    nan = run._reason(RuntimeError(trace + "transferlab.errors.RunFailed: A3B: the loss is nan"))
+    nan = trainer.reason(RuntimeError(trace + "transferlab.errors.RunFailed: A3B: the loss is nan"))
     assert type(nan) is RunFailed and str(nan) == "A3B: the loss is nan"
-    other = run._reason(RuntimeError(trace + "ZeroDivisionError: division by zero"))
+    other = trainer.reason(RuntimeError(trace + "ZeroDivisionError: division by zero"))
     assert str(other) == "training ended early: ZeroDivisionError: division by zero"
 
 

@@ -8,18 +8,15 @@ that was killed at any moment, and one that was not, take the same way.
 import logging
 import math
 import os
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 
-import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.strategies import DDPStrategy
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab import assembly, checkpoints, logs, record, store, transfer
+from transferlab import trainer as trainers
 from transferlab.assembly import Subject
-from transferlab.callbacks import Keeper, Stopped, Task
+from transferlab.callbacks import Keeper, Task
 from transferlab.checkpoints import State
 from transferlab.config import RunConfig
 from transferlab.data.half import Half
@@ -44,7 +41,7 @@ def check(configs: Iterable[RunConfig]) -> None:
     for config in configs:
         with torch.device("meta"):
             assembly.network(config)
-        _trainer(config, [], intervals=1)
+        trainers.build(config, [], intervals=1)
 
 
 def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
@@ -139,9 +136,10 @@ class _Training:
         keeper = Keeper([s.config for s in self.subjects], runs, states, task, self.stop)
         # To Lightning an epoch is the way to the next validation: see data.module
         intervals = math.ceil(self.total_steps / val_every) - step // val_every
-        trainer = _trainer(self.config, [keeper, Bars(keeper)], intervals)
-        self.device = record.device(trainer.strategy.root_device)
-        if train.precision == "bfloat16" and not _has_bfloat16(trainer.strategy.root_device):
+        trainer = trainers.build(self.config, [keeper, Bars(keeper)], intervals)
+        device = trainer.strategy.root_device
+        self.device = record.device(device)
+        if train.precision == "bfloat16" and not trainers.has_bfloat16(device):
             log.warning(
                 "%s computes bfloat16 slowly: train.precision=float32 is another run, but faster",
                 self.device,
@@ -158,10 +156,10 @@ class _Training:
             slack=self._slack(),
             mirror=train.mirror,
             workers=self.workers,
-            pin_memory=trainer.strategy.root_device.type == "cuda",
+            pin_memory=device.type == "cuda",
         )
         due = step == self.total_steps or (step > 0 and step % val_every == 0)
-        with _interruptible(self.stop):
+        with trainers.interruptible(self.stop):
             if due and not states[0].validated:  # stopped just before this validation
                 trainer.validate(module, datamodule=stream, verbose=False)
             else:
@@ -274,71 +272,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type != "cpu":
-        return True
-    return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)
-
-
-@contextmanager
-def _interruptible(stop: StopRequest) -> Iterator[None]:
-    """Turns every way in which a requested stop comes out of Lightning into one.
-
-    Raises: Interrupted, RunFailed.
-    """
-    try:
-        with stop.deferred(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch 2.15
-            yield
-    except (
-        Stopped,
-        SystemExit,
-        torch.multiprocessing.ProcessExitedException,
-        torch.multiprocessing.ProcessRaisedException,
-    ) as error:
-        if stop.number is not None:
-            raise Interrupted("stopped while training") from error
-        raise _reason(error) from error
-
-
-def _reason(error: BaseException) -> UserError | RunFailed:
-    """What ended one of several processes, of which only the trace comes back as text."""
-    last_line = (str(error).strip().splitlines() or [repr(error)])[-1]
-    kind, _, message = last_line.partition(": ")
-    for ours in (UserError, RunFailed):
-        if kind == f"{ours.__module__}.{ours.__name__}":
-            return ours(message)
-    return RunFailed(f"training ended early: {last_line}")
-
-
-def _trainer(
-    config: RunConfig, callbacks: list[lightning.Callback], intervals: int
-) -> lightning.Trainer:
-    runtime = config.runtime
-    for name in ("pytorch_lightning", "lightning_fabric"):  # they set INFO when imported
-        logging.getLogger(name).setLevel(logging.ERROR)
-    several = runtime.devices > 1
-    try:
-        return lightning.Trainer(
-            accelerator=runtime.accelerator,
-            devices=runtime.devices,
-            strategy=DDPStrategy(start_method="spawn") if several else "auto",
-            precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
-            callbacks=callbacks,
-            max_epochs=intervals,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            default_root_dir=os.fspath(assembly.cache_folder(config)),
-        )
-    except (MisconfigurationException, ValueError) as error:
-        raise UserError(
-            f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "
-            f"is not to be had here: {error}"
-        ) from error

@@ -1,0 +1,94 @@
+"""Lightning's Trainer as it is used here: on which devices, and how its ending is understood.
+
+Checkpoints, curves, bars and signals are ours, so its own are turned off.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from transferlab import assembly
+from transferlab.callbacks import Stopped
+from transferlab.config import RunConfig
+from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.signals import StopRequest
+
+
+def build(
+    config: RunConfig, callbacks: list[lightning.Callback], intervals: int
+) -> lightning.Trainer:
+    """A Trainer for so many intervals between validations, with everything of its own turned off.
+
+    Raises: UserError if the devices that the config asks for are not there.
+    """
+    runtime = config.runtime
+    for name in ("pytorch_lightning", "lightning_fabric"):  # they set INFO when imported
+        logging.getLogger(name).setLevel(logging.ERROR)
+    several = runtime.devices > 1
+    try:
+        return lightning.Trainer(
+            accelerator=runtime.accelerator,
+            devices=runtime.devices,
+            strategy=DDPStrategy(start_method="spawn") if several else "auto",
+            precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
+            callbacks=callbacks,
+            max_epochs=intervals,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=os.fspath(assembly.cache_folder(config)),
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(
+            f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "
+            f"is not to be had here: {error}"
+        ) from error
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself rather than by way of float32."""
+    if device.type != "cpu":
+        return True
+    return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)
+
+
+@contextmanager
+def interruptible(stop: StopRequest) -> Iterator[None]:
+    """Turns every way in which a requested stop comes out of Lightning into one.
+
+    Raises: Interrupted, RunFailed.
+    """
+    try:
+        with stop.deferred(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch 2.15
+            yield
+    except (
+        Stopped,
+        SystemExit,
+        torch.multiprocessing.ProcessExitedException,
+        torch.multiprocessing.ProcessRaisedException,
+    ) as error:
+        if stop.number is not None:
+            raise Interrupted("stopped while training") from error
+        raise reason(error) from error
+
+
+def reason(error: BaseException) -> UserError | RunFailed:
+    """What ended one of several processes, of which only the trace comes back as text."""
+    last_line = (str(error).strip().splitlines() or [repr(error)])[-1]
+    kind, _, message = last_line.partition(": ")
+    for ours in (UserError, RunFailed):
+        if kind == f"{ours.__module__}.{ours.__name__}":
+            return ours(message)
+    return RunFailed(f"training ended early: {last_line}")
