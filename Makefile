@@ -4,13 +4,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test setup lint bench clean
+.PHONY: run test test-slurm setup lint bench clean
 
 run: setup
 	$(BIN)/python -m transferlab +split=random transfer.n=3
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+# On a real SLURM, which is started on this machine: Debian 12 and root (see slurm/README.md)
+test-slurm: setup
+	$(BIN)/python -m pytest -m slurm tests/slurm
 
 setup: .venv/ready
 

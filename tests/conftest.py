@@ -9,7 +9,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 
-from transferlab import cli
+from transferlab import compose
+from transferlab import config as configs
 from transferlab.config import RunConfig
 
 Compose = Callable[..., RunConfig]
@@ -18,12 +19,10 @@ Compose = Callable[..., RunConfig]
 @pytest.fixture
 def config(tmp_path: Path) -> Compose:
     """Builds the unresolved config of a list of overrides, with store and cache in tmp_path."""
-    from hydra import compose, initialize_config_dir
 
     def build(*overrides: str) -> RunConfig:
         places = [f"runtime.store={tmp_path}/runs", f"runtime.cache={tmp_path}/cache"]
-        with initialize_config_dir(config_dir=str(cli.conf_folder()), version_base="1.3"):
-            return cli.build(compose(config_name="config", overrides=[*places, *overrides]))
+        return configs.build(compose.compose("config", [*places, *overrides]))
 
     return build
 

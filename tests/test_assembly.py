@@ -1,9 +1,9 @@
 """From a config to the parts of a run: whose mean, what is shared, how long, from which seed."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+import torch
 
 from transferlab import assembly
 from transferlab.assembly import Subject
@@ -33,6 +33,18 @@ def test_a_run_subtracts_the_mean_of_its_base_half(
 ):
     chosen = config("+split=random", f"transfer.variant={variant}", f"data.mean={mean}")
     assert assembly.mean_letter(chosen) == letter
+
+
+@pytest.mark.parametrize("variant", ["baseB", "B3B", "R3B"])
+def test_a_run_on_the_whole_has_all_classes_and_their_mean(config: Compose, variant: str):
+    small = ("data.size=16", "data.crop=16")
+    chosen = resolve(config("+split=whole", f"transfer.variant={variant}", *small))
+    half = assembly.half(chosen, assembly.load_images(chosen), "B")
+
+    assert half.classes == tuple("0123456789")
+    assert len(half.train) + len(half.val) == 1797
+    assert assembly.mean_letter(chosen) == "B"
+    assert assembly.network(chosen)(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +80,6 @@ def test_runs_with_one_base_have_one_trunk_unless_their_means_differ(config: Com
         subject = Subject(chosen, locate(chosen), locate(base), None)
         trunks.append(assembly.member(subject, assembly.network(chosen)).trunk)
     assert trunks[0] == trunks[1] and len(set(trunks)) == 3
-
-
-def test_the_steps_are_given_or_follow_from_the_epochs(config: Compose):
-    chosen = config("+split=random", "transfer.n=3")
-    assert assembly.total_steps(chosen, 717) == 337  # 15 epochs of 717 images in batches of 32
-    given = replace(chosen, train=replace(chosen.train, epochs=None, total_steps=7))
-    assert assembly.total_steps(given, 717) == 7
 
 
 def test_seeds_differ_by_whatever_they_are_for():

@@ -13,8 +13,12 @@ from commandline import TINY, call, images, refused
         (["transfer.n=3"], "no split is given: choose +split=random or +split=manmade_natural"),
         (
             ["+split=randm", "transfer.n=3"],
-            "split=randm is not there: did you mean random? choose one of manmade_natural, random "
-            "(they live in conf/split/)",
+            "split=randm is not there: did you mean random? choose one of manmade_natural, random, "
+            "whole (they live in conf/split/)",
+        ),
+        (
+            ["+split=whole", "transfer.n=3"],
+            "split=whole has no half A: A3B needs one; use baseB, BnB, BnB+ or RnB",
         ),
         (
             ["+split=random", "model=alexnet_smal", "transfer.n=3"],

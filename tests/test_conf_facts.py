@@ -1,10 +1,11 @@
 """The recipes against the authors' release (yosinski/convnet_transfer), number for number."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from transferlab.config import RunConfig
+from transferlab.config import RunConfig, total_steps
 
 IMAGENET = ("+split=random", "data=imagenet", "model=alexnet", "train=yosinski2014", "transfer.n=3")
 
@@ -26,6 +27,17 @@ def test_yosinski2014_is_the_solver_of_the_release(config: Callable[..., RunConf
     assert train.precision == "float32"
 
 
+def test_yosinski2014_reduced_differs_from_it_in_rate_and_steps_alone(
+    config: Callable[..., RunConfig],
+):
+    """Source: yosinski/convnet_transfer, reduced-*/solver.prototxt."""
+    full = config(*IMAGENET).train
+    reduced = config(*IMAGENET, "train=yosinski2014_reduced").train
+
+    assert (reduced.total_steps, reduced.lr, reduced.lr_step) == (200_000, 0.0125, 64_000)
+    assert replace(reduced, total_steps=450_000, lr=0.01, lr_step=100_000) == full
+
+
 def test_imagenet_is_the_data_layer_of_the_release(config: Callable[..., RunConfig]):
     data = config(*IMAGENET).data
     assert (data.size, data.crop, data.scale, data.resize, data.mean) == (
@@ -42,11 +54,20 @@ def test_the_learning_rates_of_a_run_are_those_in_the_logs(config: Callable[...,
         assert rate(step) == pytest.approx(lr, rel=1e-12)
 
 
+def test_the_rate_of_a_reduced_network_drops_three_times(config: Callable[..., RunConfig]):
+    from transferlab import assembly
+
+    rate = assembly.schedule(config(*IMAGENET, "train=yosinski2014_reduced"), 200_000)
+    seen = {1: 0.0125, 63_999: 0.0125, 64_000: 1.25e-3, 127_999: 1.25e-3, 128_000: 1.25e-4}
+    for step, lr in (seen | {191_999: 1.25e-4, 192_000: 1.25e-5, 200_000: 1.25e-5}).items():
+        assert rate(step) == pytest.approx(lr, rel=1e-12)
+
+
 def test_small32_is_nine_epochs_with_a_tenth_of_warm_up(config: Callable[..., RunConfig]):
     from transferlab import assembly
 
     chosen = config("+split=random", "train=small32", "transfer.n=3")
-    steps = assembly.total_steps(chosen, 50_000)
+    steps = total_steps(chosen, 50_000)
     rate = assembly.schedule(chosen, steps)
     assert steps == 3516
     assert rate(352) == pytest.approx(0.02) and rate(176) == pytest.approx(0.01)

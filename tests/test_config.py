@@ -10,7 +10,7 @@ import pytest
 import yaml
 from records import BASE_B, ELSEWHERE, RECORD, SCIENCE, YOSINSKI, changed, leaves, made
 
-from transferlab import cli
+from transferlab import compose
 from transferlab import config as configs
 from transferlab.config import RunConfig
 from transferlab.errors import UserError
@@ -26,7 +26,7 @@ def refusal(record: dict[str, Any]) -> str:
 
 FILES = sorted(
     (path.parent.name, path.stem)
-    for path in cli.conf_folder().glob("*/*.yaml")
+    for path in compose.conf_folder().glob("*/*.yaml")
     if path.parent.name != "study"
 )
 
@@ -44,9 +44,10 @@ def test_each_file_in_conf_composes_and_builds_with_its_values(
     plus = "+" if group == "split" else ""
     split = [] if group == "split" else ["+split=random"]
 
-    built = configs.to_dict(config(*split, "transfer.n=3", f"{plus}{group}={choice}"))
+    half_a = [] if choice != "whole" else ["transfer.variant=BnB"]  # it has none
+    built = configs.to_dict(config(*split, "transfer.n=3", *half_a, f"{plus}{group}={choice}"))
 
-    values = yaml.safe_load((cli.conf_folder() / group / f"{choice}.yaml").read_text())
+    values = yaml.safe_load((compose.conf_folder() / group / f"{choice}.yaml").read_text())
     place = "runtime" if group == "logger" else group
     theirs = ("store", "cache") if group == "runtime" else ("n", "target")  # set by others
     expected = {key: value for key, value in values.items() if key not in theirs}
@@ -315,3 +316,30 @@ def test_a_value_at_the_end_of_its_range_passes(changes: dict[str, Any]):
     flat = configs.flat(made(changes))
 
     assert {key: flat[key] for key in changes} == changes
+
+
+@pytest.mark.parametrize("name", ["baseA", "A3B", "A3B+", "B3A", "B3A+", "A3A", "A3A+", "R3A"])
+def test_the_whole_refuses_what_needs_half_a(name: str):
+    changes = {"split.name": "whole", "transfer.variant": name, "transfer.target": None}
+
+    assert refusal(changed(changes | {"transfer.n": None})) == (
+        f"split=whole has no half A: {name} needs one; use baseB, BnB, BnB+ or RnB"
+    )
+
+
+@pytest.mark.parametrize("name", ["baseB", "B3B", "B3B+", "R3B", "A0B"])
+def test_the_whole_has_what_needs_half_b_alone(name: str):
+    config = made({"split.name": "whole"}, variant=name, n=None, target=None)
+
+    assert config.label == ("baseB" if name == "A0B" else name)
+    assert config.split_label == "whole"
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+def test_the_steps_are_given_or_follow_from_the_epochs():
+    given = made({"train.epochs": None, "train.total_steps": 7})
+
+    assert configs.total_steps(made(), 717) == 337  # 15 epochs of 717 images in batches of 32
+    assert configs.total_steps(given, 717) == 7

@@ -72,6 +72,23 @@ def test_natural_and_manmade_halves_have_no_seed():
     assert made().split_label == "random0"
 
 
+def test_the_whole_has_no_seed():
+    unseeded, *seeded = (
+        made({"split.name": "whole", "split.seed": seed}, variant="BnB") for seed in (None, 0, 7)
+    )
+
+    assert seeded == [unseeded, unseeded]
+    assert unseeded.split.seed is None
+    assert unseeded.split_label == "whole"
+
+
+def test_base_of_a_selffer_on_the_whole_is_the_base_network_of_the_whole():
+    whole = {"split.name": "whole", "split.seed": None}
+
+    assert configs.base_of(made(whole, variant="BnB")) == made({**whole, **BASE_B})
+    assert configs.base_of(made(whole, variant="RnB")) is None
+
+
 @pytest.mark.parametrize("name", ["A3B", "B3B", "baseA", "R3B"])
 @pytest.mark.parametrize("mean", ["base", "target", "none"])
 def test_a_config_keeps_what_was_written_where_two_words_come_to_the_same(name: str, mean: str):
@@ -206,6 +223,7 @@ def test_an_unresolved_config_has_no_id(key: str):
         ("032e954c7950", {**YOSINSKI, "model.name": "alexnet", "model.num_outputs": 1000}),
         ("628c7a69d076", {"transfer.n": 7, "data.per_class": 10, "data.mean": "none"}),
         ("31377e4b1163", {"split.name": "manmade_natural", "split.seed": None, "data.val": "test"}),
+        ("23a39e99808a", {"split.name": "whole", "split.seed": None, **BASE_B}),
         (
             "b549d23f85d9",
             {"train.precision": "bfloat16", "train.channels_last": True, "data.crop": 28},

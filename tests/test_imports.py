@@ -24,11 +24,15 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"errors", "own"},
     "resolve": {"errors", "config", "data", "splits"},
     "models": {"errors", "own"},
+    "shapes": {"models"},
+    "networks": {"config", "errors", "resolve", "store", "variants"},
+    "estimate": {"config", "data", "networks", "resolve", "variants"},
     "transfer": {"errors", "models", "variants"},
     "optimiser": set(),
     "module": {"optimiser"},
     "checkpoints": {"errors", "store"},
     "record": {"checkpoints", "config", "resolve"},
+    "probe": {"errors", "models", "record", "shapes"},
     "loggers": {"config"},
     "callbacks": {
         "checkpoints", "config", "errors", "loggers", "logs", "module", "optimiser", "signals",
@@ -51,7 +55,8 @@ ALLOWED: dict[str, set[str]] = {
 }  # fmt: skip
 LIGHT = (
     "errors", "variants", "splits", "config", "store", "plan", "logs", "signals", "data",
-    "data.folder", "resolve", "launch", "launch.inline", "summary", "cli", "__main__",
+    "data.folder", "resolve", "networks", "estimate", "launch", "launch.inline", "summary", "cli",
+    "__main__",
 )  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
 
@@ -120,6 +125,7 @@ for name in {LIGHT!r}:
 from transferlab import data
 data.describe("digits", root=None, val=None, holdout=0.2)
 data.describe("cifar10", root=None, val=None, holdout=None)
+data.train_counts("digits", root=None, val=None, holdout=0.2)
 heavy = sorted(set({HEAVY!r}) & set(sys.modules))
 assert not heavy, ("describe", heavy)
 print("light")

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab import __main__ as front_door
-from transferlab import cli, config
+from transferlab import compose, config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -48,14 +49,14 @@ COMMANDS = list(commands())
 
 def composed(words: list[str]) -> list[DictConfig]:
     """What Hydra composes for a command line: one config or, of a multirun, one for every job."""
-    arguments = get_args_parser().parse_args([cli._with_plus(word) for word in words])
-    cli._check(arguments.overrides)
+    arguments = get_args_parser().parse_args([compose.with_plus(word) for word in words])
+    compose.check(arguments.overrides)
     jobs = [arguments.overrides]
     if arguments.multirun:
         parsed = OverridesParser.create().parse_overrides(arguments.overrides)
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
-    with initialize_config_dir(config_dir=str(cli.conf_folder()), version_base="1.3"):
-        return [compose(config_name="config", overrides=overrides) for overrides in jobs]
+    with initialize_config_dir(config_dir=str(compose.conf_folder()), version_base="1.3"):
+        return [hydra_compose(config_name="config", overrides=overrides) for overrides in jobs]
 
 
 # --- commands ------------------------------------------------------------------------------------
@@ -78,14 +79,14 @@ def test_every_command_composes_to_runs(place: str, line: str, tmp_path: Path):
     for raw in composed(rest):
         if "--cfg" in rest:  # shown and not carried out
             continue
-        run = cli.build(raw)
+        run = compose.build(raw)
         assert 0 <= run.variant.n <= 7
         assert run.data.root in (None, str(tmp_path))
 
 
 def test_the_multirun_of_the_readme_is_fourteen_runs():
     (line,) = (words for place, words in COMMANDS if "README" in place and words.startswith("-m "))
-    runs = [cli.build(raw) for raw in composed(shlex.split(line))]
+    runs = [compose.build(raw) for raw in composed(shlex.split(line))]
     expected = [f"A{n}B" for n in range(1, 8)] + [f"B{n}B" for n in range(1, 8)]
     assert [run.label for run in runs] == expected
 

@@ -65,6 +65,16 @@ def test_split_digest_is_that_of_the_halves(config: Compose):
     assert resolve(plain).split.digest == halves.digest
 
 
+def test_the_whole_of_the_digits_is_half_b_with_a_golden_digest(config: Compose):
+    plain = config("+split=whole", "transfer.variant=baseB")
+
+    assert split_of(plain) == splits.Split(a=(), b=tuple("0123456789"))
+    assert resolve(plain).split.digest == (
+        "f67cf941c5d49dd0a01d9a0b7a65943ebcc8d8c4d9d86594aacf8ef85c0f281a"
+    )
+    assert resolve(plain).data == resolve(config("+split=random", "transfer.n=3")).data
+
+
 def test_other_seeds_and_other_held_out_parts_have_other_digests(config: Compose):
     first = resolve(config("+split=random", "transfer.n=3"))
     seed = resolve(config("+split=random", "split.seed=1", "transfer.n=3"))
@@ -127,6 +137,14 @@ def test_as_many_outputs_as_classes_are_not_worth_a_word(config: Compose):
     assert resolve(config(*words, "model.num_outputs=6")).model.num_outputs == 6
 
 
+def test_as_many_outputs_as_the_whole_has_classes_are_not_worth_a_word(config: Compose):
+    words = ("+split=whole", "transfer.variant=baseB")
+    plain = resolve(config(*words))
+
+    assert resolve(config(*words, "model.num_outputs=10")) == plain
+    assert resolve(config(*words, "model.num_outputs=11")).model.num_outputs == 11
+
+
 def test_outputs_of_unequal_halves_are_kept(config: Compose, tmp_path: Path):
     root = image_folder(tmp_path, "a", "b", "c", "d", "e")  # halves of two and three
     words = ("+split=random", "data=image_folder", f"data.root={root}", "transfer.n=3")
@@ -146,6 +164,13 @@ def test_fewer_outputs_than_classes_are_refused(config: Compose, outputs: int, m
         resolve(config("+split=random", "transfer.n=3", f"model.num_outputs={outputs}"))
 
     assert str(error.value) == message
+
+
+def test_fewer_outputs_than_the_whole_has_classes_are_refused(config: Compose):
+    with pytest.raises(UserError) as error:
+        resolve(config("+split=whole", "transfer.variant=baseB", "model.num_outputs=9"))
+
+    assert str(error.value) == "model.num_outputs=9 is fewer than the 10 classes of half B"
 
 
 def test_fewer_outputs_than_the_larger_half_has_are_refused(config: Compose, tmp_path: Path):
@@ -220,7 +245,9 @@ def test_an_unknown_split_is_refused(config: Compose):
     with pytest.raises(UserError) as error:
         resolve(config("+split=random", "split.name=halves", "transfer.n=3"))
 
-    assert str(error.value) == "split.name=halves is not a split: choose random or manmade_natural"
+    assert str(error.value) == (
+        "split.name=halves is not a split: choose random or manmade_natural or whole"
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,3 +269,65 @@ def test_data_that_are_not_there_are_refused(config: Compose, words: tuple[str, 
         resolve(config("+split=random", *words, "transfer.n=3"))
 
     assert str(error.value).startswith(message)
+
+
+# --- what is worked out once --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["+split=random", "+split=whole", "+split=manmade_natural"])
+def test_runs_of_one_split_have_their_halves_and_sections_in_common(
+    config: Compose, tmp_path: Path, split: str
+):
+    root = image_folder(tmp_path, *WORDNET)
+    words = (split, "data=image_folder", f"data.root={root}", "transfer.variant=BnB")
+    first, second = (config(*words, f"transfer.n={n}") for n in (1, 2))
+
+    assert split_of(first) is split_of(second)
+    assert resolve(first).split is resolve(second).split
+    assert resolve(first).data is resolve(second).data
+
+
+def test_each_data_set_has_halves_of_its_own_for_a_seed(config: Compose, tmp_path: Path):
+    roots = [
+        image_folder(tmp_path / "one", "a", "b", "c", "d"),
+        image_folder(tmp_path / "two", "e", "f", "g", "h"),
+    ]
+
+    for name in ("random", "whole"):
+        words = (f"+split={name}", "data=image_folder", "transfer.variant=BnB", "transfer.n=3")
+        halves = [split_of(config(*words, f"data.root={root}")) for root in roots]
+        assert [sorted(split.a + split.b) for split in halves] == [list("abcd"), list("efgh")]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_file_of_groups_that_was_written_again_is_read_again(
+    config: Compose, tmp_path: Path, beside: bool
+):
+    root = image_folder(tmp_path / "images", "car", "cat", "cup", "dog")
+    file = (root if beside else tmp_path) / "classes.csv"
+    words = ["+split=manmade_natural", "data=image_folder", f"data.root={root}", "transfer.n=3"]
+    plain = config(*words, *([] if beside else [f"split.groups={file}"]))
+
+    file.write_text(ANIMALS_AND_THINGS)
+    assert split_of(plain) == splits.Split(a=("car", "cup"), b=("cat", "dog"))
+    file.write_text("class,group\ncar,natural\ncat,natural\ncup,manmade\ndog,manmade\n")
+    assert split_of(plain) == splits.Split(a=("cup", "dog"), b=("car", "cat"))
+    file.write_text("class,group\ncar,natural\n")
+    with pytest.raises(UserError, match=r"no group for 3 of 4 classes"):
+        split_of(plain)
+    file.unlink()
+    expected = "no group for 4 of 4 classes" if beside else "classes.csv cannot be read"
+    with pytest.raises(UserError, match=expected):
+        split_of(plain)
+
+
+def test_what_cannot_be_split_is_refused_each_time(config: Compose, tmp_path: Path):
+    root = image_folder(tmp_path, "a", "b", "c")
+    random = config("+split=random", "data=image_folder", f"data.root={root}", "transfer.n=3")
+    natural = config("+split=manmade_natural", "transfer.n=3")
+
+    for _ in range(3):
+        with pytest.raises(UserError, match="half A of split=random has 1 class"):
+            resolve(random)
+        with pytest.raises(UserError, match="no group for 10 of 10 classes"):
+            resolve(natural)

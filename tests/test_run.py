@@ -57,6 +57,7 @@ def test_a_pack_of_four_gives_the_bits_of_the_four_alone(config: Compose, tmp_pa
         assert result is not None
         assert result["weights_sha256"] == alone[variant].result["weights_sha256"]
         assert result["metrics"] == alone[variant].result["metrics"]
+        assert (result["pack_size"], alone[variant].result["pack_size"]) == (4, 1)
         assert packed[variant].id == alone[variant].run.id
     digests = {alone[v].result["weights_sha256"] for v in variants}
     assert len(digests) == 4  # and they are four different networks
@@ -111,6 +112,7 @@ def test_a_record_holds_what_the_design_names(config: Compose):
     outcome = carry_out(config(*longer, "transfer.variant=baseB"))
     record = json.loads(outcome.run.result.read_text())
     assert record["label"] == "baseB" and record["steps"] == 90 and record["images"] == 2880
+    assert record["pack_size"] == 1
     assert record["metrics"]["chance"] == 0.2 and record["learned"] is True
     assert 0.2 < record["metrics"]["top1_final"] <= record["metrics"]["top1_peak"] <= 1
     lines = outcome.run.metrics.read_text().splitlines()

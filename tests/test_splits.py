@@ -116,6 +116,11 @@ def test_groups_of_the_user_come_before_the_published_ones():
     )
 
 
+def test_the_whole_is_all_of_half_b_and_nothing_of_half_a():
+    assert splits.whole(WORDNET_IDS) == Split(a=(), b=WORDNET_IDS)
+    assert splits.whole(["dog", "cup", "cat"]) == Split(a=(), b=("dog", "cup", "cat"))
+
+
 def test_halves_come_by_letter():
     split = Split(a=("car", "cup"), b=("cat", "dog"))
 
@@ -140,11 +145,18 @@ def test_digest_is_golden_and_changes_with_names_order_and_halves():
         Split(a=("cat", "dog"), b=("car", "cup")),
         Split(a=("car", "cup", "cat"), b=("dog",)),
         Split(a=("car",), b=("cup", "cat", "dog")),
+        Split(a=(), b=("car", "cup", "cat", "dog")),
         Split(a=("car", "cups"), b=("cat", "dog")),
     ]
 
     assert split.digest == "21a43f50a598cff85cbfe3e14a005d8bc4c83029ae7ba0840d006c7ebe2e74f2"
-    assert len({split.digest, *(other.digest for other in others)}) == 6
+    assert len({split.digest, *(other.digest for other in others)}) == 7
+
+
+def test_digest_of_the_whole_is_golden():
+    assert splits.whole(["car", "cup"]).digest == (
+        "494d6af9f7f3611df2290ca72f5fbe79ee12f649f2abb4e6fdbc0f9c55685e6d"
+    )
 
 
 def test_classes_file_gives_class_and_group(tmp_path: Path):
@@ -266,5 +278,19 @@ def test_a_random_half_with_less_than_two_classes_is_refused(classes: list[str],
 def test_a_group_with_less_than_two_classes_is_refused(classes: tuple[str, ...], message: str):
     with pytest.raises(UserError) as error:
         splits.manmade_natural(classes)
+
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["a"], "half B of split=whole has 1 class: a half needs 2 or more"),
+        ([], "half B of split=whole has 0 classes: a half needs 2 or more"),
+    ],
+)
+def test_a_whole_of_less_than_two_classes_is_refused(classes: list[str], message: str):
+    with pytest.raises(UserError) as error:
+        splits.whole(classes)
 
     assert str(error.value) == message

@@ -118,6 +118,12 @@ def test_plus_and_keep_show_in_the_name(wanted: RunConfig):
     assert run.folder.name.startswith("A3B+-keep2-random0-alexnet_small-")
 
 
+def test_the_whole_stands_in_the_name_without_a_seed():
+    wanted = made({"split.name": "whole", "split.seed": None, **BASE_B})
+
+    assert store.locate(wanted).folder.name == "baseB-whole-alexnet_small-23a39e99808a"
+
+
 # --- config.json --------------------------------------------------------------------------------
 
 

@@ -256,13 +256,31 @@ def test_proposed_words_reach_the_shell_as_they_were_given(finish: Finish):
 def test_who_follows_every_proposal_comes_to_an_end(
     config: Callable[..., RunConfig], name: str, labels: list[str]
 ):
-    first = stored(config(*WORDS, f"transfer.variant={name}"), 0.8)
+    assert labels_proposed(config, WORDS, name) == labels
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("baseB", ["B3B"]),
+        ("B2B", ["baseB", "B1B"]),
+        ("B2B+", ["baseB", "B2B", "B1B+"]),
+        ("R2B", ["baseB", "B2B", "R1B"]),
+    ],
+)
+def test_on_the_whole_nothing_is_proposed_that_needs_half_a(
+    config: Callable[..., RunConfig], name: str, labels: list[str]
+):
+    assert labels_proposed(config, ("+split=whole", "train.epochs=2"), name) == labels
+
+
+def labels_proposed(config: Callable[..., RunConfig], words: Sequence[str], name: str) -> list[str]:
+    """The runs that one comes to who starts with a variant and follows every proposal."""
+    first = stored(config(*words, f"transfer.variant={name}"), 0.8)
     followed = []
-
-    while (said := summary.next_command([first], WORDS)).startswith("next, "):
-        words = shlex.split(said.splitlines()[1])[3:]
-        followed.append(stored(config(*words), 0.8).run.label)
+    while (said := summary.next_command([first], words)).startswith("next, "):
+        proposed = shlex.split(said.splitlines()[1])[3:]
+        followed.append(stored(config(*proposed), 0.8).run.label)
         assert len(followed) < 10
-
-    assert followed == labels
     assert said == "everything to compare this run with is in the store"
+    return followed

@@ -300,30 +300,6 @@ def test_keep_copies_the_next_stages_and_lets_them_learn():
 # --- cut points ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "keep"), [(0, 0), (7, 0), (3, 4), (0, 7)])
-def test_every_cut_that_leaves_the_classifier_is_taken(n: int, keep: int):
-    transfer.check_cut(8, n, keep=keep, model="alexnet")
-
-
-@pytest.mark.parametrize("n", [-1, 8, 9])
-def test_what_is_no_cut_point_is_refused(n: int):
-    with pytest.raises(UserError) as error:
-        transfer.check_cut(8, n, keep=0, model="alexnet")
-    assert str(error.value) == (
-        f"transfer.n={n} is not a cut point of alexnet (8 stages): choose 0..7"
-    )
-
-
-@pytest.mark.parametrize(("n", "keep", "most"), [(3, 5, 4), (7, 1, 0), (0, 8, 7)])
-def test_keeping_the_classifier_is_refused(n: int, keep: int, most: int):
-    with pytest.raises(UserError) as error:
-        transfer.check_cut(8, n, keep=keep, model="alexnet")
-    assert str(error.value) == (
-        f"transfer.keep={keep} goes past the last stage before the classifier of alexnet "
-        f"(8 stages) with transfer.n={n}: choose 0..{most}"
-    )
-
-
 def test_surgery_refuses_a_wrong_cut_before_it_changes_anything():
     built = network(2)
     with pytest.raises(UserError, match=r"^transfer\.n=4 is not a cut point of toy \(4 stages\)"):

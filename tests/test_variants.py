@@ -134,3 +134,27 @@ def test_a_mistake_is_refused_by_message(
         parse(text, n=n, target=target)
 
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("n", "keep"), [(0, 0), (7, 0), (3, 4), (0, 7)])
+def test_every_cut_that_leaves_the_classifier_is_taken(n: int, keep: int):
+    variants.check_cut(8, n, keep=keep, model="alexnet")
+
+
+@pytest.mark.parametrize("n", [-1, 8, 9])
+def test_what_is_no_cut_point_is_refused(n: int):
+    with pytest.raises(UserError) as error:
+        variants.check_cut(8, n, keep=0, model="alexnet")
+    assert str(error.value) == (
+        f"transfer.n={n} is not a cut point of alexnet (8 stages): choose 0..7"
+    )
+
+
+@pytest.mark.parametrize(("n", "keep", "most"), [(3, 5, 4), (7, 1, 0), (0, 8, 7)])
+def test_keeping_the_classifier_is_refused(n: int, keep: int, most: int):
+    with pytest.raises(UserError) as error:
+        variants.check_cut(8, n, keep=keep, model="alexnet")
+    assert str(error.value) == (
+        f"transfer.keep={keep} goes past the last stage before the classifier of alexnet "
+        f"(8 stages) with transfer.n={n}: choose 0..{most}"
+    )

@@ -5,10 +5,11 @@ read goes to stdout, everything else to stderr. Light until a command needs more
 """
 
 import difflib
+import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from transferlab.errors import Interrupted, RunFailed, UserError
 
@@ -21,12 +22,16 @@ usage: python -m transferlab [COMMAND] [GROUP=CHOICE] [KEY=VALUE] ...
 commands
   run        train one network, and the base network it starts from, unless the store has
              them (the default: a line without a command is a run)
+  sweep      a whole study: +study=NAME [launcher=local*|slurm] [dry_run=true] [sweep.pack=K]
+  status     what is done, running, queued, failed and why; --watch, --json, --study NAME
+  retry      start again what failed or vanished; --failed, --stale
+  cancel     take this store's jobs out of SLURM's queue
 
 groups (conf/; +split is yours to choose, the rest has defaults)
-  +split     random, manmade_natural                            split.seed=0
-  data       digits*, image_folder, imagenet, cifar10, cifar100 data.root=DIR
+  +split     random, manmade_natural, whole                       split.seed=0
+  data       digits*, image_folder, imagenet, cifar10, cifar100   data.root=DIR
   model      alexnet_small*, alexnet
-  train      quick*, small32, yosinski2014                      train.epochs=15
+  train      quick*, small32, yosinski2014, yosinski2014_reduced  train.epochs=15
   logger     csv*, tensorboard, wandb
   transfer.variant  base AnB* BnB AnB+ BnB+ BnA AnA BnA+ AnA+ RnA RnB, or A3B+, baseA
   transfer.n        so many first layers are copied: 0..7; + lets them learn, else frozen
@@ -43,14 +48,10 @@ Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted (the same command goe
 """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """The command `run`: Hydra composes a config, or several with -m, and they are carried out."""
-    from transferlab import cli
-
-    return cli.run(arguments)
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"run": run}
+# The commands, each in a module of its own that is imported when it is wanted
+COMMANDS = ("run", "sweep", "status", "retry", "cancel", "work")
+WITH_OVERRIDES = ("run", "sweep")  # the others have flags, and help on them, of their own
+HELP_FLAGS = {"-h", "--help"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,10 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = bool(os.environ.get("TRANSFERLAB_DEBUG"))
     try:
         name, rest = _command(arguments)
-        if not arguments or "--help" in rest or "-h" in rest or name == "help":
+        if not arguments or name == "help" or (name in WITH_OVERRIDES and HELP_FLAGS & {*rest}):
             print(HELP, end="")
             return 0 if arguments else UserError.exit_code
-        return COMMANDS[name](rest)
+        command = importlib.import_module(f"transferlab.commands.{name}")
+        return int(command.run(rest))
     except (UserError, RunFailed) as error:
         if debug:
             traceback.print_exc()

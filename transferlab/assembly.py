@@ -5,7 +5,6 @@ Every part is made with plain arguments; a config goes no further than this file
 
 import hashlib
 import logging
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +63,7 @@ def network(config: RunConfig) -> StagedNetwork:
     """
     outputs = config.model.num_outputs or len(split_of(config).half(config.variant.target))
     built = models.build(config.model.name, num_outputs=outputs, image_size=config.data.crop)
-    transfer.check_cut(
+    variants.check_cut(
         len(built), config.variant.n, keep=config.transfer.keep, model=config.model.name
     )
     return built
@@ -174,14 +173,6 @@ def mean_image(
         workers=workers,
         on_progress=tell,
     )
-
-
-def total_steps(config: RunConfig, train_images: int) -> int:
-    """How many steps the recipe has on so many images."""
-    if config.train.total_steps is not None:
-        return config.train.total_steps
-    assert config.train.epochs is not None
-    return math.ceil(config.train.epochs * train_images / config.train.batch_size)
 
 
 def schedule(config: RunConfig, steps: int) -> optimiser.Schedule:

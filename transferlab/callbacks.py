@@ -64,6 +64,7 @@ class Keeper(lightning.Callback):
         self.time_before_s = [state.time_s for state in states]
         self.velocities = [state.velocity for state in states]
         self.mirrors: list[loggers.Mirror | None] = []
+        self.start_step = states[0].step
         self.failed: dict[str, str] = {}  # label -> why
         self.between_steps = False
         self.reported = -math.inf
@@ -205,7 +206,7 @@ class Keeper(lightning.Callback):
             row["train/loss"],
             row["val/accuracy"],
             row["images_per_s"],
-            duration(left / max(row["images_per_s"], 1e-9)),
+            logs.duration(left / max(row["images_per_s"], 1e-9)),
             extra=logs.FOR_FILES,
         )
         if self.mirrors and (mirror := self.mirrors[member]) is not None:
@@ -295,8 +296,11 @@ class Keeper(lightning.Callback):
         due = time.monotonic() - self.reported >= HEARTBEAT_S
         if trainer.is_global_zero and due:
             self.reported = time.monotonic()
+            total, steps = self.task.total_steps, module.step - self.start_step
+            elapsed_s = self.reported - self.started
+            left_s = round(elapsed_s / steps * (total - module.step), 1) if steps else None
             for run in self.runs:
-                store.report_progress(run, step=module.step, total_steps=self.task.total_steps)
+                store.report_progress(run, step=module.step, total_steps=total, left_s=left_s)
 
 
 def write_curve(run: Run, curve: Sequence[Mapping[str, Any]]) -> None:
@@ -308,10 +312,3 @@ def write_curve(run: Run, curve: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(curve)
     store.write(run.metrics, lambda file: file.write(text.getvalue().encode()))
-
-
-def duration(seconds: float) -> str:
-    """`0:42`, `1:02:03`."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -9,9 +9,12 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Literal, get_type_hints
 
 from transferlab import strict, variants
@@ -22,6 +25,7 @@ FORMAT = 1  # of config.json and result.json; raised when an older reader would 
 ID_DIGITS = 12
 # field -> the value that reproduces the runs made before the field existed (style, section 3)
 NEUTRAL: dict[str, object] = {}
+Items = tuple[tuple[str, Any], ...]
 # Where a thing lies on this machine, or what to do about a bad file: a finished run's numbers do
 # not depend on it. What they do depend on is in data.digest and split.digest.
 PLACES = ("split.groups", "data.root", "data.val", "data.unreadable")
@@ -144,8 +148,7 @@ class RunConfig:
     @property
     def variant(self) -> Variant:
         """What `transfer.variant`, `transfer.n` and `transfer.target` say together."""
-        chosen = self.transfer
-        return variants.parse(chosen.variant, n=chosen.n, target=chosen.target)
+        return _variant(self.transfer)
 
     @property
     def label(self) -> str:
@@ -172,14 +175,37 @@ def build(raw: Mapping[str, Any]) -> RunConfig:
     return _canonical(config)
 
 
+def vary(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The config with some keys, given by their full names, changed: as strict as `build`.
+
+    Of its sections only those that change are built anew, so that a large grid is quick.
+
+    Raises: UserError as `build` does.
+    """
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        group, _, leaf = key.rpartition(".")
+        if leaf not in (_FIELDS.get(group) or ()):
+            raise UserError(unknown_key(key))
+        changes.setdefault(group, {})[leaf] = value
+    top = changes.pop("", {})
+    whole = {name: getattr(config, name) for name in _FIELDS[""]}
+    for group, some in changes.items():
+        section = whole[group]
+        raw = {name: getattr(section, name) for name in _FIELDS[group]} | some
+        whole[group] = strict.build(type(section), raw, unknown=unknown_key, prefix=f"{group}.")
+    for name, value in top.items():
+        whole[name] = strict.value(_HINTS[name], value, name)
+    varied = RunConfig(**whole)
+    _check(varied)
+    return _canonical(varied)
+
+
 def known_keys() -> list[str]:
     """Every field of a run's config under its full name, `train.lr` for instance."""
     keys = []
-    for name, kind in get_type_hints(RunConfig).items():
-        if dataclasses.is_dataclass(kind):
-            keys += [f"{name}.{field.name}" for field in dataclasses.fields(kind)]
-        else:
-            keys.append(name)
+    for name in _HINTS:
+        keys += [f"{name}.{leaf}" for leaf in _FIELDS[name]] if name in _FIELDS else [name]
     return keys
 
 
@@ -217,17 +243,34 @@ def run_id(config: RunConfig) -> str:
     the base run. A field with its value in `NEUTRAL` is left out, so that a new field does not
     rename old runs. Needs a resolved config: both digests must be there.
     """
+    return identify(config)[0]
+
+
+def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
+    """The id of a run, the run it starts from, and the id of that."""
     assert config.data.digest and config.split.digest, "an unresolved config has no id"
-    base = base_of(config)
-    science = {
-        key: value
-        for key, value in flat(_collapsed(config)).items()
-        if not key.startswith("runtime.") and key not in PLACES
-        if not (key in NEUTRAL and NEUTRAL[key] == value)
-    }
-    science["base_id"] = None if base is None else run_id(base)
-    text = json.dumps(science, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
+    base, neutral = base_of(config), tuple(NEUTRAL.items())
+    base_id = None if base is None else _base_id(base, neutral)
+    same = _collapsed(config)
+    parts = [
+        _canonical_json((("base_id", base_id),), ()),
+        *(_section_json(name, getattr(same, name), neutral) for name in ("data", "model")),
+        _canonical_json((("seed", config.seed),), neutral),
+        *(
+            _section_json(name, getattr(same, name), neutral)
+            for name in ("split", "train", "transfer")
+        ),
+    ]  # in the order of their names, so that this is the JSON of one sorted object
+    text = "{" + ",".join(filter(None, parts)) + "}"
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS], base, base_id
+
+
+def total_steps(config: RunConfig, train_images: int) -> int:
+    """How many steps the recipe has on so many images."""
+    if config.train.total_steps is not None:
+        return config.train.total_steps
+    assert config.train.epochs is not None
+    return math.ceil(config.train.epochs * train_images / config.train.batch_size)
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
@@ -242,27 +285,63 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 # --- canonical form and checks ------------------------------------------------------------------
 
+# What stays the same through a plan is worked out once: a study may have 100,000 runs
+_HINTS = get_type_hints(RunConfig)
+_FIELDS = {
+    name: tuple(field.name for field in dataclasses.fields(kind))
+    for name, kind in {"": RunConfig, **_HINTS}.items()
+    if dataclasses.is_dataclass(kind)
+}
+_LEAST = tuple((key, attrgetter(key), least) for key, least in LEAST.items())
+
+
+@lru_cache(maxsize=65_536)
+def _variant(chosen: TransferConfig) -> Variant:
+    return variants.parse(chosen.variant, n=chosen.n, target=chosen.target)
+
+
+@lru_cache(maxsize=65_536)
+def _canonical_transfer(chosen: TransferConfig) -> TransferConfig:
+    variant = _variant(chosen)
+    pattern = "base" if variant.n == 0 else re.sub(r"\d+", "n", variants.label(variant))
+    return TransferConfig(pattern, variant.n, variant.target, chosen.keep)
+
+
+@lru_cache(maxsize=65_536)
+def _base_id(base: RunConfig, neutral: Items) -> str:
+    return run_id(base)
+
+
+@lru_cache(maxsize=65_536)
+def _section_json(name: str, section: Any, neutral: Items) -> str:
+    items = ((f"{name}.{leaf}", getattr(section, leaf)) for leaf in _FIELDS[name])
+    return _canonical_json(tuple(item for item in items if item[0] not in PLACES), neutral)
+
+
+def _canonical_json(items: Items, neutral: Items) -> str:
+    """A part of the JSON that the id is a digest of: no braces, keys sorted, no neutral values."""
+    kept = {key: value for key, value in items if (key, value) not in neutral}
+    return json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)[1:-1]
+
 
 def _collapsed(config: RunConfig) -> RunConfig:
     """The config with one value for settings that come to the same, or to nothing."""
     data, train = config.data, config.train
+    collapsed = config
     if data.mean == "base" and config.variant.base in (
         None,
         variants.RANDOM,
         config.variant.target,
     ):
-        data = replace(data, mean="target")  # there is but one half
-    if train.schedule == "cosine":
-        train = replace(train, lr_step=None, lr_factor=None)
-    return replace(config, data=data, train=train)
+        collapsed = replace(collapsed, data=replace(data, mean="target"))  # there is but one half
+    if train.schedule == "cosine" and not (train.lr_step is None and train.lr_factor is None):
+        collapsed = replace(collapsed, train=replace(train, lr_step=None, lr_factor=None))
+    return collapsed
 
 
 def _canonical(config: RunConfig) -> RunConfig:
-    variant = config.variant
-    pattern = "base" if variant.n == 0 else re.sub(r"\d+", "n", variants.label(variant))
-    transfer = TransferConfig(pattern, variant.n, variant.target, config.transfer.keep)
-    split = config.split
-    if split.name == "manmade_natural":
+    transfer, split = _canonical_transfer(config.transfer), config.split
+    if split.seed is not None and split.name in ("manmade_natural", "whole"):
         split = replace(split, seed=None)
     return replace(config, transfer=transfer, split=split)
 
@@ -271,9 +350,8 @@ def _check(config: RunConfig) -> None:
     data, train, transfer, runtime = config.data, config.train, config.transfer, config.runtime
     if config.split.name == "random" and config.split.seed is None:
         raise UserError("split.seed is not given: split=random needs one, split.seed=0")
-    values = flat(config)
-    for key, least in LEAST.items():
-        number = values[key]
+    for key, get, least in _LEAST:
+        number = get(config)
         if number is not None and number < least:
             raise UserError(f"{key}={number} is too small: {least} or more")
     if data.crop > data.size:
@@ -305,6 +383,11 @@ def _check(config: RunConfig) -> None:
         raise UserError(
             f"transfer.keep={transfer.keep} copies stages behind the cut and "
             f"{variants.label(config.variant)} has none to copy from: use AnB, BnB and the like"
+        )
+    if config.split.name == "whole" and "A" in (config.variant.base, config.variant.target):
+        raise UserError(
+            f"split=whole has no half A: {variants.label(config.variant)} needs one; "
+            "use baseB, BnB, BnB+ or RnB"
         )
 
 

@@ -54,3 +54,10 @@ class _File(logging.FileHandler):
 def on_terminal() -> bool:
     """True if stderr is a terminal, where a progress bar can be drawn."""
     return sys.stderr.isatty()
+
+
+def duration(seconds: float) -> str:
+    """`0:42`, `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

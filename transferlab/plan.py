@@ -1,28 +1,107 @@
-"""What has to be trained, in which order: a run's base before the run, each once.
+"""What has to be trained, in which order and in which company: a study as a graph of runs.
 
 Yosinski et al. 2014, Sec. 2: two base networks, then everything that starts from them. Pure
-functions of configs; whether a run is finished is the store's business.
+functions of configs, no torch, and linear: 100,000 runs take seconds. Whether a run is finished is
+the store's business.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from transferlab.config import RunConfig, base_of, run_id
+from transferlab import config as configs
+from transferlab.config import RunConfig, base_of
 
-__all__ = ["base_of", "order", "packs"]
+__all__ = ["Node", "Pack", "base_of", "by_variant", "order", "packs", "waves"]
+
+Role = Literal["base", "transfer", "pack"]
+AUTO_SIZE = 8  # runs of a pack: the seven cuts of one base's network, and one to spare
 
 
-def order(wanted: Iterable[RunConfig]) -> tuple[RunConfig, ...]:
+@dataclass(frozen=True)
+class Node:
+    """A run of a plan: its id, and the id of the run that it starts from, if any."""
+
+    id: str
+    base: str | None
+    config: RunConfig
+
+    @property
+    def label(self) -> str:
+        return self.config.label
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs that one process trains from one stream of images. `base` is what all start from."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def base(self) -> str | None:
+        return self.nodes[0].base
+
+    @property
+    def role(self) -> Role:
+        """What kind of job it is, for what that asks of a cluster."""
+        if len(self.nodes) > 1:
+            return "pack"
+        return "transfer" if self.nodes[0].config.variant.n else "base"
+
+    @property
+    def labels(self) -> str:
+        """`A1B A2B A3B`."""
+        return " ".join(node.label for node in self.nodes)
+
+
+def order(wanted: Iterable[RunConfig]) -> tuple[Node, ...]:
     """The wanted runs and the bases they need: bases first, every run once."""
-    bases: dict[str, RunConfig] = {}
-    others: dict[str, RunConfig] = {}
+    bases: dict[str, Node] = {}
+    others: dict[str, Node] = {}
     for config in wanted:
-        base = base_of(config)
-        if base is not None:
-            bases.setdefault(run_id(base), base)
-        (others if config.variant.n else bases).setdefault(run_id(config), config)
+        identity, base, base_id = configs.identify(config)
+        if base is not None and base_id is not None and base_id not in bases:
+            bases[base_id] = Node(base_id, None, base)
+        group = others if config.variant.n else bases
+        if identity not in group:
+            group[identity] = Node(identity, base_id, config)
     return (*bases.values(), *others.values())
 
 
-def packs(runs: Iterable[RunConfig]) -> tuple[tuple[RunConfig, ...], ...]:
-    """The runs, in order, cut into packs that one process trains: here one run each."""
-    return tuple((config,) for config in runs)
+def packs(nodes: Iterable[Node], size: int | None = 1) -> tuple[Pack, ...]:
+    """The runs cut into packs of at most `size` (None: as many as help), each with one base.
+
+    Base networks stay alone, since others wait for them. In the order of each pack's first run.
+    """
+    groups: dict[object, list[Node]] = {}
+    for node in nodes:
+        groups.setdefault(_company(node), []).append(node)
+    most = AUTO_SIZE if size is None else size
+    return tuple(
+        Pack(tuple(group[start : start + most]))
+        for group in groups.values()
+        for start in range(0, len(group), most)
+    )
+
+
+def waves(packs: Sequence[Pack]) -> tuple[tuple[Pack, ...], ...]:
+    """The packs by when they can start: those that wait for none of the others, then the rest."""
+    here = {node.id for pack in packs for node in pack.nodes}
+    first = tuple(pack for pack in packs if pack.base not in here)
+    then = tuple(pack for pack in packs if pack.base in here)
+    return tuple(wave for wave in (first, then) if wave)
+
+
+def by_variant(nodes: Iterable[Node]) -> dict[str, int]:
+    """How many runs there are of each variant: `{"base": 2, "AnB": 7}`."""
+    return dict(Counter(node.config.transfer.variant for node in nodes))
+
+
+def _company(node: Node) -> object:
+    """Equal for runs that can be trained together and gain by it."""
+    config, variant = node.config, node.config.variant
+    if variant.n == 0:
+        return node.id
+    stream = (config.seed, config.split, config.data, config.model, config.train)
+    return (stream, variant.target, variant.base, variant.fine_tuned)

@@ -35,9 +35,14 @@ def result(
     weights_sha256: str,
     train_images: int,
     val_images: int,
+    pack_size: int,
     device: str,
 ) -> dict[str, Any]:
-    """Everything `result.json` holds besides id and label."""
+    """Everything `result.json` holds besides id and label.
+
+    `pack_size` is how many runs were trained together when this one ended: the time is that of
+    all of them, and a record without it is of a run that was trained alone.
+    """
     classes = len(split_of(config).half(config.variant.target))
     images = state.step * config.train.batch_size
     return {
@@ -54,6 +59,7 @@ def result(
         "steps": state.step,
         "images": images,
         "time_s": round(state.time_s, 3),
+        "pack_size": pack_size,
         "images_per_s": round(images / max(state.time_s, 1e-9), 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **_provenance(),

@@ -13,12 +13,12 @@ from contextlib import ExitStack
 
 import torch
 
-from transferlab import assembly, checkpoints, logs, record, store, transfer
+from transferlab import assembly, checkpoints, logs, ranks, record, store, transfer
 from transferlab import trainer as trainers
 from transferlab.assembly import Subject
 from transferlab.callbacks import Keeper, Task
 from transferlab.checkpoints import State
-from transferlab.config import RunConfig
+from transferlab.config import RunConfig, total_steps
 from transferlab.data.half import Half
 from transferlab.data.images import ImageSet
 from transferlab.data.loader import auto_workers, end_workers
@@ -56,7 +56,7 @@ def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
         torch.set_num_threads(first.runtime.threads)
     with ExitStack() as stack:
         stack.callback(end_workers)
-        for config in configs:
+        for config in configs if ranks.rank() == 0 else ():
             run = store.locate(config)
             store.create(run, config)
             store.clean(run)
@@ -86,7 +86,7 @@ class _Training:
         self.subjects, self.images, self.target, self.stop = subjects, images, target, stop
         self.config = subjects[0].config  # for what all have in common
         self.steps_per_epoch = len(target.train) / self.config.train.batch_size
-        self.total_steps = assembly.total_steps(self.config, len(target.train))
+        self.total_steps = total_steps(self.config, len(target.train))
         workers = self.config.runtime.workers
         if workers is None:
             workers = auto_workers(target.train, _cores())
@@ -106,11 +106,14 @@ class _Training:
                 raise Interrupted("stopped while training")
             failed |= self._advance(states)
             self.subjects = [s for s in self.subjects if s.run.label not in failed]
+            ranks.meet()  # what rank 0 has saved is there
             states = [_state(subject) for subject in self.subjects]
+            ranks.meet()  # and is taken away by no one before all have read it
             moved = not states or states[0].step > step or states[0].validated
             assert moved, "a training that goes nowhere"
-        for subject, state in zip(self.subjects, states, strict=True):
-            self._record(subject, state)
+        if ranks.rank() == 0:
+            for subject, state in zip(self.subjects, states, strict=True):
+                self._record(subject, state)
         if failed:
             raise RunFailed("; ".join(failed.values()))
 
@@ -207,6 +210,7 @@ class _Training:
             weights_sha256=checkpoints.save_weights(subject.run, state.weights),
             train_images=len(self.target.train),
             val_images=len(self.target.val),
+            pack_size=len(self.subjects),
             device=self.device,
         )
         store.finish(subject.run, result)
@@ -268,7 +272,10 @@ def _require_space(subjects: Sequence[Subject], states: Sequence[State]) -> None
 
 
 def _cores() -> int:
-    """How many cores this process may use."""
+    """How many cores this process may use: of the machine's, its share."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    shares = (os.environ.get(name) for name in ("TRANSFERLAB_CORES", "SLURM_CPUS_PER_TASK"))
+    return min([cores, *(int(share) for share in shares if share)])

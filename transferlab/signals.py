@@ -1,7 +1,8 @@
-"""SIGINT and SIGTERM: stop at once while nothing is at stake, after the step while training.
+"""SIGINT, SIGTERM, SIGUSR1: stop at once while nothing is at stake, after the step in training.
 
 One owner of signals in a process. Lightning's own handlers are displaced: with them a lone SIGTERM
-ends a half-trained run with exit status 0.
+ends a half-trained run with exit status 0. SIGUSR1 is what a launcher sends, and SLURM ahead of a
+time limit; it may come again, and along with a SIGTERM to the whole job, and is never impatient.
 """
 
 import contextlib
@@ -14,7 +15,8 @@ from types import FrameType
 
 from transferlab.errors import Interrupted
 
-WATCHED = (signal.SIGINT, signal.SIGTERM)
+IMPATIENT = (signal.SIGINT, signal.SIGTERM)
+WATCHED = (*IMPATIENT, signal.SIGUSR1)
 
 
 class StopRequest:
@@ -22,16 +24,21 @@ class StopRequest:
 
     def __init__(self, *, only_note: bool = False) -> None:
         self.number: int | None = None
+        self.insisted = False  # after one of IMPATIENT the next does not wait
         self.deferring = False
         self.only_note = only_note  # one of several processes: the first decides for all
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. A second signal does not wait for anything."""
-        repeated, self.number = self.number is not None, number
+        """The signal handler. A second SIGINT or SIGTERM does not wait for anything."""
+        repeated = self.insisted and number in IMPATIENT
+        self.insisted |= number in IMPATIENT
+        again, self.number = self.number is not None, number
         for child in multiprocessing.active_children():
             if child.pid is not None and not child.daemon:  # of several devices; not a loader's
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGTERM)
+        if again and not repeated:
+            return  # the first one is being heeded
         if not self.only_note and (repeated or not self.deferring):
             raise Interrupted(f"stopped by {signal.Signals(number).name}")
 

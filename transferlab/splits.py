@@ -1,8 +1,9 @@
 """The division of a data set's classes into halves A and B, as pure data.
 
-Yosinski et al. 2014, Sec. 2 and 3: random halves, and man-made (A) against natural (B). The random
-halves of the 1,000 ImageNet classes for seeds 0 to 3 are the authors' own, and so is the list of
-man-made classes. No images are touched here.
+Yosinski et al. 2014, Sec. 2 and 3: random halves, and man-made (A) against natural (B); `whole`,
+all classes, for its networks that divide nothing. The random halves of the 1,000 ImageNet classes
+for seeds 0 to 3 are the authors' own, and so is the list of man-made classes. No images are
+touched here.
 """
 
 import csv
@@ -10,20 +11,23 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 
 from transferlab.errors import UserError
 
-NAMES = ("random", "manmade_natural")
+NAMES = ("random", "manmade_natural", "whole")
 GROUPS = ("manmade", "natural")  # half A, half B: the paper's letters
 PUBLISHED_GROUPS = "ilsvrc2012_groups.csv"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Two disjoint sets of class names, each in the order of the data set's class list."""
+    """Two disjoint sets of class names, each in the order of the data set's class list.
+
+    Half A is empty where nothing is divided.
+    """
 
     a: tuple[str, ...]
     b: tuple[str, ...]
@@ -32,7 +36,7 @@ class Split:
         """The classes of half `A` or `B`; their positions are the labels of that half."""
         return {"A": self.a, "B": self.b}[letter]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 over the names and order of both halves, as 64 hexadecimal digits."""
         text = "\n".join(self.a) + "\n\n" + "\n".join(self.b) + "\n"
@@ -86,6 +90,16 @@ def manmade_natural(classes: Sequence[str], groups: Mapping[str, str] | None = N
     return _checked("manmade_natural", Split(a=halves["manmade"], b=halves["natural"]))
 
 
+def whole(classes: Sequence[str]) -> Split:
+    """All classes as half B, and half A empty: nothing is divided.
+
+    Raises: UserError for fewer than two classes.
+    Source: Yosinski et al. 2014, Fig. 3 (random filters) and base1000; yosinski/convnet_transfer,
+    netbase, nolearn_1_* and reduced-*.
+    """
+    return _checked("whole", Split(a=(), b=tuple(classes)), "B")
+
+
 def read_groups(path: Path) -> dict[str, str]:
     """Class name to `manmade` or `natural`, from a CSV file with the columns class,group.
 
@@ -119,8 +133,8 @@ def published_groups() -> Mapping[str, str]:
     return {row["class"]: row["group"] for row in rows}
 
 
-def _checked(name: str, split: Split) -> Split:
-    for letter in "AB":
+def _checked(name: str, split: Split, letters: str = "AB") -> Split:
+    for letter in letters:
         half = split.half(letter)
         if len(half) < 2:
             raise UserError(

@@ -72,9 +72,12 @@ class Run:
         return self.folder / "lock"
 
 
-def locate(config: RunConfig) -> Run:
-    """The run of a resolved config: `<store>/<label>-<split>-<model>-<id>/`. Touches no disk."""
-    identity = configs.run_id(config)
+def locate(config: RunConfig, identity: str | None = None) -> Run:
+    """The run of a resolved config: `<store>/<label>-<split>-<model>-<id>/`. Touches no disk.
+
+    `identity` is the run's id where it is known already.
+    """
+    identity = configs.run_id(config) if identity is None else identity
     parts = (config.label, config.split_label, config.model.name, identity)
     name = "-".join(re.sub(r"[^\w.+-]+", "_", part).lstrip(".") for part in parts)
     return Run(identity, config.label, Path(config.runtime.store).expanduser() / name)
@@ -97,7 +100,7 @@ def create(run: Run, config: RunConfig) -> None:
 
 def read_config(run: Run) -> RunConfig:
     """The config that the folder was made for. Raises: UserError if it is damaged or foreign."""
-    record = _read(run.config)
+    record = read_json(run.config)
     damaged = (
         f"{run.config} is damaged: it is not the config of run {run.id}. "
         "Delete the file, or put the right one back"
@@ -121,7 +124,7 @@ def read_result(run: Run) -> dict[str, Any] | None:
     """
     if not run.result.exists():
         return None
-    record = _read(run.result)
+    record = read_json(run.result)
     sound = isinstance(record.get("weights_sha256"), str) and isinstance(
         record.get("metrics"), dict
     )
@@ -131,6 +134,20 @@ def read_result(run: Run) -> dict[str, Any] | None:
             "Delete the file to train the run again, or put the right one back"
         )
     return record
+
+
+def folders(store: Path) -> frozenset[str]:
+    """The names of the run folders in a store, with one look at the disk; none if it is not there.
+
+    Raises: UserError if it cannot be read.
+    """
+    try:
+        with os.scandir(store) as entries:
+            return frozenset(entry.name for entry in entries if not entry.name.startswith("."))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise UserError(f"runtime.store={store} cannot be read: {error.strerror}") from error
 
 
 def finish(run: Run, record: dict[str, Any]) -> None:
@@ -144,7 +161,8 @@ def finish(run: Run, record: dict[str, Any]) -> None:
 def note_failure(run: Run, error: str) -> None:
     """Record in `failure.json` why the run stopped; it stays unfinished."""
     with contextlib.suppress(UserError):  # a full disk is perhaps what it failed of
-        write_json(run.failure, {"error": error, "time": _now()})
+        _make_folder(run)
+        write_json(run.failure, {"error": error, "time": now()})
 
 
 def sha256(path: Path) -> str:
@@ -218,6 +236,30 @@ def explained(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be written: {error.strerror}; {advice}") from error
 
 
+def is_owned(run: Run) -> bool:
+    """Whether a process holds the run now, here or, where the disk is shared, elsewhere."""
+    try:
+        with run.lock.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_UN)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return True
+        raise
+    return False
+
+
+def peek(path: Path) -> dict[str, Any]:
+    """A record that may be gone or half there by now, `owner.json` for instance; else empty."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 @contextlib.contextmanager
 def owned(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold the run against every other process, waiting for one that holds it already.
@@ -245,9 +287,13 @@ def owned(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
             fcntl.lockf(file, fcntl.LOCK_UN)
 
 
-def report_progress(run: Run, *, step: int, total_steps: int) -> None:
-    """Note in `owner.json` who trains the run, how far it is, and when this was written."""
-    write_json(run.owner, {**_owner(), "step": step, "total_steps": total_steps})
+def report_progress(run: Run, *, step: int, total_steps: int, left_s: float | None) -> None:
+    """Note in `owner.json` who trains the run, how far it is, and when this was written.
+
+    `left_s` is the time left, in s, None while nobody can say.
+    """
+    progress = {"step": step, "total_steps": total_steps, "left_s": left_s}
+    write_json(run.owner, {**_owner(), **progress})
 
 
 def clean(run: Run) -> None:
@@ -274,18 +320,18 @@ def _try_lock(file: IO[bytes]) -> bool:
 
 
 def _owner() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": _now()}
+    return {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": now()}
 
 
 def _owner_words(run: Run) -> str:
-    try:
-        owner = json.loads(run.owner.read_text())
-        return f"process {owner['pid']} on {owner['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    owner = peek(run.owner)
+    if "pid" not in owner or "host" not in owner:
         return "another process"
+    return f"process {owner['pid']} on {owner['host']}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A record that this version can read. Raises: UserError if it is damaged or another's."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -302,5 +348,6 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment as it stands in records, with the zone."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")

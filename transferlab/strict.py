@@ -7,6 +7,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from transferlab.errors import UserError
@@ -24,7 +25,7 @@ def build(kind: type[T], raw: object, *, unknown: Callable[[str], str], prefix: 
     if not isinstance(raw, Mapping):
         shown = "null" if raw is None else raw
         raise UserError(f"{prefix.rstrip('.')}={shown} is not a group of keys")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     for name in raw:
         if name not in hints:
             raise UserError(unknown(f"{prefix}{name}"))
@@ -34,30 +35,47 @@ def build(kind: type[T], raw: object, *, unknown: Callable[[str], str], prefix: 
     values = {
         name: build(hint, raw[name], unknown=unknown, prefix=f"{prefix}{name}.")
         if isinstance(hint, type) and dataclasses.is_dataclass(hint)
-        else _value(hint, raw[name], f"{prefix}{name}")
+        else value(hint, raw[name], f"{prefix}{name}")
         for name, hint in hints.items()
     }
     return kind(**values)
 
 
-def _value(hint: Any, value: object, key: str) -> object:
-    """`value` if it has the type `hint`; a whole number passes as a float."""
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+def value(hint: Any, given: object, key: str) -> object:
+    """`given` if it has the type `hint`; a whole number passes as a float.
+
+    Raises: UserError, with the full `key`, if it has another type.
+    """
+    options = _options(hint)
     for option in options:
         if option is types.NoneType:
-            if value is None:
+            if given is None:
                 return None
         elif get_origin(option) is Literal:
-            if value in get_args(option):
-                return value
-        elif option is float and type(value) in (int, float):
-            number = _finite(value)  # type: ignore[arg-type]
+            if given in get_args(option):
+                return given
+        elif option is float and type(given) in (int, float):
+            number = _finite(given)  # type: ignore[arg-type]
             if number is not None:
                 return number
-        elif type(value) is option:
-            return value
-    shown = "null" if value is None else value
-    raise UserError(f"{key}={shown} is {_a(value)}: need {_words(options)}")
+        elif get_origin(option) is tuple:
+            if isinstance(given, list | tuple):
+                inner = get_args(option)[0]
+                return tuple(value(inner, item, f"{key}[{i}]") for i, item in enumerate(given))
+        elif type(given) is option:
+            return given
+    shown = "null" if given is None else given
+    raise UserError(f"{key}={shown} is {_a(given)}: need {_words(options)}")
+
+
+@cache
+def _options(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _finite(value: int | float) -> float | None:
@@ -81,6 +99,8 @@ def _words(options: tuple[Any, ...]) -> str:
             parts.append("null")
         elif get_origin(option) is Literal:
             parts.extend(str(choice) for choice in get_args(option))
+        elif get_origin(option) is tuple:
+            parts.append("a list")
         else:
             parts.append(words[option])
     return " or ".join(parts)

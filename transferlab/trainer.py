@@ -11,10 +11,11 @@ from contextlib import contextmanager
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from transferlab import assembly
+from transferlab import assembly, ranks
 from transferlab.callbacks import Stopped
 from transferlab.config import RunConfig
 from transferlab.errors import Interrupted, RunFailed, UserError
@@ -31,12 +32,15 @@ def build(
     runtime = config.runtime
     for name in ("pytorch_lightning", "lightning_fabric"):  # they set INFO when imported
         logging.getLogger(name).setLevel(logging.ERROR)
-    several = runtime.devices > 1
+    by_srun = ranks.by_srun(runtime.devices)
+    spawned = runtime.devices > 1 and not by_srun
     try:
         return lightning.Trainer(
             accelerator=runtime.accelerator,
             devices=runtime.devices,
-            strategy=DDPStrategy(start_method="spawn") if several else "auto",
+            strategy=DDPStrategy(start_method="spawn") if spawned else "ddp" if by_srun else "auto",
+            # Told, not detected: requeues are the job's (see launch.job), never Lightning's
+            plugins=[SLURMEnvironment(auto_requeue=False) if by_srun else LightningEnvironment()],
             precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
             callbacks=callbacks,
             max_epochs=intervals,

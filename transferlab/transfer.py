@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from transferlab import variants
 from transferlab.errors import UserError
 from transferlab.models.stages import StagedNetwork
 from transferlab.variants import Variant
@@ -26,25 +27,11 @@ def graft(
 
     Raises: UserError if n or keep are no cut point, or the base's weights do not fit.
     """
-    check_cut(len(network), variant.n, keep=keep, model=model)
+    variants.check_cut(len(network), variant.n, keep=keep, model=model)
     if base is not None:
         copy_stages(network, base, variant.n + keep)
     if variant.frozen:
         freeze(network.prefix(variant.n))
-
-
-def check_cut(stages: int, n: int, *, keep: int, model: str) -> None:
-    """Raises: UserError unless stage n + keep leaves at least the classifier to learn."""
-    if not 0 <= n < stages:
-        raise UserError(
-            f"transfer.n={n} is not a cut point of {model} ({stages} stages): "
-            f"choose 0..{stages - 1}"
-        )
-    if n + keep >= stages:
-        raise UserError(
-            f"transfer.keep={keep} goes past the last stage before the classifier of {model} "
-            f"({stages} stages) with transfer.n={n}: choose 0..{stages - 1 - n}"
-        )
 
 
 def copy_stages(network: StagedNetwork, base: Weights, count: int) -> None:

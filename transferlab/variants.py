@@ -2,7 +2,7 @@
 
 Yosinski et al. 2014, Sec. 2: AnB is a network for B whose first n stages come from the network
 for A and stay frozen; `+` lets them learn; BnB is the selffer control; R takes untrained stages.
-Which n a model allows is not known here: see `models`.
+How many stages a model has is not known here: see `models`.
 """
 
 import re
@@ -77,6 +77,20 @@ def label(variant: Variant) -> str:
     if variant.n == 0:
         return f"base{variant.target}"
     return f"{variant.base}{variant.n}{variant.target}{'+' if variant.fine_tuned else ''}"
+
+
+def check_cut(stages: int, n: int, *, keep: int, model: str) -> None:
+    """Raises: UserError unless stage n + keep leaves at least the classifier to learn."""
+    if not 0 <= n < stages:
+        raise UserError(
+            f"transfer.n={n} is not a cut point of {model} ({stages} stages): "
+            f"choose 0..{stages - 1}"
+        )
+    if n + keep >= stages:
+        raise UserError(
+            f"transfer.keep={keep} goes past the last stage before the classifier of {model} "
+            f"({stages} stages) with transfer.n={n}: choose 0..{stages - 1 - n}"
+        )
 
 
 def _base_network(text: str, *, n: int | None, target: str | None) -> Variant:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 
-from transferlab import assembly, cli, logs, optimiser, run, signals, store
+from transferlab import assembly, compose, logs, optimiser, run, signals, store
+from transferlab import config as configs
 from transferlab.checkpoints import State
 from transferlab.config import RunConfig
 from transferlab.data.loader import Stream, loader
@@ -78,8 +78,7 @@ def quick(folder: Path, steps: int) -> RunConfig:
         f"runtime.store={folder}/runs",
         f"runtime.cache={folder}/cache",
     ]
-    with initialize_config_dir(config_dir=str(cli.conf_folder()), version_base="1.3"):
-        return resolve(cli.build(compose(config_name="config", overrides=overrides)))
+    return resolve(configs.build(compose.compose("config", overrides)))
 
 
 def trainer(config: RunConfig) -> Callable[[], float]:

@@ -1,13 +1,16 @@
 """Data sets cut to one half of their classes; see `images` for what a data set is.
 
 Two doors: `describe` tells the classes and the digest, which is all that a plan needs and takes no
-torch; `load` gives the images. A user's own data set is a function `package.module:function`,
-called with the keyword arguments root, val, holdout, size and resize, that returns an `ImageSet`.
+torch (nor does `train_counts`, for what a plan will take); `load` gives the images. A user's own
+data set is a function `package.module:function`, called with the keyword arguments root, val,
+holdout, size and resize, that returns an `ImageSet`.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from transferlab import own
 from transferlab.data import cifar, digits, folder
@@ -15,6 +18,7 @@ from transferlab.data.images import ImageSet
 from transferlab.errors import UserError
 
 NAMES = ("digits", "image_folder", "imagenet", "cifar10", "cifar100")
+CIFAR_TRAIN_IMAGES = 50_000  # of either, the same number of every class: Krizhevsky 2009, Sec. 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,28 @@ def describe(name: str, *, root: str | None, val: str | None, holdout: float | N
         return Description(index.classes, index.digest)
     images = _own(name, root=root, val=val, holdout=holdout, size=1, resize="warp")
     return Description(images.classes, images.digest)
+
+
+@lru_cache(maxsize=8)
+def train_counts(
+    name: str, *, root: str | None, val: str | None, holdout: float | None
+) -> tuple[int, ...]:
+    """How many training images each class has, in the order of the classes of `describe`.
+
+    Raises: UserError as `describe` does.
+    """
+    if name in cifar.CLASSES:
+        count = len(cifar.CLASSES[name])
+        return (CIFAR_TRAIN_IMAGES // count,) * count
+    if name == "digits":
+        classes, labels = digits.CLASSES, digits.load(holdout=holdout, size=8).train.labels
+    elif name in ("image_folder", "imagenet"):
+        index = folder.scan(root, val, holdout)
+        classes, labels = index.classes, index.train.labels
+    else:
+        images = _own(name, root=root, val=val, holdout=holdout, size=1, resize="warp")
+        classes, labels = images.classes, images.train.labels
+    return tuple(np.bincount(labels, minlength=len(classes)).tolist())
 
 
 def load(

@@ -4,12 +4,12 @@ Takes no torch until something has to be trained: a second call of a command ret
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from transferlab import plan, signals, store
+from transferlab import plan, ranks, signals, store
 from transferlab.config import RunConfig
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.store import Run
@@ -34,63 +34,78 @@ def carry_out(wanted: Iterable[RunConfig]) -> tuple[Outcome, ...]:
 
     Raises: UserError, RunFailed; Interrupted when a signal came, with everything saved.
     """
-    runs = plan.order(wanted)
-    before = {store.locate(config): store.read_result(store.locate(config)) for config in runs}
-    _announce(runs, before)
-    todo = [config for config in runs if before[store.locate(config)] is None]
+    nodes = plan.order(wanted)
+    places = {node.id: store.locate(node.config, node.id) for node in nodes}
+    before = {node.id: store.read_result(places[node.id]) for node in nodes}
+    for node in nodes:
+        _announce(places[node.id], reused=before[node.id] is not None)
+    todo = [node for node in nodes if before[node.id] is None]
     if todo:
-        _train(todo)
-    outcomes = []
-    for config in runs:
-        place = store.locate(config)
-        result = before[place] or store.read_result(place)
-        assert result is not None, "a run that was trained has a record"
-        outcomes.append(Outcome(config, place, result, reused=before[place] is not None))
-    return tuple(outcomes)
+        with signals.watch() as stop:
+            from transferlab import run  # torch and lightning: seconds
+
+            run.check([node.config for node in todo])
+            for pack in plan.packs(todo):
+                if stop.number is not None:
+                    raise Interrupted("stopped between two runs")
+                train([node.config for node in pack.nodes], stop)
+    return tuple(
+        outcome(node.config, places[node.id], reused=before[node.id] is not None) for node in nodes
+    )
 
 
-def _train(todo: list[RunConfig]) -> None:
-    with signals.watch() as stop:
-        from transferlab import run  # torch and lightning: seconds
-
-        run.check(todo)
-        for pack in plan.packs(todo):
-            if stop.number is not None:
-                raise Interrupted("stopped between two runs")
-            with ExitStack() as owned:
-                for config in pack:
-                    place = store.locate(config)
-                    owned.enter_context(store.owned(place, _waiter(place)))
-                # Whoever had the run until now may have finished it
-                left = [c for c in pack if store.read_result(store.locate(c)) is None]
-                if left:
-                    _train_pack(left, stop)
+def outcome(config: RunConfig, place: Run, *, reused: bool) -> Outcome:
+    """The outcome of a run that is finished."""
+    result = store.read_result(place)
+    assert result is not None, "a run that was trained has a record"
+    return Outcome(config, place, result, reused)
 
 
-def _train_pack(pack: list[RunConfig], stop: signals.StopRequest) -> None:
+def train(pack: Sequence[RunConfig], stop: signals.StopRequest) -> None:
+    """Own the runs of a pack, waiting for whoever owns them, and train what is not finished.
+
+    What went wrong is noted in the folders of the runs that are not finished.
+
+    Raises: UserError, RunFailed, Interrupted.
+    """
     from transferlab import run
 
-    try:
-        run.train(pack, stop)
-    except (UserError, RunFailed) as error:
-        for place in map(store.locate, pack):
-            if not place.result.exists():  # others of the pack may be done
-                store.note_failure(place, str(error))
-        raise
+    places = {config: store.locate(config) for config in pack}
+    with ExitStack() as owned:
+        if ranks.rank() == 0:
+            # In one order for everybody, so that no two packs wait for one another
+            for place in sorted(places.values(), key=lambda place: place.id):
+                owned.enter_context(store.owned(place, _waiter(place)))
+        # Whoever had a run until now may have finished it
+        left = [config for config in pack if store.read_result(places[config]) is None]
+        if not left:
+            return
+        try:
+            run.train(left, stop)
+        except Exception as error:
+            for config in left:
+                if ranks.rank() == 0 and not places[config].result.exists():
+                    store.note_failure(places[config], _in_words(error))
+            raise
 
 
-def _announce(runs: tuple[RunConfig, ...], known: dict[Run, dict[str, Any] | None]) -> None:
-    for config in runs:
-        place = store.locate(config)
-        if known[place] is not None:
-            log.info("%s  reused  %s", place.label, place.folder)
-        elif place.checkpoint.exists():
-            log.info("%s  goes on from its checkpoint  %s", place.label, place.folder)
-        else:
-            log.info("%s  to be trained  %s", place.label, place.folder)
+def _in_words(error: Exception) -> str:
+    """The error's message, with its kind where it is none of ours."""
+    if isinstance(error, UserError | RunFailed):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
-def _waiter(place: Run):  # type: ignore[no-untyped-def]
+def _announce(place: Run, *, reused: bool) -> None:
+    if reused:
+        log.info("%s  reused  %s", place.label, place.folder)
+    elif place.checkpoint.exists():
+        log.info("%s  goes on from its checkpoint  %s", place.label, place.folder)
+    else:
+        log.info("%s  to be trained  %s", place.label, place.folder)
+
+
+def _waiter(place: Run) -> Callable[[str], None]:
     def tell(owner: str) -> None:
         log.info("%s  waiting: %s is training it", place.label, owner)
 

@@ -1,0 +1,27 @@
+"""Flags of the commands that ask or tidy up, `--store DIR` among them; errors as everywhere."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from transferlab.errors import UserError
+
+
+class Flags(argparse.ArgumentParser):
+    """A parser whose errors are the front door's."""
+
+    def __init__(self, command: str, description: str) -> None:
+        super().__init__(f"python -m transferlab {command}", description=description,
+                         allow_abbrev=False)  # fmt: skip
+        default = os.environ.get("TRANSFERLAB_STORE", "runs")
+        self.add_argument(
+            "--store",
+            type=lambda text: Path(text).expanduser(),
+            default=Path(default).expanduser(),
+            metavar="DIR",
+            help="where the runs are kept (default: runs, or TRANSFERLAB_STORE)",
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.format_usage().strip()}")

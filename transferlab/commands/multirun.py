@@ -1,0 +1,30 @@
+"""A Hydra multirun with a launcher of ours: its jobs, planned and carried out together."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transferlab import store, study
+from transferlab.commands import sweep
+from transferlab.config import RunConfig
+from transferlab.launch import dispatch, settings
+
+log = logging.getLogger(__name__)
+STUDY = "multirun"
+
+
+def launch(wanted: Sequence[RunConfig], raw: Mapping[str, Any], pack: object) -> list[float | None]:
+    """The accuracy of each wanted run, None while it is not known: SLURM returns at once.
+
+    A run that fails does not stop the others; it is told of at the end.
+
+    Raises: UserError, Interrupted; RunFailed if runs are not done.
+    """
+    configs = [study.absolute(config) for config in wanted]
+    order = dispatch.order(STUDY, configs, settings.build(raw), pack=sweep.pack_size(pack))
+    sweep.carry_out(order)
+    found: list[float | None] = []
+    for config in configs:
+        result = store.read_result(store.locate(config))
+        found.append(None if result is None else float(result["metrics"]["top1_final"]))
+    return found

@@ -1,0 +1,183 @@
+"""Carries a plan out in worker processes on this machine, a pack each, bases first.
+
+A failure stops only what depends on it. When a signal comes the workers save and leave, and the
+same command goes on from there.
+"""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from transferlab import plan, signals, store
+from transferlab.errors import Interrupted
+from transferlab.launch import sweeps
+from transferlab.launch.settings import Local
+from transferlab.launch.supervisor import Supervised
+from transferlab.launch.sweeps import Job, Sweep
+from transferlab.plan import Node, Pack
+
+log = logging.getLogger(__name__)
+POLL_S = 0.1
+
+
+@dataclass
+class Progress:
+    """Where a plan stands while it is carried out; reasons by run id."""
+
+    total: int
+    running: dict[int, Supervised] = field(default_factory=dict)  # by task
+    done: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    blocked: dict[str, str] = field(default_factory=dict)
+    interrupted: set[str] = field(default_factory=set)
+
+
+class Board(Protocol):
+    """Whoever shows how it goes."""
+
+    def started(self, pack: Pack, progress: Progress) -> None: ...
+
+    def ended(self, pack: Pack, progress: Progress) -> None: ...
+
+    def blocked(self, pack: Pack, reason: str, progress: Progress) -> None: ...
+
+    def refresh(self, progress: Progress) -> None: ...
+
+
+def carry_out(sweep: Sweep, todo: Iterable[Node], board: Board) -> Progress:
+    """Train the runs and wait for them. Those that failed are told of, not raised.
+
+    Raises: UserError if the store cannot be written; Interrupted after everything was saved.
+    """
+    assert isinstance(sweep.launcher, Local)
+    nodes = tuple(todo)
+    packs = plan.packs(nodes, sweep.pack)
+    job = sweeps.prepare(sweep, packs, "local")
+    progress = Progress(total=len(nodes))
+    with signals.watch() as stop, stop.deferred():
+        crew = _Crew(sweep.launcher, job, packs, board, progress)
+        try:
+            crew.work(stop)
+        finally:
+            crew.dismiss()
+    if stop.number is not None:
+        raise Interrupted(
+            f"stopped: {len(progress.done)} of {len(nodes)} runs are done, "
+            f"{len(progress.interrupted)} were saved on the way"
+        )
+    return progress
+
+
+class _Crew:
+    """So many workers, and the packs that wait for one."""
+
+    def __init__(
+        self,
+        launcher: Local,
+        job: Job,
+        packs: Sequence[Pack],
+        board: Board,
+        progress: Progress,
+    ) -> None:
+        self.launcher, self.job, self.packs = launcher, job, packs
+        self.board, self.progress = board, progress
+        self.waiting = deque(range(len(packs)))
+        self.unfinished = {node.id for pack in packs for node in pack.nodes}
+        self.slots = deque(range(launcher.jobs))
+        self.slot_of: dict[int, int] = {}
+
+    def work(self, stop: signals.StopRequest) -> None:
+        """Until nothing is left to start and nobody works, or a stop is asked for."""
+        while stop.number is None:
+            self._block()
+            self._start()
+            if not self.progress.running:
+                return
+            time.sleep(POLL_S)
+            self._collect()
+            self.board.refresh(self.progress)
+
+    def dismiss(self) -> None:
+        """Have whoever works still save and leave. They do so too if nobody waits for it."""
+        for worker in self.progress.running.values():
+            worker.stop()
+        if self.progress.running:
+            log.info("stopping: %d workers are saving", len(self.progress.running))
+        while self.progress.running:
+            time.sleep(POLL_S)
+            self._collect()
+
+    def _block(self) -> None:
+        """Take away the packs whose base will not come."""
+        for task in list(self.waiting):
+            base = self.packs[task].base
+            why = self.progress.failed.get(base or "")
+            if why is None:
+                continue
+            self.waiting.remove(task)
+            for node in self.packs[task].nodes:
+                self.progress.blocked[node.id] = f"its base failed: {why}"
+            self.board.blocked(self.packs[task], f"its base failed: {why}", self.progress)
+
+    def _start(self) -> None:
+        if self.launcher.fail_fast and self.progress.failed:
+            return
+        for task in list(self.waiting):
+            if not self.slots:
+                return
+            if self.packs[task].base in self.unfinished:
+                continue
+            self.waiting.remove(task)
+            slot = self.slot_of[task] = self.slots.popleft()
+            self.progress.running[task] = Supervised(
+                self.job,
+                task,
+                self.packs[task].nodes,
+                environment=self._environment(slot),
+                foreground=False,
+            )
+            self.board.started(self.packs[task], self.progress)
+
+    def _environment(self, slot: int) -> Mapping[str, str]:
+        cores = max(1, (os.cpu_count() or 1) // self.launcher.jobs)
+        environment = {
+            "OMP_NUM_THREADS": str(self.launcher.threads),
+            "TRANSFERLAB_CORES": str(cores),
+        }
+        if self.launcher.gpus:
+            gpu = self.launcher.gpus[slot % len(self.launcher.gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        return environment
+
+    def _collect(self) -> None:
+        """Note what became of the workers that have ended."""
+        for task, worker in list(self.progress.running.items()):
+            ending = worker.poll()
+            if ending is None:
+                continue
+            del self.progress.running[task]
+            self.slots.append(self.slot_of.pop(task))
+            for node in self.packs[task].nodes:
+                place = store.locate(node.config, node.id)
+                if place.result.exists():
+                    self.progress.done.add(node.id)
+                    self.unfinished.discard(node.id)
+                elif ending.interrupted:
+                    self.progress.interrupted.add(node.id)
+                else:
+                    error = store.peek(place.failure).get("error", ending.words)
+                    self.progress.failed[node.id] = f"{error}; see {worker.job.log(task)}"
+            self.board.ended(self.packs[task], self.progress)
+
+
+def running(progress: Progress) -> list[tuple[Pack, dict[str, object]]]:
+    """Each pack that is being trained, with what its first run's owner says of it."""
+    found = []
+    for worker in progress.running.values():
+        first = store.locate(worker.nodes[0].config, worker.nodes[0].id)
+        found.append((Pack(worker.nodes), store.peek(first.owner)))
+    return found

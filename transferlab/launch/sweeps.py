@@ -1,0 +1,221 @@
+"""What was started and is to be found again: sweeps, and the jobs that carry them out.
+
+`<store>/.sweeps/STUDY-DIGEST/` holds the fixed configs of all runs and how they are launched, and
+below `jobs/` a folder for each job: which packs its tasks train, and what became of it. A job's
+record is there before it is submitted, so that nothing is submitted twice.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from transferlab import config as configs
+from transferlab import store
+from transferlab.errors import UserError
+from transferlab.launch import manifest, settings
+from transferlab.launch.manifest import Manifest
+from transferlab.launch.settings import Launcher
+from transferlab.plan import Node, Pack
+
+FOLDER = ".sweeps"
+LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A study that was started: its folder, and how it is launched."""
+
+    folder: Path
+    study: str
+    launcher: Launcher
+    pack: int | None
+
+    @property
+    def store(self) -> Path:
+        return self.folder.parent.parent
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return manifest.read(self.folder / "runs.json")
+
+    def nodes(self) -> tuple[Node, ...]:
+        """All its runs, bases first, as they were composed then."""
+        return self.manifest.nodes(place=self.store)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of `sbatch`, or of the local launcher: task k trains the runs `packs[k]`.
+
+    `id` is SLURM's, None while it is not known.
+    """
+
+    folder: Path
+    packs: tuple[tuple[str, ...], ...]
+    role: str
+    submitted: str
+    options: tuple[str, ...]
+    id: str | None
+
+    @property
+    def name(self) -> str:
+        """Its name in the queue, which no other job has."""
+        return self.folder.name
+
+    def log(self, task: int) -> Path:
+        return self.folder / f"{task}.log"
+
+    def task(self, task: int) -> Path:
+        """What a task itself has noted: its id in the queue, and how it ended."""
+        return self.folder / f"{task}.json"
+
+
+def start(
+    place: Path, study: str, nodes: Sequence[Node], launcher: Launcher, pack: int | None
+) -> Sweep:
+    """Record a sweep; the same runs in the same store are the same sweep.
+
+    Raises: UserError if the store cannot be written.
+    """
+    text = manifest.text(manifest.of(nodes))
+    name = re.sub(r"[^\w.+-]+", "_", study).lstrip(".") or "study"
+    folder = place / FOLDER / f"{name}-{manifest.digest(text)}"
+    with store.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "runs.json").exists():
+        store.write(folder / "runs.json", lambda file: file.write(text.encode()))
+    raw = {"study": study, "pack": pack, "launcher": settings.to_dict(launcher)}
+    store.write_json(folder / "sweep.json", {"format": configs.FORMAT, **raw})
+    return Sweep(folder, study, launcher, pack)
+
+
+def read(folder: Path) -> Sweep:
+    """The sweep in a folder. Raises: UserError if its record is damaged."""
+    path = folder / "sweep.json"
+    raw = store.read_json(path)
+    try:
+        return Sweep(folder, raw["study"], settings.build(raw["launcher"]), raw["pack"])
+    except (KeyError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete its folder, sweep again") from error
+
+
+def find(place: Path, study: str | None = None) -> tuple[Sweep, ...]:
+    """The sweeps of a store, of one study or of all; the latest last.
+
+    Raises: UserError if there is none of that study.
+    """
+    paths = sorted((place / FOLDER).glob("*/sweep.json"), key=lambda path: path.stat().st_mtime)
+    sweeps = tuple(read(path.parent) for path in paths)
+    if study is None:
+        return sweeps
+    found = tuple(sweep for sweep in sweeps if study in (sweep.study, sweep.folder.name))
+    if not found:
+        names = ", ".join(sorted({sweep.study for sweep in sweeps})) or "no study at all"
+        raise UserError(f"study={study} was never started in {place}: it has {names}")
+    return found
+
+
+def prepare(sweep: Sweep, packs: Sequence[Pack], role: str) -> Job:
+    """Record a job of these packs, under a name that no other has."""
+    key = secrets.token_hex(4)
+    folder = sweep.folder / "jobs" / f"{sweep.folder.name.rpartition('-')[0]}-{role}-{key}"
+    with store.explained(folder):
+        folder.mkdir(parents=True)
+    now = datetime.now().astimezone().isoformat()
+    ids = tuple(tuple(node.id for node in pack.nodes) for pack in packs)
+    job = Job(folder, ids, role, now, (), None)
+    _write(job)
+    return job
+
+
+def asked(job: Job, options: Sequence[str]) -> Job:
+    """Record the options with which the job is about to be submitted."""
+    job = replace(job, options=tuple(options))
+    _write(job)
+    return job
+
+
+def submitted(job: Job, identity: str) -> Job:
+    """Record the id that the queue gave the job."""
+    done = replace(job, id=identity)
+    _write(done)
+    return done
+
+
+def jobs(sweep: Sweep) -> tuple[Job, ...]:
+    """The sweep's jobs, the latest last. Raises: UserError if a record is damaged."""
+    found = [read_job(path.parent) for path in (sweep.folder / "jobs").glob("*/job.json")]
+    return tuple(sorted(found, key=lambda job: (job.submitted, job.name)))
+
+
+def read_job(folder: Path) -> Job:
+    """The job in a folder. Raises: UserError if its record is damaged."""
+    path = folder / "job.json"
+    raw = store.read_json(path)
+    try:
+        return Job(
+            folder,
+            tuple(tuple(pack) for pack in raw["packs"]),
+            raw["role"],
+            raw["submitted"],
+            tuple(raw["options"]),
+            raw["id"],
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error!r}): delete its folder") from error
+
+
+def sweep_of(job: Job) -> Sweep:
+    """The sweep that a job belongs to."""
+    return read(job.folder.parent.parent)
+
+
+def nodes_of(job: Job, task: int) -> tuple[Node, ...]:
+    """The runs of one task of a job. Raises: UserError if it has no such task."""
+    if not 0 <= task < len(job.packs):
+        raise UserError(f"{job.folder} has no task {task}: choose 0..{len(job.packs) - 1}")
+    sweep = sweep_of(job)
+    return tuple(sweep.manifest.node(identity, place=sweep.store) for identity in job.packs[task])
+
+
+def note(job: Job, task: int, **what: Any) -> None:
+    """Add to what is noted of a task."""
+    path = job.task(task)
+    known: Mapping[str, Any] = store.peek(path)
+    store.write_json(path, {"format": configs.FORMAT, **known, **what})
+
+
+@contextlib.contextmanager
+def submitting(place: Path) -> Iterator[IO[bytes]]:
+    """Alone in this store while it is decided what to submit, waiting for one who is at it.
+
+    The lock goes with the last process that has the file open: to be handed on to `sbatch`, so
+    that a submission under way is waited for even if its `sweep` was killed.
+    """
+    folder = place / FOLDER
+    with store.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+b")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.set_inheritable(file.fileno(), False)
+        yield file
+
+
+def _write(job: Job) -> None:
+    record = {
+        "packs": job.packs,
+        "role": job.role,
+        "submitted": job.submitted,
+        "options": job.options,
+        "id": job.id,
+    }
+    store.write_json(job.folder / "job.json", {"format": configs.FORMAT, **record})

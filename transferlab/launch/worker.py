@@ -1,0 +1,60 @@
+"""The process that trains one pack of a job: `python -m transferlab.launch.worker FOLDER TASK`.
+
+Started by a launcher, here or in a job of SLURM; says by its exit status how it ended, as the front
+door does. It saves and leaves when it is told to, and when the launcher that started it is gone.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from transferlab import logs, ranks, signals, store
+from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.launch import inline, sweeps
+from transferlab.resolve import resolve
+
+log = logging.getLogger(__name__)
+LEASH = "TRANSFERLAB_LEASH"  # set: stdin is a pipe that ends when the launcher does
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train a task's pack; the exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted."""
+    folder, task = Path(arguments[0]), int(arguments[1])
+    if LEASH in os.environ:
+        threading.Thread(target=_leave_with_launcher, daemon=True).start()
+    logs.to_stderr()
+    try:
+        with signals.watch() as stop:
+            nodes = sweeps.nodes_of(sweeps.read_job(folder), task)
+            places = [store.locate(node.config, node.id) for node in nodes]
+            try:
+                configs = [resolve(node.config) for node in nodes]
+            except UserError as error:  # the images were there when this was submitted
+                for place in places:
+                    store.note_failure(place, str(error))
+                raise
+            log.info("%s", "  ".join(place.label for place in places))
+            inline.train(configs, stop)
+    except (UserError, RunFailed) as error:
+        log.error("error: %s", error)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        log.info("%s; saved", str(error) or "stopped")
+        return Interrupted.exit_code
+    return 0
+
+
+def _leave_with_launcher() -> None:
+    """Wait for the end of the pipe from the launcher, which comes only with the launcher's."""
+    while os.read(0, 1024):
+        pass
+    if ranks.rank() == 0:
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,214 @@
+"""What a plan must know of its networks: their stages, and how fast they train on this machine.
+
+Both need torch, and planning takes none: a process of its own looks (`probe`), once for all that
+are wanted, and a file for each network remembers. A user's own network can change under its name,
+so it is looked at every time.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from transferlab import __version__, store, variants
+from transferlab.config import RunConfig
+from transferlab.errors import UserError
+from transferlab.resolve import split_of
+
+log = logging.getLogger(__name__)
+KEPT = (("stages",), ("s_per_mac", "device"))  # of the probe's answer, in a file each
+
+
+@dataclass(frozen=True)
+class Network:
+    """What decides on a network's shape; its `num_outputs` are the classes, unless told."""
+
+    model: str
+    num_outputs: int
+    image_size: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its parameters, and the multiply-accumulates of a forward pass of one image."""
+
+    name: str
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """The stages of a network, in order.
+
+    `s_per_mac` is the time in s of one multiply-accumulate in training steps on `device`, counted
+    as in `training_macs`; both are None where nothing was timed.
+    """
+
+    stages: tuple[Stage, ...]
+    s_per_mac: float | None
+    device: str | None
+
+    @property
+    def parameters(self) -> int:
+        return sum(stage.parameters for stage in self.stages)
+
+    def forward_macs(self, n: int) -> int:
+        """Of one image through stages 1..n."""
+        return sum(stage.macs for stage in self.stages[:n])
+
+    def training_macs(self, frozen: int) -> int:
+        """Of one training image with so many frozen stages.
+
+        Forward through all stages, and backward, which costs twice as much (the gradient of the
+        input and that of the weights), through those that learn.
+        """
+        whole = self.forward_macs(len(self.stages))
+        return whole + 2 * (whole - self.forward_macs(frozen))
+
+
+Facts = Mapping[Network, NetworkFacts]
+
+
+def network_of(config: RunConfig) -> Network:
+    """The network that the run trains. Raises: UserError as `split_of` does."""
+    outputs = config.model.num_outputs or len(split_of(config).half(config.variant.target))
+    return Network(config.model.name, outputs, config.data.crop)
+
+
+def facts(
+    configs: Iterable[RunConfig], *, timed: bool, threads: int | None, cache: Path
+) -> dict[Network, NetworkFacts]:
+    """The facts of every network that the configs have, from `cache` or from one probe.
+
+    `timed` also has some seconds of training timed, with so many `threads` of torch (None: its
+    own choice), on the kind of device that the first config asks for.
+
+    Raises: UserError for a network that cannot be built, of the first config that has one, and
+    where the probe fails.
+    """
+    accelerator, wanted = "auto", dict[Network, NetworkFacts | None]()
+    for config in configs:
+        if not wanted:
+            accelerator = config.runtime.accelerator
+        wanted.setdefault(network_of(config), None)
+    files = {
+        network: _files(network, cache, accelerator, threads, timed=timed) for network in wanted
+    }
+    known = {network: _remembered(files[network]) for network in wanted}
+    missing = [network for network in wanted if known[network] is None]
+    if missing:
+        answers = _probe(missing, threads=threads, timed=timed, accelerator=accelerator)
+        for network, answer in zip(missing, answers, strict=True):
+            if "error" not in answer:
+                known[network] = _facts(answer, timed=timed)
+                _remember(files[network], answer)
+        for answer in answers:
+            if "error" in answer:
+                raise UserError(answer["error"])
+    return {network: found for network, found in known.items() if found is not None}
+
+
+def check(configs: Iterable[RunConfig], facts: Facts) -> None:
+    """Raises: UserError for the first config whose cut its network does not have."""
+    for config in configs:
+        variants.check_cut(
+            len(facts[network_of(config)].stages),
+            config.variant.n,
+            keep=config.transfer.keep,
+            model=config.model.name,
+        )
+
+
+# --- the probe ----------------------------------------------------------------------------------
+
+
+def _probe(
+    networks: Sequence[Network], *, threads: int | None, timed: bool, accelerator: str
+) -> list[dict[str, Any]]:
+    """What the probe answers for each network. Raises: UserError if it fails."""
+    request = {
+        "networks": [asdict(network) for network in networks],
+        "threads": threads,
+        "time": timed,
+        "accelerator": accelerator,
+    }
+    command = [sys.executable, "-m", "transferlab.probe"]
+    done = subprocess.run(
+        command, input=json.dumps(request), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        names = ", ".join(dict.fromkeys(network.model for network in networks))
+        raise UserError(f"the networks ({names}) cannot be looked at: {lines[-1]}")
+    return json.loads(done.stdout)["networks"]
+
+
+def _facts(answer: Mapping[str, Any], *, timed: bool) -> NetworkFacts:
+    """Raises: ValueError, KeyError or TypeError if it is not an answer of the probe."""
+    stages = tuple(
+        Stage(str(stage["name"]), _count(stage["parameters"]), _count(stage["macs"]))
+        for stage in answer["stages"]
+    )
+    if not stages:
+        raise ValueError("no stages")
+    if not timed:
+        return NetworkFacts(stages, None, None)
+    s_per_mac = float(answer["s_per_mac"])
+    if not (math.isfinite(s_per_mac) and s_per_mac > 0):
+        raise ValueError(f"s_per_mac={s_per_mac}")
+    return NetworkFacts(stages, s_per_mac, str(answer["device"]))
+
+
+def _count(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError(f"{number} is not a number of things")
+    return number
+
+
+# --- what is remembered -------------------------------------------------------------------------
+
+
+def _files(
+    network: Network, cache: Path, accelerator: str, threads: int | None, *, timed: bool
+) -> tuple[Path, ...]:
+    """Where the network's stages are kept and, if timed, its time on this machine.
+
+    None for a user's own.
+    """
+    if ":" in network.model:
+        return ()
+    shape = [__version__, metadata.version("torch"), *asdict(network).values()]
+    place = [socket.gethostname(), accelerator, threads]
+    keys = (shape, [*shape, *place]) if timed else (shape,)
+    digests = (hashlib.sha256(json.dumps(key).encode()).hexdigest() for key in keys)
+    return tuple(cache / "networks" / f"{digest}.json" for digest in digests)
+
+
+def _remembered(files: Sequence[Path]) -> NetworkFacts | None:
+    """None for what is not there, or damaged."""
+    answer: dict[str, Any] = {}
+    try:
+        for path, keys in zip(files, KEPT, strict=False):
+            record = json.loads(path.read_text("utf-8"))
+            answer |= {key: record[key] for key in keys}
+        return _facts(answer, timed=len(files) > 1) if files else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(files: Sequence[Path], answer: Mapping[str, Any]) -> None:
+    for path, keys in zip(files, KEPT, strict=False):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            store.write_json(path, {key: answer[key] for key in keys})
+        except (OSError, UserError):
+            log.warning("%s cannot be written: it will be asked for again next time", path)
