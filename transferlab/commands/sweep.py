@@ -1,6 +1,5 @@
 """The command `sweep`: a whole study, planned, told of, and carried out here or by SLURM."""
 
-import difflib
 import logging
 import shutil
 from collections.abc import Sequence
@@ -96,8 +95,7 @@ def pack_size(size: object) -> int | None:
 
 def _true(key: str, value: object) -> bool:
     if not isinstance(value, bool):
-        near = difflib.get_close_matches(str(value), ["true", "false"], n=1)
-        raise UserError(f"{key}={value} is neither true nor false" + (f": {near[0]}?" * bool(near)))
+        raise UserError(f"{key}={value} is neither true nor false")
     return value
 
 

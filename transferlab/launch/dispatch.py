@@ -51,6 +51,8 @@ def order(
     nodes = plan.order(_threaded(config, launcher.threads) for config in wanted)
     if not nodes:
         raise UserError(f"study={study} has no runs")
+    if len({node.config.runtime.store for node in nodes}) > 1:
+        raise UserError("runtime.store is a list: a study is kept in one store")
     return Order(study, nodes, unfinished(nodes), launcher, pack)
 
 
