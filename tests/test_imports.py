@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         "config", "errors", "estimate", "logs", "networks", "plan", "ranks", "resolve", "run",
         "signals", "store", "strict",
     },
-    "status": {"config", "errors", "launch", "plan", "store"},
+    "status": {"errors", "launch", "store"},
     "summary": {"config", "errors", "launch", "resolve", "store"},
     "commands": {
         "compose", "config", "errors", "estimate", "launch", "logs", "plan", "resolve", "status",
@@ -73,6 +73,8 @@ LAUNCH: dict[str, set[str]] = {
     "cluster": set(),
     "manifest": set(),
     "sweeps": {"manifest", "settings"},
+    "inventory": {"sweeps"},
+    "inventory": {"sweeps"},
     "inline": set(),
     "worker": {"inline", "sweeps"},
     "supervisor": {"sweeps", "worker"},
