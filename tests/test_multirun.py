@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from commandline import TINY, start
 from launch.studies import finish
+from records import made
 
-from transferlab import store
+from transferlab import networks, store
 from transferlab.commands import multirun, run
 from transferlab.config import RunConfig
 from transferlab.errors import RunFailed, UserError
@@ -69,6 +70,15 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
 
     monkeypatch.setattr(launchers._Planned, "launch", launch)
     return values
+
+
+def know_the_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put into the cache what a probe, which takes seconds, would find out."""
+    stages = [{"name": name, "parameters": 1000, "macs": 1000} for name in "12345678"]
+    answer = {"stages": stages, "s_per_mac": 1e-9, "device": "cpu"}
+    monkeypatch.setattr(networks, "_probe", lambda *_, **__: [answer])
+    tiny = made({"data.size": 16, "data.crop": 16})
+    networks.facts([tiny], timed=True, threads=1, cache=cache)
 
 
 def labels(nodes: Iterable[Any]) -> str:
@@ -286,8 +296,11 @@ def test_bases_that_are_finished_are_not_waited_for(runs: Path, asked: Path, con
 # --- as processes -------------------------------------------------------------------------------
 
 
-def test_two_multiruns_that_start_together_train_each_run_once(place: Path):
+def test_two_multiruns_that_start_together_train_each_run_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
     """In one store, with a base that both want; each shows its own table."""
+    know_the_network(place.parent / "cache", monkeypatch)
     words = ["-m", *TINY, "hydra/launcher=local"]
     wanted = ("transfer.variant=A1B", "transfer.variant=baseA,A1B")
 
@@ -295,6 +308,7 @@ def test_two_multiruns_that_start_together_train_each_run_once(place: Path):
     ended = [process.communicate(timeout=300) for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0], ended
+    assert len(list((place.parent / "cache" / "networks").iterdir())) == 2  # nobody had to look
     for out, _ in ended:
         assert [line.split()[0] for line in out.splitlines()[-2:]] == ["baseA", "A1B"]
     folder = place.parent / "store"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,16 @@ def test_what_waits_says_for_what_and_under_which_id(place: Path, cluster: FakeC
         "A1B": ("queued", "Dependency", "101_0"),
         "B1B": ("queued", "Dependency", "102_0"),
     }
+
+
+def test_what_slurm_has_not_looked_at_yet_waits_for_its_base_at_most(
+    place: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+):
+    submitted(place, cluster, "A1B")
+    queue = tuple(replace(entry, reason="None") for entry in cluster.queue())
+    monkeypatch.setattr(cluster, "queue", lambda: queue)
+
+    assert told(place, cluster) == {"baseA": ("queued", ""), "A1B": ("queued", "Dependency")}
 
 
 def test_a_task_that_has_just_started_runs(place: Path, cluster: FakeCluster):

@@ -116,7 +116,7 @@ def _state(known: Known, base: State | None, seen: _Seen) -> State:
         why = f"failed: {base.words}" if failed else f"is {base.state}"
         return State(state="blocked", words=f"{base.label} {why}", **common)
     if entry is not None:
-        return State(state="queued", words=entry.reason, **common)
+        return State(state="queued", words=_reason(entry, base), **common)
     note = {} if known.job is None else store.peek(known.job.task(known.task))
     if known.job is not None and known.job.folder in seen.carried_out and not note.get("ended"):
         if note.get("started"):
@@ -162,6 +162,13 @@ def _ended(
     if note.get("started") and code is None and not cancelled:
         return State(state="stale", words="its process is gone without a word", **common)
     return State(state="missing", words=", ".join(cancelled), **common)
+
+
+def _reason(entry: Queued, base: State | None) -> str:
+    """Why a job waits; in its first seconds SLURM itself does not say."""
+    if entry.reason != "None":
+        return entry.reason
+    return "Dependency" if base is not None and base.state != "done" else ""
 
 
 def _reasons(known: Known, code: object, said: str, here: bool) -> list[str]:

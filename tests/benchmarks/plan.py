@@ -4,8 +4,8 @@
 
 A study on the digits with more and more split seeds: expanded and resolved, ordered, compared with
 an empty and with a filled store, cut into packs and waves, and written down. Expected: about 50
-microseconds a run, and the last ratio about 10. --check fails above 10 s. Half a minute, half of
-which is the filling of the store.
+microseconds a run, and the last ratio about 10. --check fails above 10 s. Half a minute to three,
+most of it to fill the store.
 """
 
 import argparse

@@ -44,7 +44,7 @@ def test_a_worker_killed_with_sigkill_fails_its_run_and_retry_goes_on_from_its_c
     assert states["baseB"]["code"] == -9
     assert Path(states["baseB"]["log"]).exists()
     assert states["B2B+"]["state"] == "blocked"
-    assert states["B2B+"]["words"].startswith("baseB is failed: killed by SIGKILL")
+    assert states["B2B+"]["words"].startswith("baseB failed: killed by SIGKILL")
     user.hurry()
     user.ordered("retry")
     user.wait_until_done(2)

@@ -75,7 +75,7 @@ def test_what_waits_for_a_base_that_fails_never_starts_and_retry_finishes_the_st
     assert states["baseA"]["words"].startswith(reason)
     assert states["baseA"]["code"] == 2
     assert "cannot be read" in Path(states["baseA"]["log"]).read_text()
-    assert states["A1B"]["words"].startswith(f"baseA is failed: {reason}")
+    assert states["A1B"]["words"].startswith(f"baseA failed: {reason}")
     assert not list(user.store.glob("A?B-*"))
     before = users.essence(user.results())
     bad.write_bytes(good)
