@@ -24,6 +24,8 @@ commands
              them (the default: a line without a command is a run)
   sweep      a whole study: +study=NAME [launcher=local*|slurm] [dry_run=true] [sweep.pack=K]
   status     what is done, running, queued, failed and why; --watch, --json, --study NAME
+  results    finished runs and the paper's tables; --table figure2|figure3|table1|decomposition,
+             --metric, --format, --out FILE, --store published:yosinski2014
   retry      start again what failed or vanished; --failed, --stale
   cancel     take this store's jobs out of SLURM's queue
 
@@ -49,7 +51,7 @@ Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted (the same command goe
 
 
 # The commands, each in a module of its own that is imported when it is wanted
-COMMANDS = ("run", "sweep", "status", "retry", "cancel", "work")
+COMMANDS = ("run", "sweep", "status", "results", "retry", "cancel", "work")
 WITH_OVERRIDES = ("run", "sweep")  # the others have flags, and help on them, of their own
 HELP_FLAGS = {"-h", "--help"}
 
