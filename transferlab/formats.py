@@ -54,6 +54,38 @@ def write(path: Path, content: str | bytes) -> None:
         ) from error
 
 
+def title(table: pd.DataFrame) -> str:
+    """`Figure 2: top1_best10, imagenet alexnet`."""
+    words = [table.attrs["metric"]]
+    if "experiment" in table and table["experiment"].nunique() == 1:
+        words.append(table["experiment"].iloc[0])
+    return f"{table.attrs['title']}: {', '.join(words)}"
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns to be shown as text, accuracies in percent."""
+    percent = dict.fromkeys(table.attrs.get("percent", ()), DIGITS) | table.attrs.get("digits", {})
+    keys = [key for key in table.attrs.get("shown", table.columns) if key in table]
+    if "experiment" in keys and table["experiment"].nunique() < 2:
+        keys.remove("experiment")  # it is in the title
+    shown = {
+        f"{key} %" if key in percent else key: [_cell(v, percent.get(key)) for v in table[key]]
+        for key in keys
+    }
+    return pd.DataFrame(shown, dtype=object)
+
+
+def column_of(key: object) -> str:
+    """The column of the table that a column of `cells` shows."""
+    return str(key).removesuffix(" %")
+
+
+def is_number(table: pd.DataFrame, key: object) -> bool:
+    """Whether a column of `cells` holds numbers."""
+    column = table[column_of(key)]
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
 # --- for people ---------------------------------------------------------------------------------
 
 
@@ -63,34 +95,34 @@ def _text(table: pd.DataFrame) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    cells = _cells(table)
+    shown = cells(table)
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for key in cells:
-        grid.add_column(Text(str(key)), justify="right" if _is_number(table, key) else "left")
-    for line in cells.itertuples(index=False):
+    for key in shown:
+        grid.add_column(Text(str(key)), justify="right" if is_number(table, key) else "left")
+    for line in shown.itertuples(index=False):
         grid.add_row(*map(Text, line))
     buffer = io.StringIO()
-    width = sum(map(_width, cells.items())) + 3 * len(cells.columns)
+    width = sum(map(_width, shown.items())) + 3 * len(shown.columns)
     Console(file=buffer, width=max(width, 20), color_system=None, legacy_windows=False).print(grid)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    return "\n".join([_title(table), "", *lines, "", *_notes(table)]).rstrip() + "\n"
+    return "\n".join([title(table), "", *lines, "", *_notes(table)]).rstrip() + "\n"
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    cells = _cells(table)
-    rule = ["---:" if _is_number(table, key) else "---" for key in cells]
-    rows = [list(cells.columns), rule, *cells.itertuples(index=False)]
+    shown = cells(table)
+    rule = ["---:" if is_number(table, key) else "---" for key in shown]
+    rows = [list(shown.columns), rule, *shown.itertuples(index=False)]
     lines = ["| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows]
     notes = [f"\n{note}" for note in _notes(table)]
-    return "\n".join([f"**{_title(table)}**", "", *lines, *notes]) + "\n"
+    return "\n".join([f"**{title(table)}**", "", *lines, *notes]) + "\n"
 
 
 def _latex(table: pd.DataFrame) -> str:
     """A table environment with booktabs' rules."""
-    cells = _cells(table)
-    columns = "".join("r" if _is_number(table, key) else "l" for key in cells)
-    rows = [" & ".join(map(_escaped, row)) + r" \\" for row in cells.itertuples(index=False)]
-    head = " & ".join(map(_escaped, cells.columns)) + r" \\"
+    shown = cells(table)
+    columns = "".join("r" if is_number(table, key) else "l" for key in shown)
+    rows = [" & ".join(map(_escaped, row)) + r" \\" for row in shown.itertuples(index=False)]
+    head = " & ".join(map(_escaped, shown.columns)) + r" \\"
     return (
         "\n".join(
             [
@@ -98,7 +130,7 @@ def _latex(table: pd.DataFrame) -> str:
                 *(f"% {note}" for note in _notes(table)),
                 r"\begin{table}",
                 r"\centering",
-                rf"\caption{{{_escaped(_title(table))}}}",
+                rf"\caption{{{_escaped(title(table))}}}",
                 rf"\begin{{tabular}}{{{columns}}}",
                 r"\toprule",
                 head,
@@ -113,29 +145,8 @@ def _latex(table: pd.DataFrame) -> str:
     )
 
 
-def _title(table: pd.DataFrame) -> str:
-    """`Figure 2: top1_best10, imagenet alexnet`."""
-    words = [table.attrs["metric"]]
-    if "experiment" in table and table["experiment"].nunique() == 1:
-        words.append(table["experiment"].iloc[0])
-    return f"{table.attrs['title']}: {', '.join(words)}"
-
-
 def _notes(table: pd.DataFrame) -> list[str]:
     return list(table.attrs.get("notes", ()))
-
-
-def _cells(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns to be shown as text, accuracies in percent."""
-    percent = dict.fromkeys(table.attrs.get("percent", ()), DIGITS) | table.attrs.get("digits", {})
-    keys = [key for key in table.attrs.get("shown", table.columns) if key in table]
-    if "experiment" in keys and table["experiment"].nunique() < 2:
-        keys.remove("experiment")  # it is in the title
-    shown = {
-        f"{key} %" if key in percent else key: [_cell(v, percent.get(key)) for v in table[key]]
-        for key in keys
-    }
-    return pd.DataFrame(shown, dtype=object)
 
 
 def _cell(value: object, digits: int | None) -> str:
@@ -148,11 +159,6 @@ def _cell(value: object, digits: int | None) -> str:
         text = f"{value:.4g}" if digits is None else f"{100 * value:.{digits}f}"
         return text.removeprefix("-") if not text.strip("-0.") else text
     return str(value)
-
-
-def _is_number(table: pd.DataFrame, key: object) -> bool:
-    column = table[str(key).removesuffix(" %")]
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def _width(item: tuple[object, pd.Series]) -> int:
