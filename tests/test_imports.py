@@ -50,13 +50,26 @@ ALLOWED: dict[str, set[str]] = {
     },
     "launch": {"config", "errors", "plan", "run", "signals", "store"},
     "summary": {"config", "errors", "launch", "resolve", "store"},
+    "published": {"compose", "config", "errors", "variants"},
+    "rows": {"config", "errors", "store"},
+    "results": {"errors", "launch", "published", "rows", "store"},
+    "experiments": {"config"},
+    "pairs": {"experiments", "results"},
+    "captions": {"experiments", "pairs", "results"},
+    "intervals": set(),
+    "tables": {"captions", "errors", "experiments", "intervals", "pairs", "results"},
+    "formats": {"errors"},
+    "plots": {
+        "captions", "errors", "experiments", "formats", "pairs", "published", "results", "tables",
+    },
     "cli": {"config", "errors", "launch", "logs", "resolve", "summary"},
     "__main__": {"cli", "errors"},
 }  # fmt: skip
 LIGHT = (
     "errors", "variants", "splits", "config", "store", "plan", "logs", "signals", "data",
     "data.folder", "resolve", "networks", "estimate", "launch", "launch.inline", "summary", "cli",
-    "__main__",
+    "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
+    "formats", "commands.results", "__main__",
 )  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
 

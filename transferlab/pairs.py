@@ -2,15 +2,21 @@
 
 The halves of a split are not equally hard, so a difference of means over networks of different
 targets measures that as well. Every pair here is of runs that learned, and of one experiment:
-the caller sees to that (`experiments`).
+the caller sees to that.
 """
 
 from collections.abc import Iterator
 
 import pandas as pd
 
+from transferlab import experiments
 from transferlab.results import with_metric
 
+NEEDED = (
+    "id", "label", "base", "target", "n", "fine_tuned", "split", "split_seed", "split.digest",
+    "seed", "learned", "target_base_id", "target_base_top1", "delta_to_target_base",
+    "transfer.keep", *experiments.KEYS,
+)  # fmt: skip
 SERIES = ("baseB", "BnB", "BnB+", "AnB", "AnB+")  # the paper's, mirror images merged
 
 
@@ -21,7 +27,7 @@ def prepare(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     base of the own target, `gain` the same where both learned; `unit` names the split, `pair` the
     split, target, seed and n.
     """
-    table = with_metric(table, metric)
+    table = with_metric(table, metric)[[*NEEDED, metric]]
     learned = table["target_base_id"].map(table.set_index("id")["learned"]).eq(True)
     delta = table["delta_to_target_base"]
     split = _joined(table[["split", "split_seed", "split.digest"]])

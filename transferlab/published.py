@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from transferlab import compose, variants
@@ -35,9 +36,14 @@ class Network:
     record: Mapping[str, Any] | None
 
 
-def is_published(store: object) -> bool:
+def is_published(store: Path | str) -> bool:
     """Whether `store` names published networks, not a folder."""
-    return str(store).startswith(PREFIX)
+    return named(store).startswith(PREFIX)
+
+
+def named(store: Path | str) -> str:
+    """`published:NAME`, also where somebody has taken it for a path and made that absolute."""
+    return Path(store).name
 
 
 def networks(store: str) -> tuple[Network, ...]:
@@ -57,10 +63,10 @@ def curves(store: str) -> tuple[dict[str, Any], ...]:
 
 
 def _name(store: str) -> str:
-    name = store.removeprefix(PREFIX)
+    name = named(store).removeprefix(PREFIX)
     if name not in NAMES:
         known = " or ".join(PREFIX + known for known in NAMES)
-        raise UserError(f"{store} is not published here: choose {known}")
+        raise UserError(f"{named(store)} is not published here: choose {known}")
     return name
 
 

@@ -52,7 +52,7 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     Raises: UserError if there is no such store or study, or nothing in it.
     """
     if published.is_published(store):
-        return _published(str(store), study)
+        return _published(published.named(store), study)
     place = Path(store).expanduser()
     if not place.is_dir():
         raise UserError(f"{place} is not a store: name one with --store DIR, or {_fill(place)}")

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -49,6 +50,8 @@ VERSIONS = (
     "transferlab", "python", "torch", "torchvision", "pytorch-lightning", "numpy", "hydra-core",
     "pillow",
 )  # fmt: skip
+_KEYS = tuple(configs.known_keys())
+_values = attrgetter(*_KEYS)  # what `config.flat` gives, in a tenth of the time
 STAMP: dict[str, type] = {"_mtime_ns": int, "_size": int}
 
 
@@ -170,7 +173,7 @@ def _read(folder: Path, identity: str) -> dict[str, Any]:
     if record.get("prefix_unchanged") is False:
         raise UserError("its frozen stages did not stay as they were copied")
     return row(
-        configs.flat(config),
+        dict(zip(_KEYS, _values(config), strict=True)),
         record,
         identity=identity,
         label=config.label,
