@@ -62,6 +62,13 @@ ALLOWED: dict[str, set[str]] = {
     "plots": {
         "captions", "errors", "experiments", "formats", "pairs", "published", "results", "tables",
     },
+    "explanations": set(),
+    "overview": {"errors", "results", "rows", "variants"},
+    "fragments": {"formats", "plots"},
+    "report": {
+        "errors", "experiments", "explanations", "fragments", "overview", "plots", "published",
+        "results", "tables",
+    },
     "cli": {"config", "errors", "launch", "logs", "resolve", "summary"},
     "__main__": {"cli", "errors"},
 }  # fmt: skip
@@ -69,7 +76,7 @@ LIGHT = (
     "errors", "variants", "splits", "config", "store", "plan", "logs", "signals", "data",
     "data.folder", "resolve", "networks", "estimate", "launch", "launch.inline", "summary", "cli",
     "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
-    "formats", "commands.results", "__main__",
+    "formats", "overview", "explanations", "commands.results", "commands.report", "__main__",
 )  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
 
