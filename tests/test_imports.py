@@ -63,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
         "captions", "errors", "experiments", "formats", "pairs", "published", "results", "tables",
     },
     "explanations": set(),
-    "overview": {"errors", "results", "rows", "variants"},
+    "overview": {"errors", "pairs", "results", "rows", "variants"},
     "fragments": {"formats", "plots"},
     "report": {
         "errors", "experiments", "explanations", "fragments", "overview", "plots", "published",

@@ -187,10 +187,10 @@ def test_coverage_counts_what_is_there_of_what_should_be(tmp_path: Path):
     counts = overview.coverage(results.load(tmp_path))
 
     assert counts.to_dict("records") == [
+        {"split": "random", "series": "baseB", "n = 0": "1 of 2", "n = 1": ""},
+        {"split": "random", "series": "BnB", "n = 0": "", "n = 1": "0 of 1"},
         {"split": "random", "series": "AnB", "n = 0": "", "n = 1": "1"},
         {"split": "random", "series": "AnB+", "n = 0": "", "n = 1": "0 of 1"},
-        {"split": "random", "series": "BnB", "n = 0": "", "n = 1": "0 of 1"},
-        {"split": "random", "series": "baseB", "n = 0": "1 of 2", "n = 1": ""},
     ]
 
 

@@ -17,6 +17,9 @@ PUBLISHED = (
     "The networks of Yosinski et al. 2014, read from the training logs that the authors released "
     "(github.com/yosinski/convnet_transfer). What has no log is missing, not guessed."
 )
+COVERAGE = (
+    "How many networks of each kind are finished; where more were planned or begun, of how many."
+)
 MIRRORED = "Mirror images are merged: AnB stands for BnA too, and baseB for baseA."
 
 TITLES: Mapping[str, str] = {

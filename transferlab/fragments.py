@@ -114,7 +114,7 @@ def data(frame: pd.DataFrame, name: str) -> Fragment:
     rows = f"{len(frame)} row{'' if len(frame) == 1 else 's'}"
     shown = f'<pre tabindex="0">{escape(text)}</pre>' if len(frame) <= SHOWN_LINES else ""
     return Fragment(
-        f'<details class="data"><summary>Data as CSV, {rows}</summary>'
+        f'<details class="data"><summary>Data as CSV: {escape(name)}, {rows}</summary>'
         f'<p><a download="{escape(name)}.csv" href="data:text/csv;charset=utf-8;base64,{encoded}">'
         f"Save {escape(name)}.csv</a></p>{shown}</details>"
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from transferlab import __version__, variants
 from transferlab.errors import UserError
+from transferlab.pairs import SERIES
 from transferlab.results import KINDS, Results
 from transferlab.rows import VERSIONS
 
@@ -19,7 +20,9 @@ METRICS = {
     "top1_best10": "mean of the ten best validations, which is what the paper plots",
     "top1_peak": "the best validation",
 }
+FILTERS = "random filters"
 OTHER = "other"  # the series of a folder whose name is no label
+ORDER = (*SERIES, FILTERS, OTHER)
 
 
 def facts(results: Results, metric: str) -> pd.DataFrame:
@@ -53,7 +56,9 @@ def coverage(results: Results) -> pd.DataFrame:
     lines = [
         {"split": split, "series": series}
         | {f"n = {n}": counts.get((split, series, n), "") for n in cuts}
-        for split, series in sorted(set(zip(runs["split"], runs["series"], strict=True)))
+        for split, series in sorted(
+            set(zip(runs["split"], runs["series"], strict=True)), key=_place
+        )
     ]
     table = pd.DataFrame(lines, columns=["split", "series", *(f"n = {n}" for n in cuts)])
     table.attrs = {"title": "Finished runs, of those there should be", "notes": []}
@@ -92,8 +97,13 @@ def _series(label: str) -> tuple[str, int]:
     if variant.base is None:
         return "baseB", 0
     if variant.base == variants.RANDOM:
-        return "random filters", variant.n
+        return FILTERS, variant.n
     return ("BnB" if variant.selffer else "AnB") + plus, variant.n
+
+
+def _place(key: tuple[str, str]) -> tuple[str, int]:
+    split, series = key
+    return split, ORDER.index(series)
 
 
 def _count(there: int, should: int) -> str:

@@ -44,6 +44,7 @@ def summary(found: Results, metric: str | None = None) -> Fragment:
     return fragments.join(
         [
             fragments.facts(overview.facts(found, metric)),
+            fragments.paragraph(explanations.COVERAGE),
             fragments.table(counts) if len(counts) else "",
         ]
     )
