@@ -177,19 +177,24 @@ def test_the_keyboard_sorts_too(browser: Browser, pages: dict[str, Path]):
     assert browser.run("return document.activeElement.textContent") == "label"
 
 
-def test_cells_without_a_value_stay_last(browser: Browser, pages: dict[str, Path]):
-    browser.open(pages["small"])
-    sorts = (
-        "const head = [...document.querySelectorAll('#table1 th')]"
-        ".find((head) => head.textContent === 'low %');"
+def test_numbers_go_by_value_and_cells_without_one_stay_last(
+    browser: Browser, pages: dict[str, Path]
+):
+    browser.open(pages["published"])
+    sort = (
+        "const head = [...document.querySelectorAll('#figure3 th')]"
+        ".find((head) => head.textContent === 'paired %');"
         "head.querySelector('button').click();"
-        "return [...document.querySelectorAll('#table1 tbody tr')]"
+        "return [...document.querySelectorAll('#figure3 tbody tr')]"
         ".map((row) => row.cells[head.cellIndex].textContent)"
     )
 
-    for _ in range(2):
-        shown = browser.run(sorts)
-        assert shown == sorted(shown, key=lambda text: text == "")
+    for down in (False, True):
+        shown = browser.run(sort)
+        numbers = [float(text) for text in shown if text]
+        assert shown[len(numbers) :] == [""] * 5  # the bases: there are five series
+        assert numbers == sorted(numbers, reverse=down)
+        assert numbers[0] == (0.37 if down else -57.52)
 
 
 # --- data ----------------------------------------------------------------------------------------
