@@ -24,4 +24,5 @@ class Flags(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {self.format_usage().strip()}")
+        usage = " ".join(self.format_usage().split())  # which argparse breaks into lines
+        raise UserError(f"{message}; {usage}")
