@@ -69,6 +69,10 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "experiments", "explanations", "fragments", "overview", "plots", "published",
         "results", "tables",
     },
+    "entries": {
+        "config", "errors", "launch", "loggers", "plots", "results", "store", "tables",
+    },
+    "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
     "cli": {"config", "errors", "launch", "logs", "resolve", "summary"},
     "__main__": {"cli", "errors"},
 }  # fmt: skip
@@ -76,7 +80,8 @@ LIGHT = (
     "errors", "variants", "splits", "config", "store", "plan", "logs", "signals", "data",
     "data.folder", "resolve", "networks", "estimate", "launch", "launch.inline", "summary", "cli",
     "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
-    "formats", "overview", "explanations", "commands.results", "commands.report", "__main__",
+    "formats", "overview", "explanations", "commands.results", "commands.report",
+    "entries", "sync", "commands.sync", "__main__",
 )  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
 
