@@ -25,7 +25,7 @@ commands
   sweep      a whole study: +study=NAME [launcher=local*|slurm] [dry_run=true] [sweep.pack=K]
   status     what is done, running, queued, failed and why; --watch, --json, --study NAME
   results    finished runs and the paper's tables; --table figure2|figure3|table1|decomposition,
-             --metric, --format, --out FILE, --store published:yosinski2014
+             --metric, --format, --out FILE, --store published:yosinski2014; or --plot figure2
   report     the same with every figure, and what is missing, as one page; --out report.html
   sync       rebuild Weights & Biases from the store; --online sends it, else a folder
   retry      start again what failed or vanished; --failed, --stale

@@ -27,7 +27,7 @@ def cut_points(axes: Axes, highest: int) -> None:
 def accuracy(axes: Axes) -> None:
     """y is an accuracy in percent; there is no tick above 100, but room for a marker."""
     axes.set_ylabel("top-1 accuracy (%)")
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(_percent))
     low, high = axes.get_ylim()
     if high - low < 2:  # a store where all are right, say
@@ -38,7 +38,7 @@ def accuracy(axes: Axes) -> None:
 def difference(axes: Axes, words: str) -> None:
     """y is a difference of accuracies in percentage points."""
     axes.set_ylabel(words)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     low, high = axes.get_ylim()
     if high - low < 2:
         axes.set_ylim(low - 1, high + 1)

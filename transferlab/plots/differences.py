@@ -37,6 +37,7 @@ FIGURE3 = {
         "random filters, man-made/natural", looks.PURPLE, "s", 0.25, line="-."
     ),
 }
+BOOTSTRAP = 4.5  # points, the width of its bars, behind the markers
 ALWAYS = ("random halves", "man-made/natural, both", FILTERS)  # named even if there is none
 PARTS = {
     "co-adaptation": Look("co-adaptation, baseB \N{MINUS SIGN} BnB", looks.BLUE, "s", -0.12),
@@ -66,11 +67,11 @@ def figure3(
         if some.empty and series not in ALWAYS:
             continue
         there = bool(some["pairs"].gt(0).any())
+        looks.name(axes, look, missing=not there)
         if there:
             _relative(axes, some, every, look, series)
         else:
             none.append(look.name)
-        looks.name(axes, look, missing=not there)
     lost = chosen.runs[~chosen.runs["learned"] & (chosen.runs["series"] == "AnB")]
     looks.at_chance(axes, lost["n"].astype(float).tolist(), "chance")
     if table["low"].notna().any():
@@ -115,7 +116,9 @@ def decomposition(
     if table["low"].notna().any():
         looks.name_once(axes, "95 % t-interval", color=looks.DARK_GREY, linewidth=looks.THIN)
     if table["boot_low"].notna().any():
-        looks.name_once(axes, "95 % bootstrap", color=looks.DARK_GREY, linewidth=3.2, alpha=0.35)
+        looks.name_once(
+            axes, "95 % bootstrap", color=looks.DARK_GREY, linewidth=BOOTSTRAP, alpha=0.35
+        )
     _finish(axes, chosen, behind, "drop in accuracy (points)")
     axes.set_xlim(left=0.5)
     return [*_counts(table), *_none(none), *choice.notes(chosen)]
@@ -171,7 +174,7 @@ def _part(axes: Axes, rows: pd.DataFrame, look: Look, gid: str) -> None:
     there = boot.notna().all(axis=1).to_numpy()
     axes.vlines(
         x[there], boot["boot_low"][there], boot["boot_high"][there], color=look.colour,
-        linewidth=3.2, alpha=0.35, zorder=2.2, gid=f"bootstrap {gid}",
+        linewidth=BOOTSTRAP, alpha=0.35, zorder=2.2, gid=f"bootstrap {gid}",
     )  # fmt: skip
     _bars(axes, x, 100 * rows["low"], 100 * rows["high"], look, f"t {gid}")
 
