@@ -25,13 +25,13 @@ def cut_points(axes: Axes, highest: int) -> None:
 
 
 def accuracy(axes: Axes) -> None:
-    """y is an accuracy in percent; there is no tick above 100, but room for a marker."""
+    """y is an accuracy in percent; above 100 there is room for half a marker, and no tick."""
     axes.set_ylabel("top-1 accuracy (%)")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(_percent))
     low, high = axes.get_ylim()
     if high - low < 2:  # a store where all are right, say
-        axes.set_ylim(low - 1, high + 1)
+        low, high = low - 1, high + 1
+    axes.set_ylim(low, min(high, 100 + 0.03 * (100 - low)))
     grid(axes)
 
 
@@ -81,7 +81,3 @@ def points_wide(axes: Axes) -> float:
     figure = axes.get_figure(root=True)
     assert figure is not None
     return axes.get_window_extent().width / figure.dpi * 72
-
-
-def _percent(value: float, _: int) -> str:
-    return f"{value:g}" if value <= 100 + 1e-9 else ""
