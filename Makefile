@@ -35,6 +35,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
+	$(BIN)/python tests/benchmarks/plan.py --check
 	$(BIN)/python tests/benchmarks/trainer_step.py
 
 clean:

@@ -9,7 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 
-from transferlab import compose
+from transferlab import compose, splits
 from transferlab import config as configs
 from transferlab.config import RunConfig
 
@@ -32,3 +32,14 @@ def place(tmp_path: Path) -> Path:
     """The folder where the user stands."""
     (tmp_path / "here").mkdir()
     return tmp_path / "here"
+
+
+@pytest.fixture(scope="session")
+def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 1,000 class folders, with one small file in each."""
+    root = tmp_path_factory.mktemp("imagenet")
+    for number, name in enumerate(splits.published_groups()):
+        for subset in ("train", "val"):
+            (root / subset / name).mkdir(parents=True)
+            (root / subset / name / "0.JPEG").write_bytes(b"%d" % number)
+    return root

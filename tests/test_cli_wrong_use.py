@@ -10,7 +10,10 @@ from commandline import TINY, call, images, refused
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["transfer.n=3"], "no split is given: choose +split=random or +split=manmade_natural"),
+        (
+            ["transfer.n=3"],
+            "no split is given: choose +split=random, +split=manmade_natural or +split=whole",
+        ),
         (
             ["+split=randm", "transfer.n=3"],
             "split=randm is not there: did you mean random? choose one of manmade_natural, random, "
@@ -72,7 +75,12 @@ from commandline import TINY, call, images, refused
             ["+split=random", "data=image_folder", "data.root=/nowhere", "transfer.n=3"],
             "data.root=/nowhere is not a folder",
         ),
-        (["trian"], "trian is not a command of this version: choose one of: run"),
+        (["stauts"], "stauts is not a command of this version: did you mean status?"),
+        (
+            ["infer"],
+            "infer is not a command of this version: choose one of: run sweep status retry "
+            "cancel work",
+        ),
     ],
 )
 def test_wrong_use_is_refused_in_one_line(place: Path, arguments: list[str], message: str):

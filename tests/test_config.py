@@ -22,12 +22,21 @@ def refusal(record: dict[str, Any]) -> str:
     return str(error.value)
 
 
+def refused(changes: dict[str, Any]) -> str:
+    """The message for a config with these values: the same whether it is built or varied."""
+    message = refusal(changed(changes))
+    with pytest.raises(UserError) as error:
+        configs.vary(made(), changes)
+    assert str(error.value) == message
+    return message
+
+
 # --- conf/ --------------------------------------------------------------------------------------
 
 FILES = sorted(
     (path.parent.name, path.stem)
     for path in compose.conf_folder().glob("*/*.yaml")
-    if path.parent.name != "study"
+    if path.parent.name not in compose.NOT_OF_A_RUN
 )
 
 
@@ -72,7 +81,9 @@ def test_a_split_is_never_chosen_for_the_user(config: Callable[..., RunConfig]):
     with pytest.raises(UserError) as error:
         config("transfer.n=3")
 
-    assert str(error.value) == ("no split is given: choose +split=random or +split=manmade_natural")
+    assert str(error.value) == (
+        "no split is given: choose +split=random, +split=manmade_natural or +split=whole"
+    )
 
 
 # --- strict building ----------------------------------------------------------------------------
@@ -123,7 +134,7 @@ def test_known_keys_are_the_fields_of_all_groups():
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_there_is(key: str, message: str):
-    assert refusal(changed({key: 1})) == message
+    assert refused({key: 1}) == message
 
 
 def test_an_unknown_group_is_refused_by_its_own_name():
@@ -165,7 +176,7 @@ def test_a_missing_group_is_refused():
 
 @pytest.mark.parametrize("key", [*SCIENCE, *ELSEWHERE])
 def test_each_key_refuses_a_list(key: str):
-    assert refusal(changed({key: [1]})).startswith(f"{key}=[1] is of type list: need ")
+    assert refused({key: [1]}).startswith(f"{key}=[1] is of type list: need ")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +205,7 @@ def test_each_key_refuses_a_list(key: str):
     ],
 )
 def test_an_ill_typed_value_is_refused_with_what_is_needed(key: str, value: object, message: str):
-    assert refusal(changed({key: value})) == message
+    assert refused({key: value}) == message
 
 
 def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
@@ -290,7 +301,7 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
     ],
 )
 def test_a_value_out_of_its_range_is_refused(changes: dict[str, Any], message: str):
-    assert refusal(changed(changes)) == message
+    assert refused(changes) == message
 
 
 @pytest.mark.parametrize(
@@ -322,7 +333,7 @@ def test_a_value_at_the_end_of_its_range_passes(changes: dict[str, Any]):
 def test_the_whole_refuses_what_needs_half_a(name: str):
     changes = {"split.name": "whole", "transfer.variant": name, "transfer.target": None}
 
-    assert refusal(changed(changes | {"transfer.n": None})) == (
+    assert refused(changes | {"transfer.n": None}) == (
         f"split=whole has no half A: {name} needs one; use baseB, BnB, BnB+ or RnB"
     )
 
@@ -333,6 +344,39 @@ def test_the_whole_has_what_needs_half_b_alone(name: str):
 
     assert config.label == ("baseB" if name == "A0B" else name)
     assert config.split_label == "whole"
+
+
+# --- varied -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes", [*SCIENCE.values(), *({key: value} for key, value in ELSEWHERE.items())]
+)
+def test_a_config_that_is_varied_is_the_one_that_is_built_with_these_values(
+    changes: dict[str, Any],
+):
+    varied = configs.vary(made(), changes)
+
+    assert varied != made()
+    assert repr(varied) == repr(made(changes))  # 1 is not 1.0 here
+
+
+def test_a_config_that_is_varied_is_canonical():
+    spelled = {"transfer.variant": "A0B+", "transfer.n": None, "transfer.target": None}
+    whole = {"split.name": "whole", "transfer.variant": "BnB"}
+
+    assert configs.vary(made(), spelled) == made(BASE_B)
+    assert configs.vary(made(), whole).split.seed is None
+    assert configs.vary(made(), {}) == made()
+
+
+def test_only_the_sections_that_change_are_new():
+    config = made()
+
+    varied = configs.vary(config, {"transfer.n": 4, "seed": 1})
+
+    assert varied.train is config.train and varied.data is config.data
+    assert (varied.seed, varied.label, config.seed, config.label) == (1, "A4B", 0, "A3B")
 
 
 # --- steps --------------------------------------------------------------------------------------

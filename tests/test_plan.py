@@ -1,7 +1,10 @@
-"""Bases before the runs that need them, each run once; the paper's study counted."""
+"""Bases before the runs that need them, each run once; who is trained in whose company, and when.
+
+The studies themselves are counted in test_study.
+"""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,6 +13,7 @@ from records import made
 from transferlab import config as configs
 from transferlab import plan
 from transferlab.config import RunConfig, SplitConfig
+from transferlab.plan import Node, Pack
 
 # The letters of the release's random splits are the paper's: AA is AnA there and here
 RANDOM_DIRECTIONS = ("AnA", "AnB", "BnA")
@@ -35,8 +39,13 @@ def named(config: RunConfig, *names: str) -> list[RunConfig]:
     return [variant_of(config, name, random_split(0)) for name in names]
 
 
-def labels(runs: Iterable[RunConfig]) -> list[str]:
-    return [run.label for run in runs]
+def labels(nodes: Iterable[Node]) -> list[str]:
+    return [node.label for node in nodes]
+
+
+def together(packs: Sequence[Pack]) -> list[str]:
+    """`["baseA", "A1B A2B"]`."""
+    return [pack.labels for pack in packs]
 
 
 def test_a_run_comes_after_its_base(start: RunConfig):
@@ -47,8 +56,18 @@ def test_a_run_comes_after_its_base(start: RunConfig):
 def test_base_of_a_run_is_the_run_its_plan_puts_first(start: RunConfig):
     (run,) = named(start, "A3B")
 
-    assert plan.order([run]) == (plan.base_of(run), run)
+    first, second = plan.order([run])
+
+    assert (first.config, second.config) == (plan.base_of(run), run)
     assert plan.base_of(run) == named(start, "baseA")[0]
+
+
+def test_every_run_has_its_id_and_that_of_its_base(start: RunConfig):
+    base, run, random = plan.order(named(start, "A3B", "R3B"))
+
+    assert (base.id, base.base) == (configs.run_id(named(start, "baseA")[0]), None)
+    assert (run.id, run.base) == (configs.run_id(named(start, "A3B")[0]), base.id)
+    assert (random.id, random.base) == (configs.run_id(named(start, "R3B")[0]), None)
 
 
 def test_a_base_network_comes_alone(start: RunConfig):
@@ -95,7 +114,7 @@ def test_runs_of_two_splits_have_bases_of_their_own(start: RunConfig):
     runs = plan.order([variant_of(start, "A3B", random_split(seed)) for seed in (0, 1)])
 
     assert labels(runs) == ["baseA", "baseA", "A3B", "A3B"]
-    assert [run.split.seed for run in runs] == [0, 1, 0, 1]
+    assert [run.config.split.seed for run in runs] == [0, 1, 0, 1]
 
 
 def test_figure_two_of_one_split_is_two_bases_and_28_runs(start: RunConfig):
@@ -136,14 +155,14 @@ def test_study_of_the_paper_is_10_base_networks_and_then_the_140_that_need_them(
     runs = plan.order([*frozen, *manmade_natural, *fine_tuned])
 
     assert len(runs) == 150
-    assert Counter((run.split_label, run.label) for run in runs[:10]) == Counter(
+    assert Counter((run.config.split_label, run.label) for run in runs[:10]) == Counter(
         (split, base)
         for split in ("random0", "random1", "random2", "random3", "manmade_natural")
         for base in ("baseA", "baseB")
     )
-    assert set(runs[10:]) == {*frozen, *manmade_natural, *fine_tuned}
-    assert all(run.variant.n > 0 for run in runs[10:])
-    assert len({configs.run_id(run) for run in runs}) == 150
+    assert {run.config for run in runs[10:]} == {*frozen, *manmade_natural, *fine_tuned}
+    assert all(run.config.variant.n > 0 for run in runs[10:])
+    assert len({run.id for run in runs}) == 150
 
 
 def test_every_run_of_a_plan_comes_after_the_base_it_needs(start: RunConfig):
@@ -153,13 +172,144 @@ def test_every_run_of_a_plan_comes_after_the_base_it_needs(start: RunConfig):
     )
 
     for place, run in enumerate(runs):
-        base = plan.base_of(run)
-        assert base is None or base in runs[:place]
+        assert run.base is None or run.base in [earlier.id for earlier in runs[:place]]
     assert len(runs) == 3 * 7
 
 
-def test_packs_are_the_runs_in_order_one_each(start: RunConfig):
-    runs = plan.order(named(start, "A3B", "B3B"))
+def test_runs_are_counted_by_variant_as_they_come(start: RunConfig):
+    runs = plan.order(named(start, "A3B", "A4B", "R1A", "B2B+"))
 
-    assert plan.packs(runs) == tuple((run,) for run in runs)
-    assert plan.packs([]) == ()
+    assert list(plan.by_variant(runs).items()) == [("base", 2), ("AnB", 2), ("RnA", 1), ("BnB+", 1)]
+
+
+# --- packs --------------------------------------------------------------------------------------
+
+A_TO_B = tuple(f"A{n}B" for n in range(1, 8))
+
+
+def test_packs_of_one_are_the_runs_in_their_order(start: RunConfig):
+    runs = plan.order(named(start, "A3B", "B3B", "A4B"))
+
+    assert plan.packs(runs) == tuple(Pack((run,)) for run in runs)
+    assert together(plan.packs(runs, 1)) == ["baseA", "baseB", "A3B", "B3B", "A4B"]
+    assert plan.packs([]) == plan.packs([], None) == ()
+
+
+def test_a_pack_is_the_cuts_of_one_base_for_one_target(start: RunConfig):
+    runs = plan.order(named(start, "A1B", "B1B", "A2B", "B2B", "A3B", "B1A", "R1B", "R2B", "A2A"))
+
+    packs = plan.packs(runs, None)
+
+    assert together(packs) == [
+        "baseA", "baseB", "A1B A2B A3B", "B1B B2B", "B1A", "R1B R2B", "A2A",
+    ]  # fmt: skip
+    assert [pack.base for pack in packs[2:]] == [
+        runs[0].id, runs[1].id, runs[1].id, None, runs[0].id,
+    ]  # fmt: skip
+    assert all(len({node.base for node in pack.nodes}) == 1 for pack in packs)
+
+
+def test_frozen_and_fine_tuned_runs_are_not_packed_together(start: RunConfig):
+    runs = plan.order(named(start, "A1B", "A1B+", "A2B", "A2B+"))
+
+    assert together(plan.packs(runs, None)) == ["baseA", "A1B A2B", "A1B+ A2B+"]
+
+
+@pytest.mark.parametrize(
+    ("size", "cut"),
+    [
+        (2, ["A1B A2B", "A3B A4B", "A5B A6B", "A7B"]),
+        (3, ["A1B A2B A3B", "A4B A5B A6B", "A7B"]),
+        (7, [" ".join(A_TO_B)]),
+        (100, [" ".join(A_TO_B)]),
+        (None, [" ".join(A_TO_B)]),
+    ],
+)
+def test_a_pack_has_at_most_so_many_runs(start: RunConfig, size: int | None, cut: list[str]):
+    assert together(plan.packs(plan.order(named(start, *A_TO_B)), size)) == ["baseA", *cut]
+
+
+def test_auto_is_at_most_eight_runs(start: RunConfig):
+    keep = [
+        replace(run, transfer=replace(run.transfer, keep=keep))
+        for keep in (0, 1)
+        for run in named(start, *A_TO_B[:6])
+    ]
+
+    sizes = [len(pack.nodes) for pack in plan.packs(plan.order(keep), None)]
+
+    assert sizes == [1, 8, 4]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seed", 1), ("split.seed", 1), ("data.mean", "target"), ("train.lr", 0.5),
+     ("data.per_class", 3), ("model.num_outputs", 50)],
+)  # fmt: skip
+def test_runs_of_other_streams_are_never_packed_together(start: RunConfig, key: str, value: object):
+    """Another seed, split, image or recipe is another stream of batches."""
+    others = [configs.vary(run, {key: value}) for run in named(start, "A1B", "A2B")]
+
+    packs = plan.packs(plan.order([*named(start, "A1B", "A2B"), *others]), None)
+
+    alike = [{configs.flat(node.config)[key] for node in pack.nodes} for pack in packs]
+    assert together(packs)[-2:] == ["A1B A2B", "A1B A2B"]
+    assert [len(values) for values in alike] == [1] * len(packs)
+
+
+def test_runs_for_other_devices_are_never_packed_together(start: RunConfig):
+    others = [configs.vary(run, {"runtime.devices": 2}) for run in named(start, "A3B", "A4B")]
+
+    packs = plan.packs(plan.order([*named(start, "A1B", "A2B"), *others]), None)
+
+    assert together(packs) == ["baseA", "A1B A2B", "A3B A4B"]
+
+
+def test_bases_stay_alone_since_others_wait_for_them(start: RunConfig):
+    bases = [
+        variant_of(start, name, random_split(seed))
+        for name in ("baseA", "baseB")
+        for seed in (0, 1)
+    ]
+    packs = plan.packs(plan.order(bases), None)
+
+    assert [len(pack.nodes) for pack in packs] == [1, 1, 1, 1]
+
+
+def test_a_packs_role_says_what_kind_of_job_it_is(start: RunConfig):
+    runs = plan.order(named(start, "A1B", "A2B", "B1B"))
+
+    assert [(pack.labels, pack.role) for pack in plan.packs(runs, None)] == [
+        ("baseA", "base"),
+        ("baseB", "base"),
+        ("A1B A2B", "pack"),
+        ("B1B", "transfer"),
+    ]
+
+
+# --- waves --------------------------------------------------------------------------------------
+
+
+def test_the_second_wave_waits_for_bases_of_the_first(start: RunConfig):
+    runs = plan.order(named(start, "A1B", "R1B", "A2B", "B1B"))
+
+    first, second = plan.waves(plan.packs(runs, None))
+
+    assert together(first) == ["baseA", "baseB", "R1B"]
+    assert together(second) == ["A1B A2B", "B1B"]
+
+
+def test_runs_whose_base_is_finished_do_not_wait_for_anybody(start: RunConfig):
+    base_a, *rest = plan.order(named(start, "A1B", "B1B"))
+    assert base_a.label == "baseA"
+
+    first, second = plan.waves(plan.packs(rest, None))
+
+    assert (together(first), together(second)) == (["baseB", "A1B"], ["B1B"])
+
+
+def test_without_runs_to_wait_for_there_is_one_wave_and_without_runs_none(start: RunConfig):
+    runs = plan.order(named(start, "baseA", "baseB"))
+
+    assert [together(wave) for wave in plan.waves(plan.packs(runs))] == [["baseA", "baseB"]]
+    assert plan.waves(()) == ()

@@ -1,5 +1,7 @@
-"""What README, the help text and the heads of conf/ tell the user to type, name and expect."""
+"""What the READMEs, the help text and the heads of conf/ tell the user to type, name and expect."""
 
+import argparse
+import importlib
 import json
 import re
 import shlex
@@ -7,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commandline import images
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -15,14 +18,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab import __main__ as front_door
-from transferlab import compose, config
+from transferlab import compose, config, study
+from transferlab.commands import sweep
+from transferlab.launch import settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(README)
 INLINE = re.findall(r"`([^`]+)`", BLOCK.sub("", README))
 COMMAND = re.compile(r"python -m transferlab (.*)")
+WITH_FLAGS = {"status", "retry", "cancel"}
+WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
 
 
 def head(path: Path) -> str:
@@ -35,6 +42,7 @@ def head(path: Path) -> str:
 def commands() -> Iterator[tuple[str, str]]:
     """Where each command line stands, and its arguments."""
     texts = [(f"README block {number}", block) for number, block in enumerate(BLOCKS)]
+    texts += [("slurm/README.md", (ROOT / "slurm/README.md").read_text())]
     texts += [("HELP", front_door.HELP)]
     texts += [(str(path.relative_to(ROOT)), head(path)) for path in sorted(ROOT.glob("conf/**/*"))
               if path.suffix == ".yaml"]  # fmt: skip
@@ -69,23 +77,85 @@ def test_commands_are_found_where_they_are_written():
     assert {"conf/config.yaml", "conf/split/random.yaml", "conf/data/imagenet.yaml"} <= set(places)
     joined = [words for place, words in COMMANDS if place == "HELP"][-1]
     assert joined.endswith("model=alexnet train=yosinski2014 transfer.variant=A5B+")
+    named = {front_door._command(words.split())[0] for _, words in COMMANDS}
+    assert named == {"run", "sweep", *WITH_FLAGS}
+    for path in ROOT.glob("conf/study/*.yaml"):
+        assert f"conf/study/{path.name}" in places
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What DIR stands for: four classes that the published groups know, two images each."""
+    root = tmp_path_factory.mktemp("images")
+    for subset in ("train", "val"):
+        images(root, subset, dict.fromkeys(WORDNET, 2))
+    return root
 
 
 @pytest.mark.parametrize(("place", "line"), COMMANDS)
-def test_every_command_composes_to_runs(place: str, line: str, tmp_path: Path):
-    words = [re.sub(r"\bDIR\b", str(tmp_path), word) for word in shlex.split(line, comments=True)]
+def test_every_command_is_one_that_works(
+    place: str, line: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    words = [re.sub(r"\bDIR\b", str(folder), word) for word in shlex.split(line, comments=True)]
     name, rest = front_door._command(words)
-    assert name == "run"
-    for raw in composed(rest):
-        if "--cfg" in rest:  # shown and not carried out
+    if name == "run":
+        composes_to_runs(rest, root=folder)
+    elif name == "sweep":
+        expands_to_a_study(rest, root=folder)
+    else:
+        assert name in WITH_FLAGS
+        parses(name, rest, monkeypatch)
+
+
+def composes_to_runs(words: list[str], *, root: Path) -> None:
+    for raw in composed(words):
+        if "--cfg" in words:  # shown and not carried out
             continue
         run = compose.build(raw)
         assert 0 <= run.variant.n <= 7
-        assert run.data.root in (None, str(tmp_path))
+        assert run.data.root in (None, str(root))
 
 
-def test_the_multirun_of_the_readme_is_fourteen_runs():
-    (line,) = (words for place, words in COMMANDS if "README" in place and words.startswith("-m "))
+def expands_to_a_study(words: list[str], *, root: Path) -> None:
+    name, own, others = sweep._sorted(words)
+    raw = compose.compose("sweep", own)
+    launcher = settings.build(raw["launcher"])
+    assert launcher.name == ("slurm" if "launcher=slurm" in words else "local")
+    assert isinstance(raw["dry_run"], bool)
+    sweep.pack_size(raw["sweep"]["pack"])
+    runs = study.expand(study.load(name), others)
+    assert len(runs) >= 8
+    assert {run.data.root for run in runs} == ({str(root)} if "data.root" in str(words) else {None})
+
+
+class Parsed(Exception):
+    """Raised in place of what a command with flags would do."""
+
+
+def parses(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    original = argparse.ArgumentParser.parse_args
+
+    def parse(self: argparse.ArgumentParser, arguments: list[str]) -> None:
+        original(self, arguments)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    with pytest.raises(Parsed):
+        importlib.import_module(f"transferlab.commands.{name}").run(words)
+
+
+def test_every_setting_of_slurm_that_is_named_is_one():
+    text = BLOCK.sub("", (ROOT / "slurm/README.md").read_text())
+    named = re.findall(r"`('?launcher\.[\w.]+=[^`]+)`", text)
+    words = [word for code in named for word in shlex.split(code)]
+    assert {'launcher.extra=["--exclude=node7"]', "launcher.gres=null"} <= set(words)
+    for word in words:
+        _, own, _ = sweep._sorted(["+study=quick", "launcher=slurm", word])
+        assert settings.build(compose.compose("sweep", own)["launcher"]).name == "slurm"
+
+
+def test_the_multirun_of_the_help_is_fourteen_runs():
+    (line,) = (words for place, words in COMMANDS if place == "HELP" and words.startswith("-m "))
     runs = [compose.build(raw) for raw in composed(shlex.split(line))]
     expected = [f"A{n}B" for n in range(1, 8)] + [f"B{n}B" for n in range(1, 8)]
     assert [run.label for run in runs] == expected
@@ -149,14 +219,15 @@ def test_every_file_and_folder_that_is_named_exists(name: str):
     elif name.endswith("/"):
         assert (ROOT / name).is_dir()
     else:
-        assert (ROOT / name).is_file()
+        assert any(path.is_file() for path in ROOT.glob(name.replace("NAME", "*")))
 
 
 def test_every_choice_of_conf_is_named():
     for path in ROOT.glob("conf/*/*.yaml"):
         if path.stem != "default":
-            assert f"`{path.stem}`" in README
-            assert re.search(rf"\b{path.stem}\b", front_door.HELP)
+            word = re.compile(rf"\b{path.stem}\b")
+            assert any(word.search(code) for code in INLINE), path
+            assert word.search(front_door.HELP) or path.parent.name == "study", path
 
 
 def test_the_help_fits_a_screen():

@@ -1,4 +1,4 @@
-"""A wheel, installed in an empty environment, runs from any folder: it carries conf/ and facts."""
+"""A wheel in an empty environment runs from any folder: it carries all that is needed."""
 
 import os
 import subprocess
@@ -30,8 +30,15 @@ def test_a_wheel_in_an_empty_environment_runs_from_any_folder(tmp_path: Path):
     inside = set(zipfile.ZipFile(wheel).namelist())
     for path in (source / "conf").rglob("*.yaml"):
         assert f"transferlab/{path.relative_to(source)}" in inside
+    plugin = source / "transferlab" / "hydra_plugin"
     for path in (source / "transferlab").rglob("*.py"):
-        assert str(path.relative_to(source)) in inside
+        if path.is_relative_to(plugin):
+            name = f"hydra_plugins/transferlab_launchers/{path.relative_to(plugin)}"
+        else:
+            name = str(path.relative_to(source))
+        assert name in inside
+    assert {"transferlab/slurm/job.sbatch", "transferlab/conf/study/quick.yaml"} <= inside
+    assert "hydra_plugins/__init__.py" not in inside  # a namespace that others share
 
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
@@ -55,14 +62,19 @@ def test_a_wheel_in_an_empty_environment_runs_from_any_folder(tmp_path: Path):
         check=True,
     )
     assert Path(where.stdout.strip()).is_relative_to(packages)
-    done = subprocess.run(
-        [python, "-m", "transferlab", "+split=random", "transfer.n=3", *short],
-        cwd=here,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["baseA", "A3B"]
+
+    def call(*arguments: str) -> str:
+        command = [python, "-m", "transferlab", *arguments, *short]
+        done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    table = call("+split=random", "transfer.n=3").splitlines()
+    assert [line.split()[0] for line in table[2:]] == ["baseA", "A3B"]
     assert [path.name for path in here.iterdir()] == ["runs"]  # the default store, and no more
     assert (packages / "transferlab" / "facts" / "ilsvrc2012_groups.csv").exists()
+
+    several = call("-m", "+split=random", "transfer.variant=baseA,baseB", "hydra/launcher=local")
+    assert several.startswith("study multirun: 2 runs (base 2)  in ")
+    assert [line.split()[0] for line in several.splitlines()[-2:]] == ["baseA", "baseB"]
+    assert "\n1 are done already, 1 are to be trained\n" in several

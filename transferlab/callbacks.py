@@ -293,7 +293,9 @@ class Keeper(lightning.Callback):
         return self.time_before_s[member] + time.monotonic() - self.started
 
     def _report(self, trainer: Trainer, module: PackModule) -> None:
-        due = time.monotonic() - self.reported >= HEARTBEAT_S
+        # Sooner at first, so that who watches sees it move
+        pause_s = min(HEARTBEAT_S, 2 + self.reported - self.started)
+        due = time.monotonic() - self.reported >= pause_s
         if trainer.is_global_zero and due:
             self.reported = time.monotonic()
             total, steps = self.task.total_steps, module.step - self.start_step

@@ -6,7 +6,8 @@ and keys are refused before Hydra does, with the nearest that there is.
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from transferlab.errors import UserError
 # Groups that are not of a run: `sweep.yaml` composes launchers, `study` reads studies itself, and
 # conf/hydra/ belongs to Hydra
 NOT_OF_A_RUN = ("hydra", "launcher", "study")
+OF_A_STUDY = ("study", "launcher", "sweep", "dry_run")  # the keys of `sweep.yaml`
 
 
 def conf_folder() -> Path:
@@ -48,14 +50,27 @@ def plain(composed: Any) -> dict[str, Any]:
 def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """`conf/NAME.yaml` with the overrides, as a plain dict. Raises: UserError."""
     import hydra
+
+    with explained(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return plain(hydra.compose(name, overrides=list(overrides)))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns what Hydra has against an override or a file of conf/ into our error.
+
+    Raises: UserError.
+    """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     try:
-        with hydra.initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
-            return plain(hydra.compose(name, overrides=list(overrides)))
+        yield
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(reason(error)) from error
+    except YAMLError as error:
+        raise UserError(f"a file of conf/ is not YAML: {' '.join(str(error).split())}") from error
 
 
 def with_plus(word: str) -> str:
@@ -100,6 +115,10 @@ def check_key(key: str) -> None:
     """Raises: UserError if no run has the key, with the nearest there is."""
     if key in configs.known_keys():
         return
+    if key.partition(".")[0] in OF_A_STUDY:
+        raise UserError(
+            f"{key} is not a key of a run: it is for python -m transferlab sweep +study=NAME"
+        )
     near = difflib.get_close_matches(key, groups(), n=1)
     if "." not in key and near:
         raise UserError(f"{key} is not a group of conf/: did you mean {near[0]}=?")

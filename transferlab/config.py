@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import attrgetter
@@ -29,6 +29,7 @@ Items = tuple[tuple[str, Any], ...]
 # Where a thing lies on this machine, or what to do about a bad file: a finished run's numbers do
 # not depend on it. What they do depend on is in data.digest and split.digest.
 PLACES = ("split.groups", "data.root", "data.val", "data.unreadable")
+NO_SPLIT = "no split is given: choose +split=random, +split=manmade_natural or +split=whole"
 
 # The least value of a number that is given
 LEAST = {
@@ -169,7 +170,7 @@ def build(raw: Mapping[str, Any]) -> RunConfig:
     and for values that contradict one another.
     """
     if not raw.get("split"):
-        raise UserError("no split is given: choose +split=random or +split=manmade_natural")
+        raise UserError(NO_SPLIT)
     config = strict.build(RunConfig, _with_neutral_values(raw), unknown=unknown_key)
     _check(config)
     return _canonical(config)
@@ -178,24 +179,20 @@ def build(raw: Mapping[str, Any]) -> RunConfig:
 def vary(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """The config with some keys, given by their full names, changed: as strict as `build`.
 
-    Of its sections only those that change are built anew, so that a large grid is quick.
+    Only what changes is looked at and built anew, so that a large grid is quick.
 
     Raises: UserError as `build` does.
     """
-    changes: dict[str, Any] = {}
+    changes: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
-        group, _, leaf = key.rpartition(".")
-        if leaf not in (_FIELDS.get(group) or ()):
+        if key not in _TYPES:
             raise UserError(unknown_key(key))
-        changes.setdefault(group, {})[leaf] = value
-    top = changes.pop("", {})
-    whole = {name: getattr(config, name) for name in _FIELDS[""]}
+        group, _, leaf = key.rpartition(".")
+        changes.setdefault(group, {})[leaf] = strict.value(_TYPES[key], value, key)
+    whole = vars(config) | changes.pop("", {})
     for group, some in changes.items():
         section = whole[group]
-        raw = {name: getattr(section, name) for name in _FIELDS[group]} | some
-        whole[group] = strict.build(type(section), raw, unknown=unknown_key, prefix=f"{group}.")
-    for name, value in top.items():
-        whole[name] = strict.value(_HINTS[name], value, name)
+        whole[group] = type(section)(**(vars(section) | some))
     varied = RunConfig(**whole)
     _check(varied)
     return _canonical(varied)
@@ -203,10 +200,7 @@ def vary(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
 def known_keys() -> list[str]:
     """Every field of a run's config under its full name, `train.lr` for instance."""
-    keys = []
-    for name in _HINTS:
-        keys += [f"{name}.{leaf}" for leaf in _FIELDS[name]] if name in _FIELDS else [name]
-    return keys
+    return list(_TYPES)
 
 
 def unknown_key(key: str) -> str:
@@ -233,7 +227,7 @@ def base_of(config: RunConfig) -> RunConfig | None:
     if base is None or base == variants.RANDOM:
         return None
     transfer = TransferConfig(variant="base", n=0, target=base, keep=0)
-    return _canonical(replace(config, transfer=transfer))
+    return replace(config, transfer=transfer)
 
 
 def run_id(config: RunConfig) -> str:
@@ -251,15 +245,15 @@ def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
     assert config.data.digest and config.split.digest, "an unresolved config has no id"
     base, neutral = base_of(config), tuple(NEUTRAL.items())
     base_id = None if base is None else _base_id(base, neutral)
-    same = _collapsed(config)
+    data, train = _collapsed(config)
     parts = [
         _canonical_json((("base_id", base_id),), ()),
-        *(_section_json(name, getattr(same, name), neutral) for name in ("data", "model")),
+        _section_json("data", data, neutral),
+        _section_json("model", config.model, neutral),
         _canonical_json((("seed", config.seed),), neutral),
-        *(
-            _section_json(name, getattr(same, name), neutral)
-            for name in ("split", "train", "transfer")
-        ),
+        _section_json("split", config.split, neutral),
+        _section_json("train", train, neutral),
+        _section_json("transfer", config.transfer, neutral),
     ]  # in the order of their names, so that this is the JSON of one sorted object
     text = "{" + ",".join(filter(None, parts)) + "}"
     return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS], base, base_id
@@ -275,7 +269,7 @@ def total_steps(config: RunConfig, train_images: int) -> int:
 
 def flat(config: RunConfig) -> dict[str, Any]:
     """Every field under its full name."""
-    return dict(_items(dataclasses.asdict(config)))
+    return dict(zip(_TYPES, _LEAVES(config), strict=True))
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -288,10 +282,14 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 # What stays the same through a plan is worked out once: a study may have 100,000 runs
 _HINTS = get_type_hints(RunConfig)
 _FIELDS = {
-    name: tuple(field.name for field in dataclasses.fields(kind))
-    for name, kind in {"": RunConfig, **_HINTS}.items()
-    if dataclasses.is_dataclass(kind)
+    name: get_type_hints(kind) for name, kind in _HINTS.items() if dataclasses.is_dataclass(kind)
 }
+_TYPES = {
+    f"{name}.{leaf}".rstrip("."): hint
+    for name, kind in _HINTS.items()
+    for leaf, hint in _FIELDS.get(name, {"": kind}).items()
+}
+_LEAVES = attrgetter(*_TYPES)
 _LEAST = tuple((key, attrgetter(key), least) for key, least in LEAST.items())
 
 
@@ -318,31 +316,34 @@ def _section_json(name: str, section: Any, neutral: Items) -> str:
     return _canonical_json(tuple(item for item in items if item[0] not in PLACES), neutral)
 
 
+@lru_cache(maxsize=65_536)
 def _canonical_json(items: Items, neutral: Items) -> str:
     """A part of the JSON that the id is a digest of: no braces, keys sorted, no neutral values."""
     kept = {key: value for key, value in items if (key, value) not in neutral}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)[1:-1]
 
 
-def _collapsed(config: RunConfig) -> RunConfig:
-    """The config with one value for settings that come to the same, or to nothing."""
-    data, train = config.data, config.train
-    collapsed = config
-    if data.mean == "base" and config.variant.base in (
-        None,
-        variants.RANDOM,
-        config.variant.target,
-    ):
-        collapsed = replace(collapsed, data=replace(data, mean="target"))  # there is but one half
+def _collapsed(config: RunConfig) -> tuple[DataConfig, TrainConfig]:
+    """Its data and training, with one value for settings that come to the same, or to nothing."""
+    data, train, variant = config.data, config.train, config.variant
+    if data.mean == "base" and variant.base in (None, variants.RANDOM, variant.target):
+        data = _with_target_mean(data)  # there is but one half
     if train.schedule == "cosine" and not (train.lr_step is None and train.lr_factor is None):
-        collapsed = replace(collapsed, train=replace(train, lr_step=None, lr_factor=None))
-    return collapsed
+        train = replace(train, lr_step=None, lr_factor=None)
+    return data, train
+
+
+@lru_cache(maxsize=1024)
+def _with_target_mean(data: DataConfig) -> DataConfig:
+    return replace(data, mean="target")
 
 
 def _canonical(config: RunConfig) -> RunConfig:
     transfer, split = _canonical_transfer(config.transfer), config.split
     if split.seed is not None and split.name in ("manmade_natural", "whole"):
         split = replace(split, seed=None)
+    if transfer == config.transfer and split is config.split:
+        return config
     return replace(config, transfer=transfer, split=split)
 
 
@@ -389,14 +390,6 @@ def _check(config: RunConfig) -> None:
             f"split=whole has no half A: {variants.label(config.variant)} needs one; "
             "use baseB, BnB, BnB+ or RnB"
         )
-
-
-def _items(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _items(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:

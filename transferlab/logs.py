@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 ROOT = "transferlab"
 # Records with this attribute are not shown on a terminal, where a progress bar says the same
@@ -44,6 +45,17 @@ def to_file(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what is sys.stderr at the moment: a live display on it puts itself in between."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 class _File(logging.FileHandler):

@@ -74,15 +74,17 @@ def packs(nodes: Iterable[Node], size: int | None = 1) -> tuple[Pack, ...]:
 
     Base networks stay alone, since others wait for them. In the order of each pack's first run.
     """
-    groups: dict[object, list[Node]] = {}
-    for node in nodes:
-        groups.setdefault(_company(node), []).append(node)
     most = AUTO_SIZE if size is None else size
-    return tuple(
-        Pack(tuple(group[start : start + most]))
-        for group in groups.values()
-        for start in range(0, len(group), most)
-    )
+    found: list[list[Node]] = []
+    latest: dict[object, list[Node]] = {}
+    for node in nodes:
+        company = _company(node)
+        pack = latest.get(company)
+        if pack is None or len(pack) == most:
+            pack = latest[company] = []
+            found.append(pack)
+        pack.append(node)
+    return tuple(Pack(tuple(pack)) for pack in found)
 
 
 def waves(packs: Sequence[Pack]) -> tuple[tuple[Pack, ...], ...]:
@@ -103,5 +105,5 @@ def _company(node: Node) -> object:
     config, variant = node.config, node.config.variant
     if variant.n == 0:
         return node.id
-    stream = (config.seed, config.split, config.data, config.model, config.train)
+    stream = (config.seed, config.split, config.data, config.model, config.train, config.runtime)
     return (stream, variant.target, variant.base, variant.fine_tuned)

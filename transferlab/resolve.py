@@ -59,7 +59,7 @@ def _data_section(chosen: DataConfig, digest: str) -> DataConfig:
     return replace(chosen, digest=digest)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def _split_section(chosen: SplitConfig, digest: str) -> SplitConfig:
     return replace(chosen, digest=digest)
 
@@ -94,7 +94,7 @@ def _split(config: RunConfig, described: data.Description) -> Split:
     raise UserError(f"split.name={name} is not a split: choose {' or '.join(splits.NAMES)}")
 
 
-_random_halves = lru_cache(maxsize=1024)(splits.random_halves)
+_random_halves = lru_cache(maxsize=16_384)(splits.random_halves)
 _whole = lru_cache(maxsize=8)(splits.whole)
 
 

@@ -5,29 +5,27 @@ The store says what is finished, who trains what, and what failed of what; the q
 """
 
 import os
-import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from transferlab import config as configs
-from transferlab import plan, store
-from transferlab.errors import Interrupted, UserError
+from transferlab import store
+from transferlab.errors import Interrupted
 from transferlab.launch import slurm, sweeps
 from transferlab.launch.cluster import Cluster, Queued
+from transferlab.launch.inventory import Known
 from transferlab.launch.supervisor import Ending
-from transferlab.launch.sweeps import Job, Sweep
-from transferlab.plan import Node
-from transferlab.store import Run
 
 STATES = ("done", "running", "queued", "failed", "stale", "interrupted", "blocked", "missing")
 STALE_S = 600  # a heartbeat is due every 20 s, but a validation may lie in between
-HOPELESS = "DependencyNeverSatisfied"
+# Endings of a job that its process could not tell of
+ABNORMAL = ("TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
+HOLDING = ("failed", "stale", "interrupted", "blocked")  # a base in such a state is not coming
 
 
 @dataclass(frozen=True)
@@ -53,61 +51,35 @@ class State:
 
 
 @dataclass(frozen=True)
-class Known:
-    """A run that was asked for: its node, its place, and the latest sweep and job that have it."""
+class _Seen:
+    """What was looked at once for all runs: the store's folders, the queue by run id, how tasks
+    that are over ended, and the jobs of local launchers that are at work."""
 
-    node: Node
-    run: Run
-    sweep: Sweep | None
-    job: Job | None
-    task: int
-
-
-def known(place: Path, study: str | None = None) -> tuple[Known, ...]:
-    """The runs of a study, or all that the store knows, bases first.
-
-    Raises: UserError if a record is damaged, or the store or the study is not there.
-    """
-    if not place.is_dir():
-        raise UserError(
-            f"{place} is not a store: name one with --store DIR, or fill it with "
-            "python -m transferlab sweep +study=quick"
-        )
-    found: dict[str, Known] = {}
-    for sweep in sweeps.find(place, study):
-        jobs = {
-            run: (job, task)
-            for job in sweeps.jobs(sweep)
-            for task, pack in enumerate(job.packs)
-            for run in pack
-        }
-        for node in sweep.nodes():
-            job, task = jobs.get(node.id, (None, 0))
-            earlier = found.get(node.id)
-            if job is None and earlier is not None:
-                job, task = earlier.job, earlier.task
-            run = store.locate(node.config, node.id)
-            found[node.id] = Known(node, run, sweep, job, task)
-    if study is None:
-        found |= {run.node.id: run for run in _single(place, found)}
-    return tuple(sorted(found.values(), key=lambda run: run.node.base is not None))
+    there: frozenset[str]
+    active: Mapping[str, Queued]
+    endings: Mapping[str, str]
+    carried_out: frozenset[Path]
 
 
 def states(runs: Sequence[Known], cluster: Cluster | None) -> tuple[State, ...]:
     """The state of each run; without a cluster, as far as the store says.
 
+    The cluster is asked only about stores of which something was submitted.
+
     Raises: UserError if the queue cannot be asked.
     """
-    place = None if not runs else runs[0].run.folder.parent
-    active: Mapping[str, Queued] = {}
-    if cluster is not None and place is not None:
-        active = slurm.in_queue(place, cluster)
-    there = frozenset() if place is None else store.folders(place)
-    endings = _endings(runs, active, there, cluster)
+    if not runs:
+        return ()
+    place = runs[0].run.folder.parent
+    there = store.folders(place)
+    active = {} if cluster is None else slurm.in_queue(place, cluster)
+    endings = {} if cluster is None else _endings(runs, active, there, cluster)
+    local = {run.job.folder: run.job for run in runs if run.job and run.job.role == sweeps.LOCAL}
+    carried_out = frozenset(path for path, job in local.items() if sweeps.is_carried_out(job))
+    seen = _Seen(there, active, endings, carried_out)
     found: dict[str, State] = {}
     for run in runs:
-        base = found.get(run.node.base or "")
-        found[run.node.id] = _state(run, active.get(run.node.id), base, there, endings)
+        found[run.node.id] = _state(run, found.get(run.node.base or ""), seen)
     return tuple(found.values())
 
 
@@ -122,126 +94,121 @@ def as_record(state: State) -> dict[str, Any]:
     return asdict(state)
 
 
-def _state(
-    known: Known,
-    entry: Queued | None,
-    base: State | None,
-    there: frozenset[str],
-    endings: Mapping[str, str],
-) -> State:
-    run, node = known.run, known.node
+def _state(known: Known, base: State | None, seen: _Seen) -> State:
+    run, entry = known.run, seen.active.get(known.node.id)
+    here = run.folder.name in seen.there
     common: dict[str, Any] = {
-        "id": node.id,
-        "label": node.label,
-        "split": node.config.split_label,
+        "id": known.node.id,
+        "label": known.node.label,
+        "split": known.node.config.split_label,
         "folder": str(run.folder),
         "job": None if entry is None else entry.id,
-        "log": None if known.job is None else str(known.job.log(known.task)),
+        "log": _log(known, here),
     }
-    here = run.folder.name in there
     if here and run.result.exists():
         return State(state="done", **common)
-    owner = store.peek(run.owner) if here else {}
-    progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps", "left_s")}
     if here and store.is_owned(run):
-        if entry is None and _age_s(owner) > STALE_S and not _alive(owner):
-            words = f"no heartbeat of process {_who(owner)} since {owner.get('heartbeat')}"
-            return State(state="stale", words=words, **common, **progress)
-        return State(state="running", words=_doing(owner), **common, **progress)
+        return _owned(store.peek(run.owner), entry, common)
+    if entry is not None and not entry.pending:
+        return State(state="running", words="starting", **common)
+    if base is not None and base.state in HOLDING:
+        failed = base.state == "failed"
+        why = f"failed: {base.words}" if failed else f"is {base.state}"
+        return State(state="blocked", words=f"{base.label} {why}", **common)
     if entry is not None:
-        if not entry.pending:
-            return State(state="running", words="starting", **common)
-        if entry.reason == HOPELESS:
-            return State(state="blocked", words="its base's job failed", **common)
         return State(state="queued", words=entry.reason, **common)
-    if owner:
-        words = f"process {_who(owner)} is gone without a word"
+    note = {} if known.job is None else store.peek(known.job.task(known.task))
+    if known.job is not None and known.job.folder in seen.carried_out and not note.get("ended"):
+        if note.get("started"):
+            return State(state="running", words="starting", **common)
+        return State(state="queued", words="waits for a worker process", **common)
+    said = seen.endings.get(note.get("queued_as") or _identity(known) or "", "")
+    return _ended(known, note, said, here, common)
+
+
+def _owned(owner: Mapping[str, Any], entry: Queued | None, common: Mapping[str, Any]) -> State:
+    """The state of a run whose lock somebody holds."""
+    progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps", "left_s")}
+    if entry is None and _age_s(owner) > STALE_S and not _alive(owner):
+        words = f"no heartbeat of {_who(owner)} since {owner.get('heartbeat')}"
         return State(state="stale", words=words, **common, **progress)
-    if base is not None and base.state in ("failed", "stale", "blocked", "missing", "interrupted"):
-        why = f": {base.words}" if base.words else ""
-        return State(state="blocked", words=f"{base.label} is {base.state}{why}", **common)
-    return _ended(known, common, here, endings)
+    return State(state="running", words=_who(owner), **common, **progress)
 
 
 def _ended(
-    known: Known, common: Mapping[str, Any], here: bool, endings: Mapping[str, str]
+    known: Known, note: Mapping[str, Any], said: str, here: bool, common: Mapping[str, Any]
 ) -> State:
-    """The state of a run that is neither done nor at work nor waiting for anything."""
+    """The state of a run that is neither done nor at work nor waiting for anything.
+
+    `said` is how SLURM says that its job ended, if it was one.
+    """
+    code = note.get("code")
+    identity = note.get("queued_as") or _identity(known)
+    common = {**common, "job": identity, "code": code}
+    if reasons := _reasons(known, code, said, here):
+        return State(state="failed", words=", ".join(reasons), **common)
+    cancelled = ["cancelled"] if said.startswith("CANCELLED") else []
+    owner = store.peek(known.run.owner) if here else {}
+    if owner:
+        words = f"{_who(owner)} is gone without a word"
+        progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps")}
+        return State(state="stale", words=", ".join([*cancelled, words]), **common, **progress)
+    if here and known.run.checkpoint.exists():
+        words = ", ".join([*cancelled, "goes on from its checkpoint"])
+        return State(state="interrupted", words=words, **common)
+    if code == Interrupted.exit_code:
+        words = ", ".join([*cancelled, "before its first checkpoint"])
+        return State(state="interrupted", words=words, **common)
+    if note.get("started") and code is None and not cancelled:
+        return State(state="stale", words="its process is gone without a word", **common)
+    return State(state="missing", words=", ".join(cancelled), **common)
+
+
+def _reasons(known: Known, code: object, said: str, here: bool) -> list[str]:
+    """Why a run failed: its own words, SLURM's where they say more, else its exit status."""
+    reasons: dict[str, None] = {}
     failure = store.peek(known.run.failure) if here else {}
-    note = {} if known.job is None else store.peek(known.job.task(known.task))
-    code, identity = note.get("code"), _identity(known, note)
-    said = endings.get(identity or "")
-    if isinstance(code, int) and code == Interrupted.exit_code and not failure:
-        words = "saved, goes on from there"
-        return State(state="interrupted", words=words, code=code, **common)
-    if said and said.startswith("CANCELLED") and not failure:
-        return State(state="missing", words="cancelled", **{**common, "job": identity})
-    parts = [str(failure["error"]).splitlines()[0]] if failure.get("error") else []
-    if said and not said.startswith(("COMPLETED", "PENDING", "RUNNING")):
-        parts.append(f"SLURM says {said}")
-    elif isinstance(code, int) and code not in (0, Interrupted.exit_code):
-        parts.append(Ending(code).words)
-    elif note.get("started") and code is None and not failure:
-        parts.append("its job is gone without a word")
-    if parts:
-        common = {**common, "job": common["job"] or identity, "code": code}
-        return State(state="failed", words=", ".join(dict.fromkeys(parts)), **common)
-    words = "goes on from its checkpoint" if here and known.run.checkpoint.exists() else ""
-    return State(state="missing", words=words, **common)
+    if failure.get("error"):
+        reasons[str(failure["error"]).splitlines()[0]] = None
+    if said and said.split()[0] in ABNORMAL:
+        reasons[f"SLURM says {said}"] = None
+    if isinstance(code, int) and code not in (0, Interrupted.exit_code):
+        reasons[Ending(code).words] = None
+    elif said.startswith("FAILED") and not reasons and code != Interrupted.exit_code:
+        reasons[f"SLURM says {said}"] = None
+    return list(reasons)
 
 
 def _endings(
-    runs: Sequence[Known],
-    active: Mapping[str, Queued],
-    there: frozenset[str],
-    cluster: Cluster | None,
+    runs: Sequence[Known], active: Mapping[str, Queued], there: frozenset[str], cluster: Cluster
 ) -> dict[str, str]:
     """What SLURM says of the tasks that are over and whose runs are not finished."""
-    if cluster is None:
-        return {}
-    ids: dict[str, None] = {}
+    jobs: dict[str, None] = {}
     for run in runs:
         done = run.run.folder.name in there and run.run.result.exists()
-        if run.job is None or run.job.id is None or run.node.id in active or done:
-            continue
-        ids[f"{run.job.id}_{run.task}"] = None
-    return cluster.endings(list(ids))
+        over = not done and run.node.id not in active
+        if over and run.job is not None and run.job.id is not None:
+            jobs[run.job.id] = None
+    return cluster.endings(list(jobs)) if jobs else {}
 
 
-def _identity(known: Known, note: Mapping[str, Any]) -> str | None:
-    if note.get("queued_as"):
-        return str(note["queued_as"])
+def _identity(known: Known) -> str | None:
     if known.job is None or known.job.id is None:
         return None
     return f"{known.job.id}_{known.task}"
 
 
-def _single(place: Path, found: Mapping[str, Known]) -> Iterator[Known]:
-    """Runs that no sweep has: each was trained by a command of its own."""
-    for name in sorted(store.folders(place)):
-        identity = name.rpartition("-")[2]
-        folder = place / name
-        if identity in found or not re.fullmatch(r"[0-9a-f]{12}", identity):
-            continue
-        record = store.peek(folder / "config.json")
-        try:
-            config = configs.build(record["config"])
-            same = configs.run_id(config) == identity
-        except (KeyError, TypeError, UserError, AssertionError):
-            continue
-        if same:
-            config = configs.vary(config, {"runtime.store": str(place)})
-            _, _, base = configs.identify(config)
-            run = Run(identity, config.label, folder)
-            yield Known(plan.Node(identity, base, config), run, None, None, 0)
-
-
-def _doing(owner: Mapping[str, Any]) -> str:
-    return f"process {_who(owner)}"
+def _log(known: Known, here: bool) -> str | None:
+    """Where its output goes: of its job, else of its own process."""
+    if known.job is not None:
+        return str(known.job.log(known.task))
+    return str(known.run.log) if here else None
 
 
 def _who(owner: Mapping[str, Any]) -> str:
-    return f"{owner.get('pid', '?')} on {owner.get('host', '?')}"
+    if "pid" not in owner:
+        return "a process"
+    return f"process {owner['pid']} on {owner.get('host', '?')}"
 
 
 def _age_s(owner: Mapping[str, Any]) -> float:
@@ -258,6 +225,8 @@ def _alive(owner: Mapping[str, Any]) -> bool:
         return False
     try:
         os.kill(owner["pid"], 0)
-    except OSError:
+    except ProcessLookupError:
         return False
+    except OSError:  # it is somebody else's
+        pass
     return True

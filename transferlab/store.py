@@ -14,8 +14,9 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,7 @@ from transferlab.config import RunConfig
 from transferlab.errors import UserError
 
 WAIT_S = 0.5
+RESULT = "result.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -57,7 +59,7 @@ class Run:
 
     @property
     def result(self) -> Path:
-        return self.folder / "result.json"
+        return self.folder / RESULT
 
     @property
     def failure(self) -> Path:
@@ -78,9 +80,14 @@ def locate(config: RunConfig, identity: str | None = None) -> Run:
     `identity` is the run's id where it is known already.
     """
     identity = configs.run_id(config) if identity is None else identity
-    parts = (config.label, config.split_label, config.model.name, identity)
-    name = "-".join(re.sub(r"[^\w.+-]+", "_", part).lstrip(".") for part in parts)
+    name = folder_name(config, identity)
     return Run(identity, config.label, Path(config.runtime.store).expanduser() / name)
+
+
+def folder_name(config: RunConfig, identity: str) -> str:
+    """What the folder of the run with this id is called."""
+    parts = (config.label, config.split_label, config.model.name)
+    return "-".join((*map(_safe, parts), identity))
 
 
 def create(run: Run, config: RunConfig) -> None:
@@ -148,6 +155,15 @@ def folders(store: Path) -> frozenset[str]:
         return frozenset()
     except OSError as error:
         raise UserError(f"runtime.store={store} cannot be read: {error.strerror}") from error
+
+
+def finished(store: Path, names: Iterable[str]) -> frozenset[str]:
+    """Of these run folders of a store those with a record: a look at the list, and at each there.
+
+    Raises: UserError if the store cannot be read.
+    """
+    there, start = folders(store), os.path.join(store, "")
+    return frozenset(n for n in names if n in there and os.path.exists(f"{start}{n}/{RESULT}"))
 
 
 def finish(run: Run, record: dict[str, Any]) -> None:
@@ -261,13 +277,14 @@ def peek(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def owned(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
+def owned(run: Run, on_wait: Callable[[str], None], *, group: str | None = None) -> Iterator[None]:
     """Hold the run against every other process, waiting for one that holds it already.
 
     Makes the run's folder.
 
     The lock is the operating system's (POSIX, also over NFS), so it goes with a process that
-    dies. `on_wait` is told once who is being waited for. `owner.json` is for people and `status`.
+    dies. `on_wait` is told once who is being waited for. `owner.json` is for people and `status`,
+    and tells the processes of `group` that the run is theirs.
     """
     _make_folder(run)
     with explained(run.folder):
@@ -280,11 +297,18 @@ def owned(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
                 waiting = True
             time.sleep(WAIT_S)
         try:
-            write_json(run.owner, _owner())
+            write_json(run.owner, {**_owner(), "group": group})
             yield
         finally:
             run.owner.unlink(missing_ok=True)
             fcntl.lockf(file, fcntl.LOCK_UN)
+
+
+def wait_for(runs: Iterable[Run], group: str) -> None:
+    """Until each of the runs is finished, or held by a process of the group."""
+    for run in runs:
+        while not run.result.exists() and peek(run.owner).get("group") != group:
+            time.sleep(WAIT_S)
 
 
 def report_progress(run: Run, *, step: int, total_steps: int, left_s: float | None) -> None:
@@ -302,6 +326,12 @@ def clean(run: Run) -> None:
     for path in run.folder.glob(".*"):
         if re.match(r"\.(config|result|failure|owner|metrics|last|weights)\.", path.name):
             path.unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=16_384)
+def _safe(part: str) -> str:
+    """As a part of a folder's name."""
+    return re.sub(r"[^\w.+-]+", "_", part).lstrip(".")
 
 
 def _make_folder(run: Run) -> None:

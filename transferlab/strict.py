@@ -47,11 +47,10 @@ def value(hint: Any, given: object, key: str) -> object:
     Raises: UserError, with the full `key`, if it has another type.
     """
     options = _options(hint)
+    if type(given) in options and type(given) is not float:
+        return given
     for option in options:
-        if option is types.NoneType:
-            if given is None:
-                return None
-        elif get_origin(option) is Literal:
+        if get_origin(option) is Literal:
             if given in get_args(option):
                 return given
         elif option is float and type(given) in (int, float):
@@ -62,8 +61,6 @@ def value(hint: Any, given: object, key: str) -> object:
             if isinstance(given, list | tuple):
                 inner = get_args(option)[0]
                 return tuple(value(inner, item, f"{key}[{i}]") for i, item in enumerate(given))
-        elif type(given) is option:
-            return given
     shown = "null" if given is None else given
     raise UserError(f"{key}={shown} is {_a(given)}: need {_words(options)}")
 

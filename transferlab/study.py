@@ -59,14 +59,19 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
     Raises: UserError as composing, building and resolving do.
     """
     given = _axes(overrides)
+    for key in given:
+        if key.startswith("transfer.") and not any(key in grid for grid in study.grids):
+            raise UserError(f"{key} is in no grid of study={study.name}: write a study of your own")
     bases: dict[tuple[str, ...], dict[str, Any]] = {}
     found: list[RunConfig] = []
     for grid in study.grids:
-        own = {key for key in given if not key.startswith("transfer.") or key in grid}
-        axes = {**grid, **{key: given[key] for key in own}}
+        own = {k: v for k, v in given.items() if not k.startswith("transfer.") or k in grid}
+        axes = {**grid, **own}
         choices = {key: values for key, values in axes.items() if key in compose.groups()}
         keys = {key: values for key, values in axes.items() if key not in choices}
         for combination in _points(choices):
+            if "split" not in combination:
+                raise UserError(f"study={study.name}: {configs.NO_SPLIT}")
             words = tuple(compose.with_plus(f"{key}={name}") for key, name in combination.items())
             if words not in bases:
                 bases[words] = compose.compose("config", words)
@@ -83,15 +88,17 @@ def absolute(config: RunConfig) -> RunConfig:
 
 def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
     """The composed config at every point of the keys."""
+    once = {key: values[0] for key, values in keys.items() if len(values) == 1}
+    raw = _with(raw, once)
     transfer = {f"transfer.{leaf}": value for leaf, value in raw["transfer"].items()}
     first: RunConfig | None = None
-    for point in _points(keys):
+    for point in _points({key: values for key, values in keys.items() if key not in once}):
         values = transfer | point  # a canonical config says more of its transfer than was written
-        values |= {key: _absolute(v) for key, v in values.items() if key in PATHS and v is not None}
         if first is None:
             first = absolute(configs.build(_with(raw, values)))
             yield first
         else:
+            values |= {key: _absolute(values[key]) for key in PATHS if key in values}
             yield configs.vary(first, values)
 
 
@@ -151,12 +158,17 @@ def _values(word: str, override: Any) -> tuple[Any, ...]:
 
 def _read(place: Path) -> list[Any]:
     import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    try:
-        raw = yaml.safe_load(place.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    try:  # as Hydra reads the rest of conf/: 1e-3 is a number, and a key that comes twice an error
+        raw = OmegaConf.to_container(OmegaConf.load(place))
+    except UnicodeDecodeError as error:
         raise UserError(f"study={place} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    except OSError as error:  # OmegaConf's own, without a number, for what is neither list nor dict
+        reason = error.strerror or "it is not a list of grids: see conf/study/quick.yaml"
+        raise UserError(f"study={place} cannot be read: {reason}") from error
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"study={place} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, list) or not raw:
         raise UserError(f"study={place} is not a list of grids: see conf/study/quick.yaml")

@@ -83,7 +83,8 @@ def interruptible(stop: StopRequest) -> Iterator[None]:
         torch.multiprocessing.ProcessExitedException,
         torch.multiprocessing.ProcessRaisedException,
     ) as error:
-        if stop.number is not None:
+        # Of several processes perhaps only another was asked to stop
+        if stop.number is not None or isinstance(error, Stopped):
             raise Interrupted("stopped while training") from error
         raise reason(error) from error
 

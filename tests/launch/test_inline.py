@@ -15,6 +15,7 @@ from transferlab import store
 from transferlab.config import RunConfig, base_of
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.launch import inline
+from transferlab.plan import Pack
 from transferlab.store import Run
 
 RESULT = {"weights_sha256": "0" * 64, "metrics": {}}
@@ -87,13 +88,15 @@ def test_a_run_that_is_waited_for_is_left_alone_and_not_trained_once_it_is_finis
     owned, place = store.owned, store.locate(wanted)
 
     @contextlib.contextmanager
-    def owned_by_another_first(run: Run, on_wait: Callable[[str], None]) -> Iterator[None]:
+    def owned_by_another_first(
+        run: Run, on_wait: Callable[[str], None], **more: Any
+    ) -> Iterator[None]:
         if run == place:
             assert not run.folder.exists()
             on_wait("process 7 on elsewhere")
             store.create(run, wanted)
             store.finish(run, RESULT)
-        with owned(run, on_wait):
+        with owned(run, on_wait, **more):
             yield
 
     monkeypatch.setattr(store, "owned", owned_by_another_first)
@@ -125,6 +128,21 @@ def test_a_failure_is_noted_in_the_folder_and_told(
     assert not run.folder.exists()
 
 
+def test_a_defect_is_noted_with_its_kind(wanted: RunConfig, monkeypatch: pytest.MonkeyPatch):
+    def fail(configs: Sequence[RunConfig], stop: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    fake_run(monkeypatch, fail)
+    base = base_of(wanted)
+    assert base is not None
+
+    with pytest.raises(ZeroDivisionError):
+        inline.carry_out([wanted])
+
+    error = json.loads(store.locate(base).failure.read_text())["error"]
+    assert error == "ZeroDivisionError: division by zero"
+
+
 def test_a_pack_that_fails_leaves_its_finished_members_alone(
     wanted: RunConfig, monkeypatch: pytest.MonkeyPatch
 ):
@@ -133,7 +151,7 @@ def test_a_pack_that_fails_leaves_its_finished_members_alone(
         raise RunFailed("A3B: the loss is nan")
 
     fake_run(monkeypatch, finish_one_and_fail)
-    monkeypatch.setattr(inline.plan, "packs", lambda runs: (tuple(runs),))
+    monkeypatch.setattr(inline.plan, "packs", lambda nodes: (Pack(tuple(nodes)),))
     base_config = base_of(wanted)
     assert base_config is not None
 

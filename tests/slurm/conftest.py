@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from slurm.user import User
 
 from slurm import cluster as local_cluster
+from slurm import user as users
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,9 +24,37 @@ def cluster() -> Iterator[local_cluster.Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def bare_cluster() -> Iterator[local_cluster.Cluster]:
+    """One without accounting, which soon notices that a node is dead."""
+    with local_cluster.started(accounting=0, node_timeout=5) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Mean images, and what is known of the networks: not asked for anew by every test."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def user(tmp_path: Path, cluster: local_cluster.Cluster, cache: Path) -> User:
+    return users.arrive(tmp_path / "user", cluster, cache)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, cluster: local_cluster.Cluster, cache: Path
+) -> users.Essence:
+    """What the runs of the studies come to where nothing happens: trained here, without SLURM."""
+    somebody = users.arrive(tmp_path_factory.mktemp("here") / "user", cluster, cache)
+    somebody.ordered("sweep", "+study=all.yaml", *users.RECIPE, "launcher.jobs=2")
+    return users.essence(somebody.results())
+
+
 @pytest.fixture(autouse=True)
 def no_jobs_are_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test begins with an empty queue and idle nodes."""
     yield
-    if "cluster" in request.fixturenames:
-        request.getfixturevalue("cluster").clear()
+    for name in {"cluster", "bare_cluster"} & set(request.fixturenames):
+        request.getfixturevalue(name).clear()

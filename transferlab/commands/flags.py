@@ -17,12 +17,11 @@ class Flags(argparse.ArgumentParser):
         default = os.environ.get("TRANSFERLAB_STORE", "runs")
         self.add_argument(
             "--store",
-            type=lambda text: Path(text).expanduser(),
-            default=Path(default).expanduser(),
+            type=lambda text: Path(text).expanduser().absolute(),
+            default=Path(default).expanduser().absolute(),
             metavar="DIR",
             help="where the runs are kept (default: runs, or TRANSFERLAB_STORE)",
         )
 
     def error(self, message: str) -> NoReturn:
-        usage = " ".join(self.format_usage().split())  # which argparse breaks into lines
-        raise UserError(f"{message}; {usage}")
+        raise UserError(f"{message}; {' '.join(self.format_usage().split())}")

@@ -1,6 +1,5 @@
 """A Hydra multirun with a launcher of ours: its jobs, planned and carried out together."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ from transferlab.commands import sweep
 from transferlab.config import RunConfig
 from transferlab.launch import dispatch, settings
 
-log = logging.getLogger(__name__)
 STUDY = "multirun"
 
 

@@ -1,17 +1,20 @@
 """The command `retry`: once more for runs that failed or vanished, and what waits for them."""
 
 import logging
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from transferlab import logs, status
-from transferlab.commands import status as status_command
+from transferlab import logs
 from transferlab.commands.flags import Flags
-from transferlab.launch import dispatch
+from transferlab.commands.status import look
+from transferlab.errors import RunFailed
+from transferlab.launch import dispatch, inventory
 from transferlab.launch.dispatch import Order
+from transferlab.launch.inventory import Known
 from transferlab.launch.settings import Local
 from transferlab.launch.sweeps import Sweep
 from transferlab.plan import Node
+from transferlab.status import State
 
 log = logging.getLogger(__name__)
 FAILED, STALE = ("failed",), ("stale", "interrupted")
@@ -29,23 +32,30 @@ def run(arguments: Sequence[str]) -> int:
     logs.to_stderr()
     both = chosen.failed == chosen.stale
     wanted = (FAILED if both or chosen.failed else ()) + (STALE if both or chosen.stale else ())
-    orders = _orders(status.known(chosen.store, chosen.study), status_command.look(chosen), wanted)
-    if not orders:
-        print(f"no run in {chosen.store} is {' or '.join(wanted)}", file=sys.stderr)
-    for order in orders:
-        runs = " ".join(node.label for node in order.todo)
-        log.info("study %s: %d runs again: %s", order.study, len(order.todo), runs)
-        if isinstance(order.launcher, Local):
-            dispatch.train(order)
-        else:
-            dispatch.submit(order)
+    known = inventory.runs(chosen.store, chosen.study)
+    again = _again(known, look(known), wanted)
+    if not again:
+        log.info("no run in %s is %s", chosen.store, " or ".join(wanted))
+    failures: list[str] = []
+    for order in _orders(again):
+        labels = " ".join(node.label for node in order.todo)
+        log.info("study %s: %d runs again: %s", order.study, len(order.todo), labels)
+        try:
+            if isinstance(order.launcher, Local):
+                dispatch.train(order)
+            else:
+                dispatch.submit(order)
+        except RunFailed as error:  # the other studies have their turn
+            failures.append(str(error))
+    if failures:
+        raise RunFailed("; ".join(failures))
     return 0
 
 
-def _orders(
-    known: Sequence[status.Known], states: Sequence[status.State], wanted: Sequence[str]
-) -> list[Order]:
-    """What is to be done again, sweep by sweep."""
+def _again(
+    known: Sequence[Known], states: Sequence[State], wanted: Sequence[str]
+) -> tuple[Known, ...]:
+    """The runs that are in a wanted state, and those that are blocked by one of them."""
     state_of = {state.id: state.state for state in states}
     again = {run.node.id for run in known if state_of[run.node.id] in wanted}
     again |= {
@@ -53,14 +63,17 @@ def _orders(
         for run in known
         if state_of[run.node.id] == "blocked" and run.node.base in again
     }
-    by_sweep: dict[str, tuple[Sweep, list[Node]]] = {}
-    for run in known:
-        if run.node.id not in again:
-            continue
+    return tuple(run for run in known if run.node.id in again)
+
+
+def _orders(again: Sequence[Known]) -> list[Order]:
+    """What is to be done again, sweep by sweep."""
+    by_sweep: dict[Path, tuple[Sweep, list[Node]]] = {}
+    for run in again:
         if run.sweep is None:
             log.warning("%s was started by itself: give its command again", run.run.folder)
             continue
-        by_sweep.setdefault(str(run.sweep.folder), (run.sweep, []))[1].append(run.node)
+        by_sweep.setdefault(run.sweep.folder, (run.sweep, []))[1].append(run.node)
     return [
         Order(sweep.study, sweep.nodes(), tuple(nodes), sweep.launcher, sweep.pack)
         for sweep, nodes in by_sweep.values()

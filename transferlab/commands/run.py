@@ -67,16 +67,13 @@ def _register_launchers() -> None:
 def _with_hydra(task: Any, overrides: Sequence[str]) -> None:
     """Let Hydra parse the command line, compose, and call `task` for every job."""
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and no trace is printed
     program, sys.argv = sys.argv, ["transferlab", *overrides]
     config_path = str(compose.conf_folder())
     _register_launchers()
     try:
-        hydra.main(version_base="1.3", config_path=config_path, config_name="config")(task)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(compose.reason(error)) from error
+        with compose.explained():
+            hydra.main(version_base="1.3", config_path=config_path, config_name="config")(task)()
     finally:
         sys.argv = program

@@ -58,9 +58,9 @@ def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
     """The study, the words that say how, for conf/sweep.yaml, and those for the runs."""
     name, own, words = "", [], []
     for word in arguments:
-        if word.startswith("-"):
+        override = None if word.startswith("-") else compose.parse(word)
+        if override is None or override.is_delete() or override.package is not None:
             raise UserError(f"{word} is not for sweep: it takes KEY=VALUE; see --help")
-        override = compose.parse(word)
         key = override.key_or_group
         if key not in OWN and not key.startswith(("launcher.", "sweep.")):
             words.append(word)

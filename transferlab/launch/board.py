@@ -1,8 +1,9 @@
 """How the carrying out of a plan is shown: a live table on a terminal, else a line an event."""
 
 import logging
+import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console, Group
@@ -16,26 +17,27 @@ from transferlab.launch.local import Progress, running
 from transferlab.plan import Node, Pack
 
 log = logging.getLogger(__name__)
+DRAW_S = 0.5  # between two looks at who is how far
 
 
 class Board(AbstractContextManager["Board"]):
     """Tells of what happens, and on a terminal draws who works at what and how far it is."""
 
     def __init__(self) -> None:
-        self.resources = ExitStack()
         self.live: Live | None = None
+        self.drawn = 0.0
 
     def __enter__(self) -> "Board":
         if logs.on_terminal():
             console = Console(stderr=True)
-            self.live = self.resources.enter_context(
-                Live(console=console, refresh_per_second=4, transient=True)
-            )
+            self.live = Live(console=console, refresh_per_second=4, transient=True)
+            self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.resources.close()
-        self.live = None
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
 
     def started(self, pack: Pack, progress: Progress) -> None:
         if self.live is None:
@@ -56,24 +58,25 @@ class Board(AbstractContextManager["Board"]):
         self._say(f"{names(pack.nodes)}  blocked: {reason}")
 
     def refresh(self, progress: Progress) -> None:
-        if self.live is not None:
+        if self.live is not None and time.monotonic() - self.drawn >= DRAW_S:
             self.live.update(table(progress))
+            self.drawn = time.monotonic()
 
     def _say(self, line: str) -> None:
-        if self.live is not None:
-            self.live.console.print(line, highlight=False, markup=False)
+        if self.live is not None:  # the terminal breaks long lines, so that a path stays whole
+            self.live.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             log.info("%s", line)
 
 
 def table(progress: Progress) -> Group:
-    """Who works at what, how far that is, and the count of all."""
+    """The count of all, and who works at what and how far that is."""
     lines = Table(box=None, pad_edge=False, expand=False)
     for title in ("runs", "", "step", "left"):
-        lines.add_column(title)
+        lines.add_column(title, no_wrap=True)
     for pack, owner in running(progress):
         lines.add_row(names(pack.nodes), *_bar(owner))
-    return Group(lines, Text(count(progress), style="bold"))
+    return Group(Text(count(progress), style="bold"), lines)
 
 
 def count(progress: Progress) -> str:

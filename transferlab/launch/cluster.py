@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
@@ -17,7 +17,11 @@ TIMEOUT_S = 120
 ASK_AGAIN_S = (1, 2, 4, 8)  # a controller that is being restarted answers again soon
 MAX_ARRAY = 1001  # SLURM's default
 FORMAT = "%i|%T|%j|%r"
-UNREACHABLE = re.compile("Unable to contact slurm controller|timed out|Connection refused", re.I)
+NO_ANSWER = "no answer"
+UNREACHABLE = re.compile(
+    f"{NO_ANSWER}|Unable to contact slurm controller|timed out|Connection refused", re.I
+)
+SCRUBBED = ("SLURM_", "SQUEUE_", "SACCT_", "SCANCEL_")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Queued:
         return self.state == "PENDING"
 
 
+class Refused(UserError):
+    """A job that was not taken, for certain: nothing of it is in the queue."""
+
+
 class Cluster(Protocol):
     """What a launcher asks of SLURM; the tests have one of their own."""
 
@@ -57,7 +65,7 @@ class Cluster(Protocol):
 
     def requeue(self, identity: str) -> None: ...
 
-    def endings(self, ids: Sequence[str]) -> dict[str, str]: ...
+    def endings(self, jobs: Sequence[str]) -> dict[str, str]: ...
 
 
 class Slurm:
@@ -70,13 +78,20 @@ class Slurm:
 
         `hold` stays open until sbatch is through, also if this process does not.
 
-        Raises: UserError with sbatch's own words.
+        Raises: Refused with sbatch's own words; UserError if it did not say what became of the job.
         """
         words = ["sbatch", "--parsable", *options, script, *command]
         done = self._call(words, keep=(hold.fileno(),))
-        if done.returncode:
-            raise UserError(f"sbatch refused the job: {_last_words(done)}")
-        return done.stdout.strip().splitlines()[-1].partition(";")[0]
+        last_line = done.stdout.strip().rpartition("\n")[2]  # `123;cluster`; a site may say more
+        identity = re.match(r"\d+(?=;|$)", last_line)
+        if done.returncode == 0 and identity:
+            return identity[0]
+        if done.returncode and not UNREACHABLE.search(done.stderr):
+            raise Refused(f"sbatch refused the job: {_last_words(done)}")
+        raise UserError(
+            f"sbatch does not say whether it took the job ({_last_words(done)}): give the same "
+            "command again, nothing is submitted twice"
+        )
 
     def queue(self) -> tuple[Queued, ...]:
         """This user's jobs that are not over, a task each. Raises: UserError."""
@@ -97,32 +112,42 @@ class Slurm:
     def cancel(self, ids: Sequence[str]) -> None:
         """Cancel jobs or tasks. Raises: UserError."""
         for start in range(0, len(ids), 200):
-            done = self._call(["scancel", *ids[start : start + 200]])
-            if done.returncode:
-                raise UserError(f"scancel: {_last_words(done)}")
+            self._ask(["scancel", "--quiet", *ids[start : start + 200]])  # some may just be over
 
     def requeue(self, identity: str) -> None:
         """Have a running job start again under its id. Raises: UserError."""
-        done = self._call(["scontrol", "requeue", identity])
-        if done.returncode:
-            raise UserError(f"scontrol requeue {identity}: {_last_words(done)}")
+        self._ask(["scontrol", "requeue", identity])
 
-    def endings(self, ids: Sequence[str]) -> dict[str, str]:
-        """How jobs that are over ended, as far as SLURM still says: `TIMEOUT`, `FAILED 1:0`."""
-        if not ids:
-            return {}
-        words = ["sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", ",".join(ids)]
-        done = self._call(words, missing_ok=True)
-        if done.returncode == 0 and done.stdout.strip():
-            rows = (line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2)
-            return {row[0]: _ending(row[1], row[2]) for row in rows}
-        found = {}
-        for identity in ids[:50]:  # SLURM itself remembers for some minutes
-            done = self._call(["scontrol", "show", "job", "-o", identity], missing_ok=True)
-            state = re.search(r"JobState=(\S+)", done.stdout)
-            code = re.search(r"ExitCode=(\S+)", done.stdout)
-            if done.returncode == 0 and state and code:
-                found[identity] = _ending(state[1], code[1])
+    def endings(self, jobs: Sequence[str]) -> dict[str, str]:
+        """How the tasks of arrays ended, by task, as far as SLURM still says.
+
+        `TIMEOUT`, `FAILED 1:0` (exit status and signal). Some may not be over: `RUNNING`.
+        """
+        found: dict[str, str] = {}
+        for start in range(0, len(jobs), 200):
+            chosen = ",".join(jobs[start : start + 200])
+            words = ["sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", chosen]
+            done = self._call(words, missing_ok=True)
+            if done.returncode:
+                break
+            for line in done.stdout.splitlines():
+                if line.count("|") == 2:
+                    identity, state, code = line.split("|")
+                    job, _, tasks = identity.partition("_")
+                    found |= dict.fromkeys(_each(job, tasks.strip("[]")), _ending(state, code))
+        return found or self._remembered(jobs)
+
+    def _remembered(self, jobs: Sequence[str]) -> dict[str, str]:
+        """The same without `sacct`: for some minutes SLURM itself remembers a job."""
+        found: dict[str, str] = {}
+        for job in jobs:
+            done = self._call(["scontrol", "show", "job", "-o", job], missing_ok=True)
+            if NO_ANSWER in done.stderr:
+                break
+            for line in done.stdout.splitlines():
+                told = dict(re.findall(r"(\w+)=(\S*)", line))
+                ending = _ending(told.get("JobState", ""), told.get("ExitCode", ""))
+                found |= dict.fromkeys(_each(job, told.get("ArrayTaskId", "")), ending)
         return found
 
     def _ask(self, words: Sequence[str]) -> str:
@@ -131,7 +156,7 @@ class Slurm:
             done = self._call(words)
             if done.returncode == 0:
                 return done.stdout
-            if pause_s is None or not UNREACHABLE.search(done.stderr):
+            if pause_s is None or NO_ANSWER in done.stderr or not UNREACHABLE.search(done.stderr):
                 break
             time.sleep(pause_s)
         raise UserError(f"{words[0]}: {_last_words(done)}")
@@ -144,6 +169,7 @@ class Slurm:
                 words,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
                 stdin=subprocess.DEVNULL,
                 env=clean_environment(),
@@ -153,26 +179,37 @@ class Slurm:
         except FileNotFoundError as error:
             if missing_ok:
                 return subprocess.CompletedProcess(words, 127, "", "not found")
-            raise UserError(
+            raise Refused(
                 f"{words[0]} is not on the path: launcher=slurm needs a machine from which jobs "
                 "can be submitted; launcher=local runs here"
             ) from error
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(words, 124, "", f"timed out after {TIMEOUT_S} s")
+            return subprocess.CompletedProcess(words, 124, "", f"{NO_ANSWER} in {TIMEOUT_S} s")
 
 
 def clean_environment() -> dict[str, str]:
     """The environment without what SLURM tells the job that this may run in: sbatch would take it
-    for options of the new job. Where the cluster's configuration is stays."""
+    for options of the new job. Nor what hides jobs from squeue. Where the cluster's configuration
+    is stays, and what a user wishes of sbatch."""
     return {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith("SLURM_") or key in ("SLURM_CONF", "SLURM_CLUSTERS")
+        if not key.startswith(SCRUBBED) or key in ("SLURM_CONF", "SLURM_CLUSTERS")
     }
 
 
+def _each(job: str, tasks: str) -> Iterator[str]:
+    """The tasks in `3`, or in `0-2,5-9:2%4`, which is how SLURM tells of those that wait."""
+    for part in tasks.partition("%")[0].split(","):
+        if found := re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part):
+            first, last, step = (int(number) if number else None for number in found.groups())
+            assert first is not None
+            for task in range(first, (first if last is None else last) + 1, step or 1):
+                yield f"{job}_{task}"
+
+
 def _ending(state: str, code: str) -> str:
-    word = state.split()[0]  # `CANCELLED by 0`
+    word = state.partition(" ")[0]  # `CANCELLED by 0`
     return word if code in ("0:0", "") else f"{word} {code}"
 
 

@@ -6,10 +6,11 @@ What every way of starting several runs has in common: a study, a Hydra multirun
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from transferlab import estimate, networks, plan, store
-from transferlab.config import RunConfig
+from transferlab.config import RunConfig, RuntimeConfig
 from transferlab.errors import RunFailed, UserError
 from transferlab.estimate import Estimate
 from transferlab.launch import local, slurm, sweeps
@@ -48,23 +49,27 @@ def order(
 
     Raises: UserError if there is nothing to plan, or the store cannot be read.
     """
-    nodes = plan.order(_threaded(config, launcher.threads) for config in wanted)
-    if not nodes:
+    configs = tuple(_threaded(config, launcher.threads) for config in wanted)
+    if not configs:
         raise UserError(f"study={study} has no runs")
-    if len({node.config.runtime.store for node in nodes}) > 1:
+    if len({config.runtime.store for config in configs}) > 1:
         raise UserError("runtime.store is a list: a study is kept in one store")
+    nodes = plan.order(configs)
     return Order(study, nodes, unfinished(nodes), launcher, pack)
 
 
 def unfinished(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Those without a record, with one look at each store."""
-    there = {place: store.folders(Path(place)) for place in {n.config.runtime.store for n in nodes}}
-    left = []
+    """Those without a record, with one look at the list of each store."""
+    there: dict[str, set[str]] = {}
     for node in nodes:
-        run = store.locate(node.config, node.id)
-        if run.folder.name not in there[node.config.runtime.store] or not run.result.exists():
-            left.append(node)
-    return tuple(left)
+        name = store.folder_name(node.config, node.id)
+        there.setdefault(node.config.runtime.store, set()).add(name)
+    done = {place: store.finished(Path(place).expanduser(), some) for place, some in there.items()}
+    return tuple(
+        node
+        for node in nodes
+        if store.folder_name(node.config, node.id) not in done[node.config.runtime.store]
+    )
 
 
 def check(wanted: Order) -> Estimate:
@@ -89,11 +94,6 @@ def submit(wanted: Order, cluster: Cluster | None = None) -> Submission:
     """Hand over to SLURM what is not queued yet, and return. Raises: UserError."""
     sweep = sweeps.start(wanted.store, wanted.study, wanted.nodes, wanted.launcher, wanted.pack)
     submission = slurm.submit(sweep, wanted.todo, cluster or Slurm())
-    for job in submission.jobs:
-        runs = sum(len(pack) for pack in job.packs)
-        need = next((word for word in job.options if word.startswith("--dependency=")), "")
-        after = f"  after {need.rpartition(':')[2]}" if need else ""
-        log.info("job %s  %s  %d tasks, %d runs%s", job.id, job.name, len(job.packs), runs, after)
     if submission.active:
         log.info("%d runs are in the queue already", len(submission.active))
     return submission
@@ -123,4 +123,9 @@ def train(wanted: Order) -> None:
 def _threaded(config: RunConfig, threads: int) -> RunConfig:
     if config.runtime.threads is not None:
         return config
-    return replace(config, runtime=replace(config.runtime, threads=threads))
+    return replace(config, runtime=_with_threads(config.runtime, threads))
+
+
+@lru_cache(maxsize=1024)
+def _with_threads(runtime: RuntimeConfig, threads: int) -> RuntimeConfig:
+    return replace(runtime, threads=threads)

@@ -72,10 +72,12 @@ def train(pack: Sequence[RunConfig], stop: signals.StopRequest) -> None:
 
     places = {config: store.locate(config) for config in pack}
     with ExitStack() as owned:
-        if ranks.rank() == 0:
-            # In one order for everybody, so that no two packs wait for one another
-            for place in sorted(places.values(), key=lambda place: place.id):
-                owned.enter_context(store.owned(place, _waiter(place)))
+        # In one order for everybody, so that no two packs wait for one another
+        ordered, group = sorted(places.values(), key=lambda place: place.id), ranks.group()
+        for place in ordered if ranks.rank() == 0 else ():
+            owned.enter_context(store.owned(place, _waiter(place), group=group))
+        if ranks.rank() > 0 and group is not None:
+            store.wait_for(ordered, group)
         # Whoever had a run until now may have finished it
         left = [config for config in pack if store.read_result(places[config]) is None]
         if not left:
@@ -83,9 +85,11 @@ def train(pack: Sequence[RunConfig], stop: signals.StopRequest) -> None:
         try:
             run.train(left, stop)
         except Exception as error:
-            for config in left:
-                if ranks.rank() == 0 and not places[config].result.exists():
-                    store.note_failure(places[config], _in_words(error))
+            for place in (places[config] for config in left):
+                # Of several processes the first to fail knows why; the others miss it
+                told = ranks.size() > 1 and place.failure.exists()
+                if not place.result.exists() and not told:
+                    store.note_failure(place, _in_words(error))
             raise
 
 

@@ -8,18 +8,20 @@ of `scontrol requeue` and of `scancel`, and SLURM itself knows whether the task 
 import logging
 import os
 import signal
-import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from transferlab import store
-from transferlab.errors import RunFailed
+from transferlab import ranks, store
+from transferlab.errors import RunFailed, UserError
 from transferlab.launch import supervisor, sweeps
 from transferlab.launch.cluster import Cluster
 from transferlab.launch.settings import Slurm
-from transferlab.launch.supervisor import Supervised
+from transferlab.launch.supervisor import Ending, Supervised
+from transferlab.launch.sweeps import Job
+from transferlab.plan import Node
 
 log = logging.getLogger(__name__)
 POLL_S = 0.2
@@ -45,53 +47,69 @@ def current() -> Task:
 def work(folder: Path, task: Task, cluster: Cluster) -> int:
     """Train the task's pack in a worker process and wait for it; the exit status.
 
-    Raises: UserError for a job that is not there; RunFailed if it cannot start.
+    Raises: UserError for a job that is not there, or if SLURM cannot be told to requeue; RunFailed
+    if it cannot start or may not start again.
     """
     signals = _Signals()
     job = sweeps.read_job(folder)
     launcher = sweeps.sweep_of(job).launcher
     nodes = sweeps.nodes_of(job, task.number)
-    sweeps.note(job, task.number, queued_as=task.id, starts=task.starts, started=store.now(),
-                host=socket.gethostname(), ended=None, code=None)  # fmt: skip
+    sweeps.note(job, task.number, queued_as=task.id, starts=task.starts)
     requeues = launcher.requeues if isinstance(launcher, Slurm) else 0
     try:
         if task.starts > requeues:
-            reason = (
-                f"job {task.id} was requeued {task.starts} times, more than launcher.requeues="
-                f"{requeues}: give it more launcher.time"
-            )
-            supervisor.note_failures(nodes, reason)
-            raise RunFailed(reason)
+            raise _too_often(f"job {task.id} was requeued {task.starts} times", requeues)
         # SLURM drops a dependency on a job that it has forgotten, without a word
         if (why := supervisor.unmet(nodes)) is not None:
-            raise RunFailed(f"{nodes[0].label} starts from {why}")
-    except RunFailed as error:
+            raise RunFailed(f"{nodes[0].label} cannot start: {why}")
+        ending = _worker_ending(job, task, nodes, signals)
+        if ending.interrupted and signals.seen == {signal.SIGUSR1} and task.id:
+            if task.starts == requeues:
+                what = f"job {task.id} came to its time limit, requeued {task.starts} times"
+                raise _too_often(what, requeues)
+            log.info("saved; requeue %d of at most %d", task.starts + 1, requeues)
+            cluster.requeue(task.id)
+    except (UserError, RunFailed) as error:
+        supervisor.note_failures(nodes, str(error))
         sweeps.note(job, task.number, ended=store.now(), code=error.exit_code)
         raise
+    if ending.code < 0:
+        log.error("error: the worker was %s", ending.words)
+    return ending.status
+
+
+def _worker_ending(job: Job, task: Task, nodes: Sequence[Node], signals: "_Signals") -> Ending:
+    """Start the task's worker, hand signals on to it, and wait for its end."""
     devices = nodes[0].config.runtime.devices
+    together = devices > 1 and bool(task.id)
+    threads = sweeps.sweep_of(job).launcher.threads
     worker = Supervised(
         job,
         task.number,
         nodes,
-        environment={"OMP_NUM_THREADS": str(launcher.threads)},
-        prefix=_srun(devices) if devices > 1 and task.id else (),
+        environment={
+            "OMP_NUM_THREADS": str(threads),
+            **(ranks.environment() if together else {}),
+        },
+        prefix=_srun(devices) if together else (),
     )
     while (ending := worker.poll()) is None:
         time.sleep(POLL_S)
         if signals.fresh():
             worker.stop()
-    if ending.interrupted and signals.seen == {signal.SIGUSR1} and task.id:
-        log.info("saved; requeue %d of at most %d", task.starts + 1, requeues)
-        cluster.requeue(task.id)
-    if ending.code < 0:
-        log.error("error: the worker was %s", ending.words)
-        return RunFailed.exit_code
-    return ending.code
+    return ending
+
+
+def _too_often(what: str, requeues: int) -> RunFailed:
+    return RunFailed(f"{what}, at most launcher.requeues={requeues}: give it more launcher.time")
 
 
 def _srun(devices: int) -> tuple[str, ...]:
-    """One process for each device; when one of them fails the others end too."""
-    return ("srun", f"--ntasks={devices}", "--nodes=1", "--kill-on-bad-exit=1", "--unbuffered")
+    """One process for each device; when one of them fails the others end too, and when rank 0 is
+    still writing what all have trained they do not hurry it."""
+    words = ("srun", f"--ntasks={devices}", "--nodes=1", "--kill-on-bad-exit=1", "--wait=600")
+    cpus = os.environ.get("SLURM_CPUS_PER_TASK")  # which srun does not take over from the job
+    return (*words, *(("--cpus-per-task=" + cpus,) if cpus else ()))
 
 
 class _Signals:

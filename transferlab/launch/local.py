@@ -56,15 +56,15 @@ def carry_out(sweep: Sweep, todo: Iterable[Node], board: Board) -> Progress:
     assert isinstance(sweep.launcher, Local)
     nodes = tuple(todo)
     packs = plan.packs(nodes, sweep.pack)
-    job = sweeps.prepare(sweep, packs, "local")
+    job = sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL))
     progress = Progress(total=len(nodes))
-    with signals.watch() as stop, stop.deferred():
+    with sweeps.carrying_out(job), signals.watch() as stop, stop.deferred():
         crew = _Crew(sweep.launcher, job, packs, board, progress)
         try:
             crew.work(stop)
         finally:
             crew.dismiss()
-    if stop.number is not None:
+    if stop.number is not None and len(progress.done) < len(nodes):
         raise Interrupted(
             f"stopped: {len(progress.done)} of {len(nodes)} runs are done, "
             f"{len(progress.interrupted)} were saved on the way"
@@ -137,20 +137,22 @@ class _Crew:
                 self.job,
                 task,
                 self.packs[task].nodes,
-                environment=self._environment(slot),
+                environment=self._environment(slot, self.packs[task]),
                 foreground=False,
             )
             self.board.started(self.packs[task], self.progress)
 
-    def _environment(self, slot: int) -> Mapping[str, str]:
-        cores = max(1, (os.cpu_count() or 1) // self.launcher.jobs)
+    def _environment(self, slot: int, pack: Pack) -> Mapping[str, str]:
+        """The worker's share of the machine."""
         environment = {
             "OMP_NUM_THREADS": str(self.launcher.threads),
-            "TRANSFERLAB_CORES": str(cores),
+            "TRANSFERLAB_CORES": str(max(1, _cores() // self.launcher.jobs)),
         }
-        if self.launcher.gpus:
-            gpu = self.launcher.gpus[slot % len(self.launcher.gpus)]
-            environment["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        if gpus := self.launcher.gpus:
+            devices = pack.nodes[0].config.runtime.devices
+            numbers = range(slot * devices, (slot + 1) * devices)
+            own = dict.fromkeys(str(gpus[number % len(gpus)]) for number in numbers)
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
         return environment
 
     def _collect(self) -> None:
@@ -181,3 +183,10 @@ def running(progress: Progress) -> list[tuple[Pack, dict[str, object]]]:
         first = store.locate(worker.nodes[0].config, worker.nodes[0].id)
         found.append((Pack(worker.nodes), store.peek(first.owner)))
     return found
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

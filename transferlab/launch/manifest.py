@@ -46,14 +46,16 @@ class Manifest:
 
 def of(nodes: Sequence[Node]) -> Manifest:
     """The manifest of the runs of a plan; at least one."""
-    flats = [configs.flat(node.config) for node in nodes]
-    columns = tuple(key for key in flats[0] if len({repr(flat[key]) for flat in flats}) > 1)
-    common = {key: value for key, value in flats[0].items() if key not in columns}
+    keys = configs.known_keys()
+    values = [tuple(configs.flat(node.config).values()) for node in nodes]
+    varied = [place for place, column in enumerate(zip(*values, strict=True)) if len({*column}) > 1]
     rows = {
-        node.id: (node.base, tuple(flat[key] for key in columns))
-        for node, flat in zip(nodes, flats, strict=True)
+        node.id: (node.base, tuple(row[place] for place in varied))
+        for node, row in zip(nodes, values, strict=True)
     }
-    return Manifest(common, columns, rows)
+    columns = tuple(keys[place] for place in varied)
+    common = dict(zip(keys, values[0], strict=True))
+    return Manifest({k: v for k, v in common.items() if k not in columns}, columns, rows)
 
 
 def text(manifest: Manifest) -> str:
@@ -75,9 +77,12 @@ def read(path: Path) -> Manifest:
     """The manifest in a file. Raises: UserError if it is damaged."""
     raw = store.read_json(path)
     try:
-        rows = {row[0]: (row[1], tuple(row[2:])) for row in raw["runs"]}
-        return Manifest(dict(raw["common"]), tuple(raw["columns"]), rows)
-    except (KeyError, TypeError, IndexError) as error:
+        rows = {identity: (base, tuple(values)) for identity, base, *values in raw["runs"]}
+        common, columns = dict(raw["common"]), tuple(raw["columns"])
+        if not rows or any(len(values) != len(columns) for _, values in rows.values()):
+            raise ValueError("not a value for every column")
+        return Manifest(common, columns, rows)
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error!r}): delete its folder, and sweep again") from (
             error
         )

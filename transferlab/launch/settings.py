@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from transferlab import strict
@@ -58,7 +59,7 @@ class Slurm(Resources):
     def resources(self, role: str) -> Resources:
         """What a job of that role asks for."""
         own = getattr(self, role)
-        names = [field.name for field in dataclasses.fields(Resources)]
+        names = _keys(Resources)
         chosen = {n: getattr(self if getattr(own, n) is None else own, n) for n in names}
         return Resources(**chosen)
 
@@ -72,13 +73,7 @@ def build(raw: Mapping[str, Any]) -> Launcher:
     name = raw.get("name")
     if name not in KINDS:
         raise UserError(f"launcher={name} is not there: choose one of {', '.join(KINDS)}")
-
-    def unknown(key: str) -> str:
-        known = [field.name for field in dataclasses.fields(KINDS[str(name)])]
-        near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
-        hint = f"did you mean launcher.{near[0]}?" if near else f"it has {', '.join(known)}"
-        return f"{key} is not a key of launcher={name}: {hint}"
-
+    unknown = partial(_unknown, str(name))
     settings = strict.build(KINDS[str(name)], raw, unknown=unknown, prefix="launcher.")
     _check(settings)
     return settings
@@ -108,3 +103,23 @@ def _groups(settings: Launcher) -> list[tuple[str, Any]]:
     if isinstance(settings, Local):
         return [("", settings)]
     return [("", settings), *((f"{role}.", getattr(settings, role)) for role in ROLES)]
+
+
+def _unknown(name: str, key: str) -> str:
+    """The message for a key that launcher=NAME does not have: the nearest, or who has it."""
+    place, _, leaf = key.rpartition(".")
+    whole = place == "launcher"
+    known = _keys(KINDS[name] if whole else Resources)
+    others = [other for other, kind in KINDS.items() if whole and leaf in _keys(kind)]
+    near = difflib.get_close_matches(leaf, known, n=1)
+    if others:
+        hint = f"launcher={others[0]} has it"
+    elif near:
+        hint = f"did you mean {place}.{near[0]}?"
+    else:
+        hint = f"it has {', '.join(known)}"
+    return f"{key} is not a key of launcher={name}: {hint}"
+
+
+def _keys(kind: type[Local] | type[Resources]) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]

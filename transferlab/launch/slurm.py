@@ -6,11 +6,13 @@ before `sbatch` is called and has the name under which the queue knows it: if th
 between, the next one finds the job by its name.
 """
 
+import contextlib
+import logging
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -18,17 +20,19 @@ import transferlab
 from transferlab import plan, store
 from transferlab.errors import Interrupted, UserError
 from transferlab.launch import sweeps
-from transferlab.launch.cluster import Cluster, Queued
+from transferlab.launch.cluster import Cluster, Queued, Refused
 from transferlab.launch.settings import Resources, Slurm
 from transferlab.launch.sweeps import Job, Sweep
 from transferlab.plan import Node, Pack
 
+log = logging.getLogger(__name__)
 TEMPLATE = "job.sbatch"
+HOPELESS = "DependencyNeverSatisfied"  # the reason of a job that will not start
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What one call submitted, and the runs that were in the queue already."""
+    """What one call submitted, and the runs of it that were in the queue already."""
 
     jobs: tuple[Job, ...]
     active: frozenset[str]
@@ -42,40 +46,33 @@ def submit(sweep: Sweep, todo: Iterable[Node], cluster: Cluster) -> Submission:
     assert isinstance(sweep.launcher, Slurm)
     script = template(sweep.launcher)
     with sweeps.submitting(sweep.store) as hold:
-        active = in_queue(sweep.store, cluster)
-        left = [node for node in todo if node.id not in active and not _finished(node)]
+        unfinished = {node.id: node for node in todo if not _finished(node)}
+        active = _hopeful(_adopted(sweep.store, cluster), unfinished)
+        left = [node for node in unfinished.values() if node.id not in active]
         waits = {run: f"{entry.job}_{entry.task}" for run, entry in active.items()}
         submitted: list[Job] = []
-        limit = cluster.max_array()
+        limit = cluster.max_array() if left else 1
         for wave in plan.waves(plan.packs(left, sweep.pack)):
             for need, group in _arrays(wave, waits, limit):
                 job = _submit(sweep, group, need, script, cluster, hold)
                 submitted.append(job)
+                _tell(job, need)
                 for task, pack in enumerate(group):
                     waits |= {node.id: f"{job.id}_{task}" for node in pack.nodes}
-        return Submission(tuple(submitted), frozenset(active))
+        return Submission(tuple(submitted), frozenset(active.keys() & unfinished.keys()))
 
 
 def in_queue(place: Path, cluster: Cluster) -> dict[str, Queued]:
-    """The store's runs that are in the queue, and where. Jobs found by name alone get their id."""
-    by_name: dict[str, list[Queued]] = {}
-    for entry in cluster.queue():
-        by_name.setdefault(entry.name, []).append(entry)
-    active: dict[str, Queued] = {}
-    for job in (job for sweep in sweeps.find(place) for job in sweeps.jobs(sweep)):
-        for entry in by_name.get(job.name, ()):
-            if job.id is None:
-                job = sweeps.submitted(job, entry.job)
-            if entry.task < len(job.packs) and not _over(job, entry):
-                active |= dict.fromkeys(job.packs[entry.task], entry)
-    return active
+    """The store's runs that are in the queue, and where. Not asked if nothing was submitted."""
+    return _active(_entries(place, cluster))
 
 
 def cancel(place: Path, cluster: Cluster) -> tuple[Queued, ...]:
     """Cancel the store's jobs that are in the queue, and no others; those it were."""
-    names = {job.name for sweep in sweeps.find(place) for job in sweeps.jobs(sweep)}
+    if not _submitted(place):
+        return ()
     with sweeps.submitting(place):
-        ours = tuple(entry for entry in cluster.queue() if entry.name in names)
+        ours = tuple(entry for _, entry in _entries(place, cluster))
         if ours:
             cluster.cancel(list(dict.fromkeys(entry.job for entry in ours)))
     return ours
@@ -102,7 +99,7 @@ def options(
     given = {
         "job-name": job.name,
         "array": f"0-{len(job.packs) - 1}{throttle}",
-        "output": str(job.folder).replace("%", "%%") + "/%a.log",
+        "output": str(job.folder.absolute()).replace("%", "%%") + "/%a.log",
         "open-mode": "append",
         "chdir": os.getcwd(),
         "signal": f"B:USR1@{launcher.signal_s}",
@@ -147,9 +144,8 @@ def _submit(
     cluster: Cluster,
     hold: IO[bytes],
 ) -> Job:
-    launcher = sweep.launcher
+    launcher, role = sweep.launcher, group[0].role
     assert isinstance(launcher, Slurm)
-    role = group[0].role
     job = sweeps.prepare(sweep, group, role)
     chosen = options(
         job,
@@ -161,22 +157,77 @@ def _submit(
     with store.explained(job.folder):
         shutil.copy(script, job.folder / TEMPLATE)
     command = (sys.executable, "-m", "transferlab", "work", str(job.folder.absolute()))
-    job = sweeps.asked(job, chosen)
+    job = sweeps.record(replace(job, options=chosen))
     try:
         identity = cluster.submit(chosen, str(job.folder / TEMPLATE), command, hold=hold)
-    except UserError:
-        entry = next((entry for entry in cluster.queue() if entry.name == job.name), None)
-        if entry is None:  # refused; otherwise only the answer got lost
-            shutil.rmtree(job.folder)
+    except Refused:
+        shutil.rmtree(job.folder)
+        raise
+    except UserError:  # if only the answer got lost, the queue knows the job by its name
+        found = _queued_as(job, cluster)
+        if found is None:
             raise
-        identity = entry.job
-    return sweeps.submitted(job, identity)
+        identity = found
+    return sweeps.record(replace(job, id=identity))
+
+
+def _tell(job: Job, need: str | None) -> None:
+    tasks, runs = len(job.packs), sum(map(len, job.packs))
+    after = f"  after {need}" if need else ""
+    log.info("job %s  %s  %d tasks, %d runs%s", job.id, job.name, tasks, runs, after)
+
+
+def _queued_as(job: Job, cluster: Cluster) -> str | None:
+    with contextlib.suppress(UserError):
+        return next((entry.job for entry in cluster.queue() if entry.name == job.name), None)
+    return None
+
+
+def _submitted(place: Path) -> dict[str, Job]:
+    """The store's jobs that SLURM was asked to take, by name."""
+    found = (job for sweep in sweeps.find(place) for job in sweeps.jobs(sweep))
+    return {job.name: job for job in found if job.role != sweeps.LOCAL}
+
+
+def _entries(place: Path, cluster: Cluster) -> list[tuple[Job, Queued]]:
+    """The store's jobs that are in the queue, once for each task there."""
+    if not (ours := _submitted(place)):
+        return []
+    return [(ours[entry.name], entry) for entry in cluster.queue() if entry.name in ours]
+
+
+def _active(entries: Iterable[tuple[Job, Queued]]) -> dict[str, Queued]:
+    active: dict[str, Queued] = {}
+    for job, entry in entries:
+        if entry.task < len(job.packs) and not _over(job, entry):
+            active |= dict.fromkeys(job.packs[entry.task], entry)
+    return active
+
+
+def _adopted(place: Path, cluster: Cluster) -> dict[str, Queued]:
+    """As `in_queue`; jobs whose submission was not recorded, because it was killed, are now."""
+    entries = _entries(place, cluster)
+    for job, entry in {job.name: (job, entry) for job, entry in entries}.values():
+        if job.id is None:
+            sweeps.record(replace(job, id=entry.job))
+    return _active(entries)
+
+
+def _hopeful(active: dict[str, Queued], unfinished: Mapping[str, Node]) -> dict[str, Queued]:
+    """Without runs that wait for a base that is not coming: SLURM is about to cancel them."""
+    lost = {
+        node.id
+        for node in unfinished.values()
+        if node.base in unfinished and node.base not in active
+    }
+    return {run: entry for run, entry in active.items() if run not in lost or not entry.pending}
 
 
 def _over(job: Job, entry: Queued) -> bool:
-    """Whether the task has ended badly and SLURM is only clearing up after it."""
+    """Whether it has ended badly and SLURM is only clearing up after it, or it will never start."""
     code = store.peek(job.task(entry.task)).get("code")
-    return entry.state == "COMPLETING" and code not in (None, 0, Interrupted.exit_code)
+    failed = entry.state == "COMPLETING" and code not in (None, 0, Interrupted.exit_code)
+    return failed or entry.reason == HOPELESS
 
 
 def _finished(node: Node) -> bool:

@@ -6,16 +6,18 @@ takes no torch and outlives it. The local launcher supervises several, `work` in
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from transferlab import plan, store
-from transferlab.errors import Interrupted
+from transferlab import plan, signals, store
+from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.launch import sweeps, worker
 from transferlab.launch.sweeps import Job
 from transferlab.plan import Node
+from transferlab.store import Run
 
 MODULE = "transferlab.launch.worker"
 
@@ -32,16 +34,24 @@ class Ending:
 
     @property
     def interrupted(self) -> bool:
-        return self.code == Interrupted.exit_code
+        """It left when it was told to, or had only been started and did not know the signal."""
+        return self.code in (Interrupted.exit_code, *(-number for number in signals.WATCHED))
+
+    @property
+    def status(self) -> int:
+        """The exit status that says the same of whoever supervised it."""
+        if self.interrupted:
+            return Interrupted.exit_code
+        return self.code if self.code >= 0 else RunFailed.exit_code
 
     @property
     def words(self) -> str:
         """`exit status 1`, or what killed it."""
         if self.code >= 0:
             return f"exit status {self.code}"
-        name = signal.Signals(-self.code).name
-        hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
-        return f"killed by {name}{hint}"
+        known = {number.value: number.name for number in signal.Signals}
+        hint = ", perhaps for want of memory" if -self.code == signal.SIGKILL else ""
+        return f"killed by {known.get(-self.code, f'signal {-self.code}')}{hint}"
 
 
 class Supervised:
@@ -62,19 +72,30 @@ class Supervised:
         Not in the foreground, a terminal's Ctrl-C is for the launcher alone.
         """
         self.job, self.task, self.nodes = job, task, tuple(nodes)
+        self.several, self.stopping = bool(prefix), False
+        _forget_failures(self.nodes)
         command = [*prefix, sys.executable, "-m", MODULE, str(job.folder), str(task)]
-        with store.explained(job.log(task)), job.log(task).open("ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, worker.LEASH: "1", **environment},
-                process_group=None if foreground else 0,
-            )
+        sweeps.note(job, task, started=store.now(), host=socket.gethostname(), ended=None,
+                    code=None, worker=None)  # fmt: skip
+        with store.explained(job.log(task)):
+            log = job.log(task).open("ab")
+        with log:
+            self.earlier = log.tell()
+            try:
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, worker.LEASH: "1", **environment},
+                    process_group=None if foreground else 0,
+                )
+            except FileNotFoundError as error:
+                raise UserError(f"{command[0]} is not on the path, where a job needs it") from error
 
     def stop(self) -> None:
         """Ask it to save and to leave."""
+        self.stopping = True
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGUSR1)
 
@@ -85,26 +106,39 @@ class Supervised:
             return None
         assert self.process.stdin is not None
         self.process.stdin.close()
-        ending = Ending(code)
-        sweeps.note(self.job, self.task, ended=store.now(), code=code)
-        if not (ending.good or ending.interrupted):
-            note_failures(self.nodes, self._last_words(ending))
+        ending = Ending(self._code_of_first() if self.several else code)
+        reason = None if ending.good or ending.interrupted else self._last_words(ending)
+        finished = all(_place(node).result.exists() for node in self.nodes)
+        if ending.interrupted and finished:  # the signal came when all was done
+            ending = Ending(0)
+        elif ending.good and not finished:
+            ending, reason = Ending(RunFailed.exit_code), "the worker ended before the run's end"
+        sweeps.note(self.job, self.task, ended=store.now(), code=ending.code)
+        if reason is not None:
+            note_failures(self.nodes, reason)
         return ending
+
+    def _code_of_first(self) -> int:
+        """The exit status of rank 0. That of `srun` is the highest of all processes, those that it
+        ends itself among them, or 0 where it was ended."""
+        code = store.peek(self.job.task(self.task)).get("worker")
+        if isinstance(code, int):
+            return code
+        return Interrupted.exit_code if self.stopping else RunFailed.exit_code
 
     def _last_words(self, ending: Ending) -> str:
         """What a defect printed last, or what killed it."""
         if ending.code < 0:
             return ending.words
-        with store.explained(self.job.log(self.task)), self.job.log(self.task).open("rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 4096))
+        with self.job.log(self.task).open("rb") as log:
+            log.seek(max(self.earlier, os.fstat(log.fileno()).st_size - 4096))
             lines = log.read().decode(errors="replace").strip().splitlines()
         return lines[-1].removeprefix("error: ") if lines else ending.words
 
 
 def note_failures(nodes: Sequence[Node], reason: str) -> None:
     """Note it for the runs that are neither finished nor have a reason of their own."""
-    for node in nodes:
-        place = store.locate(node.config, node.id)
+    for place in map(_place, nodes):
         if not place.result.exists() and not place.failure.exists():
             store.note_failure(place, reason)
 
@@ -120,3 +154,14 @@ def unmet(nodes: Sequence[Node]) -> str | None:
             why = store.peek(place.failure).get("error")
             return f"{place.label} is not finished" + (f": {why}" if why else "")
     return None
+
+
+def _forget_failures(nodes: Sequence[Node]) -> None:
+    """What earlier tries failed of: the new one may have no time to say that it began."""
+    for place in map(_place, nodes):
+        with store.explained(place.folder):
+            place.failure.unlink(missing_ok=True)
+
+
+def _place(node: Node) -> Run:
+    return store.locate(node.config, node.id)

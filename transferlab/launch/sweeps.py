@@ -7,11 +7,11 @@ record is there before it is submitted, so that nothing is submitted twice.
 
 import contextlib
 import fcntl
-import os
+import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,11 @@ from transferlab.launch.manifest import Manifest
 from transferlab.launch.settings import Launcher
 from transferlab.plan import Node, Pack
 
+log = logging.getLogger(__name__)
 FOLDER = ".sweeps"
 LOCK = "lock"
+LOCAL = "local"  # the role of jobs that SLURM knows nothing of
+NAME_LENGTH = 60  # at most, of a study in the names of folders and jobs
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Sweep:
 class Job:
     """One call of `sbatch`, or of the local launcher: task k trains the runs `packs[k]`.
 
-    `id` is SLURM's, None while it is not known.
+    `role` is that of the packs, or LOCAL. `id` is SLURM's, None while it is not known.
     """
 
     folder: Path
@@ -86,7 +89,7 @@ def start(
     Raises: UserError if the store cannot be written.
     """
     text = manifest.text(manifest.of(nodes))
-    name = re.sub(r"[^\w.+-]+", "_", study).lstrip(".") or "study"
+    name = re.sub(r"[^\w.+-]+", "_", study).lstrip(".")[:NAME_LENGTH] or "study"
     folder = place / FOLDER / f"{name}-{manifest.digest(text)}"
     with store.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +106,7 @@ def read(folder: Path) -> Sweep:
     raw = store.read_json(path)
     try:
         return Sweep(folder, raw["study"], settings.build(raw["launcher"]), raw["pack"])
-    except (KeyError, UserError) as error:
+    except (KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}): delete its folder, sweep again") from error
 
 
@@ -124,30 +127,27 @@ def find(place: Path, study: str | None = None) -> tuple[Sweep, ...]:
 
 
 def prepare(sweep: Sweep, packs: Sequence[Pack], role: str) -> Job:
-    """Record a job of these packs, under a name that no other has."""
+    """A job of these packs, under a name that no other has; not yet recorded."""
     key = secrets.token_hex(4)
     folder = sweep.folder / "jobs" / f"{sweep.folder.name.rpartition('-')[0]}-{role}-{key}"
     with store.explained(folder):
         folder.mkdir(parents=True)
     now = datetime.now().astimezone().isoformat()
     ids = tuple(tuple(node.id for node in pack.nodes) for pack in packs)
-    job = Job(folder, ids, role, now, (), None)
-    _write(job)
+    return Job(folder, ids, role, now, (), None)
+
+
+def record(job: Job) -> Job:
+    """Write the job down: before it is submitted, and again with the id that it got."""
+    record = {
+        "packs": job.packs,
+        "role": job.role,
+        "submitted": job.submitted,
+        "options": job.options,
+        "id": job.id,
+    }
+    store.write_json(job.folder / "job.json", {"format": configs.FORMAT, **record})
     return job
-
-
-def asked(job: Job, options: Sequence[str]) -> Job:
-    """Record the options with which the job is about to be submitted."""
-    job = replace(job, options=tuple(options))
-    _write(job)
-    return job
-
-
-def submitted(job: Job, identity: str) -> Job:
-    """Record the id that the queue gave the job."""
-    done = replace(job, id=identity)
-    _write(done)
-    return done
 
 
 def jobs(sweep: Sweep) -> tuple[Job, ...]:
@@ -183,14 +183,17 @@ def nodes_of(job: Job, task: int) -> tuple[Node, ...]:
     if not 0 <= task < len(job.packs):
         raise UserError(f"{job.folder} has no task {task}: choose 0..{len(job.packs) - 1}")
     sweep = sweep_of(job)
+    if unknown := [run for run in job.packs[task] if run not in sweep.manifest.rows]:
+        raise UserError(f"{job.folder} is damaged: its sweep has no run {unknown[0]}; sweep again")
     return tuple(sweep.manifest.node(identity, place=sweep.store) for identity in job.packs[task])
 
 
 def note(job: Job, task: int, **what: Any) -> None:
-    """Add to what is noted of a task."""
+    """Add to what is noted of a task, unless the disk is full: nothing depends on it."""
     path = job.task(task)
     known: Mapping[str, Any] = store.peek(path)
-    store.write_json(path, {"format": configs.FORMAT, **known, **what})
+    with contextlib.suppress(UserError):
+        store.write_json(path, {"format": configs.FORMAT, **known, **what})
 
 
 @contextlib.contextmanager
@@ -203,19 +206,37 @@ def submitting(place: Path) -> Iterator[IO[bytes]]:
     folder = place / FOLDER
     with store.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a+b")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        os.set_inheritable(file.fileno(), False)
+    with _locked(folder / LOCK) as file:
         yield file
 
 
-def _write(job: Job) -> None:
-    record = {
-        "packs": job.packs,
-        "role": job.role,
-        "submitted": job.submitted,
-        "options": job.options,
-        "id": job.id,
-    }
-    store.write_json(job.folder / "job.json", {"format": configs.FORMAT, **record})
+@contextlib.contextmanager
+def carrying_out(job: Job) -> Iterator[None]:
+    """Meanwhile `status` knows that a local launcher is at work on the job."""
+    with _locked(job.folder / LOCK):
+        yield
+
+
+def is_carried_out(job: Job) -> bool:
+    """Whether a local launcher is at work on the job."""
+    try:
+        with (job.folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    with store.explained(path):
+        file = path.open("a+b")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another command that submits: %s", path)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,14 +20,27 @@ from transferlab.resolve import resolve
 
 log = logging.getLogger(__name__)
 LEASH = "TRANSFERLAB_LEASH"  # set: stdin is a pipe that ends when the launcher does
+GRACE_S = 10  # for rank 0 to say why it ends before a helper's end is its own
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train a task's pack; the exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted."""
+    """Train a task's pack; the exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted.
+
+    Of several processes that train together rank 0 notes it: `srun` mixes it up with the others'.
+    """
     folder, task = Path(arguments[0]), int(arguments[1])
     if LEASH in os.environ:
         threading.Thread(target=_leave_with_launcher, daemon=True).start()
     logs.to_stderr()
+    code = _train(folder, task)
+    if ranks.size() > 1 and ranks.rank() == 0:
+        sweeps.note(sweeps.read_job(folder), task, worker=code)
+    elif ranks.size() > 1 and code:
+        time.sleep(GRACE_S)  # srun ends the others when one has failed
+    return code
+
+
+def _train(folder: Path, task: int) -> int:
     try:
         with signals.watch() as stop:
             nodes = sweeps.nodes_of(sweeps.read_job(folder), task)
@@ -35,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
                 configs = [resolve(node.config) for node in nodes]
             except UserError as error:  # the images were there when this was submitted
                 for place in places:
-                    store.note_failure(place, str(error))
+                    if not place.result.exists():
+                        store.note_failure(place, str(error))
                 raise
             log.info("%s", "  ".join(place.label for place in places))
             inline.train(configs, stop)

@@ -1,0 +1,96 @@
+"""How long it takes to plan 1,000, 10,000 and 100,000 runs, and whether that grows linearly.
+
+    python tests/benchmarks/plan.py [--check] [--json]
+
+A study on the digits with more and more split seeds: expanded and resolved, ordered, compared with
+an empty and with a filled store, cut into packs and waves, and written down. Expected: about 50
+microseconds a run, and the last ratio about 10. --check fails above 10 s. Half a minute, half of
+which is the filling of the store.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from transferlab import compose, plan, store, study
+from transferlab.launch import dispatch, manifest, settings
+from transferlab.plan import Node
+
+SIZES = (1_000, 10_000, 100_000)
+RUNS_OF_A_SPLIT = 58  # of random_splits: 2 bases, 8 variants of 7 cuts
+LIMIT_S = 10.0  # for the largest
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--check", action="store_true", help=f"fail above {LIMIT_S:.0f} s")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    reports = []
+    with tempfile.TemporaryDirectory() as folder:
+        measure(1, Path(folder))  # warms up
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            runs, times = measure(size, Path(folder))
+        reports.append({"runs": runs, "s": sum(times.values()), "parts_s": times})
+    last_s, before_s = reports[-1]["s"], reports[-2]["s"]
+    if arguments.json:
+        print(json.dumps({"reports": reports, "machine": platform.machine()}))
+    else:
+        for report in reports:
+            us = {part: 1e6 * s / report["runs"] for part, s in report["parts_s"].items()}
+            parts = ", ".join(f"{part} {value:.1f}" for part, value in us.items())
+            print(f"{report['runs']:>7,} runs: {report['s']:6.2f} s, "
+                  f"{sum(us.values()):.1f} us a run ({parts})")  # fmt: skip
+        print(f"{SIZES[-1]:,} against {SIZES[-2]:,}: {last_s / before_s:.1f} times as long "
+              f"(linear: {reports[-1]['runs'] / reports[-2]['runs']:.1f})")  # fmt: skip
+    if arguments.check and last_s >= LIMIT_S:
+        print(f"{SIZES[-1]:,} runs take {last_s:.1f} s: {LIMIT_S:.0f} at most", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(
+    runs: int, folder: Path, clock: Callable[[], float] = time.perf_counter
+) -> tuple[int, dict[str, float]]:
+    """How many runs were planned, at least so many, and how long each part of it took, in s."""
+    splits = -(-runs // RUNS_OF_A_SPLIT)
+    # Seeds that no other size has, so that nothing is remembered of another
+    words = [f"split.seed=range({runs},{runs + splits})", f"runtime.store={folder}/runs"]
+    launcher = settings.build(compose.compose("sweep", [])["launcher"])
+    marks = [clock()]
+
+    wanted = study.expand(study.load("random_splits"), words)
+    marks.append(clock())
+    order = dispatch.order("random_splits", wanted, launcher, pack=None)
+    marks.append(clock())
+    plan.waves(order.packs)
+    marks.append(clock())
+    manifest.text(manifest.of(order.nodes))
+    marks.append(clock())
+
+    assert order.todo == order.nodes
+    fill(order.nodes)
+    started = clock()
+    assert dispatch.unfinished(order.nodes) == ()
+    skip_s = clock() - started
+    parts = ("expand", "order", "packs", "write")
+    times = {part: marks[i + 1] - marks[i] for i, part in enumerate(parts)}
+    return len(order.nodes), {**times, "skip": skip_s}
+
+
+def fill(nodes: tuple[Node, ...]) -> None:
+    """Make folders with a record for all runs."""
+    for node in nodes:
+        run = store.locate(node.config, node.id)
+        run.folder.mkdir(parents=True)
+        run.result.touch()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

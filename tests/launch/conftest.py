@@ -1,0 +1,37 @@
+"""What the tests of `launch` share: workers that train nothing."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from transferlab.launch import job, local, supervisor
+
+Deeds = Callable[..., None]
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Deeds:
+    """Workers are those of `fake_worker`; to be called with what they do, by label."""
+    monkeypatch.setattr(supervisor, "MODULE", "launch.fake_worker")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    for module in (job, local):
+        monkeypatch.setattr(module, "POLL_S", 0.01)
+
+    def do(**deeds: str) -> None:
+        monkeypatch.setenv("FAKE_WORKER", json.dumps({"": "", **deeds}))
+
+    do()
+    return do
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """Whatever the test installs is gone after it."""
+    numbers = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+    old = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in old.items():
+        signal.signal(number, handler)

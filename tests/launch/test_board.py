@@ -1,0 +1,208 @@
+"""How a plan that is being carried out is shown: lines in a log, a live table on a terminal."""
+
+import io
+import os
+import pty
+import select
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from launch.studies import by_label, finish, make_runs
+from rich.console import Console
+
+from transferlab import store
+from transferlab.launch import board
+from transferlab.launch.board import Board, count, names, table
+from transferlab.launch.local import Progress
+from transferlab.plan import Node, Pack
+
+LABELS = ("A1B", "A2B", "A3B", "B1B+")
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> dict[str, Node]:
+    return by_label(make_runs(tmp_path / "store", LABELS))
+
+
+def at_work(*packs: Sequence[Node]) -> dict[int, Any]:
+    return {task: SimpleNamespace(nodes=tuple(pack)) for task, pack in enumerate(packs)}
+
+
+def owned(node: Node, **progress: object) -> None:
+    """As if a process trained the run."""
+    run = store.locate(node.config, node.id)
+    run.folder.mkdir(parents=True)
+    store.write_json(run.owner, {"host": "n1", "pid": 7, **progress})
+
+
+def test_runs_have_their_labels_and_a_pack_its_first_and_last(nodes: dict[str, Node]):
+    assert names([nodes["A1B"]]) == "A1B random0"
+    assert names([nodes["A1B"], nodes["A2B"], nodes["A3B"]]) == "A1B .. A3B random0 (3 runs)"
+
+
+def test_the_count_names_only_what_there_is(nodes: dict[str, Node]):
+    assert count(Progress(total=6)) == "0 of 6 done"
+    progress = Progress(
+        total=30,
+        running=at_work([nodes["A1B"], nodes["A2B"]], [nodes["B1B+"]]),
+        done={"a", "b"},
+        failed={"c": "why"},
+        blocked={"d": "why", "e": "why"},
+    )
+    assert count(progress) == "2 of 30 done, 3 running, 1 failed, 2 blocked"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_shows_who_works_at_what_and_how_far_it_is(nodes: dict[str, Node], width: int):
+    owned(nodes["A1B"], step=120, total_steps=660, left_s=75.2)
+    owned(nodes["B1B+"])
+    progress = Progress(
+        total=6,
+        running=at_work([nodes["A1B"], nodes["A2B"], nodes["A3B"]], [nodes["B1B+"]]),
+        done={"a"},
+    )
+
+    assert drawn(progress, width) == [
+        "1 of 6 done, 4 running",
+        "runs                                                   step     left",
+        "A1B .. A3B random0 (3 runs)  ━━━━                      120/660  1:15",
+        "B1B+ random0                 starting",
+    ]
+
+
+def drawn(progress: Progress, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(table(progress))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_without_a_terminal_there_is_a_line_for_every_event(
+    nodes: dict[str, Node], monkeypatch: pytest.MonkeyPatch
+):
+    lines: list[str] = []
+    monkeypatch.setattr(board.log, "info", lambda form, *values: lines.append(form % values))
+    base, run, other = nodes["baseA"], nodes["A1B"], nodes["B1B+"]
+    finish(base)
+    progress = Progress(total=6)
+
+    with Board() as shown:
+        shown.started(Pack((run, nodes["A2B"])), progress)
+        progress.done.add(base.id)
+        shown.ended(Pack((base,)), progress)
+        progress.failed[run.id] = "the loss is nan; see 0.log"
+        shown.ended(Pack((run,)), progress)
+        progress.blocked[other.id] = "its base failed"
+        shown.blocked(Pack((other,)), "its base failed", progress)
+        shown.ended(Pack((nodes["A3B"],)), progress)
+        shown.refresh(progress)
+
+    assert lines == [
+        "A1B .. A2B random0 (2 runs)  started",
+        "baseA  done  top-1 0.5000  1 of 6 done",
+        "A1B  FAILED: the loss is nan; see 0.log",
+        "B1B+ random0  blocked: its base failed",
+        "A3B  interrupted",
+    ]
+
+
+LIVE = """\
+    import logging, sys, time
+    from pathlib import Path
+    from types import SimpleNamespace
+    from launch.studies import by_label, finish, make_runs
+    from transferlab import logs
+    from transferlab.launch.board import Board
+    from transferlab.launch.local import Progress
+    from transferlab.plan import Pack
+    logs.to_stderr()
+    nodes = by_label(make_runs(Path(sys.argv[1]), ["A1B"]))
+    base, run = nodes["baseA"], nodes["A1B"]
+    progress = Progress(total=2, running={0: SimpleNamespace(nodes=(base,))})
+    with Board() as board:
+        board.started(Pack((base,)), progress)
+        board.refresh(progress)
+        time.sleep(0.3)
+        logging.getLogger("transferlab.other").warning("a line of a log")
+        time.sleep(0.3)
+        progress.failed[base.id] = "x" * 100 + "; see /a/long/path/of/a/log"
+        board.ended(Pack((base,)), progress)
+        time.sleep(0.3)
+    logging.getLogger("transferlab.other").warning("the end")
+    """
+
+
+def test_on_a_terminal_lines_go_above_the_table_and_do_not_tear_it(tmp_path: Path):
+    screen = on_terminal([sys.executable, "-c", textwrap.dedent(LIVE), str(tmp_path)], columns=80)
+
+    assert screen == [
+        "a line of a log",
+        "baseA  FAILED: " + "x" * 65,
+        "x" * 35 + "; see /a/long/path/of/a/log",
+        "the end",
+    ]
+
+
+def on_terminal(command: list[str], columns: int) -> list[str]:
+    """What is left on a terminal when a command has ended: the lines that are not empty."""
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "LINES": "24", "TERM": "xterm",
+                   "PYTHONPATH": str(Path(__file__).parents[1])}  # fmt: skip
+    process = subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, env=environment
+    )
+    os.close(follower)
+    text = b""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and (
+        process.poll() is None or select.select([leader], [], [], 0)[0]
+    ):
+        try:
+            text += os.read(leader, 4096)
+        except OSError:  # the other end is closed
+            break
+    os.close(leader)
+    assert process.wait() == 0, text.decode()
+    return played(text.decode(), columns)
+
+
+def played(text: str, columns: int) -> list[str]:
+    """The screen after a terminal has shown the text: knows what rich uses, and no more."""
+    rows: list[list[str]] = [[]]
+    row = column = 0
+    place = 0
+    while place < len(text):
+        character = text[place]
+        place += 1
+        if character == "\x1b":
+            stop = place + 1
+            while not text[stop].isalpha():
+                stop += 1
+            number, what = text[place + 1 : stop], text[stop]
+            if what == "A":
+                row -= int(number or 1)
+            elif what == "K":
+                rows[row] = [] if number == "2" else rows[row][:column]
+            place = stop + 1
+        elif character == "\r":
+            column = 0
+        elif character == "\n":
+            row += 1
+        else:
+            if column == columns:
+                row, column = row + 1, 0
+            while len(rows) <= row:
+                rows.append([])
+            rows[row] += [" "] * (column + 1 - len(rows[row]))
+            rows[row][column] = character
+            column += 1
+        while len(rows) <= row:
+            rows.append([])
+    return [line for line in ("".join(cells).rstrip() for cells in rows) if line]

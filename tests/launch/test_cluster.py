@@ -1,0 +1,307 @@
+"""SLURM's own commands as they are called and understood: small scripts on the path play them."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from transferlab.errors import UserError
+from transferlab.launch import cluster
+from transferlab.launch.cluster import Queued, Refused, Slurm
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the whole path, so that no real SLURM is asked."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in ("cat", "env", "readlink", "sed", "sleep", "wc"):
+        (folder / tool).symlink_to(str(shutil.which(tool)))
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(cluster, "ASK_AGAIN_S", (0.01, 0.01))
+    return folder
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[IO[bytes]]:
+    with (tmp_path / "hold").open("wb") as file:
+        yield file
+
+
+def script(folder: Path, name: str, body: str) -> None:
+    """A command that appends its arguments to NAME.calls, a JSON list a line, and does `body`."""
+    place = folder / name
+    place.write_text(
+        "#!/bin/bash\n"
+        'line=$(printf \'"%s", \' "$@")\n'
+        f'echo "[${{line%, }}]" >> "{folder}/{name}.calls"\n'
+        f"{body}\n"
+    )
+    place.chmod(0o755)
+
+
+def calls(folder: Path, name: str) -> list[list[str]]:
+    place = folder / f"{name}.calls"
+    return [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
+
+
+# --- sbatch -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["123", "123;lab", "Welcome to the lab!\\n123;lab"])
+def test_the_id_of_a_job_is_what_sbatch_answers(path: Path, hold: IO[bytes], answer: str):
+    script(path, "sbatch", f"printf '{answer}\\n'")
+
+    identity = Slurm().submit(["--array=0-1", "--comment=a b"], "job.sbatch", ["x", "y"], hold=hold)
+
+    assert identity == "123"
+    assert calls(path, "sbatch") == [
+        ["--parsable", "--array=0-1", "--comment=a b", "job.sbatch", "x", "y"]
+    ]
+
+
+def test_sbatchs_own_words_are_shown(path: Path, hold: IO[bytes]):
+    script(
+        path,
+        "sbatch",
+        "echo 'sbatch: error: invalid partition specified: gpv' >&2\n"
+        "echo 'sbatch: error: Batch job submission failed: Invalid partition name specified' >&2\n"
+        "exit 1",
+    )
+
+    with pytest.raises(Refused) as error:
+        Slurm().submit([], "job.sbatch", [], hold=hold)
+    assert str(error.value) == (
+        "sbatch refused the job: sbatch: error: invalid partition specified: gpv; "
+        "sbatch: error: Batch job submission failed: Invalid partition name specified"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "echo 'Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1",
+        "echo 'Unable to contact slurm controller (connect failure)' >&2; exit 1",
+        "echo 'no number'",
+        "exec sleep 30",
+    ],
+)
+def test_an_sbatch_that_does_not_answer_is_not_taken_for_a_refusal(
+    path: Path, hold: IO[bytes], body: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cluster, "TIMEOUT_S", 0.3)
+    script(path, "sbatch", body)
+
+    with pytest.raises(UserError, match="does not say whether it took the job .*same command") as e:
+        Slurm().submit([], "job.sbatch", [], hold=hold)
+    assert not isinstance(e.value, Refused)
+    assert len(calls(path, "sbatch")) == 1  # never again by itself
+
+
+def test_sbatch_has_the_lock_open(path: Path, hold: IO[bytes], tmp_path: Path):
+    script(path, "sbatch", f"readlink /proc/$$/fd/{hold.fileno()} > {tmp_path}/open; echo 1")
+    Slurm().submit([], "job.sbatch", [], hold=hold)
+
+    assert (tmp_path / "open").read_text() == f"{tmp_path}/hold\n"
+
+
+def test_a_command_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: IO[bytes]
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    for name, ask in (
+        ("sbatch", lambda: Slurm().submit([], "job.sbatch", [], hold=hold)),
+        ("squeue", lambda: Slurm().queue()),
+        ("scontrol", lambda: Slurm().max_array()),
+        ("scancel", lambda: Slurm().cancel(["1"])),
+    ):
+        with pytest.raises(UserError) as error:
+            ask()
+        assert str(error.value) == (
+            f"{name} is not on the path: launcher=slurm needs a machine from which jobs can be "
+            "submitted; launcher=local runs here"
+        )
+    assert Slurm().endings(["1"]) == {}
+
+
+def test_the_environment_is_without_what_slurm_tells_a_job_and_what_hides_jobs(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    kept = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_CLUSTERS": "lab", "SBATCH_ACCOUNT": "mine"}
+    dropped = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SQUEUE_STATES": "R", "SACCT_FORMAT": "x",
+               "SCANCEL_STATE": "PENDING"}  # fmt: skip
+    for name, value in (kept | dropped).items():
+        monkeypatch.setenv(name, value)
+    script(path, "squeue", f"env > {tmp_path}/env")
+    Slurm().queue()
+    names = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
+    lines = (tmp_path / "env").read_text().splitlines()
+
+    found = dict(line.split("=", 1) for line in lines if line.startswith(names))
+    assert found == kept
+    assert os.environ["SLURM_JOB_ID"] == "7"
+
+
+# --- squeue and scontrol ------------------------------------------------------------------------
+
+
+def test_the_queue_is_read_line_by_line(path: Path):
+    script(
+        path,
+        "squeue",
+        r"""printf '7_0|RUNNING|quick-base-1|None\n7_12|PENDING|quick-base-1|Dependency\n'
+printf '   9|PENDING|my|odd|job|Resources\n10|RUNNING|\377|None\n\nrubbish\n'""",
+    )
+
+    found = Slurm().queue()
+
+    assert found[:2] == (
+        Queued("7_0", "RUNNING", "quick-base-1", "None"),
+        Queued("7_12", "PENDING", "quick-base-1", "Dependency"),
+    )
+    assert [(entry.job, entry.task, entry.pending) for entry in found] == [
+        ("7", 0, False),
+        ("7", 12, True),
+        ("9", 0, True),
+        ("10", 0, False),
+    ]
+    assert calls(path, "squeue") == [["--me", "--noheader", "--array", "--format=%i|%T|%j|%r"]]
+
+
+def test_a_controller_that_is_being_restarted_is_asked_again(path: Path):
+    script(
+        path,
+        "squeue",
+        f'[ $(wc -l < "{path}/squeue.calls") -ge 3 ] && echo "7_0|RUNNING|a|None" && exit 0\n'
+        "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1",
+    )
+
+    assert [entry.id for entry in Slurm().queue()] == ["7_0"]
+    assert len(calls(path, "squeue")) == 3
+
+
+def test_a_controller_that_stays_away_is_told_of(path: Path):
+    words = "Unable to contact slurm controller (connect failure)"
+    script(path, "squeue", f"echo '{words}' >&2; exit 1")
+
+    with pytest.raises(UserError, match="^squeue: Unable to contact slurm controller"):
+        Slurm().queue()
+    assert len(calls(path, "squeue")) == 3
+
+
+def test_what_is_wrong_in_another_way_is_not_asked_again(path: Path):
+    script(path, "squeue", "echo 'squeue: fatal: no configuration' >&2; exit 1")
+
+    with pytest.raises(UserError, match="^squeue: squeue: fatal: no configuration$"):
+        Slurm().queue()
+    assert len(calls(path, "squeue")) == 1
+
+
+def test_a_command_that_hangs_is_given_up_once(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "TIMEOUT_S", 0.3)
+    script(path, "squeue", "exec sleep 30")
+
+    with pytest.raises(UserError, match=r"^squeue: no answer in 0\.3 s$"):
+        Slurm().queue()
+    assert len(calls(path, "squeue")) == 1
+
+
+def test_the_limit_of_arrays_is_the_sites_or_slurms_default(path: Path):
+    script(path, "scontrol", "printf 'MaxArraySize            = 2001\\nMaxDBDMsgs = 20000\\n'")
+    assert Slurm().max_array() == 2001
+    script(path, "scontrol", "echo 'MaxDBDMsgs = 20000'")
+    assert Slurm().max_array() == 1001
+
+
+def test_jobs_are_cancelled_and_requeued_by_their_ids(path: Path):
+    script(path, "scancel", "")
+    script(path, "scontrol", "")
+    Slurm().cancel([str(number) for number in range(250)])
+    Slurm().requeue("7_1")
+
+    assert [len(call) for call in calls(path, "scancel")] == [201, 51]
+    assert calls(path, "scancel")[0][:3] == ["--quiet", "0", "1"]
+    assert calls(path, "scontrol") == [["requeue", "7_1"]]
+
+
+def test_a_requeue_that_is_refused_is_told_of(path: Path):
+    script(path, "scontrol", "echo 'Requested operation is presently disabled' >&2; exit 1")
+
+    with pytest.raises(UserError, match="^scontrol: Requested operation is presently disabled$"):
+        Slurm().requeue("7_1")
+
+
+# --- how jobs ended -----------------------------------------------------------------------------
+
+# As a real sacct and scontrol (22.05) wrote it; the second array was cancelled while it waited
+SACCT = """\
+7_0|COMPLETED|0:0
+7_1|FAILED|1:0
+7_2|FAILED|0:9
+7_3|TIMEOUT|0:0
+7_4|OUT_OF_MEMORY|0:125
+7_5|RUNNING|0:0
+8_[0-1,3-9:3%2]|CANCELLED by 0|0:0
+"""
+ENDINGS = {
+    "7_0": "COMPLETED",
+    "7_1": "FAILED 1:0",
+    "7_2": "FAILED 0:9",
+    "7_3": "TIMEOUT",
+    "7_4": "OUT_OF_MEMORY 0:125",
+    "7_5": "RUNNING",
+    "8_0": "CANCELLED",
+    "8_1": "CANCELLED",
+    "8_3": "CANCELLED",
+    "8_6": "CANCELLED",
+    "8_9": "CANCELLED",
+}
+
+
+def test_endings_are_what_sacct_says(path: Path):
+    script(path, "sacct", f"cat <<'END'\n{SACCT}END")
+
+    assert Slurm().endings(["7", "8"]) == ENDINGS
+    assert calls(path, "sacct") == [
+        ["-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", "7,8"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "sacct",
+    [None, "echo 'Slurm accounting storage is disabled' >&2; exit 1", "exit 0"],
+    ids=["not there", "disabled", "empty"],
+)
+def test_without_sacct_slurm_itself_still_knows_what_ended_lately(path: Path, sacct: str | None):
+    if sacct is not None:
+        script(path, "sacct", sacct)
+    script(
+        path,
+        "scontrol",
+        "[ $4 = 9 ] && echo 'slurm_load_jobs error: Invalid job id specified' >&2 && exit 1\n"
+        "echo 'JobId=12 ArrayJobId=7 ArrayTaskId=2 JobName=a|b JobState=FAILED Reason=None "
+        "Requeue=1 ExitCode=0:9 RunTime=00:00:00 '\n"
+        "echo 'JobId=7 ArrayJobId=7 ArrayTaskId=3-4%2 ArrayTaskThrottle=2 JobName=a JobState="
+        "CANCELLED Reason=DependencyNeverSatisfied Dependency=afterok:1_1(failed) ExitCode=0:0 '",
+    )
+
+    assert Slurm().endings(["7", "9"]) == {
+        "7_2": "FAILED 0:9",
+        "7_3": "CANCELLED",
+        "7_4": "CANCELLED",
+    }
+    assert [call[-1] for call in calls(path, "scontrol")] == ["7", "9"]
+
+
+def test_a_question_about_many_jobs_is_cut_up(path: Path):
+    script(path, "sacct", "echo \"${@: -1}\" | sed 's/.*,//; s/$/_0|TIMEOUT|0:0/'")
+
+    found = Slurm().endings([str(number) for number in range(450)])
+
+    assert found == {"199_0": "TIMEOUT", "399_0": "TIMEOUT", "449_0": "TIMEOUT"}
+    assert Slurm().endings([]) == {}

@@ -1,0 +1,237 @@
+"""What is to be carried out, what of it is done, what it takes, and what is said of the rest."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launch.fake_cluster import FakeCluster
+from launch.studies import by_label, finish, make_local, make_slurm
+from records import made
+
+from transferlab import store
+from transferlab.config import RunConfig
+from transferlab.errors import RunFailed, UserError
+from transferlab.launch import dispatch, sweeps
+from transferlab.launch.local import Progress
+from transferlab.launch.settings import Launcher
+from transferlab.networks import Network, NetworkFacts, Stage, network_of
+from transferlab.plan import Node
+
+STAGES = tuple(Stage(name, 1_000_000, 1_000_000) for name in "12345678")
+Asked = list[tuple[list[str], bool]]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Which runs' networks are looked at, and whether they are timed; all have eight stages."""
+    calls: Asked = []
+
+    def facts(
+        configs: Iterable[RunConfig], *, timed: bool, threads: int | None, cache: Path
+    ) -> Mapping[Network, NetworkFacts]:
+        found = list(configs)
+        calls.append(([config.label for config in found], timed))
+        assert (threads, cache) == (1, Path("cache"))
+        timing = (1e-9, "cpu") if timed else (None, None)
+        return {network_of(config): NetworkFacts(STAGES, *timing) for config in found}
+
+    monkeypatch.setattr(dispatch.networks, "facts", facts)
+    return calls
+
+
+def wanted(place: Path, *names: str, **changes: Any) -> list[RunConfig]:
+    leaves = {"runtime.store": str(place), **{k.replace("__", "."): v for k, v in changes.items()}}
+    return [made(leaves, variant=name, n=None, target=None) for name in names]
+
+
+def ordered(
+    place: Path, *names: str, launcher: Launcher | None = None, pack: int | None = 1
+) -> dispatch.Order:
+    return dispatch.order("mine", wanted(place, *names), launcher or make_local(), pack=pack)
+
+
+def labels(nodes: Iterable[Node]) -> str:
+    return " ".join(node.label for node in nodes)
+
+
+# --- the order ----------------------------------------------------------------------------------
+
+
+def test_an_order_is_the_plan_of_the_runs_in_their_store(place: Path):
+    launcher = make_local(jobs=3)
+
+    order = ordered(place, "A1B", "A2B", launcher=launcher, pack=None)
+
+    assert (order.study, order.launcher, order.store) == ("mine", launcher, place)
+    assert labels(order.nodes) == labels(order.todo) == "baseA A1B A2B"
+    assert [pack.labels for pack in order.packs] == ["baseA", "A1B A2B"]
+    assert not place.exists()  # nothing is written by looking
+
+
+def test_what_is_finished_is_not_to_be_done_and_not_packed(place: Path):
+    nodes = by_label(ordered(place, "A1B", "A2B").nodes)
+    finish(nodes["baseA"], nodes["A1B"])
+
+    order = ordered(place, "A1B", "A2B", pack=None)
+
+    assert labels(order.nodes) == "baseA A1B A2B"
+    assert labels(order.todo) == "A2B"
+    assert [pack.labels for pack in order.packs] == ["A2B"]
+
+
+def test_a_run_without_a_record_is_not_finished(place: Path):
+    """Its folder is there, with a checkpoint perhaps; only `result.json` counts."""
+    (node,) = ordered(place, "baseA").nodes
+    run = store.locate(node.config, node.id)
+    run.folder.mkdir(parents=True)
+    run.checkpoint.touch()
+
+    assert dispatch.unfinished([node]) == (node,)
+    run.result.touch()
+    assert dispatch.unfinished([node]) == ()
+
+
+def test_every_run_is_looked_for_in_its_own_store(place: Path, tmp_path: Path):
+    (here,), (there,) = (
+        dispatch.order("mine", wanted(where, "baseA"), make_local(), pack=1).nodes
+        for where in (place, tmp_path / "other")
+    )
+    finish(there)
+
+    assert dispatch.unfinished([here, there]) == (here,)
+
+
+@pytest.mark.parametrize("launcher", [make_local(threads=3), make_slurm(threads=3)])
+def test_threads_are_the_launchers_where_the_run_does_not_say_and_never_change_its_id(
+    place: Path, launcher: Launcher
+):
+    told = wanted(place, "A1B", runtime__threads=5)
+    mute = wanted(place, "A1B")
+
+    runs = [dispatch.order("mine", c, launcher, pack=1).nodes for c in (told, mute)]
+
+    assert [[node.config.runtime.threads for node in nodes] for nodes in runs] == [[5, 5], [3, 3]]
+    assert [node.id for node in runs[0]] == [node.id for node in runs[1]]
+
+
+def test_nothing_to_plan_is_refused():
+    with pytest.raises(UserError) as error:
+        dispatch.order("mine", [], make_local(), pack=1)
+
+    assert str(error.value) == "study=mine has no runs"
+
+
+def test_a_study_in_two_stores_is_refused(place: Path, tmp_path: Path):
+    """Also if it is the same runs in both."""
+    for name in ("baseA", "baseB"):
+        runs = [*wanted(place, "baseA"), *wanted(tmp_path / "other", name)]
+        with pytest.raises(UserError) as error:
+            dispatch.order("mine", runs, make_local(), pack=1)
+        assert str(error.value) == "runtime.store is a list: a study is kept in one store"
+
+
+def test_a_store_that_cannot_be_read_is_refused(place: Path):
+    place.write_text("a file")
+
+    with pytest.raises(UserError) as error:
+        ordered(place, "baseA")
+
+    assert str(error.value) == f"runtime.store={place} cannot be read: Not a directory"
+
+
+# --- what it takes ------------------------------------------------------------------------------
+
+
+def test_networks_are_timed_only_where_no_record_tells(place: Path, asked: Asked):
+    cost = dispatch.check(ordered(place, "A1B", "baseB"))
+
+    assert asked == [(["baseA", "baseB", "A1B"], False), (["baseA", "baseB", "A1B"], True)]
+    # 336 steps on half A, 339 on half B, of 32 images; 8e6 multiply-accumulates forward and twice
+    # that back, but not back through one frozen stage; 1e-9 s each
+    macs = (336 * 24e6 + 339 * 24e6 + 339 * 22e6) * 32
+    assert cost.device_hours == pytest.approx(macs * 1e-9 / 3600)
+    assert cost.source.startswith("from multiply-accumulates: 1.0e9 a second in a probe")
+
+
+def test_runs_at_once_are_the_workers_here_and_all_on_a_cluster(place: Path, asked: Asked):
+    """Each needs room for a checkpoint: 8e6 parameters, of 16 bytes."""
+    names = ("baseA", "baseB", "R1A", "R1B")
+    for launcher, at_once in ((make_local(jobs=1), 1), (make_local(jobs=3), 3), (make_slurm(), 4)):
+        cost = dispatch.check(ordered(place, *names, launcher=launcher))
+        assert cost.peak_disk_gb - cost.disk_gb == pytest.approx(at_once * 0.128)
+
+
+def test_a_cut_that_no_network_has_is_refused_before_anything_is_timed(place: Path, asked: Asked):
+    with pytest.raises(UserError) as error:
+        dispatch.check(ordered(place, "A8B"))
+
+    assert str(error.value) == (
+        "transfer.n=8 is not a cut point of alexnet_small (8 stages): choose 0..7"
+    )
+    assert [timed for _, timed in asked] == [False]
+
+
+# --- carried out --------------------------------------------------------------------------------
+
+
+def carried_out(
+    monkeypatch: pytest.MonkeyPatch, *finished: str, **reasons: dict[str, str]
+) -> list[str]:
+    """Stands for the local launcher: finishes some runs, and says why not the others."""
+    given: list[str] = []
+
+    def carry_out(sweep: sweeps.Sweep, todo: tuple[Node, ...], board: object) -> Progress:
+        given.append(f"{sweep.study}: {labels(todo)}")
+        finish(*(node for node in todo if node.label in finished))
+        return Progress(total=len(todo), **reasons)
+
+    monkeypatch.setattr(dispatch.local, "carry_out", carry_out)
+    return given
+
+
+def test_only_what_is_missing_is_trained_here(place: Path, monkeypatch: pytest.MonkeyPatch):
+    given = carried_out(monkeypatch, "A1B", "A2B")
+    finish(ordered(place, "A1B").nodes[0])
+
+    dispatch.train(ordered(place, "A1B", "A2B"))
+
+    assert given == ["mine: A1B A2B"]
+    (sweep,) = sweeps.find(place)
+    assert labels(sweep.nodes()) == "baseA A1B A2B"
+
+
+def test_runs_that_are_not_done_fail_the_command_and_are_counted(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    order = ordered(place, "A1B", "A2B", "B1B")
+    carried_out(monkeypatch, "baseB", "B1B", failed={"1": "nan"}, blocked={"2": "", "3": ""})
+
+    with pytest.raises(RunFailed) as error:
+        dispatch.train(order)
+
+    assert str(error.value) == (
+        "3 of 5 runs are not done, 1 failed, 2 wait for a base that failed: python -m transferlab "
+        f"status --store {place} tells why, and the same command tries them again"
+    )
+
+
+def test_a_cluster_gets_only_what_is_missing(place: Path):
+    finish(ordered(place, "A1B").nodes[0])
+    cluster = FakeCluster()
+
+    submission = dispatch.submit(
+        ordered(place, "A1B", "A2B", launcher=make_slurm(), pack=None), cluster
+    )
+
+    (job,) = submission.jobs
+    (sweep,) = sweeps.find(place)
+    by_id = {node.id: node.label for node in sweep.nodes()}
+    assert [[by_id[run] for run in pack] for pack in job.packs] == [["A1B", "A2B"]]
+    assert submission.active == frozenset()
+    assert len(cluster.queue()) == 1

@@ -1,0 +1,273 @@
+"""A task of a job of SLURM: what it trains, when it is requeued, and its exit status."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from launch.fake_cluster import FakeCluster
+from launch.studies import by_label, finish, make_runs, make_slurm, on_devices, start
+from launch.test_supervisor import failure, note, wait_until
+
+from transferlab import plan, store
+from transferlab.errors import RunFailed, UserError
+from transferlab.launch import job as jobs
+from transferlab.launch import sweeps
+from transferlab.launch.job import Task
+from transferlab.launch.sweeps import Job
+
+Deeds = Callable[..., None]
+pytestmark = [pytest.mark.usefixtures("own_signals"), pytest.mark.timeout(60)]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Tasks: baseA, baseB, A1B, A2B, B1B; at most two requeues."""
+    sweep = start(make_runs(tmp_path / "store"), make_slurm(requeues=2, threads=3))
+    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base"))
+
+
+def work(job: Job, task: int = 0, starts: int = 0, cluster: FakeCluster | None = None) -> int:
+    return jobs.work(job.folder, Task(f"7_{task}", task, starts), cluster or FakeCluster())
+
+
+def signalled(*numbers: int, after: Path) -> threading.Thread:
+    """Sends this process the signals, one by one, when the worker is at it."""
+
+    def send() -> None:
+        wait_until(after)
+        for number in numbers:
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("deed", "status"), [("done", 0), ("fail", 1), ("defect", 1), ("die", 1), ("leave", 1)]
+)
+def test_the_exit_status_says_how_the_run_ended(job: Job, workers: Deeds, deed: str, status: int):
+    workers(baseA=deed)
+
+    assert work(job) == status
+    noted = note(job, 0)
+    assert (noted["queued_as"], noted["starts"]) == ("7_0", 0)
+    assert noted["code"] == {"die": -9}.get(deed, status)
+
+
+def test_the_worker_has_as_many_threads_as_the_launcher_says(job: Job, workers: Deeds):
+    work(job, 1)
+
+    assert '"OMP_NUM_THREADS": "3"' in (job.folder / "1.environment").read_text()
+
+
+# --- bases --------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_base_is_not_finished_fails_at_once(job: Job, workers: Deeds):
+    nodes = by_label(sweeps.sweep_of(job).nodes())
+    store.note_failure(store.locate(nodes["baseA"].config), "the loss is nan")
+    words = "A1B cannot start: baseA is not finished: the loss is nan"
+
+    with pytest.raises(RunFailed, match=f"^{words}$"):
+        work(job, 2)
+
+    assert not job.log(2).exists()
+    assert note(job, 2)["code"] == 1 and failure(nodes["A1B"]) == words
+    finish(nodes["baseA"])
+    assert work(job, 2) == 0
+
+
+def test_that_takes_no_torch(job: Job):
+    program = (
+        "import sys; from transferlab.__main__ import main; code = main(sys.argv[1:]); "
+        "print({'torch', 'pytorch_lightning', 'hydra'} & set(sys.modules), code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "work", str(job.folder), "--task", "2"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "set() 1\n"
+    assert done.stderr == "error: A1B cannot start: baseA is not finished\n"
+
+
+def test_a_base_with_a_damaged_record_is_the_reason_that_is_noted(job: Job, workers: Deeds):
+    nodes = by_label(sweeps.sweep_of(job).nodes())
+    finish(nodes["baseA"])
+    store.locate(nodes["baseA"].config).result.write_text("{")
+
+    with pytest.raises(UserError, match="result.json is damaged"):
+        work(job, 2)
+    assert note(job, 2)["code"] == 2
+    assert "result.json is damaged" in str(failure(nodes["A1B"]))
+
+
+def test_a_job_that_is_not_there_is_told_of(tmp_path: Path):
+    with pytest.raises(UserError, match="job.json is damaged"):
+        jobs.work(tmp_path, Task("7_0", 0, 0), FakeCluster())
+
+
+# --- signals and requeues -----------------------------------------------------------------------
+
+
+def test_ahead_of_the_time_limit_the_run_saves_and_is_requeued(job: Job, workers: Deeds):
+    workers(baseA="work")
+    cluster = FakeCluster()
+    thread = signalled(signal.SIGUSR1, after=job.folder / "0.working")
+
+    assert work(job, starts=1, cluster=cluster) == 75
+    thread.join()
+    assert cluster.requeued == ["7_0"]
+    assert (job.folder / "0.saved").exists()
+    assert note(job, 0)["code"] == 75 and failure(sweeps.nodes_of(job, 0)[0]) is None
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [(signal.SIGTERM,), (signal.SIGTERM, signal.SIGUSR1), (signal.SIGINT,)],
+    ids=["SIGTERM", "SIGTERM and SIGUSR1", "SIGINT"],
+)
+def test_preempted_or_cancelled_it_saves_and_leaves_the_rest_to_slurm(
+    job: Job, workers: Deeds, numbers: tuple[int, ...]
+):
+    workers(baseA="work")
+    cluster = FakeCluster()
+    thread = signalled(*numbers, after=job.folder / "0.working")
+
+    assert work(job, cluster=cluster) == 75
+    thread.join()
+    assert cluster.requeued == [] and (job.folder / "0.saved").exists()
+    assert note(job, 0)["code"] == 75
+
+
+def test_a_run_that_is_done_when_the_signal_comes_is_not_requeued(job: Job, workers: Deeds):
+    workers(baseA="late")
+    cluster = FakeCluster()
+    thread = signalled(signal.SIGUSR1, after=job.folder / "0.deaf")
+
+    assert work(job, cluster=cluster) == 0
+    thread.join()
+    assert cluster.requeued == []
+    assert (note(job, 0)["code"], failure(sweeps.nodes_of(job, 0)[0])) == (0, None)
+
+
+def test_requeues_are_bounded(job: Job, workers: Deeds):
+    workers(baseA="work")
+    cluster = FakeCluster()
+    thread = signalled(signal.SIGUSR1, after=job.folder / "0.working")
+
+    with pytest.raises(RunFailed) as error:
+        work(job, starts=2, cluster=cluster)
+    thread.join()
+    assert str(error.value) == (
+        "job 7_0 came to its time limit, requeued 2 times, at most launcher.requeues=2: "
+        "give it more launcher.time"
+    )
+    assert cluster.requeued == [] and (job.folder / "0.saved").exists()
+    assert note(job, 0)["code"] == 1
+    assert failure(sweeps.nodes_of(job, 0)[0]) == str(error.value)
+
+
+def test_requeues_by_slurm_count_too(job: Job, workers: Deeds):
+    with pytest.raises(RunFailed, match="^job 7_0 was requeued 3 times, at most launcher.requeues"):
+        work(job, starts=3)
+
+    assert not (job.folder / "0.started").exists()
+    assert note(job, 0)["code"] == 1
+
+
+def test_outside_of_slurm_there_is_nothing_to_requeue(job: Job, workers: Deeds):
+    workers(baseA="work")
+    cluster = FakeCluster()
+    thread = signalled(signal.SIGUSR1, after=job.folder / "0.working")
+
+    assert jobs.work(job.folder, Task("", 0, 0), cluster) == 75
+    thread.join()
+    assert cluster.requeued == []
+
+
+def test_a_requeue_that_slurm_refuses_fails_the_job_and_says_so(
+    job: Job, workers: Deeds, monkeypatch: pytest.MonkeyPatch
+):
+    workers(baseA="work")
+    cluster = FakeCluster()
+
+    def refuse(identity: str) -> None:
+        raise UserError("scontrol: Requested operation is presently disabled")
+
+    monkeypatch.setattr(cluster, "requeue", refuse)
+    thread = signalled(signal.SIGUSR1, after=job.folder / "0.working")
+
+    with pytest.raises(UserError, match="presently disabled"):
+        work(job, cluster=cluster)
+    thread.join()
+    assert note(job, 0)["code"] == 2
+    assert "presently disabled" in str(failure(sweeps.nodes_of(job, 0)[0]))
+
+
+# --- where it is --------------------------------------------------------------------------------
+
+
+def test_a_task_knows_itself_from_the_environment(monkeypatch: pytest.MonkeyPatch):
+    for name in ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID",
+                 "SLURM_RESTART_COUNT"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    assert jobs.current() == Task("", 0, 0)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    assert jobs.current() == Task("12", 0, 0)
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "5")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    assert jobs.current() == Task("7_5", 5, 2)
+
+
+@pytest.fixture
+def srun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `srun` that starts one process in its own place, and where it notes its options."""
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "srun"
+    script.write_text(
+        "#!/bin/bash\n"
+        f'while [[ $1 == --* ]]; do echo "$1" >> "{tmp_path}/options"; shift; done\n'
+        'exec "$@"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return tmp_path / "options"
+
+
+def test_a_run_on_several_devices_is_started_by_srun(
+    tmp_path: Path, workers: Deeds, srun: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "6")
+    sweep = start(on_devices(make_runs(tmp_path / "store", ["baseA"]), 4))
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base"))
+
+    assert work(job) == 0
+    assert srun.read_text().split() == [
+        "--ntasks=4",
+        "--nodes=1",
+        "--kill-on-bad-exit=1",
+        "--wait=600",
+        "--cpus-per-task=6",
+    ]
+
+
+def test_without_srun_that_is_told_of(
+    tmp_path: Path, workers: Deeds, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sweep = start(on_devices(make_runs(tmp_path / "store", ["baseA"]), 4))
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base"))
+
+    with pytest.raises(UserError, match="^srun is not on the path"):
+        work(job)
+    assert note(job, 0)["code"] == 2

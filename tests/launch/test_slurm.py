@@ -1,0 +1,541 @@
+"""Plans as jobs of SLURM, on a cluster in memory: what is submitted, and never twice."""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from launch.fake_cluster import FakeCluster, Submitted
+from launch.studies import by_label, finish, make_local, make_runs, make_slurm, on_devices, start
+from records import made
+
+from transferlab import config as configs
+from transferlab import plan, store
+from transferlab.errors import UserError
+from transferlab.launch import slurm, sweeps
+from transferlab.launch.slurm import Submission
+from transferlab.launch.sweeps import Sweep
+from transferlab.plan import Node
+
+TEMPLATE = Path(__file__).parents[2] / "slurm" / "job.sbatch"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+def shown(sweep: Sweep, cluster: FakeCluster) -> list[tuple[str, list[str], str | None]]:
+    """Of each job its id, the labels of its tasks, and the task it waits for."""
+    label = {node.id: node.label for node in sweep.nodes()}
+    jobs = {job.id: job for job in sweeps.jobs(sweep)}
+    return [
+        (
+            job.id,
+            [" ".join(label[run] for run in pack) for pack in jobs[job.id].packs],
+            job.need,
+        )
+        for job in cluster.jobs.values()
+    ]
+
+
+def again(sweep: Sweep, cluster: FakeCluster) -> Submission:
+    """The same command once more: what is finished is left out."""
+    todo = [node for node in sweep.nodes() if not store.locate(node.config).result.exists()]
+    return slurm.submit(sweep, todo, cluster)
+
+
+# --- bases first --------------------------------------------------------------------------------
+
+
+def test_bases_are_submitted_first_and_what_starts_from_them_waits_for_just_its_base(
+    place: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(place, ["A1B", "B1B", "A2B", "B2B", "R1B"]))
+
+    submission = slurm.submit(sweep, sweep.nodes(), cluster)
+
+    assert shown(sweep, cluster) == [
+        ("100", ["baseA", "baseB"], None),
+        ("101", ["R1B"], None),
+        ("102", ["A1B", "A2B"], "100_0"),
+        ("103", ["B1B", "B2B"], "100_1"),
+    ]
+    assert [job.id for job in submission.jobs] == ["100", "101", "102", "103"]
+    assert submission.active == frozenset()
+
+
+def test_packs_are_tasks_of_their_own(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place, ["A1B", "A2B", "A3B", "A1B+"]), pack=None)
+    slurm.submit(sweep, sweep.nodes(), cluster)
+
+    assert shown(sweep, cluster) == [
+        ("100", ["baseA"], None),
+        ("101", ["A1B A2B A3B"], "100_0"),
+        ("102", ["A1B+"], "100_0"),
+    ]
+    assert [job.name.split("-")[1] for job in cluster.jobs.values()] == ["base", "pack", "transfer"]
+
+
+def test_nothing_waits_for_a_base_that_is_finished(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place))
+    finish(by_label(sweep.nodes())["baseA"])
+
+    again(sweep, cluster)
+
+    assert shown(sweep, cluster) == [
+        ("100", ["baseB"], None),
+        ("101", ["A1B", "A2B"], None),
+        ("102", ["B1B"], "100_0"),
+    ]
+
+
+def test_what_a_run_waits_for_may_be_queued_since_an_earlier_call(
+    place: Path, cluster: FakeCluster
+):
+    first = start(make_runs(place, ["A1B"]))
+    slurm.submit(first, first.nodes(), cluster)
+    second = start(make_runs(place, ["A2B", "B1B"]), study="other")
+
+    submission = slurm.submit(second, second.nodes(), cluster)
+
+    names = {node.id: node.label for node in second.nodes()}
+    assert {names[run] for run in submission.active} == {"baseA"}
+    assert [(job.id, job.need) for job in cluster.jobs.values()] == [
+        ("100", None),  # baseA
+        ("101", "100_0"),  # A1B
+        ("102", None),  # baseB
+        ("103", "100_0"),  # A2B
+        ("104", "102_0"),  # B1B
+    ]
+
+
+# --- never twice --------------------------------------------------------------------------------
+
+
+def test_the_same_command_again_submits_nothing(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place))
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    before = list(cluster.jobs)
+    cluster.set("100", "RUNNING")
+
+    submission = again(sweep, cluster)
+
+    assert list(cluster.jobs) == before
+    assert submission.jobs == () and len(submission.active) == 5
+
+
+def test_what_was_finished_meanwhile_is_not_submitted(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place))
+    finish(*sweep.nodes())
+
+    assert slurm.submit(sweep, sweep.nodes(), cluster) == Submission((), frozenset())
+    assert cluster.jobs == {} and cluster.asked == []
+
+
+def test_the_story_of_a_base_that_fails_and_is_submitted_again(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place))
+    nodes = by_label(sweep.nodes())
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    cluster.set("100_0", "FAILED", "1:0")
+    assert cluster.jobs["101"].tasks == {0: "CANCELLED", 1: "CANCELLED"}
+    cluster.set("100_1", "COMPLETED")
+    finish(nodes["baseB"])
+    cluster.set("102", "RUNNING")
+
+    again(sweep, cluster)
+
+    assert shown(sweep, cluster)[3:] == [
+        ("103", ["baseA"], None),
+        ("104", ["A1B", "A2B"], "103_0"),
+    ]
+    assert [path.name for path in place.glob(".sweeps/*/jobs/*/job.json")] == ["job.json"] * 5
+
+
+def test_runs_that_still_wait_for_a_base_that_is_gone_are_submitted_with_it(
+    place: Path, cluster: FakeCluster
+):
+    """SLURM takes some seconds to cancel what waits for a failed job."""
+    sweep = start(make_runs(place, ["A1B"]))
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    cluster.jobs["100"].tasks[0] = "FAILED"
+
+    again(sweep, cluster)
+
+    assert shown(sweep, cluster)[2:] == [("102", ["baseA"], None), ("103", ["A1B"], "102_0")]
+
+
+def test_a_run_that_runs_is_left_alone_whatever_became_of_its_base(
+    place: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(place, ["A1B"]))
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    cluster.forget("100")
+    cluster.set("101", "RUNNING")
+
+    again(sweep, cluster)
+
+    assert shown(sweep, cluster) == [("101", ["A1B"], "100_0"), ("102", ["baseA"], None)]
+
+
+def test_a_task_that_failed_and_is_being_cleared_up_does_not_count(
+    place: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(place, ["baseA"]))
+    (job,) = slurm.submit(sweep, sweep.nodes(), cluster).jobs
+    cluster.set("100", "COMPLETING")
+    assert again(sweep, cluster).jobs == ()  # of one that saved and is to be requeued, say
+    sweeps.note(job, 0, code=75)
+    assert again(sweep, cluster).jobs == ()
+    sweeps.note(job, 0, code=1)
+    assert [job.id for job in again(sweep, cluster).jobs] == ["101"]
+
+
+def test_a_job_accepted_when_its_sweep_died_is_adopted_by_its_name(
+    place: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(place))
+    cluster.trouble = ["", "crash"]
+    with pytest.raises(KeyboardInterrupt):
+        slurm.submit(sweep, sweep.nodes(), cluster)
+    assert [job.id for job in sweeps.jobs(sweep)] == ["100", None]
+
+    again(sweep, cluster)
+
+    assert shown(sweep, cluster) == [
+        ("100", ["baseA", "baseB"], None),
+        ("101", ["A1B", "A2B"], "100_0"),
+        ("102", ["B1B"], "100_1"),
+    ]
+
+
+def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
+    place: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(place, ["A1B"]))
+    cluster.trouble = ["", "never"]
+    with pytest.raises(UserError, match="does not say whether it took the job"):
+        slurm.submit(sweep, sweep.nodes(), cluster)
+
+    again(sweep, cluster)
+
+    assert [(job.id, job.need) for job in cluster.jobs.values()] == [
+        ("100", None),
+        ("101", "100_0"),
+    ]
+
+
+def test_a_job_whose_acceptance_got_lost_is_found_in_the_queue(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place))
+    cluster.trouble = ["lose"]
+    slurm.submit(sweep, sweep.nodes(), cluster)
+
+    assert [(job.id, job.need) for job in cluster.jobs.values()] == [
+        ("100", None),
+        ("101", "100_0"),
+        ("102", "100_1"),
+    ]
+    assert [job.id for job in sweeps.jobs(sweep)] == ["100", "101", "102"]
+
+
+def test_a_refusal_is_shown_and_leaves_no_record_and_what_was_taken_stays(
+    place: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(place))
+    cluster.trouble = ["", "refuse"]
+
+    with pytest.raises(UserError, match="^sbatch refused .*: invalid partition specified: gpv$"):
+        slurm.submit(sweep, sweep.nodes(), cluster)
+    assert [job.id for job in sweeps.jobs(sweep)] == ["100"]
+    assert len(list((sweep.folder / "jobs").iterdir())) == 1
+
+    again(sweep, cluster)
+    assert [job.need for job in cluster.jobs.values()] == [None, "100_0", "100_1"]
+
+
+def test_a_queue_that_does_not_answer_submits_nothing(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place))
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    cluster.down = True
+
+    with pytest.raises(UserError, match="Unable to contact"):
+        again(sweep, cluster)
+    assert len(cluster.jobs) == 3
+
+
+# --- size ---------------------------------------------------------------------------------------
+
+
+def many(place: Path, seeds: int) -> tuple[Node, ...]:
+    """30 runs a seed: two bases, and n = 1..7 of the four variants that start from them."""
+    first = made({"runtime.store": str(place)}, variant="AnB", n=1, target=None)
+    return plan.order(
+        configs.vary(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n})
+        for seed in range(seeds)
+        for variant in ("AnB", "BnB", "AnB+", "BnB+")
+        for n in range(1, 8)
+    )
+
+
+def tasks_by_run(sweep: Sweep) -> Counter[str]:
+    return Counter(run for job in sweeps.jobs(sweep) for pack in job.packs for run in pack)
+
+
+@pytest.mark.timeout(120)
+def test_ten_thousand_runs_in_arrays_within_the_limit_each_run_once(
+    place: Path, cluster: FakeCluster
+):
+    nodes = many(place, 334)
+    assert len(nodes) == 10_020
+    sweep = start(nodes)
+    started = time.monotonic()
+
+    slurm.submit(sweep, nodes, cluster)
+
+    assert time.monotonic() - started < 30
+    bases, transfers = by_role(cluster, "base"), by_role(cluster, "transfer")
+    assert [len(job.tasks) for job in bases] == [668]
+    assert [len(job.tasks) for job in transfers] == [14] * 668
+    assert tasks_by_run(sweep) == Counter(node.id for node in nodes)
+    record = {job.id: job for job in sweeps.jobs(sweep)}
+    base_of = {node.id: node.base for node in nodes}
+    for job in transfers:
+        identity, _, task = str(job.need).partition("_")
+        (base,) = record[identity].packs[int(task)]
+        assert {base_of[run] for (run,) in record[job.id].packs} == {base}
+
+    assert slurm.submit(sweep, nodes, cluster).jobs == ()
+
+
+@pytest.mark.timeout(120)
+def test_arrays_are_cut_at_the_limit_of_the_site(place: Path, cluster: FakeCluster):
+    """Nothing has to wait here: all bases are finished."""
+    nodes = many(place, 334)
+    todo = [node for node in nodes if node.base is not None]
+    sweep = start(nodes)
+
+    slurm.submit(sweep, todo, cluster)
+
+    assert [len(job.tasks) for job in cluster.jobs.values()] == [1001] * 9 + [343]
+    assert {job.option("array") for job in cluster.jobs.values()} == {"0-1000", "0-342"}
+    assert {job.need for job in cluster.jobs.values()} == {None}
+    assert tasks_by_run(sweep) == Counter(node.id for node in todo)
+
+
+def by_role(cluster: FakeCluster, role: str) -> list[Submitted]:
+    return [job for job in cluster.jobs.values() if f"-{role}-" in job.name]
+
+
+# --- what a job asks for ------------------------------------------------------------------------
+
+
+def options_of(
+    place: Path, labels: Sequence[str], *, devices: int = 1, **settings: object
+) -> dict[str, Submitted]:
+    """The jobs of a sweep by role."""
+    cluster = FakeCluster()
+    sweep = start(on_devices(make_runs(place, labels), devices), make_slurm(**settings), pack=None)
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    return {job.name.split("-")[1]: job for job in cluster.jobs.values()}
+
+
+def test_the_options_of_a_job_are_these(
+    place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    keys = iter(["a0", "b1"])
+    monkeypatch.setattr(sweeps.secrets, "token_hex", lambda length: next(keys))
+    monkeypatch.chdir(tmp_path)
+    launcher = make_slurm(
+        partition="gpu", account="lab", qos="long", time="12:00:00", gres="gpu:1", cpus=8,
+        memory="32G", constraint="a100", throttle=5, extra=["--mail-type=FAIL", "--nice"],
+    )  # fmt: skip
+    cluster = FakeCluster()
+    sweep = start(make_runs(place, ["A1B"]), launcher)
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    job, folder = cluster.jobs["101"], sweep.folder / "jobs" / "quick-transfer-b1"
+
+    assert job.options == (
+        "--requeue",
+        "--job-name=quick-transfer-b1",
+        "--array=0-0%5",
+        f"--output={folder}/%a.log",
+        "--open-mode=append",
+        f"--chdir={tmp_path}",
+        "--signal=B:USR1@120",
+        "--dependency=afterok:100_0",
+        "--kill-on-invalid-dep=yes",
+        "--partition=gpu",
+        "--account=lab",
+        "--qos=long",
+        "--time=12:00:00",
+        "--gres=gpu:1",
+        "--cpus-per-task=8",
+        "--mem=32G",
+        "--constraint=a100",
+        "--mail-type=FAIL",
+        "--nice",
+    )
+    assert job.script == str(folder / "job.sbatch")
+    assert job.command == (sys.executable, "-m", "transferlab", "work", str(folder))
+    assert Path(job.script).read_bytes() == TEMPLATE.read_bytes()
+    record = json.loads((folder / "job.json").read_text())
+    assert record.pop("submitted").startswith("20")
+    assert record == {
+        "format": 1,
+        "packs": [[sweep.nodes()[1].id]],
+        "role": "transfer",
+        "options": list(job.options),
+        "id": "101",
+    }
+
+
+def test_what_is_null_is_not_asked_for(place: Path):
+    job = options_of(place, ["baseA"], time=None)["base"]
+
+    assert [word.partition("=")[0] for word in job.options] == [
+        "--requeue", "--job-name", "--array", "--output", "--open-mode", "--chdir", "--signal",
+        "--kill-on-invalid-dep",
+    ]  # fmt: skip
+
+
+def test_roles_ask_for_what_is_said_of_them_and_else_for_what_all_do(place: Path):
+    jobs = options_of(
+        place,
+        ["A1B", "A2B", "B1B"],
+        partition="gpu",
+        cpus=4,
+        base={"time": "48:00:00", "throttle": 3},
+        transfer={"partition": "short", "extra": ["--nice"]},
+        pack={"cpus": 16, "memory": 64000},
+    )
+
+    names = ("partition", "time", "cpus-per-task", "mem")
+    assert {role: [job.option(name) for name in names] for role, job in jobs.items()} == {
+        "base": ["gpu", "48:00:00", "4", None],
+        "transfer": ["short", "1:00:00", "4", None],
+        "pack": ["gpu", "1:00:00", "16", "64000"],
+    }
+    assert [jobs[role].option("array") for role in ("base", "pack")] == ["0-1%3", "0-0"]
+    assert ["--nice" in job.options for job in jobs.values()] == [False, False, True]
+
+
+def test_a_run_on_several_devices_has_a_process_for_each_on_one_node(place: Path):
+    job = options_of(place, ["baseA"], devices=4)["base"]
+
+    assert (job.option("nodes"), job.option("ntasks-per-node")) == ("1", "4")
+    assert options_of(place, ["baseB"])["base"].option("ntasks-per-node") is None
+
+
+def test_a_percent_sign_in_the_store_is_none_of_slurms(tmp_path: Path):
+    job = options_of(tmp_path / "100%j", ["baseA"])["base"]
+
+    assert str(job.option("output")).startswith(f"{tmp_path}/100%%j/.sweeps/")
+
+
+def test_another_template_is_copied_when_a_job_is_submitted(
+    place: Path, cluster: FakeCluster, tmp_path: Path
+):
+    mine = tmp_path / "mine.sbatch"
+    mine.write_text('#!/bin/sh\nexec "$@"\n')
+    sweep = start(make_runs(place, ["baseA"]), make_slurm(template=str(mine)))
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    mine.write_text("#!/bin/sh\nexit 1\n")
+
+    assert Path(cluster.jobs["100"].script).read_text() == '#!/bin/sh\nexec "$@"\n'
+
+
+def test_a_template_that_is_not_there_is_told_of_before_anything_is_submitted(
+    place: Path, cluster: FakeCluster, tmp_path: Path
+):
+    sweep = start(make_runs(place), make_slurm(template=f"{tmp_path}/nowhere"))
+
+    with pytest.raises(UserError, match=f"^launcher.template={tmp_path}/nowhere is not a file$"):
+        slurm.submit(sweep, sweep.nodes(), cluster)
+    assert cluster.asked == []
+
+
+# --- the queue and cancelling -------------------------------------------------------------------
+
+
+def test_runs_in_the_queue_are_found_by_the_names_of_their_jobs(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place))
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    cluster.set("100_0", "RUNNING")
+    names = {node.id: node.label for node in sweep.nodes()}
+
+    found = slurm.in_queue(place, cluster)
+
+    assert {names[run]: (entry.id, entry.state) for run, entry in found.items()} == {
+        "baseA": ("100_0", "RUNNING"),
+        "baseB": ("100_1", "PENDING"),
+        "A1B": ("101_0", "PENDING"),
+        "A2B": ("101_1", "PENDING"),
+        "B1B": ("102_0", "PENDING"),
+    }
+
+
+def test_looking_at_the_queue_writes_nothing(place: Path, cluster: FakeCluster):
+    sweep = start(make_runs(place, ["baseA"]))
+    cluster.trouble = ["crash"]
+    with pytest.raises(KeyboardInterrupt):
+        slurm.submit(sweep, sweep.nodes(), cluster)
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+
+    assert len(slurm.in_queue(place, cluster)) == 1
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
+
+
+def test_a_store_without_jobs_of_slurm_has_no_question_for_the_queue(
+    place: Path, cluster: FakeCluster
+):
+    assert slurm.in_queue(place, cluster) == {}
+    sweep = start(make_runs(place), make_local())
+    sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), sweeps.LOCAL))
+
+    assert slurm.in_queue(place, cluster) == {}
+    assert slurm.cancel(place, cluster) == ()
+    assert cluster.asked == [] and not (place / ".sweeps" / "lock").exists()
+
+
+def test_cancel_takes_this_stores_jobs_and_no_others(
+    place: Path, cluster: FakeCluster, tmp_path: Path
+):
+    other = start(make_runs(tmp_path / "other", ["A1B"]))
+    slurm.submit(other, other.nodes(), cluster)
+    for study in ("one", "two"):
+        sweep = start(make_runs(place, ["A1B"], seed=len(study + study[0])), study=study)
+        slurm.submit(sweep, sweep.nodes(), cluster)
+    second = start(make_runs(place, ["B1B"], seed=9), study="two")
+    slurm.submit(second, second.nodes(), cluster)
+    cluster.set("102", "COMPLETED")
+    cluster.set("103", "RUNNING")
+
+    cancelled = slurm.cancel(place, cluster)
+
+    assert [(entry.id, entry.state) for entry in cancelled] == [
+        ("103_0", "RUNNING"),
+        ("104_0", "PENDING"),
+        ("105_0", "PENDING"),
+    ]
+    assert {identity: job.tasks[0] for identity, job in cluster.jobs.items()} == {
+        "100": "PENDING",
+        "101": "PENDING",
+        "102": "COMPLETED",
+        "103": "CANCELLED",
+        "104": "CANCELLED",
+        "105": "CANCELLED",
+    }
+    assert slurm.cancel(place, cluster) == ()
+
+
+def test_the_working_directory_is_that_of_the_command(place: Path):
+    assert options_of(place, ["baseA"])["base"].option("chdir") == os.getcwd()

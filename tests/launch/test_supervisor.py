@@ -1,0 +1,251 @@
+"""A worker is watched: what is known of it after it has ended, whatever it died of."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from launch.studies import by_label, finish, make_runs, start
+
+from transferlab import plan, store
+from transferlab.errors import UserError
+from transferlab.launch import supervisor, sweeps
+from transferlab.launch.supervisor import Ending, Supervised
+from transferlab.launch.sweeps import Job
+from transferlab.plan import Node
+
+Deeds = Callable[..., None]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def job(place: Path) -> Job:
+    """Tasks: baseA, baseB; A1B and A2B; B1B."""
+    sweep = start(make_runs(place), pack=None)
+    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes(), None), "pack"))
+
+
+def supervise(job: Job, task: int) -> tuple[Supervised, Ending]:
+    worker = Supervised(job, task, sweeps.nodes_of(job, task), environment={})
+    return worker, wait_for_end(worker)
+
+
+def wait_for_end(worker: Supervised) -> Ending:
+    end = time.monotonic() + 30
+    while (ending := worker.poll()) is None:
+        assert time.monotonic() < end, "the worker does not end"
+        time.sleep(0.01)
+    return ending
+
+
+def wait_until(path: Path) -> int:
+    """The number in a file that is about to be written: a process says its id there."""
+    end = time.monotonic() + 30
+    while not path.exists() or not path.read_text():
+        assert time.monotonic() < end, f"no {path.name}"
+        time.sleep(0.01)
+    return int(path.read_text())
+
+
+def failure(node: Node) -> str | None:
+    error = store.peek(store.locate(node.config, node.id).failure).get("error")
+    return None if error is None else str(error)
+
+
+def note(job: Job, task: int) -> dict[str, object]:
+    return dict(store.peek(job.task(task)))
+
+
+@pytest.mark.parametrize(
+    ("deed", "code", "error"),
+    [
+        ("done", 0, None),
+        ("fail", 1, "baseA: the loss is nan"),
+        ("defect", 1, "KeyError: 'a defect'"),
+        ("silent", 1, "exit status 1"),
+        ("die", -9, "killed by SIGKILL, perhaps for want of memory"),
+        ("leave", 1, "the worker ended before the run's end"),
+    ],
+)
+def test_how_a_worker_ended_and_what_its_run_failed_of_is_noted(
+    job: Job, workers: Deeds, deed: str, code: int, error: str | None
+):
+    workers(baseA=deed)
+
+    _, ending = supervise(job, 0)
+
+    assert (ending.code, ending.good, ending.interrupted) == (code, code == 0, False)
+    assert failure(sweeps.nodes_of(job, 0)[0]) == error
+    noted = note(job, 0)
+    assert (noted["code"], noted["host"]) == (code, os.uname().nodename)
+    assert noted["started"] <= noted["ended"]  # type: ignore[operator]
+
+
+def test_a_task_that_has_begun_and_not_ended_says_so(job: Job, workers: Deeds):
+    workers(baseA="work")
+    sweeps.note(job, 0, queued_as="7_0", code=75, ended="before")
+    worker = Supervised(job, 0, sweeps.nodes_of(job, 0), environment={})
+    wait_until(job.folder / "0.working")
+
+    assert worker.poll() is None
+    noted = note(job, 0)
+    assert (noted["queued_as"], noted["ended"], noted["code"]) == ("7_0", None, None)
+    worker.stop()
+    assert wait_for_end(worker).code == 75
+
+
+def test_in_a_pack_what_is_finished_has_not_failed(job: Job, workers: Deeds):
+    workers(A1B="half")
+    supervise(job, 2)
+
+    assert [failure(node) for node in sweeps.nodes_of(job, 2)] == [None, "A2B: the loss is nan"]
+
+
+def test_a_worker_that_is_stopped_saves_and_nothing_has_failed(job: Job, workers: Deeds):
+    workers(baseA="work")
+    worker = Supervised(job, 0, sweeps.nodes_of(job, 0), environment={})
+    wait_until(job.folder / "0.working")
+
+    worker.stop()
+    ending = wait_for_end(worker)
+
+    assert (ending.code, ending.interrupted, ending.status) == (75, True, 75)
+    assert failure(sweeps.nodes_of(job, 0)[0]) is None
+    assert (job.folder / "0.saved").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_to_a_worker_that_is_just_starting_is_no_failure(
+    job: Job, workers: Deeds, number: int
+):
+    workers(baseA="deaf")
+    worker = Supervised(job, 0, sweeps.nodes_of(job, 0), environment={})
+    os.kill(wait_until(job.folder / "0.deaf"), number)
+    ending = wait_for_end(worker)
+
+    assert (ending.code, ending.interrupted, ending.status) == (-number, True, 75)
+    assert failure(sweeps.nodes_of(job, 0)[0]) is None
+
+
+def test_why_an_earlier_try_failed_is_forgotten_when_the_next_begins(job: Job, workers: Deeds):
+    (node,) = sweeps.nodes_of(job, 0)
+    store.note_failure(store.locate(node.config), "a full disk")
+    workers(baseA="die")
+    supervise(job, 0)
+
+    assert failure(node) == "killed by SIGKILL, perhaps for want of memory"
+
+
+def test_the_log_is_added_to_and_the_last_words_are_those_of_this_try(job: Job, workers: Deeds):
+    workers(baseA="defect")
+    supervise(job, 0)
+    workers(baseA="silent")
+    supervise(job, 0)
+    lines = job.log(0).read_text().splitlines()
+
+    assert (lines[0], lines[-1]) == ("before", "KeyError: 'a defect'")
+    assert failure(sweeps.nodes_of(job, 0)[0]) == "exit status 1"
+    workers(baseA="fail")
+    supervise(job, 0)
+    assert job.log(0).read_text().splitlines()[-1] == "error: the loss is nan"
+
+
+def test_a_worker_has_the_environment_it_is_given(job: Job, workers: Deeds):
+    given = {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": "1"}
+    worker = Supervised(job, 0, sweeps.nodes_of(job, 0), environment=given)
+    wait_for_end(worker)
+
+    seen = json.loads((job.folder / "0.environment").read_text())
+    assert seen == {**given, "TRANSFERLAB_CORES": None}
+
+
+def test_not_in_the_foreground_the_terminals_signals_are_for_the_launcher(job: Job, workers: Deeds):
+    workers(baseA="work", baseB="work")
+    both = [
+        Supervised(job, task, sweeps.nodes_of(job, task), environment={}, foreground=foreground)
+        for task, foreground in ((0, True), (1, False))
+    ]
+    groups = [os.getpgid(wait_until(job.folder / f"{task}.working")) for task in (0, 1)]
+    for worker in both:
+        worker.stop()
+        wait_for_end(worker)
+
+    assert groups[0] == os.getpgrp() and groups[1] == both[1].process.pid
+
+
+def test_a_log_that_cannot_be_written_is_told_of(job: Job, workers: Deeds):
+    job.log(0).mkdir()
+
+    with pytest.raises(UserError, match=r"0\.log cannot be written: Is a directory"):
+        supervise(job, 0)
+
+
+def test_an_ending_in_words():
+    assert Ending(3).words == "exit status 3"
+    assert Ending(-signal.SIGSEGV).words == "killed by SIGSEGV"
+    assert Ending(-40).words == "killed by signal 40"
+    assert [Ending(code).status for code in (0, 1, 2, 75, -9, -10)] == [0, 1, 2, 75, 1, 75]
+
+
+# --- bases --------------------------------------------------------------------------------------
+
+
+def test_a_run_waits_for_a_base_that_is_not_finished(place: Path):
+    nodes = by_label(make_runs(place))
+
+    assert supervisor.unmet([nodes["baseA"]]) is None
+    assert supervisor.unmet([nodes["A1B"]]) == "baseA is not finished"
+    store.note_failure(store.locate(nodes["baseA"].config), "the loss is nan")
+    assert supervisor.unmet([nodes["A1B"]]) == "baseA is not finished: the loss is nan"
+    finish(nodes["baseA"])
+    assert supervisor.unmet([nodes["A1B"], nodes["A2B"]]) is None
+    assert supervisor.unmet([nodes["A1B"], nodes["B1B"]]) == "baseB is not finished"
+
+
+# --- the leash ----------------------------------------------------------------------------------
+
+LAUNCHER = """\
+    import sys, time
+    from pathlib import Path
+    from transferlab.launch import supervisor, sweeps
+    supervisor.MODULE = "launch.fake_worker"
+    job = sweeps.read_job(Path(sys.argv[1]))
+    nodes = sweeps.nodes_of(job, 0)
+    worker = supervisor.Supervised(job, 0, nodes, environment={}, foreground=False)
+    time.sleep(60)
+    """
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_whose_launcher_is_killed_saves_and_leaves(job: Job, workers: Deeds):
+    workers(baseA="work")
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(LAUNCHER), str(job.folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    worker = wait_until(job.folder / "0.working")
+    launcher.kill()
+    launcher.wait()
+
+    assert wait_until(job.folder / "0.saved") == worker
+    wait_until_gone(worker)
+
+
+def wait_until_gone(process: int) -> None:
+    """Or until nobody has asked yet how it ended."""
+    end = time.monotonic() + 20
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        while Path(f"/proc/{process}/cmdline").read_bytes():
+            assert time.monotonic() < end, f"{process} stays"
+            time.sleep(0.02)

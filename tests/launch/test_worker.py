@@ -1,0 +1,145 @@
+"""The process that trains a pack: what it trains, its exit status, and what it prints."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from launch.studies import finish, make_runs, start
+
+from transferlab import plan, store
+from transferlab.config import RunConfig
+from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.launch import inline, sweeps, worker
+from transferlab.launch.sweeps import Job
+
+pytestmark = pytest.mark.usefixtures("own_signals")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Tasks: baseA, baseB; A1B and A2B; B1B."""
+    sweep = start(make_runs(tmp_path / "store"), pack=None)
+    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes(), None), "pack"))
+
+
+def main(job: Job, task: int) -> int:
+    return worker.main([str(job.folder), str(task)])
+
+
+def test_it_trains_the_runs_of_its_task_in_their_store(job: Job, monkeypatch: pytest.MonkeyPatch):
+    trained: list[RunConfig] = []
+
+    def train(configs: Sequence[RunConfig], stop: object) -> None:
+        trained.extend(configs)
+
+    monkeypatch.setattr(inline, "train", train)
+
+    assert main(job, 2) == 0
+    assert [config.label for config in trained] == ["A1B", "A2B"]
+    assert trained == [node.config for node in sweeps.nodes_of(job, 2)]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (UserError("train.lr=-1 is too small"), 2, "error: train.lr=-1 is too small"),
+        (RunFailed("the loss is nan"), 1, "error: the loss is nan"),
+        (Interrupted("stopped while training"), 75, "stopped while training; saved"),
+        (KeyboardInterrupt(), 75, "stopped; saved"),
+    ],
+)
+def test_its_exit_status_says_how_it_ended_and_its_last_line_why(
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    status: int,
+    line: str,
+):
+    def train(configs: Sequence[RunConfig], stop: object) -> None:
+        raise error
+
+    monkeypatch.setattr(inline, "train", train)
+
+    assert main(job, 0) == status
+    assert capsys.readouterr().err.splitlines() == ["baseA", line]
+
+
+def test_a_defect_is_not_hidden(job: Job, monkeypatch: pytest.MonkeyPatch):
+    def train(configs: Sequence[RunConfig], stop: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(inline, "train", train)
+
+    with pytest.raises(ZeroDivisionError):
+        main(job, 0)
+
+
+def test_images_that_are_others_by_now_are_noted_as_what_the_runs_failed_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    nodes = make_runs(tmp_path / "store", ["A1B", "A2B"], data__digest="0" * 64)
+    sweep = start(nodes, pack=None)
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(nodes, None), "pack"))
+    finish(nodes[1])
+
+    assert main(job, 1) == 2
+    words = "data.digest=000000000000... was the digest when this config was made"
+    assert capsys.readouterr().err.startswith(f"error: {words}")
+    done, left = (store.locate(node.config) for node in nodes[1:])
+    assert store.peek(left.failure)["error"].startswith(words)
+    assert not done.failure.exists()
+
+
+def test_a_task_that_is_not_there_is_refused(job: Job, capsys: pytest.CaptureFixture[str]):
+    assert main(job, 9) == 2
+    assert capsys.readouterr().err == f"error: {job.folder} has no task 9: choose 0..3\n"
+
+
+WAITS = """\
+    import sys
+    from transferlab.launch import inline, worker
+    def train(configs, stop):
+        print("trains", flush=True)
+        with stop.deferred():
+            while stop.number is None:
+                pass
+        raise KeyboardInterrupt(f"saved on signal {stop.number:d}")
+    inline.train = train
+    sys.exit(worker.main(sys.argv[1:]))
+    """
+
+
+@pytest.mark.timeout(60)
+def test_it_saves_and_leaves_when_its_launcher_is_gone(job: Job):
+    process = subprocess.Popen(
+        [sys.executable, "-c", "if True:\n" + WAITS, str(job.folder), "0"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, worker.LEASH: "1"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "trains\n"
+
+    _, err = process.communicate()  # closes its stdin, as the end of a launcher does
+
+    assert process.returncode == 75
+    assert err.splitlines() == ["baseA", "saved on signal 10; saved"]
+
+
+def test_without_a_leash_the_end_of_its_input_means_nothing(job: Job):
+    sleeps = WAITS.replace("while stop.number is None:", "for _ in range(10**5):")
+    done = subprocess.run(
+        [sys.executable, "-c", "if True:\n" + sleeps, str(job.folder), "0"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1 and "unsupported format" in done.stderr
