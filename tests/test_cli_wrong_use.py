@@ -78,7 +78,7 @@ from commandline import TINY, call, images, refused
         (["stauts"], "stauts is not a command of this version: did you mean status?"),
         (
             ["infer"],
-            "infer is not a command of this version: choose one of: run sweep status retry "
+            "infer is not a command of this version: choose one of: run sweep status results "
             "cancel work",
         ),
     ],
