@@ -60,12 +60,16 @@ def test_a_second_impatient_signal_does_not_wait(numbers: tuple[int, ...]):
             send(numbers[-1])
 
 
-def test_after_a_first_signal_the_next_waits_for_the_clearing_up(monkeypatch: pytest.MonkeyPatch):
+def test_after_a_first_signal_the_next_waits_for_the_clearing_up():
+    cleared_up = False
     with signals.watch(), pytest.raises(Interrupted, match="^stopped by SIGUSR1$"):
         try:
             send(USR1)
         finally:
             send(USR1, TERM)
+            cleared_up = True
+
+    assert cleared_up
 
 
 def test_one_of_several_processes_leaves_the_decision_to_the_first():

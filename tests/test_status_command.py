@@ -113,6 +113,17 @@ def test_progress_has_the_steps_and_the_time_left(
     ]
 
 
+def test_what_needs_attention_is_above_what_only_waits(place: Path, shown: Shell):
+    sweep = start(make_runs(place, ["A1B", "R1B"]), make_local())
+    store.note_failure(store.locate(by_label(sweep.nodes())["R1B"].config), "the loss is nan")
+
+    assert [line.split()[:2] for line in shown()[1:]] == [
+        ["failed", "R1B"],
+        ["missing", "baseA"],
+        ["missing", "A1B"],
+    ]
+
+
 def test_runs_of_one_name_are_told_apart_by_their_ids(place: Path, shown: Shell):
     first, second = (make_runs(place, ["baseA"], train__lr=lr) for lr in (0.1, 0.2))
     other = make_runs(place, ["baseB"])

@@ -47,7 +47,7 @@ OWNS = """
     def tell(owner):
         print("waits for", owner, flush=True)
     with store.owned(run, tell):
-        store.report_progress(run, step=3, total_steps=10)
+        store.report_progress(run, step=3, total_steps=10, left_s=None)
         print("owns", Path(sys.argv[2]).exists(), flush=True)
         sys.stdin.readline()
     """
@@ -110,7 +110,7 @@ def test_an_owner_that_has_not_said_who_it_is_is_another_process(
 
 def test_a_run_is_given_up_when_its_owner_fails(run: Run):
     with pytest.raises(ZeroDivisionError), store.owned(run, pytest.fail):
-        store.report_progress(run, step=1, total_steps=10)
+        store.report_progress(run, step=1, total_steps=10, left_s=None)
         raise ZeroDivisionError
 
     assert not run.owner.exists()

@@ -190,9 +190,11 @@ def test_an_override_that_cannot_be_parsed_is_refused_with_itself(tmp_path: Path
 
 
 def test_quotes_are_hydras_and_not_part_of_a_value(tmp_path: Path):
-    (found, *_) = expanded(tmp_path, GRID, "runtime.wandb_project='my project'", "seed=1")
+    one = expanded(tmp_path, GRID, "runtime.wandb_project='my project'")
+    two = expanded(tmp_path, GRID, "runtime.wandb_project='my project',\"another\"")
 
-    assert found.runtime.wandb_project == "my project"
+    assert {run.runtime.wandb_project for run in one} == {"my project"}
+    assert {run.runtime.wandb_project for run in two} == {"my project", "another"}
 
 
 # --- paths --------------------------------------------------------------------------------------

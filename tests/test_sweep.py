@@ -13,6 +13,7 @@ from transferlab import plan, store, study
 from transferlab.commands import sweep
 from transferlab.errors import RunFailed, UserError
 from transferlab.estimate import Estimate
+from transferlab.launch.cluster import require
 from transferlab.launch.dispatch import Order
 from transferlab.launch.settings import Local, Slurm
 
@@ -37,6 +38,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
     for what, answer in (("check", COST), ("train", None), ("submit", None)):
         monkeypatch.setattr(sweep.dispatch, what, note(what, answer))
     monkeypatch.setattr(sweep, "_tell", note("tell"))
+    monkeypatch.setattr(sweep.cluster, "require", lambda: None)  # whether SLURM is here or not
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=12_340_000_000))
     yield calls
 
@@ -237,6 +239,20 @@ def test_a_study_is_submitted_and_not_waited_for(runs: Path, started: Started):
     order = started[1][1]
     assert isinstance(order.launcher, Slurm)
     assert order.pack == 2
+
+
+def test_without_sbatch_that_is_told_of_before_anything_is_looked_at(
+    runs: Path, started: Started, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(sweep.cluster, "require", require)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = ["+study=quick", f"runtime.store={runs}", "launcher=slurm"]
+
+    with pytest.raises(UserError, match="^sbatch is not on the path: launcher=slurm needs"):
+        sweep.run(command)
+    assert names(started) == []
+    sweep.run([*command, "dry_run=true"])
+    assert names(started) == ["check"]
 
 
 @pytest.mark.parametrize("launcher", ["local", "slurm"])

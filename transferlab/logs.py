@@ -22,7 +22,7 @@ def to_stderr() -> None:
     root.setLevel(logging.INFO)
     root.propagate = False
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _Stderr()
         handler.setFormatter(logging.Formatter("%(message)s"))
         handler.addFilter(
             lambda record: (

@@ -239,6 +239,15 @@ def require_space(folder: Path, need_bytes: int) -> None:
         )
 
 
+def require_writable(folder: Path) -> None:
+    """Raises: UserError if `folder`, or what there is above it, cannot be written."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        with explained(folder):
+            (there / f".{os.getpid()}").touch()  # the system's own words for it
+            (there / f".{os.getpid()}").unlink()
+
+
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turns the operating system's refusal to write `path` into a message that says what to do."""

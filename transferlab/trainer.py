@@ -35,23 +35,32 @@ def build(
     by_srun = ranks.by_srun(runtime.devices)
     spawned = runtime.devices > 1 and not by_srun
     try:
-        return lightning.Trainer(
-            accelerator=runtime.accelerator,
-            devices=runtime.devices,
-            strategy=DDPStrategy(start_method="spawn") if spawned else "ddp" if by_srun else "auto",
-            # Told, not detected: requeues are the job's (see launch.job), never Lightning's
-            plugins=[SLURMEnvironment(auto_requeue=False) if by_srun else LightningEnvironment()],
-            precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
-            callbacks=callbacks,
-            max_epochs=intervals,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            default_root_dir=os.fspath(assembly.cache_folder(config)),
-        )
+        with warnings.catch_warnings():
+            # Its advice to use it wherever there is one: a job of ours does where it is needed
+            warnings.filterwarnings("ignore", message="The `srun` command is available")
+            return lightning.Trainer(
+                accelerator=runtime.accelerator,
+                devices=runtime.devices,
+                strategy=DDPStrategy(start_method="spawn")
+                if spawned
+                else "ddp"
+                if by_srun
+                else "auto",
+                # Told, not detected: requeues are the job's (see launch.job), never Lightning's
+                plugins=[
+                    SLURMEnvironment(auto_requeue=False) if by_srun else LightningEnvironment()
+                ],
+                precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
+                callbacks=callbacks,
+                max_epochs=intervals,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                default_root_dir=os.fspath(assembly.cache_folder(config)),
+            )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(
             f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "

@@ -15,20 +15,20 @@ def test_two_processes_train_what_two_of_lightning_do_and_interruptions_change_n
 ):
     user.slow_down(0.3)
     user.sweep("base", TWO)
-    here = arrive(tmp_path / "here", user.cluster, user.cache)
-    here.ordered("sweep", "+study=base.yaml", *RECIPE, TWO)
     user.wait_until_trained(16)
     job = f"{user.jobs()[0]['id']}_0"
     assert user.cluster.job(job)["NumTasks"] == "2"
-    assert sorted(user.reads_by_process()) == [8, 8]
+    assert len(user.reads_by_process()) == 2
     user.cluster.run("scancel", "--signal=USR1", "--batch", job)  # as ahead of the time limit
     user.wait_until(lambda: user.cluster.job(job)["Restarts"] == "1", "it is requeued by itself")
     trained = len(user.reads())
-    assert trained < STEPS
+    assert trained < 2 * STEPS
     user.wait_until_trained(trained + 10)
     user.cluster.run("scontrol", "requeue", job)
     user.wait_until(lambda: user.cluster.job(job)["Restarts"] == "2", "it is requeued")
     user.hurry()
+    here = arrive(tmp_path / "here", user.cluster, user.cache)
+    here.ordered("sweep", "+study=base.yaml", *RECIPE, TWO)
     user.wait_until_done(1)
     assert essence(user.results()) == essence(here.results())
     assert len(user.reads_by_process()) == 6
@@ -47,6 +47,5 @@ def test_when_one_process_dies_the_other_ends_too_and_the_run_has_failed(user: U
     user.wait_until(lambda: not user.queue(), "the job is over")
     state = user.states()["baseB"]
     assert (state["state"], state["code"]) == ("failed", 1)
-    print(state)
-    print(user.logs())
-    assert 0
+    assert "Connection closed by peer" in state["words"]
+    assert "srun: error: n1: task 1: Killed" in user.logs()

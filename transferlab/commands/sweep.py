@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transferlab import compose, logs, plan, store, study, summary
 from transferlab.errors import UserError
 from transferlab.estimate import Estimate
-from transferlab.launch import dispatch, inline, settings
+from transferlab.launch import cluster, dispatch, inline, settings
 from transferlab.launch.dispatch import Order
 from transferlab.launch.settings import Local
 
@@ -38,12 +38,17 @@ def carry_out(wanted: Order, *, dry_run: bool = False) -> None:
     Raises: UserError, RunFailed, Interrupted.
     """
     print(_overview(wanted), flush=True)
+    here = isinstance(wanted.launcher, Local)
+    if wanted.todo and not dry_run:
+        store.require_writable(wanted.store)
+        if not here:
+            cluster.require()
     if wanted.todo:
         log.info("looking at the networks ...")
         print(_cost(wanted, dispatch.check(wanted)), flush=True)
     if dry_run:
         log.info("dry run: nothing was started")
-    elif wanted.todo and not isinstance(wanted.launcher, Local):
+    elif wanted.todo and not here:
         dispatch.submit(wanted)
         log.info("how it goes: python -m transferlab status --store %s", wanted.store)
     else:

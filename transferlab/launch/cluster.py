@@ -5,6 +5,7 @@ Everything is a list of arguments, never a line for a shell. Works without `sacc
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -179,12 +180,15 @@ class Slurm:
         except FileNotFoundError as error:
             if missing_ok:
                 return subprocess.CompletedProcess(words, 127, "", "not found")
-            raise Refused(
-                f"{words[0]} is not on the path: launcher=slurm needs a machine from which jobs "
-                "can be submitted; launcher=local runs here"
-            ) from error
+            raise Refused(_not_there(words[0])) from error
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(words, 124, "", f"{NO_ANSWER} in {TIMEOUT_S} s")
+
+
+def require() -> None:
+    """Raises: UserError if jobs cannot be submitted from here."""
+    if shutil.which("sbatch") is None:
+        raise Refused(_not_there("sbatch"))
 
 
 def clean_environment() -> dict[str, str]:
@@ -196,6 +200,13 @@ def clean_environment() -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith(SCRUBBED) or key in ("SLURM_CONF", "SLURM_CLUSTERS")
     }
+
+
+def _not_there(command: str) -> str:
+    return (
+        f"{command} is not on the path: launcher=slurm needs a machine from which jobs can be "
+        "submitted; launcher=local runs here"
+    )
 
 
 def _each(job: str, tasks: str) -> Iterator[str]:
