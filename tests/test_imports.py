@@ -98,7 +98,6 @@ LAUNCH: dict[str, set[str]] = {
     "manifest": set(),
     "sweeps": {"manifest", "settings"},
     "inventory": {"sweeps"},
-    "inventory": {"sweeps"},
     "inline": set(),
     "worker": {"inline", "sweeps"},
     "supervisor": {"sweeps", "worker"},
