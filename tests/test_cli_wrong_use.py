@@ -78,8 +78,8 @@ from commandline import TINY, call, images, refused
         (["stauts"], "stauts is not a command of this version: did you mean status?"),
         (
             ["infer"],
-            "infer is not a command of this version: choose one of: run sweep status retry "
-            "cancel work",
+            "infer is not a command of this version: choose one of: run sweep status results "
+            "report sync retry cancel work",
         ),
     ],
 )

@@ -60,9 +60,33 @@ ALLOWED: dict[str, set[str]] = {
     },
     "status": {"errors", "launch", "store"},
     "summary": {"config", "errors", "launch", "resolve", "store"},
+    "published": {"compose", "config", "errors", "variants"},
+    "rows": {"config", "errors", "store"},
+    "results": {"errors", "launch", "published", "rows", "store"},
+    "experiments": {"config"},
+    "pairs": {"experiments", "results"},
+    "captions": {"experiments", "pairs", "results"},
+    "intervals": set(),
+    "tables": {"captions", "errors", "experiments", "intervals", "pairs", "results"},
+    "formats": {"errors"},
+    "plots": {
+        "captions", "errors", "experiments", "formats", "pairs", "published", "results", "tables",
+    },
+    "explanations": set(),
+    "overview": {"errors", "pairs", "results", "rows", "variants"},
+    "fragments": {"formats", "plots"},
+    "report": {
+        "errors", "experiments", "explanations", "fragments", "overview", "plots", "published",
+        "results", "tables",
+    },
+    "entries": {
+        "config", "errors", "launch", "loggers", "plots", "results", "store", "tables",
+    },
+    "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
     "commands": {
-        "compose", "config", "errors", "estimate", "launch", "logs", "plan", "resolve", "status",
-        "store", "study", "summary",
+        "compose", "config", "entries", "errors", "estimate", "formats", "launch", "logs", "plan",
+        "plots", "published", "report", "resolve", "results", "status", "store", "study",
+        "summary", "sync", "tables",
     },
     "hydra_plugin": {"commands", "compose", "resolve"},
     "__main__": {"errors"},  # and `commands`, by name, when one is called
@@ -91,6 +115,9 @@ COMMANDS: dict[str, set[str]] = {
     "status": {"flags"},
     "retry": {"flags", "status"},
     "cancel": {"flags"},
+    "results": {"flags"},
+    "report": {"flags"},
+    "sync": {"flags"},
     "work": set(),
 }
 TABLES = {
@@ -102,6 +129,8 @@ LIGHT = (
     "errors", "variants", "splits", "strict", "config", "store", "plan", "logs", "signals",
     "ranks", "data", "data.folder", "resolve", "compose", "study", "networks", "estimate",
     *(f"launch.{name}" for name in LAUNCH), "status", "summary",
+    "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
+    "formats", "overview", "explanations", "entries", "sync",
     *(f"commands.{name}" for name in COMMANDS), "hydra_plugin.launchers", "__main__",
 )  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")

@@ -24,6 +24,10 @@ commands
              them (the default: a line without a command is a run)
   sweep      a whole study: +study=NAME [launcher=local*|slurm] [dry_run=true] [sweep.pack=K]
   status     what is done, running, queued, failed and why; --watch, --json, --study NAME
+  results    finished runs and the paper's tables; --table figure2|figure3|table1|decomposition,
+             --metric, --format, --out FILE, --store published:yosinski2014; or --plot figure2
+  report     the same with every figure, and what is missing, as one page; --out report.html
+  sync       rebuild Weights & Biases from the store; --online sends it, else a folder
   retry      start again what failed or vanished; --failed, --stale
   cancel     take this store's jobs out of SLURM's queue
 
@@ -49,7 +53,7 @@ Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted (the same command goe
 
 
 # The commands, each in a module of its own that is imported when it is wanted
-COMMANDS = ("run", "sweep", "status", "retry", "cancel", "work")
+COMMANDS = ("run", "sweep", "status", "results", "report", "sync", "retry", "cancel", "work")
 WITH_OVERRIDES = ("run", "sweep")  # the others have flags, and help on them, of their own
 HELP_FLAGS = {"-h", "--help"}
 

@@ -1,0 +1,83 @@
+"""The axes that several plots have in common. Only here and in the drawing functions: percent."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+TITLE = 7  # points
+LETTER = 5  # points, a digit's width
+METRICS = {
+    "top1_final": "final accuracy",
+    "top1_best10": "mean of the ten best validations",
+    "top1_peak": "best validation",
+}
+CUT = "layer n at which network is chopped and retrained"  # the paper's words
+
+
+def cut_points(axes: Axes, highest: int) -> None:
+    """x is n, from 0 to the highest there is."""
+    axes.set_xlim(-0.5, highest + 0.5)
+    axes.set_xticks(range(highest + 1))
+    axes.set_xlabel(CUT)
+
+
+def accuracy(axes: Axes) -> None:
+    """y is an accuracy in percent; above 100 there is room for half a marker, and no tick."""
+    axes.set_ylabel("top-1 accuracy (%)")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+    low, high = axes.get_ylim()
+    if high - low < 2:  # a store where all are right, say
+        low, high = low - 1, high + 1
+    axes.set_ylim(low, min(high, 100 + 0.03 * (100 - low)))
+    grid(axes)
+
+
+def difference(axes: Axes, words: str) -> None:
+    """y is a difference of accuracies in percentage points."""
+    axes.set_ylabel(words)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+    low, high = axes.get_ylim()
+    if high - low < 2:
+        axes.set_ylim(low - 1, high + 1)
+    grid(axes)
+
+
+def grid(axes: Axes) -> None:
+    """Faint horizontal lines, and no frame where there is no scale."""
+    axes.grid(axis="y", color="#dddddd", linewidth=0.5, zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def title(axes: Axes, experiment: str, metric: str | None) -> None:
+    """Which experiment and which accuracy it is, small and to the left."""
+    words = experiment if metric is None else f"{experiment}: {METRICS[metric]}"
+    letters = max(20, int(points_wide(axes) / (TITLE * 0.56)))
+    axes.set_title(
+        textwrap.fill(words, letters, break_on_hyphens=False), loc="left", fontsize=TITLE
+    )
+
+
+def images(axes: Axes, values: Sequence[float]) -> None:
+    """x is a number of images, logarithmic, with ticks at the values as far as legible."""
+    axes.set_xscale("log")
+    decades = max(math.log10(values[-1] / values[0]), 0.1) * 1.1
+    shown: list[float] = []
+    for value in reversed(values):
+        need = decades * (LETTER * (len(f"{value:g}") + 1)) / points_wide(axes)
+        if not shown or math.log10(shown[-1] / value) >= need:
+            shown.append(value)
+    axes.xaxis.set_major_locator(FixedLocator(sorted(shown)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("training images per class")
+
+
+def points_wide(axes: Axes) -> float:
+    """How wide the axes are, in points."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return axes.get_window_extent().width / figure.dpi * 72

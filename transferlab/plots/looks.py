@@ -1,0 +1,126 @@
+"""What things look like, and what they are called: colours, markers, names, the published curve.
+
+The palette is that of Okabe and Ito, which people with any kind of colour vision can tell apart;
+every series has a marker of its own as well, for print in black and white. Selffers are blue,
+transfers red and fine-tuned ones lighter, as in Yosinski et al. 2014.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+PURPLE = "#CC79A7"
+GREY = "#999999"  # of the published curve, and of whatever is there for orientation
+DARK_GREY = "#666666"
+
+MARKER = 3.6  # points
+LINE = 1.2
+THIN = 0.8
+PUBLISHED = "published:yosinski2014"
+PUBLISHED_NAME = "Yosinski et al. 2014"
+CHANCE_NAME = "at chance level"
+
+
+@dataclass(frozen=True)
+class Look:
+    """`dodge` is how far beside its n a series is drawn, so that markers do not hide each other."""
+
+    name: str
+    colour: str
+    marker: str
+    dodge: float = 0.0
+    hollow: bool = False
+    line: str = "-"
+
+    @property
+    def size(self) -> float:
+        """In points. A cross needs more for the same weight."""
+        return MARKER * (1.35 if self.marker in "PX" else 1.0)
+
+
+# By the names of `pairs.SERIES`
+SERIES: Mapping[str, Look] = {
+    "baseB": Look("baseB", BLACK, "o", hollow=True),
+    "BnB": Look("selffer BnB", BLUE, "s", -0.18),
+    "BnB+": Look("selffer BnB+", SKY, "P", -0.06),
+    "AnB": Look("transfer AnB", VERMILION, "D", 0.06),
+    "AnB+": Look("transfer AnB+", ORANGE, "X", 0.18),
+}
+
+
+def points(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, gid: str) -> Line2D:
+    """Markers without a line."""
+    face = "white" if look.hollow else look.colour
+    edge = look.colour if look.hollow else "white"
+    width = THIN if look.hollow else 0.3
+    return axes.plot(
+        x, y, linestyle="none", marker=look.marker, markersize=look.size, markerfacecolor=face,
+        markeredgecolor=edge, markeredgewidth=width, zorder=3, gid=gid,
+    )[0]  # fmt: skip
+
+
+def line(
+    axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, gid: str, *, marks: bool = False
+) -> Line2D:
+    """A line, broken where y is nan; with markers a lone point is seen too."""
+    return axes.plot(
+        x, y, linestyle=look.line, linewidth=LINE, color=look.colour, zorder=2.5, gid=gid,
+        marker=look.marker if marks else "none", markersize=look.size, markeredgewidth=THIN,
+        markerfacecolor="white" if look.hollow else look.colour,
+    )[0]  # fmt: skip
+
+
+def published(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, gid: str) -> Line2D:
+    """The published curve of a series: grey and thin, with that series' marker."""
+    return axes.plot(
+        x, y, linestyle=look.line, linewidth=0.6, color=GREY, zorder=2, gid=gid,
+        marker=look.marker, markersize=2.6, markerfacecolor="white" if look.hollow else GREY,
+        markeredgewidth=0.5,
+    )[0]  # fmt: skip
+
+
+def at_chance(axes: Axes, x: Sequence[float], gid: str) -> None:
+    """Marks of runs that learned nothing, at the lower edge, lest they squeeze the others."""
+    if len(x):
+        axes.plot(
+            x, [0.025] * len(x), linestyle="none", marker="x", markersize=MARKER,
+            markeredgewidth=1.0, color=DARK_GREY, zorder=3, gid=gid,
+            transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
+        name_once(axes, f"{CHANCE_NAME} (not to scale)", linestyle="none", marker="x",
+                  color=DARK_GREY)  # fmt: skip
+
+
+def name(axes: Axes, look: Look, *, missing: bool = False, line: bool = True) -> None:
+    """An entry of the legend for a series, in grey if there is nothing of it."""
+    axes.plot(
+        [], [], linestyle=look.line if line else "none", linewidth=LINE, marker=look.marker,
+        markersize=look.size, color=look.colour, markeredgewidth=THIN,
+        alpha=0.3 if missing else 1.0, markerfacecolor="white" if look.hollow else look.colour,
+        label=f"{look.name} (none)" if missing else look.name,
+    )  # fmt: skip
+
+
+def name_published(axes: Axes, line: str = "-", marker: str = "none") -> None:
+    """The entry of the legend for all published curves."""
+    name_once(axes, PUBLISHED_NAME, linestyle=line, linewidth=0.6, marker=marker, color=GREY)
+
+
+def name_once(axes: Axes, label: str, **look: Any) -> None:
+    """An entry of the legend, unless it has it already."""
+    if label not in axes.get_legend_handles_labels()[1]:
+        axes.plot([], [], label=label, markersize=MARKER, **look)
+
+
+def zero(axes: Axes, y: float, gid: str) -> None:
+    """A faint horizontal line for orientation."""
+    axes.axhline(y, color=GREY, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1, gid=gid)
