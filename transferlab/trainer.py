@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab import assembly, ranks
@@ -20,6 +20,9 @@ from transferlab.callbacks import Stopped
 from transferlab.config import RunConfig
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.signals import StopRequest
+
+# Given wherever there is an srun: a job of ours uses it where it is needed
+SRUN_ADVICE = "The `srun` command is available"
 
 
 def build(
@@ -33,19 +36,16 @@ def build(
     for name in ("pytorch_lightning", "lightning_fabric"):  # they set INFO when imported
         logging.getLogger(name).setLevel(logging.ERROR)
     by_srun = ranks.by_srun(runtime.devices)
-    spawned = runtime.devices > 1 and not by_srun
+    strategy: Strategy | str = "ddp" if by_srun else "auto"
+    if runtime.devices > 1 and not by_srun:
+        strategy = DDPStrategy(start_method="spawn")
     try:
         with warnings.catch_warnings():
-            # Its advice to use it wherever there is one: a job of ours does where it is needed
-            warnings.filterwarnings("ignore", message="The `srun` command is available")
+            warnings.filterwarnings("ignore", message=SRUN_ADVICE)
             return lightning.Trainer(
                 accelerator=runtime.accelerator,
                 devices=runtime.devices,
-                strategy=DDPStrategy(start_method="spawn")
-                if spawned
-                else "ddp"
-                if by_srun
-                else "auto",
+                strategy=strategy,
                 # Told, not detected: requeues are the job's (see launch.job), never Lightning's
                 plugins=[
                     SLURMEnvironment(auto_requeue=False) if by_srun else LightningEnvironment()
@@ -83,6 +83,7 @@ def interruptible(stop: StopRequest) -> Iterator[None]:
     """
     try:
         with stop.deferred(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=SRUN_ADVICE)
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch 2.15
             yield

@@ -110,19 +110,16 @@ def test_a_requeue_in_the_middle_goes_on_under_the_same_id_with_the_same_bits(
     user: User, undisturbed: Essence
 ):
     user.slow_down(0.2)
-    user.sweep("pair")
+    user.sweep("base")
     user.wait_until_trained(10)
-    base = f"{user.jobs()[0]['id']}_0"
+    base = f"{last_job(user)}_0"
     user.cluster.run("scontrol", "requeue", base)
     user.wait_until(lambda: user.cluster.job(base)["JobState"] == "PENDING", "it waits again")
-    assert {k: v["state"] for k, v in user.states().items()} == {
-        "baseB": "queued", "B2B+": "queued",
-    }  # fmt: skip
+    assert user.summary() == {"baseB": "queued"}
     user.hurry()
-    user.wait_until_done(2)
-    assert users.essence(user.results()) == only(undisturbed, "baseB", "B2B+")
-    first, second, _ = user.reads_by_process()
-    assert first + second <= STEPS + RIGHT_AFTER
+    user.wait_until_done(1)
+    assert users.essence(user.results()) == only(undisturbed, "baseB")
+    assert resumed(user) and len(user.reads_by_process()) == 2
     assert user.cluster.job(base)["Restarts"] == "1"
 
 
@@ -175,6 +172,7 @@ def test_a_run_on_a_node_that_dies_and_returns_is_trained_by_one_process_at_a_ti
     job = f"{last_job(user)}_0"
     node = bare_cluster.job(job)["NodeList"]
     bare_cluster.kill_slurmd(node)
+    bare_cluster.set_down(node)  # SLURM would see that by itself, in half a minute
     # Its orphan goes on, while SLURM starts the job again on the other node
     user.wait_until(lambda: bare_cluster.job(job)["Restarts"] == "1", "the node is given up")
     other = {"n1": "n2", "n2": "n1"}[node]

@@ -42,7 +42,9 @@ def test_the_quick_study_has_the_same_table_on_slurm_as_here(user: User, tmp_pat
     assert [user.cluster.job(job["id"])["Dependency"] for job in others] == [
         f"afterok:{base['id']}_0(unfulfilled)", f"afterok:{base['id']}_1(unfulfilled)",
     ]  # fmt: skip
-    assert user.states()["A3B"]["words"] == "Dependency"
+    user.wait_until(
+        lambda: user.states()["A3B"]["words"] == "Dependency", "SLURM has looked at it", 20
+    )
     here = users.arrive(tmp_path / "here", user.cluster, user.cache)
     table = here.ordered("sweep", *recipe, "launcher.jobs=2").out
     user.wait_until_done(30, timeout_s=200)
