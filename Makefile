@@ -36,6 +36,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python tests/benchmarks/plan.py --check
+	$(BIN)/python tests/benchmarks/results.py
 	$(BIN)/python tests/benchmarks/trainer_step.py
 
 clean:
