@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,9 +106,30 @@ def _train_images_of_half_a(root: Path) -> list[Path]:
 # --- submitting twice, and half ------------------------------------------------------------------
 
 
-def test_two_sweeps_at_once_submit_every_run_once(user: User, undisturbed: Essence):
+SBATCH = """#!/bin/bash
+calls=$(( $(cat {folder}/calls 2>/dev/null || echo 0) + 1 ))
+echo $calls >{folder}/calls
+{what}
+exec {sbatch} "$@"
+"""
+
+
+def with_sbatch(user: User, folder: Path, what: str) -> User:
+    """The user with an `sbatch` of his own, that first does what is told."""
+    folder.mkdir()
+    text = SBATCH.format(folder=folder, what=what, sbatch=shutil.which("sbatch"))
+    (folder / "sbatch").write_text(text)
+    (folder / "sbatch").chmod(0o755)
+    path = f"{folder}:{user.cluster.environment['PATH']}"
+    return users.User(user.place, user.cluster, user.cache, {"PATH": path})
+
+
+def test_several_sweeps_at_once_submit_every_run_once(
+    user: User, tmp_path: Path, undisturbed: Essence
+):
     user.slow_down(1)
-    processes = [user.start(*user.line(study)) for study in ("four", "four", "all")]
+    slow = with_sbatch(user, tmp_path / "bin", "sleep 1")
+    processes = [slow.start(*slow.line(study)) for study in ("four", "four", "all")]
     for process in processes:
         _, err = process.communicate(timeout=100)
         assert process.returncode == 0, err
@@ -121,19 +141,12 @@ def test_two_sweeps_at_once_submit_every_run_once(user: User, undisturbed: Essen
     assert len(user.reads_by_process()) == len(user.jobs()) + 1  # one has both bases
 
 
-SBATCH = """#!/bin/bash
-calls=$(( $(cat {folder}/calls 2>/dev/null || echo 0) + 1 ))
-echo $calls >{folder}/calls
-{what}
-exec {sbatch} "$@"
-"""
-
-
 @pytest.mark.parametrize(
     ("what", "submitted"),
     [
         ("if [ $calls = 2 ]; then kill -9 $PPID; exit 1; fi", 1),
-        ("if [ $calls = 1 ]; then kill -9 $PPID; sleep 2; fi", 0),
+        # It goes on without its parent, while the next sweep comes
+        ("if [ $calls = 1 ]; then kill -9 $PPID; sleep 5; fi", 0),
     ],
     ids=["between_two_sbatch", "before_an_id_is_recorded"],
 )
@@ -141,15 +154,8 @@ def test_a_sweep_killed_while_it_submits_is_completed_by_the_next_one(
     user: User, tmp_path: Path, undisturbed: Essence, what: str, submitted: int
 ):
     user.slow_down(1)
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    wrapper = folder / "sbatch"
-    sbatch = shutil.which("sbatch")
-    wrapper.write_text(SBATCH.format(folder=folder, what=what, sbatch=sbatch))
-    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
-    path = f"{folder}:{user.cluster.environment['PATH']}"
-    victim = users.User(user.place, user.cluster, user.cache, {"PATH": path})
-    assert victim.call(*user.line("four")).code == -9
+    victim = with_sbatch(user, tmp_path / "bin", what)
+    assert victim.call(*victim.line("four")).code == -9
     assert len([job for job in user.jobs() if job["id"] is not None]) == submitted
     user.sweep("four")
     user.hurry()
