@@ -156,10 +156,9 @@ class _Training:
             batch_size=train.batch_size,
             val_batch_size=train.val_batch_size,
             reshuffle=train.reshuffle,
-            slack=self._slack(),
+            crop=self.config.data.crop,
             mirror=train.mirror,
             workers=self.workers,
-            pin_memory=device.type == "cuda",
         )
         due = step == self.total_steps or (step > 0 and step % val_every == 0)
         with trainers.interruptible(self.stop):
@@ -183,9 +182,8 @@ class _Training:
                 letter: assembly.mean_image(self.config, self.images, letter, workers=self.workers)
                 for letter in sorted({member.view for member in members})
             },
-            crop=self.config.data.crop,
             scale=self.config.data.scale,
-            random=train.mirror or self._slack() > 0,
+            mirror=train.mirror,
             channels_last=train.channels_last,
         )
         module = PackModule(
@@ -221,9 +219,6 @@ class _Training:
             subject.run.folder,
             extra=logs.FOR_FILES,
         )
-
-    def _slack(self) -> int:
-        return self.config.data.size - self.config.data.crop
 
 
 def _log_error(kind: type | None, error: BaseException | None, trace: object) -> None:

@@ -49,6 +49,24 @@ def test_a_lossy_file_has_the_colours_of_the_picture(ending: str, tmp_path: Path
     assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 6)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"quality": 30}])
+def test_a_jpeg_has_the_bits_that_pillow_gives_it(mode: str, settings: dict, tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (19, 33, 3), dtype=np.uint8)
+    path = tmp_path / "image.jpg"
+    Image.fromarray(noise).convert(mode).save(path, **settings)
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    assert np.array_equal(decode.decode(path.read_bytes()), expected)
+    assert np.array_equal(decode.jpeg(path.read_bytes()), expected)
+
+
+def test_what_torchvision_cannot_decode_is_left_to_pillow(tmp_path: Path):
+    path = tmp_path / "image.jpg"
+    Image.fromarray(quadrants()).save(path)
+    assert decode.jpeg(path.read_bytes()[:200]) is None
+
+
 @pytest.mark.parametrize("ending", ["png", "jpg", "pgm", "tif"])
 def test_grey_becomes_three_equal_channels(ending: str, tmp_path: Path):
     grey = np.full((32, 32), 77, dtype=np.uint8)

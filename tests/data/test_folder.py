@@ -21,6 +21,12 @@ def picture(path: Path, level: int = 100) -> None:
     Image.new("RGB", (8, 6), (level, 0, 255 - level)).save(path)
 
 
+def read(subset: folder.FileSubset, *positions: int) -> tuple[np.ndarray, dict[int, str]]:
+    """The whole images at these positions, and which cannot be read."""
+    out = np.zeros((len(positions), subset.size, subset.size, 3), dtype=np.uint8)
+    return out, subset.read(np.array(positions), out, None)
+
+
 def tree(root: Path, val: str = "val") -> Path:
     """Three classes with 3, 2, 4 images for training and one each for validation."""
     for label, (name, count) in enumerate((("zebra", 3), ("Ant", 2), ("bee", 4))):
@@ -112,7 +118,7 @@ def test_file_names_of_different_lengths_are_kept_whole(tmp_path: Path):
     images = folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize="warp")
     assert images.train.name(0).endswith("a/a_much_longer_name_than_the_other.png")
     assert images.train.name(2) == str(tmp_path / "train/longer/müll.png")
-    assert images.train.read(np.arange(3))[1] == {}
+    assert read(images.train, 0, 1, 2)[1] == {}
 
 
 def test_a_folder_is_listed_once(tmp_path: Path):
@@ -123,7 +129,7 @@ def test_a_folder_is_listed_once(tmp_path: Path):
 def test_images_are_read_at_the_size_asked_for(tmp_path: Path):
     images = folder.load(root=str(tree(tmp_path)), val="val", holdout=None, size=5, resize="warp")
     assert images.train.in_memory is False
-    pixels, unreadable = images.train.read(np.array([8, 0]))
+    pixels, unreadable = read(images.train, 8, 0)
     assert unreadable == {}
     assert pixels.shape == (2, 5, 5, 3) and pixels.dtype == np.uint8
     assert pixels[0, 2, 2].tolist() == [2, 0, 253]  # zebra/2.png
@@ -136,14 +142,14 @@ def test_the_way_of_resizing_is_passed_on(tmp_path: Path):
         wide[:, 4:8] = 240
         (tmp_path / subset / "a").mkdir(parents=True)
         Image.fromarray(wide).save(tmp_path / subset / "a/0.png")
-    read = {
-        resize: folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize=resize)
-        .train.read(np.array([0]))[0]
-        .mean()
+    levels = {
+        resize: read(
+            folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize=resize).train, 0
+        )[0].mean()
         for resize in ("warp", "crop")
     }
-    assert read["crop"] == 240
-    assert 60 < read["warp"] < 100
+    assert levels["crop"] == 240
+    assert 60 < levels["warp"] < 100
 
 
 def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
@@ -155,7 +161,7 @@ def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
     subset = folder.FileSubset(
         folder.Files(tmp_path / "train", files, np.zeros(4, np.int64)), 4, "warp"
     )
-    pixels, unreadable = subset.read(np.array([3, 2, 1, 0]))
+    pixels, unreadable = read(subset, 3, 2, 1, 0)
     assert sorted(unreadable) == [0, 1, 3]
     assert "No such file" in unreadable[0]
     assert unreadable[1] == "the file is empty"
@@ -168,7 +174,7 @@ def test_a_picture_of_too_many_pixels_is_unreadable(
 ):
     images = folder.load(root=str(tree(tmp_path)), val="val", holdout=None, size=4, resize="warp")
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 23)  # these have 48
-    _, unreadable = images.train.read(np.array([0, 5]))
+    _, unreadable = read(images.train, 0, 5)
     assert sorted(unreadable) == [0, 1]
     assert unreadable[0].startswith("Image size (48 pixels) exceeds limit of 46 pixels")
 

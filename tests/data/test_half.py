@@ -18,14 +18,17 @@ class Broken:
 
     labels: np.ndarray
     bad: frozenset[int]
+    size: int = 2
     in_memory: bool = True
     asked: list[int] = field(default_factory=list)
 
-    def read(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+    def read(
+        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+    ) -> dict[int, str]:
         self.asked += positions.tolist()
-        pixels = np.zeros((len(positions), 2, 2, 3), dtype=np.uint8)
-        pixels += positions.astype(np.uint8)[:, None, None, None]
-        return pixels, {i: "torn" for i, p in enumerate(positions.tolist()) if p in self.bad}
+        self.corners = corners
+        out[:] = positions.astype(np.uint8)[:, None, None, None]
+        return {i: "torn" for i, p in enumerate(positions.tolist()) if p in self.bad}
 
     def name(self, position: int) -> str:
         return f"image{position}.png"
@@ -41,8 +44,14 @@ def cut(labels: list[int], classes: str, **settings) -> half.Half:
     return half.cut(images(labels, chosen.pop("bad")), classes.split(), **chosen)
 
 
-def values(read: half.Images) -> list[int]:
-    return read.pixels[:, 0, 0, 0].tolist()
+def read(view: half.View, places: np.ndarray, **settings) -> half.Images:
+    """The whole images at these places."""
+    size = view.subset.size
+    return view.read(places, np.empty((len(places), size, size, 3), dtype=np.uint8), **settings)
+
+
+def values(images: half.Images) -> list[int]:
+    return images.pixels[:, 0, 0, 0].tolist()
 
 
 def test_labels_are_0_to_k_minus_1_in_the_order_given():
@@ -62,11 +71,12 @@ def test_the_two_halves_share_out_every_image():
 
 
 def test_reading_gives_the_images_of_the_half_with_their_new_labels():
-    read = cut([0, 1, 2, 3, 1, 3, 0], "dog bee").train.read(np.array([3, 0, 0]), replace=False)
-    assert values(read) == [5, 1, 1]
-    assert read.labels.tolist() == [0, 1, 1]
-    assert read.skipped == ()
-    assert read.pixels.shape == (3, 2, 2, 3)
+    view = cut([0, 1, 2, 3, 1, 3, 0], "dog bee").train
+    found = read(view, np.array([3, 0, 0]), replace=False)
+    assert values(found) == [5, 1, 1]
+    assert found.labels.tolist() == [0, 1, 1]
+    assert found.skipped == ()
+    assert found.pixels.shape == (3, 2, 2, 3)
 
 
 def test_views_share_the_pixels_of_the_data_set():
@@ -80,8 +90,8 @@ def test_views_share_the_pixels_of_the_data_set():
     for view in (chosen[0].train, chosen[0].val, chosen[1].train):
         assert view.subset is subset
     pixels[:] = 9  # seen by both, so nobody has a copy
-    assert chosen[0].train.read(np.array([0]), replace=False).pixels.min() == 9
-    assert chosen[1].train.read(np.array([0]), replace=False).pixels.min() == 9
+    assert read(chosen[0].train, np.array([0]), replace=False).pixels.min() == 9
+    assert read(chosen[1].train, np.array([0]), replace=False).pixels.min() == 9
 
 
 def test_what_is_read_may_be_written_to_without_harm():
@@ -89,8 +99,8 @@ def test_what_is_read_may_be_written_to_without_harm():
     subset = ArraySubset(pixels, np.array([0, 1]), "fake")
     whole = ImageSet(CLASSES, "digest", subset, subset)
     view = half.cut(whole, ("ant", "bee"), per_class=None, skip_unreadable=False).train
-    read = view.read(np.array([0, 1]), replace=False)
-    read.pixels[:], read.labels[:] = 9, 9
+    found = read(view, np.array([0, 1]), replace=False)
+    found.pixels[:], found.labels[:] = 9, 9
     assert pixels.max() == 0
     assert view.labels.tolist() == [0, 1]
 
@@ -118,10 +128,10 @@ def test_rank_in_class_counts_the_images_of_the_class_before():
 
 def test_an_unreadable_file_ends_the_run_with_its_name_and_the_reason():
     view = cut([0, 1, 0, 1], "ant bee", bad=(2,)).train
-    assert values(view.read(np.array([0, 1, 3]), replace=True)) == [0, 1, 3]
+    assert values(read(view, np.array([0, 1, 3]), replace=True)) == [0, 1, 3]
     for replace in (True, False):
         with pytest.raises(UserError) as error:
-            view.read(np.array([1, 2]), replace=replace)
+            read(view, np.array([1, 2]), replace=replace)
         assert str(error.value) == (
             "image2.png cannot be read: torn; mend or delete it, or leave such files out with "
             "data.unreadable=skip"
@@ -131,43 +141,43 @@ def test_an_unreadable_file_ends_the_run_with_its_name_and_the_reason():
 def test_the_next_readable_image_stands_in_during_training():
     view = cut([3, 0, 1, 2, 0, 1], "ant bee", bad=(2, 4), skip_unreadable=True).train
     assert view.positions.tolist() == [1, 2, 4, 5]
-    read = view.read(np.array([1, 0, 2]), replace=True)
-    assert values(read) == [5, 1, 5]  # 2 and 4 cannot be read, 3 is not of this half
-    assert read.labels.tolist() == [1, 0, 1]
-    assert read.skipped == ("image2.png", "image4.png")
+    found = read(view, np.array([1, 0, 2]), replace=True)
+    assert values(found) == [5, 1, 5]  # 2 and 4 cannot be read, 3 is not of this half
+    assert found.labels.tolist() == [1, 0, 1]
+    assert found.skipped == ("image2.png", "image4.png")
 
 
 def test_after_the_last_image_the_first_stands_in():
     view = cut([0, 1, 1, 0], "ant bee", bad=(3,), skip_unreadable=True).train
-    read = view.read(np.array([3, 3]), replace=True)
-    assert values(read) == [0, 0]
-    assert read.labels.tolist() == [0, 0]
-    assert read.skipped == ("image3.png", "image3.png")
+    found = read(view, np.array([3, 3]), replace=True)
+    assert values(found) == [0, 0]
+    assert found.labels.tolist() == [0, 0]
+    assert found.skipped == ("image3.png", "image3.png")
 
 
 def test_the_stand_in_does_not_depend_on_the_rest_of_the_batch():
     view = cut([0, 1, 1, 0, 1, 0], "ant bee", bad=(0, 1), skip_unreadable=True).train
-    alone = view.read(np.array([0]), replace=True)
-    among = view.read(np.array([4, 1, 0, 5]), replace=True)
+    alone = read(view, np.array([0]), replace=True)
+    among = read(view, np.array([4, 1, 0, 5]), replace=True)
     assert values(alone) == [2] and alone.labels.tolist() == [1]
     assert values(among) == [4, 2, 2, 5] and among.labels.tolist() == [1, 1, 1, 0]
 
 
 def test_unreadable_images_are_left_out_of_validation():
     view = cut([0, 1], "ant dog", bad=(0, 3), skip_unreadable=True).val  # positions 0, 3, 4
-    read = view.read(np.array([0, 1, 2]), replace=False)
-    assert values(read) == [4]
-    assert read.labels.tolist() == [1]
-    assert read.skipped == ("image0.png", "image3.png")
+    found = read(view, np.array([0, 1, 2]), replace=False)
+    assert values(found) == [4]
+    assert found.labels.tolist() == [1]
+    assert found.skipped == ("image0.png", "image3.png")
 
 
 def test_nothing_is_read_twice_when_everything_is_readable():
     chosen = cut([0, 1, 0, 1], "ant bee", skip_unreadable=True)
-    chosen.train.read(np.array([2, 0]), replace=True)
+    read(chosen.train, np.array([2, 0]), replace=True)
     assert chosen.train.subset.asked == [2, 0]
 
 
 def test_no_readable_image_at_all_ends_the_run():
     view = cut([0, 1, 0], "ant bee", bad=(0, 1, 2), skip_unreadable=True).train
     with pytest.raises(UserError, match=r"^none of the 3 images can be read: is data\.root"):
-        view.read(np.array([1]), replace=True)
+        read(view, np.array([1]), replace=True)

@@ -1,10 +1,10 @@
-"""Crop, mirror and mean on the device, against slices written out."""
+"""Mean, mirror and scale on the device, against slices written out."""
 
 import numpy as np
 import pytest
 import torch
 
-from transferlab.data.views import Views, centre_crop, to_input, training_crop
+from transferlab.data.views import Views, mirrored, subtract
 
 
 @pytest.fixture(autouse=True)
@@ -25,96 +25,110 @@ def batch(images: np.ndarray, corners: list, flips: list) -> dict:
 
 
 def views(means: dict, **settings) -> Views:
-    chosen: dict = dict(crop=5, scale=1.0, random=True, channels_last=False)
+    chosen: dict = dict(scale=1.0, mirror=True, channels_last=False)
     return Views(means, **(chosen | settings))
 
 
-def test_a_training_crop_is_a_slice_and_its_mirror_image():
-    images = noise(3, 8, 8, 3)
-    found = training_crop(
-        torch.from_numpy(images),
-        torch.tensor([[0, 3], [2, 1], [3, 0]]),
-        torch.tensor([False, True, False]),
-        crop=5,
+CORNERS, FLIPS = [[0, 3], [2, 1], [3, 0]], [False, True, False]
+
+
+def cropped(images: np.ndarray, corners: list = CORNERS, crop: int = 5) -> np.ndarray:
+    """What a loader has read: crops (B, 5, 5, 3) of images (B, 8, 8, 3)."""
+    pairs = zip(images, corners, strict=True)
+    return np.stack([image[r : r + crop, c : c + crop] for image, (r, c) in pairs])
+
+
+def test_the_mean_is_cropped_with_each_image():
+    pixels, mean = cropped(noise(3, 8, 8, 3)), noise(8, 8, 3, seed=1).astype(np.float32)
+    found = subtract(
+        torch.from_numpy(pixels), torch.from_numpy(mean), torch.tensor(CORNERS)
     ).numpy()
-    assert np.array_equal(found[0], images[0, 0:5, 3:8])
-    assert np.array_equal(found[1], images[1, 2:7, 1:6][:, ::-1])
-    assert np.array_equal(found[2], images[2, 3:8, 0:5])
+    assert found.dtype == np.float32
+    assert np.array_equal(found[0], pixels[0] - mean[0:5, 3:8])
+    assert np.array_equal(found[1], pixels[1] - mean[2:7, 1:6])
+    assert np.array_equal(found[2], pixels[2] - mean[3:8, 0:5])
 
 
-def test_the_mean_is_cropped_and_mirrored_with_each_image():
-    mean = noise(8, 8, 3)
-    found = training_crop(
-        torch.from_numpy(mean),
-        torch.tensor([[0, 3], [2, 1]]),
-        torch.tensor([False, True]),
-        crop=5,
-    ).numpy()
-    assert found.shape == (2, 5, 5, 3)
-    assert np.array_equal(found[0], mean[0:5, 3:8])
-    assert np.array_equal(found[1], mean[2:7, 1:6][:, ::-1])
+def test_without_corners_the_centre_of_the_mean_is_subtracted():
+    mean = torch.arange(256 * 256 * 3, dtype=torch.float32).reshape(256, 256, 3)
+    found = subtract(torch.zeros(1, 227, 227, 3, dtype=torch.uint8), mean, None)
+    assert found.shape == (1, 227, 227, 3)
+    assert found[0, 0, 0].tolist() == [-10794, -10795, -10796]  # 3 (14 * 256 + 14) and on
 
 
-def test_the_crop_of_an_image_of_that_size_is_all_of_it():
-    images = noise(2, 5, 5, 3)
-    corners = torch.zeros(2, 2, dtype=torch.int64)
-    flips = torch.tensor([False, False])
-    found = training_crop(torch.from_numpy(images), corners, flips, crop=5)
-    assert np.array_equal(found.numpy(), images)
+def test_a_mean_of_the_crops_size_needs_no_corners():
+    pixels = noise(2, 5, 5, 3)
+    mean = np.full((5, 5, 3), 100, dtype=np.float32)
+    for corners in (None, torch.zeros(2, 2, dtype=torch.int64)):
+        found = subtract(torch.from_numpy(pixels), torch.from_numpy(mean), corners)
+        assert np.array_equal(found.numpy(), pixels.astype(np.float32) - 100)
 
 
-def test_the_centre_of_256_pixels_begins_at_14():
-    images = torch.arange(256 * 256).reshape(1, 256, 256, 1)
-    found = centre_crop(images, crop=227)
-    assert found.shape == (1, 227, 227, 1)
-    assert int(found[0, 0, 0, 0]) == 14 * 256 + 14
-    assert int(found[0, -1, -1, 0]) == 240 * 256 + 240
+def test_subtracting_leaves_the_bytes_alone_also_without_a_mean():
+    pixels = noise(2, 5, 5, 3)
+    before = pixels.copy()
+    for mean in (None, torch.ones(5, 5, 3)):
+        values = subtract(torch.from_numpy(pixels), mean, None)
+        values.zero_()
+        assert np.array_equal(pixels, before)
 
 
-def test_the_centre_of_a_single_image_is_cropped_likewise():
-    mean = noise(8, 8, 3)
-    found = centre_crop(torch.from_numpy(mean), crop=4)
-    assert np.array_equal(found.numpy(), mean[2:6, 2:6])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_images_are_mirrored_left_to_right_where_it_says_so(kind: type):
+    images = noise(3, 5, 5, 3).astype(kind)
+    found = mirrored(torch.from_numpy(images.copy()), torch.tensor(FLIPS)).numpy()
+    assert np.array_equal(found[0], images[0])
+    assert np.array_equal(found[1], images[1][:, ::-1])
+    assert np.array_equal(found[2], images[2])
+    assert not np.array_equal(found[1], images[1])
+
+
+def test_other_devices_do_the_same_without_a_loop(monkeypatch: pytest.MonkeyPatch):
+    pixels, mean = cropped(noise(3, 8, 8, 3)), noise(8, 8, 3, seed=1).astype(np.float32)
+    training = batch(pixels, CORNERS, FLIPS)
+    expected = views({"A": mean}, scale=0.5)(training)["A"]
+    monkeypatch.setattr("transferlab.data.views.LOOPS", ())
+    assert torch.equal(views({"A": mean}, scale=0.5)(training)["A"], expected)
 
 
 def test_the_input_is_bytes_minus_mean_times_scale_by_hand():
-    pixels = torch.tensor([[[[0, 100, 255]]]], dtype=torch.uint8)  # one image of one pixel
-    mean = torch.tensor([[[10.5, 100.0, 127.25]]])
-    found = to_input(pixels, mean, scale=1.0)
+    pixels = {"pixels": torch.tensor([[[[0, 100, 255]]]], dtype=torch.uint8)}  # one of one pixel
+    mean = np.array([[[10.5, 100.0, 127.25]]], dtype=np.float32)
+    found = views({"A": mean})(pixels)["A"]
     assert found.dtype == torch.float32 and found.shape == (1, 3, 1, 1)
     assert found.flatten().tolist() == [-10.5, 0.0, 127.75]
-    assert to_input(pixels, mean, scale=1 / 64).flatten().tolist() == [-0.1640625, 0, 1.99609375]
-    assert to_input(pixels, None, scale=0.5).flatten().tolist() == [0, 50, 127.5]
+    small = views({"A": mean}, scale=1 / 64)(pixels)["A"]
+    assert small.flatten().tolist() == [-0.1640625, 0, 1.99609375]
+    assert views({"A": None}, scale=0.5)(pixels)["A"].flatten().tolist() == [0, 50, 127.5]
 
 
 def test_without_scale_the_values_stay_grey_levels():
     images = noise(2, 5, 5, 3)
-    found = to_input(torch.from_numpy(images), None, scale=1.0)
+    found = views({"A": None})({"pixels": torch.from_numpy(images)})["A"]
     assert np.array_equal(found.numpy(), images.transpose(0, 3, 1, 2).astype(np.float32))
 
 
-def test_a_training_batch_is_cropped_with_its_corners():
+def test_a_training_batch_is_subtracted_then_mirrored():
     images = noise(2, 8, 8, 3)
     mean = noise(8, 8, 3, seed=1).astype(np.float32) + np.float32(0.25)
-    found = views({"A": mean})(batch(images, [[3, 1], [0, 2]], [False, True]))["A"].numpy()
+    pixels = cropped(images, [[3, 1], [0, 2]])
+    found = views({"A": mean})(batch(pixels, [[3, 1], [0, 2]], [False, True]))["A"].numpy()
     first = images[0, 3:8, 1:6] - mean[3:8, 1:6]
     second = (images[1, 0:5, 2:7] - mean[0:5, 2:7])[:, ::-1]
     assert np.array_equal(found, np.stack([first, second]).transpose(0, 3, 1, 2))
 
 
-def test_a_validation_batch_gets_the_centre_and_no_mirror():
-    images = noise(2, 8, 8, 3)
+def test_a_validation_batch_gets_the_centre_of_the_mean_and_no_mirror():
+    pixels = noise(2, 4, 4, 3)
     mean = noise(8, 8, 3, seed=1).astype(np.float32)
-    found = views({"A": mean}, crop=4)({"pixels": torch.from_numpy(images)})["A"].numpy()
-    expected = images[:, 2:6, 2:6] - mean[2:6, 2:6]
-    assert np.array_equal(found, expected.transpose(0, 3, 1, 2))
+    found = views({"A": mean})({"pixels": torch.from_numpy(pixels)})["A"].numpy()
+    assert np.array_equal(found, (pixels - mean[2:6, 2:6]).transpose(0, 3, 1, 2))
 
 
-def test_without_randomness_a_training_batch_gets_the_centre_too():
-    images = noise(2, 8, 8, 3)
-    found = views({"A": None}, crop=4, random=False)(batch(images, [[3, 1], [0, 2]], [False, True]))
-    expected = images[:, 2:6, 2:6].transpose(0, 3, 1, 2).astype(np.float32)
-    assert np.array_equal(found["A"].numpy(), expected)
+def test_a_recipe_without_mirror_mirrors_nothing():
+    pixels = noise(2, 5, 5, 3)
+    found = views({"A": None}, mirror=False)(batch(pixels, [[0, 0], [0, 0]], [True, True]))
+    assert np.array_equal(found["A"].numpy(), pixels.transpose(0, 3, 1, 2).astype(np.float32))
 
 
 def test_every_member_gets_the_mean_it_names():
@@ -141,7 +155,7 @@ def test_the_scale_multiplies_every_view():
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_the_memory_lies_as_asked_for(channels_last: bool):
-    images = noise(2, 8, 8, 3)
+    images = noise(2, 5, 5, 3)
     chosen = views({"A": None}, channels_last=channels_last)
     found = chosen(batch(images, [[3, 1], [0, 2]], [False, True]))["A"]
     assert found.shape == (2, 3, 5, 5)
@@ -150,7 +164,7 @@ def test_the_memory_lies_as_asked_for(channels_last: bool):
 
 
 def test_the_memory_format_does_not_change_a_value():
-    training = batch(noise(2, 8, 8, 3), [[3, 1], [0, 2]], [False, True])
+    training = batch(noise(2, 5, 5, 3), [[3, 1], [0, 2]], [False, True])
     mean = {"A": noise(8, 8, 3, seed=1).astype(np.float32)}
     first = views(mean, channels_last=False)(training)["A"]
     assert torch.equal(first, views(mean, channels_last=True)(training)["A"])

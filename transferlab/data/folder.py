@@ -15,7 +15,7 @@ import numpy as np
 
 from transferlab.data import order
 from transferlab.data.decode import EXTENSIONS, UNREADABLE, read_rgb
-from transferlab.data.images import HOLDOUT_SEED, ImageSet, hold_out
+from transferlab.data.images import HOLDOUT_SEED, ImageSet, centre_corners, hold_out
 from transferlab.errors import UserError
 
 
@@ -54,15 +54,21 @@ class FileSubset:
     def labels(self) -> np.ndarray:
         return self.files.labels
 
-    def read(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-        pixels = np.zeros((len(positions), self.size, self.size, 3), dtype=np.uint8)
-        unreadable = {}
-        for place, position in enumerate(positions):
+    def read(
+        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+    ) -> dict[int, str]:
+        crop, unreadable = out.shape[1], {}
+        if corners is None:
+            corners = centre_corners(len(positions), self.size, crop)
+        for place, (row, column) in enumerate(corners.tolist()):
+            name = self.name(positions[place])
             try:
-                pixels[place] = read_rgb(self.name(position), size=self.size, resize=self.resize)
+                pixels = read_rgb(name, size=self.size, resize=self.resize)
             except UNREADABLE as error:
                 unreadable[place] = str(error).partition("<_io")[0].strip()
-        return pixels, unreadable
+            else:
+                out[place] = pixels[row : row + crop, column : column + crop]
+        return unreadable
 
     def name(self, position: int) -> str:
         return os.path.join(self.files.folder, os.fsdecode(self.files.paths[position]))

@@ -14,7 +14,7 @@ from transferlab.errors import UserError
 
 @dataclass(frozen=True)
 class Images:
-    """A batch: pixels (B, S, S, 3) uint8, labels (B,), and which files could not be read."""
+    """A batch: pixels (B, P, P, 3) uint8, labels (B,), and which files could not be read."""
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -33,8 +33,15 @@ class View:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def read(self, places: np.ndarray, *, replace: bool) -> Images:
-        """The images at `places` (B,) of the view, in 0..N-1.
+    def read(
+        self,
+        places: np.ndarray,
+        out: np.ndarray,
+        *,
+        corners: np.ndarray | None = None,
+        replace: bool,
+    ) -> Images:
+        """The images at `places` (B,) of the view, in 0..N-1, cropped into `out` (B, P, P, 3).
 
         One that cannot be read ends the run with its name or, with `skip_unreadable`, is left
         out; with `replace` the next readable one of the view stands in, so that a training batch
@@ -42,16 +49,18 @@ class View:
 
         Raises: UserError that names the file.
         """
-        pixels, unreadable = self.subset.read(self.positions[places])
+        unreadable = self.subset.read(self.positions[places], out, corners)
         labels, skipped = self.labels[places].copy(), []
         for place, reason in sorted(unreadable.items()):
             skipped.append(self._refuse_or_name(places[place], reason))
             if replace:
-                pixels[place], labels[place] = self._next_readable(int(places[place]))
+                here = slice(place, place + 1)
+                corner = None if corners is None else corners[here]
+                labels[place] = self._next_readable(int(places[place]), out[here], corner)
         if unreadable and not replace:
             keep = np.array([place not in unreadable for place in range(len(places))])
-            pixels, labels = pixels[keep], labels[keep]
-        return Images(pixels, labels, tuple(skipped))
+            out, labels = out[keep], labels[keep]
+        return Images(out, labels, tuple(skipped))
 
     def _refuse_or_name(self, place: int, reason: str) -> str:
         name = self.subset.name(int(self.positions[place]))
@@ -62,12 +71,12 @@ class View:
             )
         return name
 
-    def _next_readable(self, place: int) -> tuple[np.ndarray, int]:
+    def _next_readable(self, place: int, out: np.ndarray, corner: np.ndarray | None) -> int:
+        """The label of the next image that can be read, which fills `out` (1, P, P, 3)."""
         for ahead in range(1, len(self)):
             other = (place + ahead) % len(self)
-            pixels, unreadable = self.subset.read(self.positions[other : other + 1])
-            if not unreadable:
-                return pixels[0], int(self.labels[other])
+            if not self.subset.read(self.positions[other : other + 1], out, corner):
+                return int(self.labels[other])
         raise UserError(f"none of the {len(self)} images can be read: is data.root the right one?")
 
 

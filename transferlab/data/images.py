@@ -1,6 +1,7 @@
 """What every data set looks like to the rest: classes, a digest, and two subsets of uint8 images.
 
-Shapes: B images of a batch, N of a subset, S pixels a side; images are (B, S, S, 3) uint8, RGB.
+Shapes: B images of a batch, N of a subset, S pixels a side of a stored image, P of a crop; images
+are (S, S, 3) uint8, RGB.
 """
 
 from collections.abc import Callable
@@ -21,12 +22,23 @@ class Subset(Protocol):
         ...
 
     @property
+    def size(self) -> int:
+        """S, pixels a side."""
+        ...
+
+    @property
     def in_memory(self) -> bool:
         """Whether read() is a mere copy, which worker processes would not speed up."""
         ...
 
-    def read(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-        """Images (B, S, S, 3), and for those that cannot be read: place in the batch -> reason."""
+    def read(
+        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+    ) -> dict[int, str]:
+        """Fill `out` (B, P, P, 3) uint8 with crops of the images at `positions` (B,), in place.
+
+        They begin at `corners` (B, 2), row and column; without, they are the images' centres.
+        Returns, for images that cannot be read, place in the batch -> reason.
+        """
         ...
 
     def name(self, position: int) -> str:
@@ -53,11 +65,39 @@ class ArraySubset:
     source: str
     in_memory: bool = True
 
-    def read(self, positions: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-        return self.pixels[positions], {}
+    @property
+    def size(self) -> int:
+        return self.pixels.shape[1]
+
+    def read(
+        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+    ) -> dict[int, str]:
+        copy_crops(self.pixels, positions, out, corners)
+        return {}
 
     def name(self, position: int) -> str:
         return f"{self.source}[{position}]"
+
+
+def copy_crops(
+    pixels: np.ndarray, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+) -> None:
+    """Fill `out` (B, P, P, 3) with crops of pixels (N, S, S, 3), in place, as `Subset.read` says.
+
+    Goes through the images as they lie, and copies each row of a crop straight to its place: the
+    whole is as fast as memory.
+    """
+    size, crop = pixels.shape[1], out.shape[1]
+    corners = centre_corners(len(positions), size, crop) if corners is None else corners
+    places, starts = positions.tolist(), corners.tolist()
+    for place in np.argsort(positions, kind="stable").tolist():
+        row, column = starts[place]
+        out[place] = pixels[places[place], row : row + crop, column : column + crop]
+
+
+def centre_corners(count: int, size: int, crop: int) -> np.ndarray:
+    """The corners (count, 2) of the middle `crop` pixels of images with `size` a side."""
+    return np.full((count, 2), (size - crop) // 2, dtype=np.int64)
 
 
 def hold_out(labels: np.ndarray, part: float, rank: Callable[[int], np.ndarray]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Batches of a half for training and validation, as torch tensors of bytes.
 
 What a batch holds is a function of the step (see `order`), so a stream can start at any step and
-goes on exactly. Crop, mirror, mean and cast are left to the device: see `views`.
+goes on exactly. Mirror, mean and cast are left to the device: see `views`.
 """
 
 import multiprocessing
@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,32 +17,42 @@ from torch.utils.data import DataLoader, Dataset
 
 from transferlab.data import order
 from transferlab.data.half import View
+from transferlab.data.ring import Batch, Ring
 from transferlab.errors import UserError
 
-Batch = dict[str, Any]
-Request = tuple[np.ndarray, ...]
+
+@dataclass(frozen=True)
+class Request:
+    """What a batch is made of: places (B,) in a view and, for training, how each image is seen.
+
+    `corners` (B, 2) and `flips` (B,) are those of `order.crops`; a validation batch has none.
+    """
+
+    places: np.ndarray
+    corners: np.ndarray | None = None
+    flips: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
-class _Requests(Dataset[Batch]):
-    """A view that is asked for whole batches: a request is a tuple of arrays."""
+def answer(view: View, request: Request, out: np.ndarray) -> Batch:
+    """The batch that is asked for: its images are read into `out` (B, P, P, 3) uint8.
 
-    def __init__(self, view: View) -> None:
-        self.view = view
-
-    def __getitems__(self, request: Request) -> Batch:
-        places, *crops = request
-        try:
-            images = self.view.read(places, replace=bool(crops))
-        except UserError as error:  # a worker would send its trace along with the message
-            return {"error": str(error)}
-        batch: Batch = {
-            "pixels": torch.from_numpy(images.pixels),  # (B, S, S, 3) uint8
-            "labels": torch.from_numpy(images.labels),  # (B,)
-            "skipped": images.skipped,
-        }
-        if crops:
-            batch["corners"], batch["flips"] = map(torch.from_numpy, crops)  # (B, 2), (B,)
-        return batch
+    Crops are made while reading; that an image is to be mirrored is only said.
+    Raises: UserError as `View.read` does.
+    """
+    training = request.corners is not None
+    images = view.read(request.places, out, corners=request.corners, replace=training)
+    batch: Batch = {
+        "pixels": torch.from_numpy(images.pixels),
+        "labels": torch.from_numpy(images.labels),  # (B,)
+        "skipped": images.skipped,
+    }
+    if request.corners is not None and request.flips is not None:
+        batch["corners"] = torch.from_numpy(request.corners)
+        batch["flips"] = torch.from_numpy(request.flips)
+    return batch
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ class Stream:
             corners, flips = order.crops(
                 self.seed, epochs, places, slack=self.slack, mirror=self.mirror
             )
-            yield places, corners, flips
+            yield Request(places, corners, flips)
 
 
 @dataclass(frozen=True)
@@ -95,36 +105,45 @@ class Sequence:
     def __iter__(self) -> Iterator[Request]:
         places = np.arange(self.rank, self.count, self.world_size)
         for start in range(0, len(places), self.batch_size):
-            yield (places[start : start + self.batch_size],)
+            yield Request(places[start : start + self.batch_size])
 
 
 class Batches:
-    """Answers requests in order, with `workers` processes or in this one.
+    """Answers requests in order.
 
     Raises while iterated: UserError that names a file which cannot be read.
     """
 
-    def __init__(self, loader: DataLoader[Batch]) -> None:
-        self.loader = loader
+    def __init__(self, source: Iterable[Batch]) -> None:
+        self.source = source
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self.loader:
+        for batch in self.source:
             if "error" in batch:
                 raise UserError(batch["error"])
             yield batch
 
 
-def loader(view: View, requests: Iterable[Request], *, workers: int, pin_memory: bool) -> Batches:
-    """The batches of the requests."""
-    loader: DataLoader[Batch] = DataLoader(
-        _Requests(view),
+def loader(
+    view: View, requests: Iterable[Request], *, crop: int, workers: int, device: torch.device
+) -> Batches:
+    """The batches of the requests, of images of `crop` pixels a side, for a device.
+
+    Without worker processes one thread reads ahead, and a batch is only good until the next but
+    one is asked for: see `ring`.
+    """
+    if not workers:
+        fill = partial(answer, view)
+        return Batches(Ring(requests, fill=fill, count=len, crop=crop, device=device))
+    batches: DataLoader[Batch] = DataLoader(
+        _Requests(view, crop),
         batch_sampler=requests,  # type: ignore[arg-type]
         collate_fn=_as_is,  # type: ignore[arg-type]
         num_workers=workers,
-        pin_memory=pin_memory,
+        pin_memory=device.type == "cuda",
         worker_init_fn=_leave_signals_to_parent,
     )
-    return Batches(loader)
+    return Batches(batches)
 
 
 def end_workers() -> None:
@@ -147,6 +166,20 @@ def end_workers() -> None:
 def auto_workers(view: View, cores: int) -> int:
     """How many worker processes help: none for images in memory, else what the cores allow."""
     return 0 if view.subset.in_memory else max(0, min(cores - 1, 16))
+
+
+class _Requests(Dataset[Batch]):
+    """A view that is asked for whole batches, in a worker process."""
+
+    def __init__(self, view: View, crop: int) -> None:
+        self.view, self.crop = view, crop
+
+    def __getitems__(self, request: Request) -> Batch:
+        out = torch.empty((len(request), self.crop, self.crop, 3), dtype=torch.uint8)
+        try:
+            return answer(self.view, request, out.numpy())
+        except UserError as error:  # a worker would send its trace along with the message
+            return {"error": str(error)}
 
 
 def _as_is(batch: Batch) -> Batch:

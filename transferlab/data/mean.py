@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from transferlab.data.half import View
 from transferlab.data.loader import Sequence, loader
@@ -17,11 +18,12 @@ from transferlab.errors import UserError
 
 log = logging.getLogger(__name__)
 BATCH = 256
+PIXELS = "torchvision"  # who decodes and resizes: another one gives other pixels, and another mean
 
 
 def key(data_digest: str, classes: tuple[str, ...], **settings: object) -> str:
     """The name of a mean image: what it is the mean of, as 32 hexadecimal digits."""
-    parts = [data_digest, *classes, *(f"{k}={settings[k]!r}" for k in sorted(settings))]
+    parts = [PIXELS, data_digest, *classes, *(f"{k}={settings[k]!r}" for k in sorted(settings))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -41,8 +43,14 @@ def mean_image(
         return known
     total: np.ndarray | None = None
     count = 0
-    requests = Sequence(len(view), BATCH)
-    for batch in loader(view, requests, workers=workers, pin_memory=False):
+    batches = loader(
+        view,
+        Sequence(len(view), BATCH),
+        crop=view.subset.size,
+        workers=workers,
+        device=torch.device("cpu"),
+    )
+    for batch in batches:
         pixels = batch["pixels"].numpy()
         part = pixels.sum(axis=0, dtype=np.int64)
         total = part if total is None else total + part

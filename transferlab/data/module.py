@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytorch_lightning as lightning
 
-from transferlab.data.half import Half
+from transferlab.data.half import Half, View
 from transferlab.data.loader import Batch, Batches, Sequence, Stream, loader
 
 
@@ -26,10 +26,9 @@ class PackData(lightning.LightningDataModule):
         batch_size: int,
         val_batch_size: int,
         reshuffle: bool,
-        slack: int,
+        crop: int,
         mirror: bool,
         workers: int,
-        pin_memory: bool,
     ) -> None:
         super().__init__()
         self.half = half
@@ -40,20 +39,26 @@ class PackData(lightning.LightningDataModule):
             total_steps=total_steps,
             batch_size=batch_size,
             reshuffle=reshuffle,
-            slack=slack,
+            slack=half.train.subset.size - crop,
             mirror=mirror,
         )
         self.val_every, self.val_batch_size = val_every, val_batch_size
-        self.workers, self.pin_memory = workers, pin_memory
+        self.crop, self.workers = crop, workers
 
     def train_dataloader(self) -> "Intervals":
         stream = Stream(**self.stream, **self._share())  # type: ignore[arg-type]
-        batches = loader(self.half.train, stream, workers=self.workers, pin_memory=self.pin_memory)
-        return Intervals(iter(batches), stream.start_step, stream.total_steps, self.val_every)
+        batches = iter(self._loader(self.half.train, stream))
+        return Intervals(batches, stream.start_step, stream.total_steps, self.val_every)
 
     def val_dataloader(self) -> Batches:
-        requests = Sequence(len(self.half.val), self.val_batch_size, **self._share())
-        return loader(self.half.val, requests, workers=self.workers, pin_memory=self.pin_memory)
+        return self._loader(
+            self.half.val, Sequence(len(self.half.val), self.val_batch_size, **self._share())
+        )
+
+    def _loader(self, view: View, requests: Stream | Sequence) -> Batches:
+        assert self.trainer is not None
+        device = self.trainer.strategy.root_device
+        return loader(view, requests, crop=self.crop, workers=self.workers, device=device)
 
     def _share(self) -> dict[str, int]:
         assert self.trainer is not None
