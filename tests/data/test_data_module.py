@@ -1,9 +1,11 @@
 """Training cut at the validations, wherever it starts, and the shares of several processes."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import pytorch_lightning as lightning
 import torch
 
 from transferlab.data.half import Half, View
@@ -116,3 +118,41 @@ def test_the_recipe_reaches_the_stream():
     assert {batch["pixels"].shape for batch in batches} == {(5, 1, 1, 3)}
     assert not any(batch["flips"].any() for batch in batches)
     assert torch.cat([batch["corners"] for batch in batches]).max() == 2
+
+
+class Slow(lightning.LightningModule):
+    """Notes which images a step sees at its end, after the thread that reads had time to spoil."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: dict[str, list[list[int]]] = {"train": [], "val": []}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD([self.weight], lr=0.1)
+
+    def training_step(self, batch: dict, batch_idx: int) -> None:
+        time.sleep(0.01)
+        self.seen["train"].append(values(batch))
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        time.sleep(0.01)
+        self.seen["val"].append(values(batch))
+
+
+def test_a_step_of_the_trainer_ends_with_the_images_that_it_began_with():
+    loader = pack().train_dataloader()
+    expected = [values(batch) for _ in range(3) for batch in loader]
+    data = PackData(
+        Half(("a", "b"), view(10), view(7)), seed=0, start_step=0, total_steps=10, val_every=4,
+        batch_size=4, val_batch_size=1, reshuffle=True, crop=3, mirror=True, workers=0,
+    )  # fmt: skip
+    module = Slow()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    assert module.seen["train"] == expected
+    assert module.seen["val"] == 3 * [[k] for k in range(7)]
