@@ -83,10 +83,11 @@ ALLOWED: dict[str, set[str]] = {
         "config", "errors", "launch", "loggers", "plots", "results", "store", "tables",
     },
     "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
+    "preparing": {"data", "errors", "logs", "signals"},
     "commands": {
-        "compose", "config", "entries", "errors", "estimate", "formats", "launch", "logs", "plan",
-        "plots", "published", "report", "resolve", "results", "status", "store", "study",
-        "summary", "sync", "tables",
+        "compose", "config", "data", "entries", "errors", "estimate", "formats", "launch", "logs",
+        "plan", "plots", "preparing", "published", "report", "resolve", "results", "status",
+        "store", "study", "summary", "sync", "tables",
     },
     "hydra_plugin": {"commands", "compose", "resolve"},
     "__main__": {"errors"},  # and `commands`, by name, when one is called
@@ -107,6 +108,17 @@ LAUNCH: dict[str, set[str]] = {
     "job": {"cluster", "settings", "supervisor", "sweeps"},
     "dispatch": {"board", "cluster", "local", "settings", "slurm", "sweeps"},
 }
+PREPARING: dict[str, set[str]] = {
+    "writing": set(),
+    "workplace": {"writing"},
+    "chunks": {"writing"},
+    "journal": {"chunks", "writing"},
+    "crew": set(),  # its workers load `chunks`, by name
+    "space": {"chunks", "crew"},
+    "meter": set(),
+    "finish": {"chunks", "journal", "workplace", "writing"},
+    "whole": {"chunks", "crew", "finish", "journal", "meter", "space", "workplace", "writing"},
+}
 COMMANDS: dict[str, set[str]] = {
     "flags": set(),
     "run": set(),
@@ -117,20 +129,24 @@ COMMANDS: dict[str, set[str]] = {
     "cancel": {"flags"},
     "results": {"flags"},
     "report": {"flags"},
+    "prepare": {"flags"},
     "sync": {"flags"},
     "work": set(),
 }
 TABLES = {
     "transferlab": ALLOWED,
     "transferlab.launch": LAUNCH,
+    "transferlab.preparing": PREPARING,
     "transferlab.commands": COMMANDS,
 }
 LIGHT = (
     "errors", "variants", "splits", "strict", "config", "store", "plan", "logs", "signals",
-    "ranks", "data", "data.folder", "resolve", "compose", "study", "networks", "estimate",
+    "ranks", "data", "data.folder", "data.prepared", "resolve", "compose", "study", "networks",
+    "estimate",
     *(f"launch.{name}" for name in LAUNCH), "status", "summary",
     "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
     "formats", "overview", "explanations", "entries", "sync",
+    *(f"preparing.{name}" for name in PREPARING),
     *(f"commands.{name}" for name in COMMANDS), "hydra_plugin.launchers", "__main__",
 )  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
