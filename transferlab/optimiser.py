@@ -59,8 +59,8 @@ def build(
     """One optimiser over everything that learns; frozen parameters are not in it.
 
     Two groups: weights, and biases with a rate and a decay of their own (Caffe's lr_mult and
-    decay_mult; 2 and 0 in the release). Rates are set by `set_rate` before every step. Networks that
-    lie on CUDA are updated by one kernel that reads and writes everything once, not ten times.
+    decay_mult; 2 and 0 in the release). Rates are set by `set_rate` before every step. On CUDA the
+    update is one pass over the weights' memory instead of five.
     """
     weights: list[nn.Parameter] = []
     biases: list[nn.Parameter] = []
