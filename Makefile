@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slurm test-browser setup lint bench clean
+.PHONY: run test test-gpu test-slurm test-browser setup lint bench clean
 
 run: setup
 	$(BIN)/python -m transferlab +split=random transfer.n=3
@@ -15,6 +15,10 @@ test: setup lint
 # On a real SLURM, which is started on this machine: Debian 12 and root (see slurm/README.md)
 test-slurm: setup
 	$(BIN)/python -m pytest -m slurm tests/slurm
+
+# On a CUDA device: skipped where there is none
+test-gpu: setup
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 # In a headless Chromium, which is installed if it is not there: Debian 12 and root
 test-browser: setup

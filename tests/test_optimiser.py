@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from transferlab import optimiser
 from transferlab.optimiser import Cosine, StepDecay
@@ -148,6 +149,16 @@ def test_every_bias_and_nothing_else_is_in_the_group_of_biases():
     assert [tuple(p.shape) for p in biases["params"]] == [(4,), (4,), (2,)]
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.5, 0.125)
     assert (weights["momentum"], biases["momentum"]) == (0.9, 0.9)
+
+
+def test_one_kernel_updates_networks_on_cuda_and_the_cpu_keeps_its_bits():
+    with FakeTensorMode():  # a device that need not be there
+        there, here = nn.Linear(2, 2, device="cuda"), nn.Linear(2, 2)
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    assert build(there).defaults["fused"] is True
+    assert build(here).defaults["fused"] is None
+    assert build(there, here).defaults["fused"] is None
+    assert build(frozen).defaults["fused"] is None
 
 
 def test_a_rate_of_zero_before_it_is_set_moves_nothing():

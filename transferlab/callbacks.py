@@ -70,6 +70,7 @@ class Keeper(lightning.Callback):
         self.reported = -math.inf
         self.interval_step: int | None = None  # where timing began; None until a step is made
         self.resources = ExitStack()  # `setup` is not called in a parent of several processes
+        self.hosts: Any = None  # the processes, by way of their hosts; None for one alone
 
     # --- the life of a training -----------------------------------------------------------------
 
@@ -82,6 +83,8 @@ class Keeper(lightning.Callback):
             if trainer.is_global_zero:
                 for run in self.runs:
                     self.resources.enter_context(logs.to_file(run.log))
+        if trainer.world_size > 1:
+            self.hosts = torch.distributed.new_group(backend="gloo")
         self.started = self.saved = self.interval_start = time.monotonic()
         if trainer.is_global_zero and stage == "fit":
             self.mirrors = [
@@ -260,7 +263,9 @@ class Keeper(lightning.Callback):
     def _stop_requested(self, trainer: Trainer) -> bool:
         stop = self.stop.number is not None
         if trainer.world_size > 1:  # all ranks must leave at the same step
-            return trainer.strategy.reduce_boolean_decision(stop, all=False)
+            votes = torch.tensor(int(stop))  # on the host: asking the devices would wait for them
+            torch.distributed.all_reduce(votes, group=self.hosts)
+            return votes.item() > 0
         return stop
 
     def _note_skipped(self, batch: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from transferlab.variants import Variant
 FORMAT = 1  # of config.json and result.json; raised when an older reader would misread them
 ID_DIGITS = 12
 # field -> the value that reproduces the runs made before the field existed (style, section 3)
-NEUTRAL: dict[str, object] = {}
+NEUTRAL: dict[str, object] = {"runtime.compile": False}
 Items = tuple[tuple[str, Any], ...]
 # Where a thing lies on this machine, or what to do about a bad file: a finished run's numbers do
 # not depend on it. What they do depend on is in data.digest and split.digest.
@@ -130,6 +130,7 @@ class RuntimeConfig:
     devices: int
     workers: int | None
     threads: int | None
+    compile: bool
     logger: Literal["csv", "tensorboard", "wandb"]
     wandb_project: str
     checkpoint_every_s: float

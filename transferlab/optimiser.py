@@ -59,7 +59,8 @@ def build(
     """One optimiser over everything that learns; frozen parameters are not in it.
 
     Two groups: weights, and biases with a rate and a decay of their own (Caffe's lr_mult and
-    decay_mult; 2 and 0 in the release). Rates are set by `set_rate` before every step.
+    decay_mult; 2 and 0 in the release). Rates are set by `set_rate` before every step. On CUDA the
+    update is one pass over the weights' memory instead of five.
     """
     weights: list[nn.Parameter] = []
     biases: list[nn.Parameter] = []
@@ -67,6 +68,7 @@ def build(
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
                 (biases if name.endswith("bias") else weights).append(parameter)
+    learning = [*weights, *biases]
     return torch.optim.SGD(
         [
             {"params": weights, "weight_decay": weight_decay, "lr_factor": 1.0},
@@ -79,6 +81,7 @@ def build(
         lr=0.0,
         momentum=momentum,
         nesterov=nesterov,
+        fused=True if learning and all(p.is_cuda for p in learning) else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Lightning's Trainer as it is used here: on which devices, and how its ending is understood.
 
-Checkpoints, curves, bars and signals are ours, so its own are turned off.
+Checkpoints, curves, bars and signals are ours, so its own are turned off. Here is also how a GPU
+computes: what a precision means on it, and whether anything is compiled.
 """
 
 import logging
@@ -8,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
@@ -51,7 +53,7 @@ def build(
                     SLURMEnvironment(auto_requeue=False) if by_srun else LightningEnvironment()
                 ],
                 precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
-                callbacks=callbacks,
+                callbacks=[Arithmetic(compile=runtime.compile), *callbacks],
                 max_epochs=intervals,
                 logger=False,
                 enable_checkpointing=False,
@@ -66,6 +68,32 @@ def build(
             f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "
             f"is not to be had here: {error}"
         ) from error
+
+
+class Arithmetic(lightning.Callback):
+    """Settles how a GPU computes, in each process of a run. They stay so: they are torch's own
+    settings for the whole process, and the next run settles them again.
+
+    Differs from torch's defaults: float32 is float32, also in convolutions, which are otherwise
+    computed in TF32 with 10 bits of mantissa (notes on CUDA semantics); who wants speed takes
+    bfloat16, and the record says so. cuDNN tries which algorithm is fastest for each shape.
+    """
+
+    def __init__(self, *, compile: bool) -> None:
+        self.compile = compile
+
+    def setup(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
+        if trainer.strategy.root_device.type == "cuda":
+            self.apply()
+
+    def apply(self) -> None:
+        with warnings.catch_warnings():
+            # Settings by layer are newer, but whoever reads the older one then gets an error
+            warnings.filterwarnings("ignore", message="Please use the new API settings")
+            torch.backends.cudnn.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.benchmark = True
+        torch.compiler.set_stance("default" if self.compile else "force_eager")
 
 
 def has_bfloat16(device: torch.device) -> bool:

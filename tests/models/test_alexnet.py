@@ -1,5 +1,7 @@
 """The paper's network against the facts of yosinski/convnet_transfer, half0A/train_val.prototxt."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -233,6 +235,26 @@ def test_prefix_then_head_is_the_whole_at_every_cut(network: StagedNetwork):
         for n in (5, 6, 7):
             features = prefixes[n] if n < 7 else network.prefix(7)(x)
             assert torch.equal(network.head(n)(features), thinned)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_channels_last_is_another_way_to_lie_in_memory_and_nothing_else(
+    autocast: bool, network: StagedNetwork
+):
+    built = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x, flattened = image(), {}
+    for chosen in (network.eval(), built):
+        chosen.fc6.flatten.register_forward_hook(
+            lambda module, args, output, key=chosen: flattened.update({key: (*args, output)})
+        )
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        expected = network(x)
+        found = built(x.contiguous(memory_format=torch.channels_last))
+    maps, rows = flattened[built]
+    assert maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+    assert torch.equal(rows[0].reshape(256, 6, 6), maps[0])  # channel, row, column
+    limit = 0.03 if autocast else 1e-5
+    assert (found - expected).float().norm() < limit * expected.float().norm()
 
 
 @pytest.mark.parametrize("size", [224, 226, 228, 32])

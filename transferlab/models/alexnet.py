@@ -8,6 +8,7 @@ Shapes: B batch, K outputs; input (B, 3, 227, 227), grey levels minus their mean
 from torch import nn
 
 from transferlab.errors import UserError
+from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Dropout, Stage, StagedNetwork
 
 IMAGE_SIZE = 227
@@ -98,4 +99,4 @@ def _pool() -> nn.Module:
 
 
 def _norm() -> nn.Module:
-    return nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)  # alpha is divided by the size
+    return LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)  # alpha is divided by the size

@@ -1,0 +1,56 @@
+"""Functions that are compiled on CUDA, where it gains, and stay as they are elsewhere.
+
+What gains is a chain of elementwise operations on large tensors: eager torch reads and writes
+memory once for each, the compiled function once for all. Whole networks are not compiled:
+convolutions and matrix products stay cuDNN's and cuBLAS's calls, Dropout's generator breaks the
+graph and its step counter asks for a new one at every step (pytorch issues 88576 and 128319), and
+each member of a pack with another cut would be compiled anew. On a CPU eager is as fast.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+DEVICE = "cuda"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def on_cuda(function: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatenate[Tensor, P], R]:
+    """`function`, compiled at its first call with a first argument on CUDA; once for the process.
+
+    It must not change its arguments. Where it cannot be compiled, for want of a C compiler or of
+    Triton, it runs as it is and one warning says so. Running out of memory is no such case.
+    """
+    compiled = functools.cache(lambda: torch.compile(function, fullgraph=True))
+    failed = False
+
+    @functools.wraps(function)
+    def call(x: Tensor, *args: P.args, **kwargs: P.kwargs) -> R:
+        nonlocal failed
+        if x.device.type != DEVICE or failed:
+            return function(x, *args, **kwargs)
+        try:
+            return compiled()(x, *args, **kwargs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # torch raises whatever its compilers do
+            result = function(x, *args, **kwargs)  # raises it again if compiling is not to blame
+            failed = True
+            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+            log.warning(
+                "%s cannot be compiled and runs slower (%s: %s): install a C compiler and Triton, "
+                "or set runtime.compile=false",
+                function.__qualname__,
+                type(error).__name__,
+                reason,
+            )
+            return result
+
+    return call
