@@ -1,10 +1,12 @@
 """Mean, mirror and scale on the device, against slices written out."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
-from transferlab.data.views import Views, mirrored, subtract
+from transferlab.data.views import Views, looped, mirrored, whole
 
 
 @pytest.fixture(autouse=True)
@@ -38,25 +40,32 @@ def cropped(images: np.ndarray, corners: list = CORNERS, crop: int = 5) -> np.nd
     return np.stack([image[r : r + crop, c : c + crop] for image, (r, c) in pairs])
 
 
-def test_the_mean_is_cropped_with_each_image():
+@pytest.fixture(params=[looped, whole])
+def subtract(request: pytest.FixtureRequest) -> Callable[..., torch.Tensor]:
+    """Either way of doing it, for the mean alone."""
+    return lambda pixels, mean, corners: request.param(pixels, mean, corners, None, 1.0)
+
+
+def test_the_mean_is_cropped_with_each_image(subtract: Callable[..., torch.Tensor]):
     pixels, mean = cropped(noise(3, 8, 8, 3)), noise(8, 8, 3, seed=1).astype(np.float32)
-    found = subtract(
-        torch.from_numpy(pixels), torch.from_numpy(mean), torch.tensor(CORNERS)
-    ).numpy()
+    found = subtract(torch.from_numpy(pixels), torch.from_numpy(mean), torch.tensor(CORNERS))
+    found = found.numpy()
     assert found.dtype == np.float32
     assert np.array_equal(found[0], pixels[0] - mean[0:5, 3:8])
     assert np.array_equal(found[1], pixels[1] - mean[2:7, 1:6])
     assert np.array_equal(found[2], pixels[2] - mean[3:8, 0:5])
 
 
-def test_without_corners_the_centre_of_the_mean_is_subtracted():
+def test_without_corners_the_centre_of_the_mean_is_subtracted(
+    subtract: Callable[..., torch.Tensor],
+):
     mean = torch.arange(256 * 256 * 3, dtype=torch.float32).reshape(256, 256, 3)
     found = subtract(torch.zeros(1, 227, 227, 3, dtype=torch.uint8), mean, None)
     assert found.shape == (1, 227, 227, 3)
     assert found[0, 0, 0].tolist() == [-10794, -10795, -10796]  # 3 (14 * 256 + 14) and on
 
 
-def test_a_mean_of_the_crops_size_needs_no_corners():
+def test_a_mean_of_the_crops_size_needs_no_corners(subtract: Callable[..., torch.Tensor]):
     pixels = noise(2, 5, 5, 3)
     mean = np.full((5, 5, 3), 100, dtype=np.float32)
     for corners in (None, torch.zeros(2, 2, dtype=torch.int64)):
@@ -64,7 +73,9 @@ def test_a_mean_of_the_crops_size_needs_no_corners():
         assert np.array_equal(found.numpy(), pixels.astype(np.float32) - 100)
 
 
-def test_subtracting_leaves_the_bytes_alone_also_without_a_mean():
+def test_subtracting_leaves_the_bytes_alone_also_without_a_mean(
+    subtract: Callable[..., torch.Tensor],
+):
     pixels = noise(2, 5, 5, 3)
     before = pixels.copy()
     for mean in (None, torch.ones(5, 5, 3)):

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-LOOPS = ("cpu",)  # devices on which a loop over images is quick, and reading from them is no wait
+from transferlab import compiled
+
+LOOPS = ("cpu",)  # where a loop over images is quicker than whole batches
 
 
 class Views(nn.Module):
@@ -42,44 +44,78 @@ class Views(nn.Module):
         """One input (B, 3, P, P) float32 per view."""
         pixels, corners = batch["pixels"], batch.get("corners")
         flips = batch.get("flips") if self.mirror else None
+        convert = looped if pixels.device.type in LOOPS else whole
         inputs = {}
         for name in self.names:
-            values = subtract(pixels, getattr(self, f"mean_{name}"), corners)
-            if self.scale != 1.0:
-                values *= self.scale
-            if flips is not None:
-                values = mirrored(values, flips)
-            values = values.permute(0, 3, 1, 2)  # channels_last, as the bytes lie
+            mean = getattr(self, f"mean_{name}")
+            values = convert(pixels, mean, corners, flips, self.scale).permute(0, 3, 1, 2)
+            # channels_last, as the bytes lie
             inputs[name] = values if self.channels_last else values.contiguous()
         return inputs
 
 
-def subtract(pixels: Tensor, mean: Tensor | None, corners: Tensor | None) -> Tensor:
-    """Crops (B, P, P, 3) uint8 minus the same crops of the mean (S, S, 3), as new float32.
+def looped(
+    pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
+) -> Tensor:
+    """The input (B, P, P, 3) float32 of crops (B, P, P, 3) uint8, an image after the other.
 
-    corners: (B, 2), row and column; None for the centre.
+    The same crop of the mean (S, S, 3) is subtracted from each, at `corners` (B, 2), row and
+    column, or the centre's; then it is multiplied, and mirrored where `flips` (B,) says so.
     """
+    values = _subtracted(pixels, mean, corners)
+    if scale != 1.0:
+        values *= scale
+    return values if flips is None else mirrored(values, flips)
+
+
+@compiled.on_cuda
+def whole(
+    pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
+) -> Tensor:
+    """The same as `looped`, as elementwise operations on the whole batch, which are one when fused.
+
+    Asks the device for nothing.
+    """
+    values = pixels.float()
+    if mean is not None and _needs_corners(pixels, mean, corners):
+        assert corners is not None
+        along = torch.arange(pixels.shape[2], device=pixels.device)
+        rows, columns = corners[:, :1] + along, corners[:, 1:] + along  # (B, P)
+        values = values - mean[rows[:, :, None], columns[:, None, :]]
+    elif mean is not None:
+        values = values - _centre(mean, pixels.shape[2])
+    values = values * scale
+    if flips is None:
+        return values
+    return torch.where(flips[:, None, None, None], values.flip(2), values)
+
+
+def mirrored(images: Tensor, flips: Tensor) -> Tensor:
+    """The images (B, P, P, 3), left to right where `flips` (B,) says so; in place, on the host."""
+    for place in np.flatnonzero(flips.numpy()).tolist():
+        images[place] = images[place].flip(1)
+    return images
+
+
+def _subtracted(pixels: Tensor, mean: Tensor | None, corners: Tensor | None) -> Tensor:
     if mean is None:
         return pixels.float()
-    crop, size = pixels.shape[2], len(mean)
-    if corners is None or crop == size:
-        start = (size - crop) // 2
-        return pixels - mean[start : start + crop, start : start + crop]
-    values = torch.empty(pixels.shape, device=pixels.device)
-    if pixels.device.type not in LOOPS:
-        windows = mean.unfold(0, crop, 1).unfold(1, crop, 1)[corners[:, 0], corners[:, 1]]
-        return torch.sub(pixels, windows.permute(0, 2, 3, 1), out=values)
-    whole, image, out = mean.numpy(), pixels.numpy(), values.numpy()
+    crop = pixels.shape[2]
+    if not _needs_corners(pixels, mean, corners):
+        return pixels - _centre(mean, crop)
+    assert corners is not None
+    values = torch.empty(pixels.shape)
+    image, out, means = pixels.numpy(), values.numpy(), mean.numpy()
     for place, (row, column) in enumerate(corners.tolist()):  # half the time of gathering
-        window = whole[row : row + crop, column : column + crop]
+        window = means[row : row + crop, column : column + crop]
         np.subtract(image[place], window, out=out[place])
     return values
 
 
-def mirrored(images: Tensor, flips: Tensor) -> Tensor:
-    """The images (B, P, P, 3), left to right where `flips` (B,) says so; possibly in place."""
-    if images.device.type not in LOOPS:
-        return torch.where(flips[:, None, None, None], images.flip(2), images)
-    for place in np.flatnonzero(flips.numpy()).tolist():
-        images[place] = images[place].flip(1)
-    return images
+def _needs_corners(pixels: Tensor, mean: Tensor, corners: Tensor | None) -> bool:
+    return corners is not None and pixels.shape[2] < len(mean)
+
+
+def _centre(mean: Tensor, crop: int) -> Tensor:
+    start = (len(mean) - crop) // 2
+    return mean[start : start + crop, start : start + crop]
