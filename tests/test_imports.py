@@ -31,8 +31,10 @@ ALLOWED: dict[str, set[str]] = {
     "study": {"compose", "config", "errors", "resolve"},
     "networks": {"config", "errors", "resolve", "store", "variants"},
     "estimate": {"config", "data", "networks", "resolve", "variants"},
+    "memory": {"config", "networks"},
+    "machine": set(),
     "models": {"errors", "own"},
-    "shapes": {"models"},
+    "shapes": {"models", "networks"},
     "transfer": {"errors", "models", "variants"},
     "optimiser": set(),
     "module": {"optimiser"},
@@ -55,8 +57,8 @@ ALLOWED: dict[str, set[str]] = {
         "progress", "ranks", "record", "signals", "store", "trainer", "transfer",
     },
     "launch": {
-        "config", "errors", "estimate", "logs", "networks", "plan", "ranks", "resolve", "run",
-        "signals", "store", "strict",
+        "config", "errors", "estimate", "logs", "machine", "memory", "networks", "plan", "ranks",
+        "resolve", "run", "signals", "store", "strict",
     },
     "status": {"errors", "launch", "store"},
     "summary": {"config", "errors", "launch", "resolve", "store"},
@@ -84,9 +86,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
     "commands": {
-        "compose", "config", "entries", "errors", "estimate", "formats", "launch", "logs", "plan",
-        "plots", "published", "report", "resolve", "results", "status", "store", "study",
-        "summary", "sync", "tables",
+        "compose", "config", "entries", "errors", "estimate", "formats", "launch", "logs",
+        "memory", "plan", "plots", "published", "report", "resolve", "results", "status", "store",
+        "study", "summary", "sync", "tables",
     },
     "hydra_plugin": {"commands", "compose", "resolve"},
     "__main__": {"errors"},  # and `commands`, by name, when one is called
@@ -128,6 +130,7 @@ TABLES = {
 LIGHT = (
     "errors", "variants", "splits", "strict", "config", "store", "plan", "logs", "signals",
     "ranks", "data", "data.folder", "resolve", "compose", "study", "networks", "estimate",
+    "memory", "machine",
     *(f"launch.{name}" for name in LAUNCH), "status", "summary",
     "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
     "formats", "overview", "explanations", "entries", "sync",
