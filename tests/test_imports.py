@@ -51,10 +51,13 @@ ALLOWED: dict[str, set[str]] = {
         "checkpoints", "config", "data", "errors", "models", "module", "optimiser", "plan",
         "resolve", "store", "transfer", "variants",
     },
+    "device": {"assembly", "config", "machine", "memory", "networks", "shapes"},
     "trainer": {"assembly", "callbacks", "config", "errors", "ranks", "signals"},
+    "groups": {"assembly", "checkpoints", "device", "memory", "plan", "trainer"},
     "run": {
-        "assembly", "callbacks", "checkpoints", "config", "data", "errors", "logs", "module",
-        "progress", "ranks", "record", "signals", "store", "trainer", "transfer",
+        "assembly", "callbacks", "checkpoints", "config", "data", "device", "errors", "groups",
+        "logs", "machine", "module", "progress", "ranks", "record", "signals", "store", "trainer",
+        "transfer",
     },
     "launch": {
         "config", "errors", "estimate", "logs", "machine", "memory", "networks", "plan", "ranks",

@@ -315,7 +315,7 @@ def test_two_multiruns_that_start_together_train_each_run_once(
     ended = [process.communicate(timeout=300) for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0], ended
-    assert len(list((place.parent / "cache" / "networks").iterdir())) == 2  # nobody had to look
+    assert len(list((place.parent / "cache" / "networks").iterdir())) == 3  # nobody had to look
     for out, _ in ended:
         assert [line.split()[0] for line in out.splitlines()[-2:]] == ["baseA", "A1B"]
     folder = place.parent / "store"

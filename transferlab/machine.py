@@ -1,6 +1,7 @@
-"""The memory that a process may use for what it computes on the processor.
+"""The cores of this machine that a process may use, and the memory.
 
-That of the machine, or less where a control group limits it, as a job of SLURM or a container.
+Less than all where its launcher shares them out, or a control group limits them, as that of a job
+of SLURM or of a container.
 """
 
 import os
@@ -11,14 +12,24 @@ PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 
 
+def cores() -> int:
+    """How many cores this process may use: of the machine's, its share."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        whole = len(os.sched_getaffinity(0))
+    else:
+        whole = os.cpu_count() or 1
+    shares = (os.environ.get(name) for name in ("TRANSFERLAB_CORES", "SLURM_CPUS_PER_TASK"))
+    return min([whole, *(int(share) for share in shares if share)])
+
+
 def total_bytes() -> int:
-    """All of it, used or not."""
+    """All the memory, used or not."""
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([whole, *(limit for limit, _ in _limits())])
 
 
 def free_bytes() -> int:
-    """What nobody uses now, or only as a cache of files."""
+    """The memory that nobody uses now, or only as a cache of files."""
     free = [total_bytes()]
     available = _told(PROC / "meminfo").get("MemAvailable:")
     if available is not None:  # in kB; not on macOS

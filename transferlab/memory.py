@@ -50,17 +50,19 @@ def training_bytes(configs: Sequence[RunConfig], facts: Facts) -> int:
     """What a training of these runs together has on each device at its worst moment, in bytes.
 
     All have one target, recipe and image size. The worst moment is the end of a forward pass, with
-    what every member keeps for the backward one; or the update, with a changed copy of the
-    gradients; or the validation. What a layer computes on the way is counted for the widest one.
+    what every member keeps for the backward one; or the update, which changes copies of the
+    gradients, all at a time on a GPU, and two of one of them on the processor; or the validation.
+    What a layer computes on the way is counted for the widest one.
     """
     train, crop = configs[0].train, configs[0].data.crop
-    parameters = learning = kept = outputs = widest = 0
+    parameters = learning = largest = kept = outputs = widest = 0
     for config in configs:
         frozen = config.variant.n if config.variant.frozen else 0
         stages = facts[network_of(config)].stages
         footprints: list[Footprint] = [getattr(stage, train.precision) for stage in stages]
         parameters += sum(stage.parameters for stage in stages)
         learning += sum(stage.parameters for stage in stages[frozen:])
+        largest = max(largest, *(stage.parameters for stage in stages[frozen:]))
         kept += sum(footprint.kept for footprint in footprints[frozen:])
         outputs += footprints[frozen - 1].output if frozen else 0  # a tap of the shared prefix
         widest = max(widest, *(footprint.widest for footprint in footprints))
@@ -72,7 +74,8 @@ def training_bytes(configs: Sequence[RunConfig], facts: Facts) -> int:
     batch = train.batch_size // configs[0].runtime.devices
     forward = batch * (inputs + outputs + kept + widest)
     validation = train.val_batch_size * (inputs + outputs + widest)
-    return weights + max(forward, VALUE * learning, validation)
+    update = VALUE * max(learning, 2 * largest)
+    return weights + max(forward, update, validation)
 
 
 def words(need: int, limit: int) -> str:

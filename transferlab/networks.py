@@ -137,6 +137,12 @@ def facts(
     return {network: found for network, found in known.items() if found is not None}
 
 
+def remembered(config: RunConfig) -> NetworkFacts | None:
+    """What an earlier look at the run's network has left in its cache; None if nothing."""
+    cache, accelerator = Path(config.runtime.cache).expanduser(), config.runtime.accelerator
+    return _remembered(_files(network_of(config), cache, accelerator, None, timed=False))
+
+
 def check(configs: Iterable[RunConfig], facts: Facts) -> None:
     """Raises: UserError for the first config whose cut its network does not have."""
     for config in configs:
