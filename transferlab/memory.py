@@ -49,13 +49,13 @@ class Room:
 def training_bytes(configs: Sequence[RunConfig], facts: Facts) -> int:
     """What a training of these runs together has on each device at its worst moment, in bytes.
 
-    All have one target, recipe and image size. The worst moment is the end of a forward pass, with
-    what every member keeps for the backward one; or the update, which changes copies of the
-    gradients, all at a time on a GPU, and two of one of them on the processor; or the validation.
-    What a layer computes on the way is counted for the widest one.
+    All have one target, recipe and image size. The worst moment is in the backward pass, which
+    gives back what the forward pass has kept stage by stage, one member after another; or it is
+    the update, which changes copies of the gradients, all at a time on a GPU, and two of one of
+    them on the processor; or the validation.
     """
     train, crop = configs[0].train, configs[0].data.crop
-    parameters = learning = largest = kept = outputs = widest = 0
+    parameters = learning = largest = kept = above = outputs = widest = 0
     for config in configs:
         frozen = config.variant.n if config.variant.frozen else 0
         stages = facts[network_of(config)].stages
@@ -63,19 +63,31 @@ def training_bytes(configs: Sequence[RunConfig], facts: Facts) -> int:
         parameters += sum(stage.parameters for stage in stages)
         learning += sum(stage.parameters for stage in stages[frozen:])
         largest = max(largest, *(stage.parameters for stage in stages[frozen:]))
-        kept += sum(footprint.kept for footprint in footprints[frozen:])
         outputs += footprints[frozen - 1].output if frozen else 0  # a tap of the shared prefix
         widest = max(widest, *(footprint.widest for footprint in footprints))
+        own, most = _passes(footprints[frozen:])
+        kept, above = kept + own, max(above, most - own)
     views = len({config.variant.base for config in configs})  # a mean image each, at most
-    inputs = 3 * crop**2 * (VALUE * (views + 1) + BATCHES)  # and one view in the making
+    inputs = 3 * crop**2 * VALUE * (views + 1)  # and one in the making
+    ring = 3 * crop**2 * BATCHES
     weights = VALUE * (parameters + 2 * learning)  # the gradients, and the momentum
     if train.precision == "bfloat16":
         weights += COPY * parameters
     batch = train.batch_size // configs[0].runtime.devices
-    forward = batch * (inputs + outputs + kept + widest)
-    validation = train.val_batch_size * (inputs + outputs + widest)
+    training = batch * (inputs + outputs + max(kept + above, widest))
+    validation = train.val_batch_size * (ring + inputs + outputs + widest)
     update = VALUE * max(learning, 2 * largest)
-    return weights + max(forward, update, validation)
+    return weights + batch * ring + max(training, validation, update)
+
+
+def _passes(learning: Sequence[Footprint]) -> tuple[int, int]:
+    """Of an image, what the stages that learn keep at the end of the forward pass, and the most
+    that is there at any moment, with the widest layer of the stage that is being computed."""
+    kept = most = 0
+    for footprint in learning:
+        kept += footprint.kept
+        most = max(most, kept + footprint.widest)
+    return kept, most
 
 
 def words(need: int, limit: int) -> str:
