@@ -144,6 +144,7 @@ ELSEWHERE: dict[str, Any] = {
     "runtime.workers": 3,
     "runtime.threads": 1,
     "runtime.compile": True,
+    "runtime.memory_gb": 4.5,
     "runtime.logger": "wandb",
     "runtime.wandb_project": "mine",
     "runtime.checkpoint_every_s": 1.0,

@@ -11,13 +11,18 @@ from transferlab import config as configs
 from transferlab import estimate as estimates
 from transferlab.config import RunConfig
 from transferlab.estimate import Estimate, training_images
-from transferlab.networks import Network, NetworkFacts, Stage
+from transferlab.networks import Footprint, Network, NetworkFacts, Stage
 
 # Forward 123; a training image costs 369, with one frozen stage 169, with two 129
-STAGES = (Stage("conv1", 7, 100), Stage("conv2", 70, 20), Stage("fc3", 700, 3))
+BYTES = Footprint(0, 0, 0)  # memory is none of the estimate's
+STAGES = (
+    Stage("conv1", 7, 100, BYTES, BYTES),
+    Stage("conv2", 70, 20, BYTES, BYTES),
+    Stage("fc3", 700, 3, BYTES, BYTES),
+)
 SMALL, WIDE = Network("alexnet_small", 5, 32), Network("alexnet_small", 10, 32)
-SLOW = NetworkFacts(STAGES, 1e-3, "cpu: a slow one, 1 thread")
-UNTIMED = NetworkFacts(STAGES, None, None)
+SLOW = NetworkFacts(STAGES, None, 1e-3, "cpu: a slow one, 1 thread")
+UNTIMED = NetworkFacts(STAGES, None, None, None)
 # 3,600 / 32 is no whole number of steps: 225 steps of 16
 SHORT = {"train.epochs": None, "train.total_steps": 225, "train.batch_size": 16}
 BASE = {**SHORT, "transfer.variant": "base", "transfer.n": 0, "transfer.target": "B"}
@@ -118,7 +123,7 @@ def test_two_untrained_prefixes_have_nothing_in_common():
 
 
 def test_several_speeds_are_told_from_the_lowest_to_the_highest():
-    fast = NetworkFacts(STAGES, 3.226e-10, "cpu: a slow one, 1 thread")
+    fast = NetworkFacts(STAGES, None, 3.226e-10, "cpu: a slow one, 1 thread")
 
     found = estimates.estimate(
         [(base(),), (base(**{"model.num_outputs": 10}),)],
@@ -221,7 +226,7 @@ def test_a_record_with_other_outputs_is_taken_for_one_of_the_same_stages():
 
 
 def test_a_record_is_weighed_with_the_stages_of_its_own_network():
-    double = NetworkFacts((Stage("conv1", 1, 246),), None, None)
+    double = NetworkFacts((Stage("conv1", 1, 246, BYTES, BYTES),), None, None, None)
     records = (record(base(**{"model.num_outputs": 10}), 3600 * 0.738),)
 
     for facts in ({SMALL: UNTIMED, WIDE: double}, {WIDE: double, SMALL: UNTIMED}):
@@ -275,8 +280,8 @@ def test_a_damaged_record_says_nothing(damage: dict[str, Any]):
 
 
 def test_disk_is_the_weights_of_all_and_the_checkpoints_of_those_at_once():
-    small = NetworkFacts((Stage("fc1", 1_000_000, 1),), 1e-9, "cpu: any")
-    large = NetworkFacts((Stage("fc1", 60_000_000, 1),), 1e-9, "cpu: any")
+    small = NetworkFacts((Stage("fc1", 1_000_000, 1, BYTES, BYTES),), None, 1e-9, "cpu: any")
+    large = NetworkFacts((Stage("fc1", 60_000_000, 1, BYTES, BYTES),), None, 1e-9, "cpu: any")
     packs = [
         (base(), short("A1B+")),
         (base(**{"model.num_outputs": 10}),),

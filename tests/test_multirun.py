@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from transferlab.estimate import Estimate
 from transferlab.launch import dispatch, inline, sweeps
 from transferlab.launch.dispatch import Order
 from transferlab.launch.settings import Local, Slurm
+from transferlab.memory import Room
+from transferlab.networks import Footprint, Stage
 
 FAKESLURM = Path(__file__).parent / "fakeslurm"
 TOP1 = {"baseA": 0.9, "baseB": 0.8, "A1B": 0.7, "A2B": 0.6}
@@ -29,7 +32,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSFERLAB_STORE", str(tmp_path / "runs"))
     monkeypatch.setattr(run.logs, "to_stderr", lambda: None)
-    monkeypatch.setattr(dispatch, "check", lambda _: Estimate(1, 1, 1, "a probe"))
+    monkeypatch.setattr(dispatch, "look", lambda order: replace(order, room=Room({}, None)))
+    monkeypatch.setattr(dispatch, "cost", lambda _: Estimate(1, 1, 1, "a probe"))
     return tmp_path / "runs"
 
 
@@ -72,10 +76,13 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     return values
 
 
+BYTES = Footprint(kept=3000, output=1000, widest=2000)
+
+
 def know_the_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put into the cache what a probe, which takes seconds, would find out."""
-    stages = [{"name": name, "parameters": 1000, "macs": 1000} for name in "12345678"]
-    answer = {"stages": stages, "s_per_mac": 1e-9, "device": "cpu"}
+    stages = [asdict(Stage(name, 1000, 1000, BYTES, BYTES)) for name in "12345678"]
+    answer = {"stages": stages, "device_bytes": None, "s_per_mac": 1e-9, "device": "cpu"}
     monkeypatch.setattr(networks, "_probe", lambda *_, **__: [answer])
     tiny = made({"data.size": 16, "data.crop": 16})
     networks.facts([tiny], timed=True, threads=1, cache=cache)
@@ -308,7 +315,7 @@ def test_two_multiruns_that_start_together_train_each_run_once(
     ended = [process.communicate(timeout=300) for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0], ended
-    assert len(list((place.parent / "cache" / "networks").iterdir())) == 2  # nobody had to look
+    assert len(list((place.parent / "cache" / "networks").iterdir())) == 3  # nobody had to look
     for out, _ in ended:
         assert [line.split()[0] for line in out.splitlines()[-2:]] == ["baseA", "A1B"]
     folder = place.parent / "store"

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,15 @@ from records import made
 from transferlab import networks
 from transferlab.config import RunConfig
 from transferlab.errors import UserError
-from transferlab.networks import Network, NetworkFacts, Stage, network_of
+from transferlab.networks import Footprint, Network, NetworkFacts, Stage, network_of
 
 SMALL = Network("alexnet_small", 5, 32)
-STAGES = (Stage("conv1", 7, 100), Stage("conv2", 70, 20), Stage("fc3", 700, 3))
+WHOLE, HALF = Footprint(kept=40, output=8, widest=20), Footprint(kept=20, output=4, widest=10)
+STAGES = (
+    Stage("conv1", 7, 100, WHOLE, HALF),
+    Stage("conv2", 70, 20, WHOLE, HALF),
+    Stage("fc3", 700, 3, WHOLE, HALF),
+)
 WIDE = {"model.num_outputs": 10}
 Requests = list[dict[str, Any]]
 
@@ -32,9 +38,8 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
         request = json.loads(input)
         asked.append(request)
         found = {
-            "stages": [
-                {"name": s.name, "parameters": s.parameters, "macs": s.macs} for s in STAGES
-            ],
+            "stages": [asdict(stage) for stage in STAGES],
+            "device_bytes": None,
             "s_per_mac": 2e-9 if request["time"] else None,
             "device": "cpu: a fast one, 1 thread" if request["time"] else None,
         }
@@ -56,6 +61,13 @@ def look(
     return networks.facts(configs or (made(),), timed=timed, threads=threads, cache=cache)
 
 
+def kept(cache: Path, key: str) -> Path:
+    """The one file of the cache that has the key."""
+    files = (cache / "networks").iterdir()
+    (file,) = (path for path in files if key in json.loads(path.read_text()))
+    return file
+
+
 def test_outputs_are_the_targets_classes_unless_told():
     whole = {"split.name": "whole", "split.digest": None, "transfer.target": None}
 
@@ -66,7 +78,7 @@ def test_outputs_are_the_targets_classes_unless_told():
 
 
 def test_training_is_forward_through_all_and_twice_that_back_through_what_learns():
-    found = NetworkFacts(STAGES, None, None)
+    found = NetworkFacts(STAGES, None, None, None)
 
     assert found.parameters == 777
     assert [found.forward_macs(n) for n in range(4)] == [0, 100, 120, 123]
@@ -85,7 +97,7 @@ def test_all_that_is_missing_is_asked_for_at_once_each_network_once(
 
     assert found == dict.fromkeys(
         [SMALL, Network("alexnet_small", 5, 28), Network("alexnet_small", 10, 32)],
-        NetworkFacts(STAGES, None, None),
+        NetworkFacts(STAGES, None, None, None),
     )
     assert requests[1:] == [
         {
@@ -106,8 +118,8 @@ def test_without_configs_nothing_is_asked(tmp_path: Path, requests: Requests):
 
 
 def test_what_was_asked_once_is_remembered(tmp_path: Path, requests: Requests):
-    timed = {SMALL: NetworkFacts(STAGES, 2e-9, "cpu: a fast one, 1 thread")}
-    untimed = {SMALL: NetworkFacts(STAGES, None, None)}
+    timed = {SMALL: NetworkFacts(STAGES, None, 2e-9, "cpu: a fast one, 1 thread")}
+    untimed = {SMALL: NetworkFacts(STAGES, None, None, None)}
 
     assert look(tmp_path) == look(tmp_path) == untimed
     assert look(tmp_path, timed=True) == look(tmp_path, timed=True) == timed
@@ -129,6 +141,7 @@ def test_a_time_is_one_of_this_machine_with_so_many_threads_on_such_a_device(
         (True, 1, "auto"),
         (True, None, "auto"),
         (True, 1, "cpu"),
+        (False, 1, "auto"),  # for its device: another machine may have another
         (True, 1, "auto"),
     ]
 
@@ -160,17 +173,37 @@ def test_another_version_looks_anew(
         b'{"stages": [{"name": "conv1", "parameters": 7, "macs": "100"}]}',
         b'{"stages": [{"name": "conv1", "parameters": 7, "macs": -1}]}',
         b'{"stages": [{"name": "conv1", "parameters": 7, "macs": 100.5}]}',
+        b'{"stages": [{"name": "conv1", "parameters": 7, "macs": 100}]}',  # of version 0.1.0
     ],
 )
 def test_damaged_stages_are_looked_at_anew(tmp_path: Path, requests: Requests, content: bytes):
     found = look(tmp_path)
-    (file,) = (tmp_path / "networks").iterdir()
+    file = kept(tmp_path, "stages")
     sound = file.read_bytes()
     file.write_bytes(content)
 
     assert look(tmp_path) == found
     assert len(requests) == 2
     assert file.read_bytes() == sound
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"device_bytes": "8"}', b'{"device_bytes": -1}'])
+def test_a_damaged_device_is_looked_at_anew(tmp_path: Path, requests: Requests, content: bytes):
+    found = look(tmp_path)
+    kept(tmp_path, "device_bytes").write_bytes(content)
+
+    assert look(tmp_path) == found
+    assert len(requests) == 2
+
+
+def test_a_device_is_that_of_the_gpus_that_can_be_seen(
+    tmp_path: Path, requests: Requests, monkeypatch: pytest.MonkeyPatch
+):
+    for visible in ("0", "1", "1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        look(tmp_path)
+
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -185,10 +218,8 @@ def test_damaged_stages_are_looked_at_anew(tmp_path: Path, requests: Requests, c
 )
 def test_a_damaged_time_is_taken_anew(tmp_path: Path, requests: Requests, content: bytes):
     look(tmp_path)
-    (stages,) = (tmp_path / "networks").iterdir()
     found = look(tmp_path, timed=True)
-    (time,) = set((tmp_path / "networks").iterdir()) - {stages}
-    time.write_bytes(content)
+    kept(tmp_path, "s_per_mac").write_bytes(content)
 
     assert look(tmp_path, timed=True) == found
     assert [request["time"] for request in requests] == [False, True, True]
@@ -199,7 +230,7 @@ def test_a_users_own_network_is_looked_at_every_time(tmp_path: Path, requests: R
 
     found = [look(tmp_path, own), look(tmp_path, own)]
 
-    assert found == [{Network("mine:net", 5, 32): NetworkFacts(STAGES, None, None)}] * 2
+    assert found == [{Network("mine:net", 5, 32): NetworkFacts(STAGES, None, None, None)}] * 2
     assert len(requests) == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -210,7 +241,7 @@ def test_a_cache_that_cannot_be_written_is_told_and_costs_time_only(
     file = tmp_path / "file"
     file.touch()
 
-    assert look(file) == {SMALL: NetworkFacts(STAGES, None, None)}
+    assert look(file) == {SMALL: NetworkFacts(STAGES, None, None, None)}
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{file}/networks/")
     assert record.getMessage().endswith(
@@ -270,7 +301,7 @@ def test_a_probe_that_fails_is_an_error_with_its_last_words(
 def test_the_first_config_whose_cut_its_network_has_not_is_told(
     changes: dict[str, Any], message: str
 ):
-    found = {SMALL: NetworkFacts(STAGES, None, None)}
+    found = {SMALL: NetworkFacts(STAGES, None, None, None)}
 
     networks.check([made(n=2), made({"transfer.n": 1, "transfer.keep": 1})], found)
     with pytest.raises(UserError) as error:
@@ -294,7 +325,10 @@ def test_a_real_probe_tells_stages_and_time_and_is_not_started_twice(
     assert look(tmp_path, *configs, timed=True) == first
     ((network, found),) = first.items()
     assert network == Network("alexnet_small", 5, 16)
-    assert len(found.stages) == 8 and found.stages[0] == Stage("conv1", 2_432, 614_400)
+    assert len(found.stages) == 8 and found.stages[0] == Stage(
+        "conv1", 2_432, 614_400, Footprint(57_344, 8_192, 65_536), Footprint(38_400, 4_096, 32_768)
+    )
+    assert found.device_bytes is None
     assert found.training_macs(0) == 3 * 5_286_400
     assert found.s_per_mac is not None and 1e-14 < found.s_per_mac < 1e-7
     assert found.device is not None

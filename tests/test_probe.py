@@ -52,7 +52,14 @@ def test_it_tells_the_stages_and_without_being_asked_no_time():
     (found,) = ask(SMALL)
 
     assert found["s_per_mac"] is None and found["device"] is None
-    assert found["stages"][0] == {"name": "conv1", "parameters": 2_432, "macs": 614_400}
+    assert found["device_bytes"] is None  # the processor
+    assert found["stages"][0] == {
+        "name": "conv1",
+        "parameters": 2_432,
+        "macs": 614_400,
+        "float32": {"kept": 57_344, "output": 8_192, "widest": 65_536},
+        "bfloat16": {"kept": 38_400, "output": 4_096, "widest": 32_768},
+    }
     assert [stage["name"] for stage in found["stages"][5:]] == ["fc6", "fc7", "fc8"]
     assert sum(stage["macs"] for stage in found["stages"]) == SMALL_MACS
 

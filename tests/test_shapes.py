@@ -5,19 +5,20 @@ from torch import nn
 
 from transferlab import models, shapes
 from transferlab.models.stages import Dropout, Stage, StagedNetwork
+from transferlab.networks import Footprint
 from transferlab.shapes import StageShape
 
 # Of Caffe's reference network, from BVLC/caffe models/bvlc_reference_caffenet/train_val.prototxt:
 # taps x output units, for instance conv2: 48 channels a group x 5 x 5, times 256 x 27 x 27
 ALEXNET = (
-    StageShape("conv1", (96, 27, 27), 34_944, 105_415_200),
-    StageShape("conv2", (256, 13, 13), 307_456, 223_948_800),
-    StageShape("conv3", (384, 13, 13), 885_120, 149_520_384),
-    StageShape("conv4", (384, 13, 13), 663_936, 112_140_288),
-    StageShape("conv5", (256, 6, 6), 442_624, 74_760_192),
-    StageShape("fc6", (4096,), 37_752_832, 37_748_736),
-    StageShape("fc7", (4096,), 16_781_312, 16_777_216),
-    StageShape("fc8", (1000,), 4_097_000, 4_096_000),
+    ("conv1", (96, 27, 27), 34_944, 105_415_200),
+    ("conv2", (256, 13, 13), 307_456, 223_948_800),
+    ("conv3", (384, 13, 13), 885_120, 149_520_384),
+    ("conv4", (384, 13, 13), 663_936, 112_140_288),
+    ("conv5", (256, 6, 6), 442_624, 74_760_192),
+    ("fc6", (4096,), 37_752_832, 37_748_736),
+    ("fc7", (4096,), 16_781_312, 16_777_216),
+    ("fc8", (1000,), 4_097_000, 4_096_000),
 )
 
 
@@ -44,12 +45,16 @@ def toy() -> StagedNetwork:
     return built
 
 
+def told(found: tuple[StageShape, ...]) -> tuple[tuple[object, ...], ...]:
+    return tuple((stage.name, stage.output, stage.parameters, stage.macs) for stage in found)
+
+
 def test_the_papers_network_has_the_published_parameters_and_multiply_accumulates():
     network = models.build("alexnet", num_outputs=1000, image_size=227)
 
     found = shapes.stages(network, 227)
 
-    assert found == ALEXNET
+    assert told(found) == ALEXNET
     assert sum(stage.parameters for stage in found) == 60_965_224
     assert sum(stage.macs for stage in found) == 724_406_816
 
@@ -70,9 +75,9 @@ def test_the_small_network_has_those_that_follow_from_its_layers():
 
 
 def test_groups_strides_and_batch_norm_are_counted_as_they_are():
-    assert shapes.stages(toy(), 7) == (
-        StageShape("conv1", (6, 3, 3), 66, 486),  # 6 x 3 x 3 units of 1 x 3 x 3; 54 + 12 weights
-        StageShape("fc2", (4,), 220, 216),
+    assert told(shapes.stages(toy(), 7)) == (
+        ("conv1", (6, 3, 3), 66, 486),  # 6 x 3 x 3 units of 1 x 3 x 3; 54 + 12 weights
+        ("fc2", (4,), 220, 216),
     )
 
 
@@ -95,6 +100,42 @@ def test_a_network_that_no_memory_holds_is_looked_at():
     with torch.device("meta"):
         network = models.build("alexnet", num_outputs=10**9, image_size=227)
 
-    assert shapes.stages(network, 227)[-1] == StageShape(
-        "fc8", (10**9,), 4_097_000_000_000, 4_096_000_000_000
+    assert told(shapes.stages(network, 227))[-1] == (
+        "fc8",
+        (10**9,),
+        4_097_000_000_000,
+        4_096_000_000_000,
     )
+
+
+# --- memory, of one image in bytes ---------------------------------------------------------------
+
+
+def test_what_a_stage_keeps_for_backward_is_its_output_and_what_its_layers_save():
+    """Worked out by hand, for 7 pixels: conv1 is 6 x 3 x 3 values, its input 3 x 7 x 7."""
+    conv1, fc2 = shapes.stages(toy(), 7)
+
+    # The convolution's output, for batch norm, and batch norm's; 216 bytes each
+    assert conv1.float32 == Footprint(kept=216 + 216, output=216, widest=588 + 216)
+    # The mask of 54 and what it leaves; logits, their log-probabilities, the loss's label
+    assert fc2.float32 == Footprint(kept=54 + 216 + 16 + 16 + 8, output=16, widest=216 + 216)
+
+
+def test_pooling_keeps_wide_indices_and_bfloat16_half_of_the_rest():
+    conv1, *_ = shapes.stages(models.build("alexnet_small", num_outputs=5, image_size=32), 32)
+
+    relu, pool, image = 32 * 32 * 32, 32 * 16 * 16, 3 * 32 * 32
+    assert conv1.float32 == Footprint(4 * relu + (8 + 4) * pool, 4 * pool, 2 * 4 * relu)
+    # A copy of the image in bfloat16 is the stage's own
+    assert conv1.bfloat16 == Footprint(
+        2 * image + 2 * relu + (8 + 2) * pool, 2 * pool, 2 * 2 * relu
+    )
+
+
+def test_frozen_stages_count_as_if_they_learned():
+    """A plan cuts the same network anywhere."""
+    network = toy()
+    whole = shapes.stages(network, 7)
+    network.requires_grad_(False)
+
+    assert shapes.stages(network, 7) == whole

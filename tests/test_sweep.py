@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,9 @@ from transferlab.estimate import Estimate
 from transferlab.launch.cluster import require
 from transferlab.launch.dispatch import Order
 from transferlab.launch.settings import Local, Slurm
+from transferlab.memory import Room
 
+NO_LIMIT = Room({}, None)
 COST = Estimate(0.256, 0.1, 0.5, "from 3 finished runs in the store")
 Started = list[tuple[str, Order]]
 
@@ -35,7 +38,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
         return lambda wanted: calls.append((what, wanted)) or answer
 
     monkeypatch.setattr(sweep.logs, "to_stderr", lambda: None)
-    for what, answer in (("check", COST), ("train", None), ("submit", None)):
+    monkeypatch.setattr(sweep.dispatch, "look", lambda wanted: replace(wanted, room=NO_LIMIT))
+    for what, answer in (("cost", COST), ("train", None), ("submit", None)):
         monkeypatch.setattr(sweep.dispatch, what, note(what, answer))
     monkeypatch.setattr(sweep, "_tell", note("tell"))
     monkeypatch.setattr(sweep.cluster, "require", lambda: None)  # whether SLURM is here or not
@@ -154,7 +158,7 @@ def test_a_dry_run_says_what_would_be_done_and_starts_nothing(
 
     assert sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"]) == 0
 
-    assert names(started) == ["check"]
+    assert names(started) == ["cost"]
     assert capsys.readouterr().out == (
         f"study quick: 30 runs (base 2, AnB 7, BnB 7, AnB+ 7, BnB+ 7)  in {runs}\n"
         "2 are done already, 28 are to be trained\n"
@@ -198,7 +202,7 @@ def test_hours_are_said_as_exactly_as_they_are_known(
     runs: Path, hours: float, said: str, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):  # fmt: skip
-    monkeypatch.setattr(sweep.dispatch, "check", lambda _: Estimate(hours, 1, 1, "a probe"))
+    monkeypatch.setattr(sweep.dispatch, "cost", lambda _: Estimate(hours, 1, 1, "a probe"))
 
     sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
 
@@ -210,7 +214,7 @@ def test_too_little_room_is_warned_of(
     runs: Path, peak_gb: float, warned: bool, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):  # fmt: skip
-    monkeypatch.setattr(sweep.dispatch, "check", lambda _: Estimate(1, 1, peak_gb, "a probe"))
+    monkeypatch.setattr(sweep.dispatch, "cost", lambda _: Estimate(1, 1, peak_gb, "a probe"))
 
     sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
 
@@ -225,7 +229,7 @@ def test_too_little_room_is_warned_of(
 def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Started):
     sweep.run(["+study=quick", f"runtime.store={runs}", "launcher.jobs=2", "seed=3"])
 
-    assert names(started) == ["check", "train", "tell"]
+    assert names(started) == ["cost", "train", "tell"]
     order = started[1][1]
     assert order.launcher == Local("local", jobs=2, threads=1, gpus=None, fail_fast=False)
     assert (order.study, order.pack, len(order.todo)) == ("quick", None, 30)
@@ -235,7 +239,7 @@ def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Starte
 def test_a_study_is_submitted_and_not_waited_for(runs: Path, started: Started):
     sweep.run(["+study=quick", f"runtime.store={runs}", "launcher=slurm", "sweep.pack=2"])
 
-    assert names(started) == ["check", "submit"]
+    assert names(started) == ["cost", "submit"]
     order = started[1][1]
     assert isinstance(order.launcher, Slurm)
     assert order.pack == 2
@@ -252,7 +256,7 @@ def test_without_sbatch_that_is_told_of_before_anything_is_looked_at(
         sweep.run(command)
     assert names(started) == []
     sweep.run([*command, "dry_run=true"])
-    assert names(started) == ["check"]
+    assert names(started) == ["cost"]
 
 
 @pytest.mark.parametrize("launcher", ["local", "slurm"])
@@ -281,7 +285,7 @@ def test_the_table_of_what_is_done_is_shown_also_if_something_failed(
 
     with pytest.raises(RunFailed):
         sweep.run(["+study=quick", f"runtime.store={runs}"])
-    assert names(started) == ["check", "tell"]
+    assert names(started) == ["cost", "tell"]
 
 
 def test_the_table_has_the_runs_that_are_finished_and_says_which_were_before(

@@ -24,7 +24,7 @@ from transferlab.variants import Variant
 FORMAT = 1  # of config.json and result.json; raised when an older reader would misread them
 ID_DIGITS = 12
 # field -> the value that reproduces the runs made before the field existed (style, section 3)
-NEUTRAL: dict[str, object] = {"runtime.compile": False}
+NEUTRAL: dict[str, object] = {"runtime.compile": False, "runtime.memory_gb": None}
 Items = tuple[tuple[str, Any], ...]
 # Where a thing lies on this machine, or what to do about a bad file: a finished run's numbers do
 # not depend on it. What they do depend on is in data.digest and split.digest.
@@ -131,6 +131,7 @@ class RuntimeConfig:
     workers: int | None
     threads: int | None
     compile: bool
+    memory_gb: float | None
     logger: Literal["csv", "tensorboard", "wandb"]
     wandb_project: str
     checkpoint_every_s: float
@@ -376,6 +377,8 @@ def _check(config: RunConfig) -> None:
         raise UserError(f"train.warmup={train.warmup} is not a part of the steps: below 1")
     if train.schedule == "step" and (train.lr_step is None or train.lr_factor is None):
         raise UserError("train.schedule=step needs train.lr_step and train.lr_factor")
+    if runtime.memory_gb is not None and runtime.memory_gb <= 0:
+        raise UserError(f"runtime.memory_gb={runtime.memory_gb} is too small: more than 0")
     if train.batch_size % runtime.devices:
         raise UserError(
             f"train.batch_size={train.batch_size} is the global batch and cannot be shared out "

@@ -163,11 +163,13 @@ class PackModule(lightning.LightningModule):
                 wanted.setdefault(self.members[index].trunk, []).append(self.members[index])
         taps = {}
         for trunk, sharers in wanted.items():
+            cuts = {member.shared for member in sharers}
             deepest = max(sharers, key=lambda member: member.shared)
             x = inputs[deepest.view]
             for depth, stage in enumerate(deepest.network[: deepest.shared], start=1):
                 x = _apply(stage, x, frozen=True)
-                taps[trunk, depth] = x
+                if depth in cuts:  # others need not stay in memory
+                    taps[trunk, depth] = x
         return taps
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from transferlab.errors import UserError
 from transferlab.resolve import split_of
 
 log = logging.getLogger(__name__)
-KEPT = (("stages",), ("s_per_mac", "device"))  # of the probe's answer, in a file each
+# Of the probe's answer, in a file each
+KEPT = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,28 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """The memory that a stage has for each image of a training batch, in bytes.
+
+    `kept` is what its forward pass leaves for the backward pass, its output included and its input
+    not; `widest` is the input and the output of its largest layer.
+    """
+
+    kept: int
+    output: int
+    widest: int
+
+
+@dataclass(frozen=True)
 class Stage:
-    """One stage: its parameters, and the multiply-accumulates of a forward pass of one image."""
+    """One stage: its parameters, the multiply-accumulates of a forward pass of one image, and its
+    memory for an image in either precision."""
 
     name: str
     parameters: int
     macs: int
+    float32: Footprint
+    bfloat16: Footprint
 
 
 @dataclass(frozen=True)
@@ -50,10 +68,12 @@ class NetworkFacts:
     """The stages of a network, in order.
 
     `s_per_mac` is the time in s of one multiply-accumulate in training steps on `device`, counted
-    as in `training_macs`; both are None where nothing was timed.
+    as in `training_macs`; both are None where nothing was timed. `device_bytes` is the memory of
+    the GPU that training takes on this machine, None where it takes the processor.
     """
 
     stages: tuple[Stage, ...]
+    device_bytes: int | None
     s_per_mac: float | None
     device: str | None
 
@@ -117,6 +137,12 @@ def facts(
     return {network: found for network, found in known.items() if found is not None}
 
 
+def remembered(config: RunConfig) -> NetworkFacts | None:
+    """What an earlier look at the run's network has left in its cache; None if nothing."""
+    cache, accelerator = Path(config.runtime.cache).expanduser(), config.runtime.accelerator
+    return _remembered(_files(network_of(config), cache, accelerator, None, timed=False))
+
+
 def check(configs: Iterable[RunConfig], facts: Facts) -> None:
     """Raises: UserError for the first config whose cut its network does not have."""
     for config in configs:
@@ -155,17 +181,28 @@ def _probe(
 def _facts(answer: Mapping[str, Any], *, timed: bool) -> NetworkFacts:
     """Raises: ValueError, KeyError or TypeError if it is not an answer of the probe."""
     stages = tuple(
-        Stage(str(stage["name"]), _count(stage["parameters"]), _count(stage["macs"]))
+        Stage(
+            str(stage["name"]),
+            _count(stage["parameters"]),
+            _count(stage["macs"]),
+            _footprint(stage["float32"]),
+            _footprint(stage["bfloat16"]),
+        )
         for stage in answer["stages"]
     )
     if not stages:
         raise ValueError("no stages")
+    device_bytes = None if answer["device_bytes"] is None else _count(answer["device_bytes"])
     if not timed:
-        return NetworkFacts(stages, None, None)
+        return NetworkFacts(stages, device_bytes, None, None)
     s_per_mac = float(answer["s_per_mac"])
     if not (math.isfinite(s_per_mac) and s_per_mac > 0):
         raise ValueError(f"s_per_mac={s_per_mac}")
-    return NetworkFacts(stages, s_per_mac, str(answer["device"]))
+    return NetworkFacts(stages, device_bytes, s_per_mac, str(answer["device"]))
+
+
+def _footprint(told: Mapping[str, Any]) -> Footprint:
+    return Footprint(_count(told["kept"]), _count(told["output"]), _count(told["widest"]))
 
 
 def _count(number: object) -> int:
@@ -180,15 +217,17 @@ def _count(number: object) -> int:
 def _files(
     network: Network, cache: Path, accelerator: str, threads: int | None, *, timed: bool
 ) -> tuple[Path, ...]:
-    """Where the network's stages are kept and, if timed, its time on this machine.
+    """Where the network's stages are kept, what device this machine has and, if timed, its time.
 
     None for a user's own.
     """
     if ":" in network.model:
         return ()
     shape = [__version__, metadata.version("torch"), *asdict(network).values()]
-    place = [socket.gethostname(), accelerator, threads]
-    keys = (shape, [*shape, *place]) if timed else (shape,)
+    place = [socket.gethostname(), accelerator, os.environ.get("CUDA_VISIBLE_DEVICES")]
+    keys = [shape, [*shape, *place]]
+    if timed:
+        keys.append([*shape, *place, threads])
     digests = (hashlib.sha256(json.dumps(key).encode()).hexdigest() for key in keys)
     return tuple(cache / "networks" / f"{digest}.json" for digest in digests)
 
@@ -200,7 +239,7 @@ def _remembered(files: Sequence[Path]) -> NetworkFacts | None:
         for path, keys in zip(files, KEPT, strict=False):
             record = json.loads(path.read_text("utf-8"))
             answer |= {key: record[key] for key in keys}
-        return _facts(answer, timed=len(files) > 1) if files else None
+        return _facts(answer, timed=len(files) == len(KEPT)) if files else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -212,3 +251,4 @@ def _remember(files: Sequence[Path], answer: Mapping[str, Any]) -> None:
             store.write_json(path, {key: answer[key] for key in keys})
         except (OSError, UserError):
             log.warning("%s cannot be written: it will be asked for again next time", path)
+            return

@@ -6,16 +6,18 @@ the store's business.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from transferlab import config as configs
 from transferlab.config import RunConfig, base_of
 
-__all__ = ["Node", "Pack", "base_of", "by_variant", "order", "packs", "waves"]
+__all__ = ["Fits", "Node", "Pack", "base_of", "by_variant", "order", "packs", "parts", "waves"]
 
 Role = Literal["base", "transfer", "pack"]
+Fits = Callable[[Sequence[RunConfig]], bool]  # whether runs can be trained together
+Item = TypeVar("Item")
 AUTO_SIZE = 8  # runs of a pack: the seven cuts of one base's network, and one to spare
 
 
@@ -69,10 +71,13 @@ def order(wanted: Iterable[RunConfig]) -> tuple[Node, ...]:
     return (*bases.values(), *others.values())
 
 
-def packs(nodes: Iterable[Node], size: int | None = 1) -> tuple[Pack, ...]:
+def packs(
+    nodes: Iterable[Node], size: int | None = 1, *, fits: Fits | None = None
+) -> tuple[Pack, ...]:
     """The runs cut into packs of at most `size` (None: as many as help), each with one base.
 
-    Base networks stay alone, since others wait for them. In the order of each pack's first run.
+    Base networks stay alone, since others wait for them. A pack that does not fit is cut up
+    again. In the order of each pack's first run.
     """
     most = AUTO_SIZE if size is None else size
     found: list[list[Node]] = []
@@ -84,7 +89,25 @@ def packs(nodes: Iterable[Node], size: int | None = 1) -> tuple[Pack, ...]:
             pack = latest[company] = []
             found.append(pack)
         pack.append(node)
-    return tuple(Pack(tuple(pack)) for pack in found)
+    if fits is None:
+        return tuple(Pack(tuple(pack)) for pack in found)
+    return tuple(
+        Pack(part)
+        for pack in found
+        for part in parts(pack, lambda part: fits([node.config for node in part]))
+    )
+
+
+def parts(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool]) -> list[tuple[Item, ...]]:
+    """The items in their order, in parts that fit; one that does not even fit alone stays alone."""
+    if len(items) == 1 or fits(items):
+        return [tuple(items)]
+    found: list[list[Item]] = [[]]
+    for item in items:
+        if found[-1] and not fits([*found[-1], item]):
+            found.append([])
+        found[-1].append(item)
+    return [tuple(part) for part in found]
 
 
 def waves(packs: Sequence[Pack]) -> tuple[tuple[Pack, ...], ...]:

@@ -3,8 +3,10 @@
 Run as `python -m transferlab.probe`: a JSON object on stdin, one on stdout, nothing else there.
 `{"networks": [{"model": "alexnet", "num_outputs": 500, "image_size": 227}], "threads": 1,
 "time": true, "accelerator": "auto"}` is answered by `{"networks": [...]}`, for each network
-either `{"error": MESSAGE}` or `{"stages": [{"name": ..., "parameters": ..., "macs": ...}, ...],
-"s_per_mac": ..., "device": ...}`. Reads no images and no config; `networks` asks and remembers.
+either `{"error": MESSAGE}` or `{"stages": [{"name": ..., "parameters": ..., "macs": ...,
+"float32": {"kept": ..., "output": ..., "widest": ...}, "bfloat16": {...}}, ...],
+"device_bytes": ..., "s_per_mac": ..., "device": ...}`. Reads no images and no config; `networks`
+asks and remembers.
 """
 
 import json
@@ -14,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -33,12 +36,13 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """What stdout says to what stdin asks."""
     if request["threads"] is not None:
         torch.set_num_threads(request["threads"])
-    device = _device(request["accelerator"]) if request["time"] else None
-    return {"networks": [_look(network, device) for network in request["networks"]]}
+    device = _device(request["accelerator"])
+    timed = request["time"]
+    return {"networks": [_look(network, device, timed=timed) for network in request["networks"]]}
 
 
-def _look(asked: dict[str, Any], device: torch.device | None) -> dict[str, Any]:
-    """One network's stages and, on a device, its time."""
+def _look(asked: dict[str, Any], device: torch.device, *, timed: bool) -> dict[str, Any]:
+    """One network's stages and, if it is to be timed, its time on the device."""
     try:
         with torch.device("meta"):
             network = _build(asked)
@@ -46,9 +50,10 @@ def _look(asked: dict[str, Any], device: torch.device | None) -> dict[str, Any]:
         return {"error": str(error)}
     found = shapes.stages(network, asked["image_size"])
     return {
-        "stages": [{"name": s.name, "parameters": s.parameters, "macs": s.macs} for s in found],
-        "s_per_mac": None if device is None else _s_per_mac(asked, found, device),
-        "device": None if device is None else _device_words(device),
+        "stages": [asdict(stage.fact) for stage in found],
+        "device_bytes": _device_bytes(device),
+        "s_per_mac": _s_per_mac(asked, found, device) if timed else None,
+        "device": _device_words(device) if timed else None,
     }
 
 
@@ -88,6 +93,13 @@ def _device(accelerator: str) -> torch.device:
     """The best device of this machine, or the processor where `cpu` is asked for."""
     there = None if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
     return torch.device("cpu") if there is None else there
+
+
+def _device_bytes(device: torch.device) -> int | None:
+    """The memory of a GPU; None for the processor, and for one that does not say."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.get_device_properties(device).total_memory
 
 
 def _device_words(device: torch.device) -> str:

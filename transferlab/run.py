@@ -7,13 +7,24 @@ that was killed at any moment, and one that was not, take the same way.
 
 import logging
 import math
-import os
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
 import torch
 
-from transferlab import assembly, checkpoints, logs, ranks, record, store, transfer
+from transferlab import (
+    assembly,
+    checkpoints,
+    device,
+    groups,
+    logs,
+    machine,
+    ranks,
+    record,
+    store,
+    transfer,
+)  # fmt: skip
 from transferlab import trainer as trainers
 from transferlab.assembly import Subject
 from transferlab.callbacks import Keeper, Task
@@ -47,7 +58,8 @@ def check(configs: Iterable[RunConfig]) -> None:
 def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
     """Train a pack and record it: runs with one target, data set, recipe and seed.
 
-    The caller owns the runs; their bases are finished. On return every run has its `result.json`.
+    Runs that do not fit into the device's memory together are trained one part after another. The
+    caller owns the runs; their bases are finished. On return every run has its `result.json`.
 
     Raises: UserError, RunFailed, or Interrupted after everything was saved.
     """
@@ -66,15 +78,26 @@ def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
         subjects = [assembly.subject(config) for config in configs]
         images = assembly.load_images(first)
         target = assembly.half(first, images, first.variant.target)
-        failures = []
-        for group in _by_step(subjects):
-            members, states = zip(*group, strict=True)
+        failures: list[str] = []
+        todo = deque(part for group in groups.by_step(subjects) for part in groups.fitting(group))
+        while todo:
+            members, states = zip(*todo.popleft(), strict=True)
+            full = None
             try:
                 _Training(members, images, target, stop).finish(states)
-            except RunFailed as error:  # the others go on; this is told at the end
-                failures.append(error)
+            except (RunFailed, RuntimeError, MemoryError) as error:
+                if device.is_full(error) and ranks.size() == 1:
+                    full = str(error)  # and no more of it, which holds on to what is in memory
+                elif isinstance(error, RunFailed):  # the others go on; this is told at the end
+                    failures.append(str(error))
+                else:
+                    raise
+            if full is not None and len(members) > 1:
+                todo.extendleft(reversed(groups.halves(members)))
+            elif full is not None:
+                failures.append(groups.too_large(members[0], full))
         if failures:
-            raise failures[0]
+            raise RunFailed("; ".join(failures))
 
 
 class _Training:
@@ -89,7 +112,7 @@ class _Training:
         self.total_steps = total_steps(self.config, len(target.train))
         workers = self.config.runtime.workers
         if workers is None:
-            workers = auto_workers(target.train, _cores())
+            workers = auto_workers(target.train, machine.cores())
         self.workers = workers
         self.device = "unknown: the run was complete when it was interrupted"
 
@@ -107,7 +130,7 @@ class _Training:
             failed |= self._advance(states)
             self.subjects = [s for s in self.subjects if s.run.label not in failed]
             ranks.meet()  # what rank 0 has saved is there
-            states = [_state(subject) for subject in self.subjects]
+            states = [groups.state_of(subject) for subject in self.subjects]
             ranks.meet()  # and is taken away by no one before all have read it
             moved = not states or states[0].step > step or states[0].validated
             assert moved, "a training that goes nowhere"
@@ -242,35 +265,8 @@ def _prefix_unchanged(subject: Subject, state: State) -> bool | None:
     return unchanged
 
 
-def _by_step(subjects: Sequence[Subject]) -> list[list[tuple[Subject, State]]]:
-    """The subjects, with their states, in groups that can go on together; usually one group."""
-    groups: dict[int, list[tuple[Subject, State]]] = {}
-    for subject in subjects:
-        state = _state(subject)
-        groups.setdefault(state.step, []).append((subject, state))
-    return [groups[step] for step in sorted(groups)]
-
-
-def _state(subject: Subject) -> State:
-    """Where the run stands: its checkpoint, or before the first step."""
-    saved = checkpoints.load(subject.run)
-    if saved is not None:
-        return saved
-    return State(0, assembly.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
-
-
 def _require_space(subjects: Sequence[Subject], states: Sequence[State]) -> None:
     """Room for a checkpoint with momentum, its successor, and the weights, for each run."""
     for subject, state in zip(subjects, states, strict=True):
         weights = sum(value.numel() * value.element_size() for value in state.weights.values())
         store.require_space(subject.run.folder, 5 * weights * len(subjects) + 1_000_000)
-
-
-def _cores() -> int:
-    """How many cores this process may use: of the machine's, its share."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    shares = (os.environ.get(name) for name in ("TRANSFERLAB_CORES", "SLURM_CPUS_PER_TASK"))
-    return min([cores, *(int(share) for share in shares if share)])

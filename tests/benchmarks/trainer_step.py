@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from transferlab import assembly, compose, logs, optimiser, run, signals, store
+from transferlab import assembly, compose, groups, logs, optimiser, run, signals, store
 from transferlab import config as configs
 from transferlab.checkpoints import State
 from transferlab.config import RunConfig
@@ -105,7 +105,7 @@ def trainer(config: RunConfig) -> Callable[[], float]:
         try:
             subject = assembly.subject(config)
             training = run._Training([subject], images, target, signals.StopRequest())
-            training._advance([run._state(subject)])
+            training._advance([groups.state_of(subject)])
         finally:
             run.Keeper.on_train_start, run.Keeper.on_validation_start = original
         return marks[1] - marks[0]

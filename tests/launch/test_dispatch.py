@@ -15,10 +15,12 @@ from transferlab.errors import RunFailed, UserError
 from transferlab.launch import dispatch, sweeps
 from transferlab.launch.local import Progress
 from transferlab.launch.settings import Launcher
-from transferlab.networks import Network, NetworkFacts, Stage, network_of
+from transferlab.networks import Footprint, Network, NetworkFacts, Stage, network_of
 from transferlab.plan import Node
 
-STAGES = tuple(Stage(name, 1_000_000, 1_000_000) for name in "12345678")
+# Of each image, 3 kB are kept, 1 kB of them the output
+BYTES = Footprint(kept=3_000, output=1_000, widest=2_000)
+STAGES = tuple(Stage(name, 1_000_000, 1_000_000, BYTES, BYTES) for name in "12345678")
 Asked = list[tuple[list[str], bool]]
 
 
@@ -28,7 +30,13 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+def gpu_bytes() -> int | None:
+    """The memory of this machine's GPU, None without one."""
+    return None
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, gpu_bytes: int | None) -> Asked:
     """Which runs' networks are looked at, and whether they are timed; all have eight stages."""
     calls: Asked = []
 
@@ -39,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         calls.append(([config.label for config in found], timed))
         assert (threads, cache) == (1, Path("cache"))
         timing = (1e-9, "cpu") if timed else (None, None)
-        return {network_of(config): NetworkFacts(STAGES, *timing) for config in found}
+        return {network_of(config): NetworkFacts(STAGES, gpu_bytes, *timing) for config in found}
 
     monkeypatch.setattr(dispatch.networks, "facts", facts)
     return calls
@@ -149,7 +157,7 @@ def test_a_store_that_cannot_be_read_is_refused(place: Path):
 
 
 def test_networks_are_timed_only_where_no_record_tells(place: Path, asked: Asked):
-    cost = dispatch.check(ordered(place, "A1B", "baseB"))
+    cost = dispatch.cost(dispatch.look(ordered(place, "A1B", "baseB")))
 
     assert asked == [(["baseA", "baseB", "A1B"], False), (["baseA", "baseB", "A1B"], True)]
     # 336 steps on half A, 339 on half B, of 32 images; 8e6 multiply-accumulates forward and twice
@@ -163,13 +171,13 @@ def test_runs_at_once_are_the_workers_here_and_all_on_a_cluster(place: Path, ask
     """Each needs room for a checkpoint: 8e6 parameters, of 16 bytes."""
     names = ("baseA", "baseB", "R1A", "R1B")
     for launcher, at_once in ((make_local(jobs=1), 1), (make_local(jobs=3), 3), (make_slurm(), 4)):
-        cost = dispatch.check(ordered(place, *names, launcher=launcher))
+        cost = dispatch.cost(dispatch.look(ordered(place, *names, launcher=launcher)))
         assert cost.peak_disk_gb - cost.disk_gb == pytest.approx(at_once * 0.128)
 
 
 def test_a_cut_that_no_network_has_is_refused_before_anything_is_timed(place: Path, asked: Asked):
     with pytest.raises(UserError) as error:
-        dispatch.check(ordered(place, "A8B"))
+        dispatch.look(ordered(place, "A8B"))
 
     assert str(error.value) == (
         "transfer.n=8 is not a cut point of alexnet_small (8 stages): choose 0..7"
@@ -186,7 +194,9 @@ def carried_out(
     """Stands for the local launcher: finishes some runs, and says why not the others."""
     given: list[str] = []
 
-    def carry_out(sweep: sweeps.Sweep, todo: tuple[Node, ...], board: object) -> Progress:
+    def carry_out(
+        sweep: sweeps.Sweep, todo: tuple[Node, ...], board: object, *, fits: object
+    ) -> Progress:
         given.append(f"{sweep.study}: {labels(todo)}")
         finish(*(node for node in todo if node.label in finished))
         return Progress(total=len(todo), **reasons)

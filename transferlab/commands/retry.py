@@ -41,6 +41,8 @@ def run(arguments: Sequence[str]) -> int:
         labels = " ".join(node.label for node in order.todo)
         log.info("study %s: %d runs again: %s", order.study, len(order.todo), labels)
         try:
+            if order.pack != 1:
+                order = dispatch.look(order)
             if isinstance(order.launcher, Local):
                 dispatch.train(order)
             else:

@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 
-from transferlab import compose, logs, plan, store, study, summary
+from transferlab import compose, logs, memory, plan, store, study, summary
 from transferlab.errors import UserError
 from transferlab.estimate import Estimate
 from transferlab.launch import cluster, dispatch, inline, settings
@@ -37,7 +37,7 @@ def carry_out(wanted: Order, *, dry_run: bool = False) -> None:
 
     Raises: UserError, RunFailed, Interrupted.
     """
-    print(_overview(wanted), flush=True)
+    print(_title(wanted), flush=True)
     here = isinstance(wanted.launcher, Local)
     if wanted.todo and not dry_run:
         store.require_writable(wanted.store)
@@ -45,7 +45,9 @@ def carry_out(wanted: Order, *, dry_run: bool = False) -> None:
             cluster.require()
     if wanted.todo:
         log.info("looking at the networks ...")
-        print(_cost(wanted, dispatch.check(wanted)), flush=True)
+        wanted = dispatch.look(wanted)
+        print("\n".join(_jobs(wanted)), flush=True)
+        print(_cost(wanted, dispatch.cost(wanted)), flush=True)
     if dry_run:
         log.info("dry run: nothing was started")
     elif wanted.todo and not here:
@@ -104,7 +106,7 @@ def _true(key: str, value: object) -> bool:
     return value
 
 
-def _overview(wanted: Order) -> str:
+def _title(wanted: Order) -> str:
     """What the study is, and how much of it is done."""
     variants = ", ".join(f"{name} {n}" for name, n in plan.by_variant(wanted.nodes).items())
     done = len(wanted.nodes) - len(wanted.todo)
@@ -112,10 +114,42 @@ def _overview(wanted: Order) -> str:
     if not wanted.todo:
         return "\n".join([*lines, f"all {done} are done: nothing to do"])
     lines.append(f"{done} are done already, {len(wanted.todo)} are to be trained")
+    return "\n".join(lines)
+
+
+def _jobs(wanted: Order) -> list[str]:
+    """The waves of packs and, where memory has cut them, how."""
+    lines = []
     for number, wave in enumerate(plan.waves(wanted.packs), start=1):
         runs = sum(len(pack.nodes) for pack in wave)
         lines.append(f"wave {number}: {runs} runs in {len(wave)} jobs")
-    return "\n".join(lines)
+    return [*lines, *_memory(wanted)]
+
+
+def _memory(wanted: Order) -> list[str]:
+    """The largest pack, if packs were cut to fit; and the runs that do not even fit alone."""
+    room = wanted.room
+    assert room is not None
+    needs = [
+        (room.need(configs), limit, pack)
+        for pack in wanted.packs
+        for configs in [[node.config for node in pack.nodes]]
+        if (limit := room.limit(configs[0])) is not None
+    ]
+    lines, fitting = [], [some for some in needs if some[0] <= some[1]]
+    if len(wanted.packs) > len(plan.packs(wanted.todo, wanted.pack)) and fitting:
+        most = max(len(pack.nodes) for _, _, pack in fitting)
+        need, limit, _ = max((s for s in fitting if len(s[2].nodes) == most), key=lambda s: s[0])
+        runs = f"{most} run{'' if most == 1 else 's'}"
+        lines.append(f"packs of at most {runs}: {memory.words(need, limit)}")
+    too_large = [some for some in needs if some[0] > some[1]]
+    for need, limit, pack in too_large[:1]:
+        others = f", and {len(too_large) - 1} more" if len(too_large) > 1 else ""
+        lines.append(
+            f"warning: {pack.labels}{others} may not fit: it needs {memory.words(need, limit)}; "
+            "another device has more, or runtime.devices shares the batch out"
+        )
+    return lines
 
 
 def _cost(wanted: Order, cost: Estimate) -> str:

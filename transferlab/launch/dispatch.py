@@ -4,12 +4,13 @@ What every way of starting several runs has in common: a study, a Hydra multirun
 """
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-from transferlab import estimate, networks, plan, store
+from transferlab import estimate, machine, networks, plan, store
 from transferlab.config import RunConfig, RuntimeConfig
 from transferlab.errors import RunFailed, UserError
 from transferlab.estimate import Estimate
@@ -18,28 +19,38 @@ from transferlab.launch.board import Board
 from transferlab.launch.cluster import Cluster, Slurm
 from transferlab.launch.settings import Launcher, Local
 from transferlab.launch.slurm import Submission
-from transferlab.plan import Node, Pack
+from transferlab.memory import Room
+from transferlab.networks import Facts
+from transferlab.plan import Fits, Node, Pack
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Order:
-    """Runs to be carried out: `nodes` are all that a study is, `todo` those not finished."""
+    """Runs to be carried out: `nodes` are all that a study is, `todo` those not finished.
+
+    `room` is what their packs have to fit into, None until somebody has looked.
+    """
 
     study: str
     nodes: tuple[Node, ...]
     todo: tuple[Node, ...]
     launcher: Launcher
     pack: int | None
+    room: Room | None = None
 
     @property
     def store(self) -> Path:
         return Path(self.nodes[0].config.runtime.store)
 
     @property
+    def fits(self) -> Fits | None:
+        return None if self.room is None else self.room.fits
+
+    @cached_property
     def packs(self) -> tuple[Pack, ...]:
-        return plan.packs(self.todo, self.pack)
+        return plan.packs(self.todo, self.pack, fits=self.fits)
 
 
 def order(
@@ -72,19 +83,24 @@ def unfinished(nodes: Sequence[Node]) -> tuple[Node, ...]:
     )
 
 
-def check(wanted: Order) -> Estimate:
-    """Look at the networks of what is to be trained, and estimate it.
+def look(wanted: Order) -> Order:
+    """The order with what is known of the networks that are to be trained, and of the device.
 
     Raises: UserError for a network that cannot be built or has no such cut.
     """
     configs = [node.config for node in wanted.todo]
-    records = list(estimate.records(wanted.store))
-    cache = Path(configs[0].runtime.cache).expanduser()
-    threads = wanted.launcher.threads
-    facts = networks.facts(configs, timed=False, threads=threads, cache=cache)
+    facts = _facts(wanted, configs, timed=False)
     networks.check(configs, facts)
+    return replace(wanted, room=Room(facts, _device_bytes(wanted.launcher, configs[0], facts)))
+
+
+def cost(wanted: Order) -> Estimate:
+    """What it takes to train what an order that was looked at has to do. Raises: UserError."""
+    assert wanted.room is not None
+    configs = [node.config for node in wanted.todo]
+    records = list(estimate.records(wanted.store))
     unknown = estimate.without_records(configs, records)
-    facts |= networks.facts(unknown, timed=True, threads=threads, cache=cache)
+    facts = {**wanted.room.facts, **_facts(wanted, unknown, timed=True)}
     at_once = wanted.launcher.jobs if isinstance(wanted.launcher, Local) else len(configs)
     packs = [[node.config for node in pack.nodes] for pack in wanted.packs]
     return estimate.estimate(packs, records=records, facts=facts, at_once=at_once)
@@ -93,7 +109,7 @@ def check(wanted: Order) -> Estimate:
 def submit(wanted: Order, cluster: Cluster | None = None) -> Submission:
     """Hand over to SLURM what is not queued yet, and return. Raises: UserError."""
     sweep = sweeps.start(wanted.store, wanted.study, wanted.nodes, wanted.launcher, wanted.pack)
-    submission = slurm.submit(sweep, wanted.todo, cluster or Slurm())
+    submission = slurm.submit(sweep, wanted.todo, cluster or Slurm(), fits=wanted.fits)
     if submission.active:
         log.info("%d runs are in the queue already", len(submission.active))
     return submission
@@ -106,7 +122,7 @@ def train(wanted: Order) -> None:
     """
     sweep = sweeps.start(wanted.store, wanted.study, wanted.nodes, wanted.launcher, wanted.pack)
     with Board() as board:
-        progress = local.carry_out(sweep, wanted.todo, board)
+        progress = local.carry_out(sweep, wanted.todo, board, fits=wanted.fits)
     left = unfinished(wanted.todo)
     if left:
         parts = [f"{len(left)} of {len(wanted.nodes)} runs are not done"]
@@ -118,6 +134,26 @@ def train(wanted: Order) -> None:
             f"{', '.join(parts)}: python -m transferlab status --store {wanted.store} tells why, "
             "and the same command tries them again"
         )
+
+
+def _facts(wanted: Order, configs: Iterable[RunConfig], *, timed: bool) -> Facts:
+    cache = Path(wanted.nodes[0].config.runtime.cache).expanduser()
+    return networks.facts(configs, timed=timed, threads=wanted.launcher.threads, cache=cache)
+
+
+def _device_bytes(launcher: Launcher, config: RunConfig, facts: Facts) -> int | None:
+    """The memory that a worker has here on each of its devices; None for nodes of a cluster.
+
+    Workers share the processor's memory, and GPUs of which there are too few.
+    """
+    if not isinstance(launcher, Local):
+        return None
+    devices = config.runtime.devices
+    gpu = next(iter(facts.values())).device_bytes
+    if gpu is None:
+        return machine.total_bytes() // (launcher.jobs * devices)
+    gpus = len(set(launcher.gpus)) if launcher.gpus else devices
+    return gpu // math.ceil(launcher.jobs * devices / gpus)
 
 
 def _threaded(config: RunConfig, threads: int) -> RunConfig:

@@ -48,14 +48,17 @@ class Board(Protocol):
     def refresh(self, progress: Progress) -> None: ...
 
 
-def carry_out(sweep: Sweep, todo: Iterable[Node], board: Board) -> Progress:
-    """Train the runs and wait for them. Those that failed are told of, not raised.
+def carry_out(
+    sweep: Sweep, todo: Iterable[Node], board: Board, *, fits: plan.Fits | None = None
+) -> Progress:
+    """Train the runs and wait for them, in packs that fit. Those that failed are told of, not
+    raised.
 
     Raises: UserError if the store cannot be written; Interrupted after everything was saved.
     """
     assert isinstance(sweep.launcher, Local)
     nodes = tuple(todo)
-    packs = plan.packs(nodes, sweep.pack)
+    packs = plan.packs(nodes, sweep.pack, fits=fits)
     job = sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL))
     progress = Progress(total=len(nodes))
     with sweeps.carrying_out(job), signals.watch() as stop, stop.deferred():

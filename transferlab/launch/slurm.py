@@ -38,8 +38,11 @@ class Submission:
     active: frozenset[str]
 
 
-def submit(sweep: Sweep, todo: Iterable[Node], cluster: Cluster) -> Submission:
-    """Submit the runs that are not in the queue yet. Bases of the runs are among them, or done.
+def submit(
+    sweep: Sweep, todo: Iterable[Node], cluster: Cluster, *, fits: plan.Fits | None = None
+) -> Submission:
+    """Submit the runs that are not in the queue yet, in packs that fit. Bases of the runs are
+    among them, or done.
 
     Raises: UserError with sbatch's own words; what was submitted before stays, and is recorded.
     """
@@ -52,7 +55,7 @@ def submit(sweep: Sweep, todo: Iterable[Node], cluster: Cluster) -> Submission:
         waits = {run: f"{entry.job}_{entry.task}" for run, entry in active.items()}
         submitted: list[Job] = []
         limit = cluster.max_array() if left else 1
-        for wave in plan.waves(plan.packs(left, sweep.pack)):
+        for wave in plan.waves(plan.packs(left, sweep.pack, fits=fits)):
             for need, group in _arrays(wave, waits, limit):
                 job = _submit(sweep, group, need, script, cluster, hold)
                 submitted.append(job)

@@ -1,0 +1,75 @@
+"""Which runs of a pack are trained together: those at one step, as many as the device has room for.
+
+A run that was stopped by itself may be behind the others, and memory may be smaller than a plan
+took it to be, or fuller. What a run computes does not depend on its company, so a pack can be cut
+at any checkpoint.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from transferlab import assembly, checkpoints, device, memory, plan
+from transferlab import trainer as trainers
+from transferlab.assembly import Subject
+from transferlab.checkpoints import State
+
+log = logging.getLogger(__name__)
+Group = list[tuple[Subject, State]]  # runs that are at the same step, and where they stand
+
+
+def by_step(subjects: Iterable[Subject]) -> list[Group]:
+    """The subjects, with their states, in groups that can go on together; usually one group."""
+    found: dict[int, Group] = {}
+    for subject in subjects:
+        state = state_of(subject)
+        found.setdefault(state.step, []).append((subject, state))
+    return [found[step] for step in sorted(found)]
+
+
+def state_of(subject: Subject) -> State:
+    """Where the run stands: its checkpoint, or before the first step."""
+    saved = checkpoints.load(subject.run)
+    if saved is not None:
+        return saved
+    return State(0, assembly.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
+
+
+def fitting(group: Group) -> list[Group]:
+    """The group in parts that fit into the memory that this process may have."""
+    if len(group) == 1:
+        return [group]
+    configs = [subject.config for subject, _ in group]
+    runtime = configs[0].runtime
+    place = trainers.build(configs[0], [], intervals=1).strategy.root_device
+    room = device.room(configs, place, devices=runtime.devices)
+    found = plan.parts(group, lambda part: room.fits([subject.config for subject, _ in part]))
+    if len(found) > 1:
+        need, limit = room.need(configs), room.limit(configs[0])
+        assert limit is not None
+        log.info(
+            "%d runs together need %s: they are trained in %d parts, one after another",
+            len(group),
+            memory.words(need, limit),
+            len(found),
+        )
+    return [list(part) for part in found]
+
+
+def halves(members: Sequence[Subject]) -> list[Group]:
+    """The runs for which memory was too small, from their last checkpoints, half of them each."""
+    device.release()
+    middle = (len(members) + 1) // 2
+    log.warning(
+        "the memory is full: the %d runs go on from their checkpoints in two parts", len(members)
+    )
+    return [group for half in (members[:middle], members[middle:]) for group in by_step(half)]
+
+
+def too_large(subject: Subject, why: str) -> str:
+    """The message for a run for which alone there was no memory; `why` is the error's."""
+    reason = why.strip().partition("\n")[0].partition(". ")[0]
+    return (
+        f"{subject.run.label}: the memory is full, and the run was alone ({reason}): it needs "
+        "another device, or several that share the batch out (runtime.devices); with another "
+        f"train.batch_size it would be another run: {subject.run.folder}"
+    )
