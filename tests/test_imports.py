@@ -83,9 +83,13 @@ ALLOWED: dict[str, set[str]] = {
         "config", "errors", "launch", "loggers", "plots", "results", "store", "tables",
     },
     "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
+    "bench": {
+        "assembly", "checkpoints", "compose", "config", "data", "errors", "launch", "optimiser",
+        "plan", "run", "signals", "store", "study", "trainer",
+    },
     "commands": {
-        "compose", "config", "entries", "errors", "estimate", "formats", "launch", "logs", "plan",
-        "plots", "published", "report", "resolve", "results", "status", "store", "study",
+        "bench", "compose", "config", "entries", "errors", "estimate", "formats", "launch", "logs",
+        "plan", "plots", "published", "report", "resolve", "results", "status", "store", "study",
         "summary", "sync", "tables",
     },
     "hydra_plugin": {"commands", "compose", "resolve"},
@@ -107,6 +111,17 @@ LAUNCH: dict[str, set[str]] = {
     "job": {"cluster", "settings", "supervisor", "sweeps"},
     "dispatch": {"board", "cluster", "local", "settings", "slurm", "sweeps"},
 }
+BENCH: dict[str, set[str]] = {
+    "turns": set(),
+    "report": {"turns"},
+    "stopwatch": set(),
+    "trials": set(),
+    "pack": {"report", "trials", "turns"},
+    "startup": {"report", "turns"},
+    "step": {"report", "stopwatch", "trials", "turns"},
+    "study": {"report", "turns"},
+    "trainer": {"report", "stopwatch", "trials", "turns"},
+}
 COMMANDS: dict[str, set[str]] = {
     "flags": set(),
     "run": set(),
@@ -118,11 +133,13 @@ COMMANDS: dict[str, set[str]] = {
     "results": {"flags"},
     "report": {"flags"},
     "sync": {"flags"},
+    "bench": {"flags"},
     "work": set(),
 }
 TABLES = {
     "transferlab": ALLOWED,
     "transferlab.launch": LAUNCH,
+    "transferlab.bench": BENCH,
     "transferlab.commands": COMMANDS,
 }
 LIGHT = (
@@ -130,7 +147,8 @@ LIGHT = (
     "ranks", "data", "data.folder", "resolve", "compose", "study", "networks", "estimate",
     *(f"launch.{name}" for name in LAUNCH), "status", "summary",
     "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
-    "formats", "overview", "explanations", "entries", "sync",
+    "formats", "overview", "explanations", "entries", "sync", "bench.turns", "bench.report",
+    "bench.trials", "bench.startup", "bench.study",
     *(f"commands.{name}" for name in COMMANDS), "hydra_plugin.launchers", "__main__",
 )  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")

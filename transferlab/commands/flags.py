@@ -1,4 +1,4 @@
-"""Flags of the commands that ask or tidy up, `--store DIR` among them; errors as everywhere."""
+"""Flags of the commands that have some, `--store DIR` mostly among them; errors as everywhere."""
 
 import argparse
 import os
@@ -9,11 +9,13 @@ from transferlab.errors import UserError
 
 
 class Flags(argparse.ArgumentParser):
-    """A parser whose errors are the front door's."""
+    """A parser whose errors are the front door's. `store`: whether the command is about one."""
 
-    def __init__(self, command: str, description: str) -> None:
+    def __init__(self, command: str, description: str, *, store: bool = True) -> None:
         super().__init__(f"python -m transferlab {command}", description=description,
                          allow_abbrev=False)  # fmt: skip
+        if not store:
+            return
         default = os.environ.get("TRANSFERLAB_STORE", "runs")
         self.add_argument(
             "--store",

@@ -1,0 +1,132 @@
+"""A whole study by `sweep`, in packs, against one process a run.
+
+The other side is what a user does without `sweep`: `python -m transferlab` once for every run, base
+networks first, as many at a time as `sweep` has workers, as with `xargs -P2`. Each side starts with
+an empty store and an empty cache. Takes no torch itself.
+"""
+
+import itertools
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from transferlab import compose, plan, store
+from transferlab import config as configs
+from transferlab import study as studies
+from transferlab.bench import report, turns
+from transferlab.bench.report import Check, Report
+from transferlab.bench.turns import Comparison, Side
+from transferlab.config import RunConfig
+from transferlab.errors import RunFailed
+from transferlab.plan import Node
+
+log = logging.getLogger(__name__)
+LEAST = 2.0
+SWEEP, PROCESSES = "sweep", "a process a run"
+FOUND = (".digest", ".store", ".cache")  # ends of keys whose values a run finds where it starts
+
+
+@dataclass(frozen=True)
+class Task:
+    """A study by name or file, words for all its runs, and how many processes at a time."""
+
+    study: str
+    words: tuple[str, ...]
+    jobs: int
+
+
+def measure(study: str, *, steps: int | None, jobs: int, repetitions: int) -> Report:
+    """Wall time of both sides, and whether all runs of both were finished.
+
+    Raises: UserError for a study that is not there, RunFailed if a process fails.
+    """
+    short = () if steps is None else ("train.epochs=null", f"train.total_steps={steps}")
+    task = Task(study, ("runtime.threads=1", *short), jobs)
+    nodes = plan.order(studies.expand(studies.load(study), task.words))
+    sides = {SWEEP: partial(by_sweep, task), PROCESSES: partial(by_processes, task, nodes)}
+    finished: dict[str, int] = {}
+
+    def side(name: str) -> Side:
+        def measured() -> float:
+            with TemporaryDirectory() as folder:
+                elapsed_s = turns.timed(lambda: sides[name](Path(folder)))
+                finished[name] = count(nodes, Path(folder))
+            return elapsed_s
+
+        return Side(name, measured, len(nodes), "runs")
+
+    found = report.measure(
+        "study",
+        f"{len(nodes)} runs of study {study}, {jobs} processes at a time",
+        [side(SWEEP), side(PROCESSES)],
+        [Comparison(SWEEP, PROCESSES, "speed", LEAST)],
+        repetitions=repetitions,
+        warm=False,
+    )
+    checks = (
+        Check(f"{name}: all runs finished", finished[name] == len(nodes),
+              f"{finished[name]} of {len(nodes)} runs")
+        for name in sides
+    )  # fmt: skip
+    return replace(found, checks=tuple(checks))
+
+
+def by_sweep(task: Task, place: Path) -> None:
+    """The study in a store in `place`, by one command."""
+    words = [f"+study={task.study}", f"launcher.jobs={task.jobs}", *task.words]
+    front_door(["sweep", *words], place)
+
+
+def by_processes(task: Task, nodes: Sequence[Node], place: Path) -> None:
+    """Every run by a command of its own: all base networks, then all others."""
+    number = itertools.count(1)
+
+    def train(node: Node) -> None:
+        front_door(overrides(node.config), place)
+        log.info("run %d of %d: %s", next(number), len(nodes), node.label)
+
+    with ThreadPoolExecutor(task.jobs) as pool:
+        for wave in plan.waves(plan.packs(nodes)):
+            list(pool.map(train, (node for pack in wave for node in pack.nodes)))
+
+
+def count(nodes: Iterable[Node], place: Path) -> int:
+    """How many of the runs the store in `place` has the record of."""
+    names = {store.folder_name(node.config, node.id) for node in nodes}
+    return len(store.finished(place / "runs", names))
+
+
+def overrides(config: RunConfig) -> list[str]:
+    """The words that make this run of the defaults of conf/."""
+    split = f"+split={config.split.name}"
+    default = compose.compose("config", [split])
+    words = [split]
+    for key, value in configs.flat(config).items():
+        group, _, leaf = key.rpartition(".")
+        if value != (default[group] if group else default)[leaf] and not key.endswith(FOUND):
+            words.append(f"{key}={json.dumps(value)}")
+    return words
+
+
+def front_door(words: Sequence[str], place: Path) -> None:
+    """`python -m transferlab WORDS` with store and cache in `place`. Raises: RunFailed."""
+    own = {
+        "TRANSFERLAB_STORE": str(place / "runs"),
+        "TRANSFERLAB_CACHE": str(place / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "transferlab", *words]
+    done = subprocess.run(
+        command, cwd=place, env=os.environ | own, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise RunFailed(f"python -m transferlab {' '.join(words)} failed: {last}")
