@@ -31,7 +31,7 @@ from commandline import TINY, call, images, refused
         (
             ["+split=random", "data=digit", "transfer.n=3"],
             "data=digit is not there: did you mean digits? choose one of cifar10, cifar100, "
-            "digits, image_folder, imagenet (they live in conf/data/)",
+            "digits, image_folder, imagenet, prepared (they live in conf/data/)",
         ),
         (
             ["+split=random", "transfer.n=3", "train.lrr=1"],
@@ -79,7 +79,7 @@ from commandline import TINY, call, images, refused
         (
             ["infer"],
             "infer is not a command of this version: choose one of: run sweep status results "
-            "report sync retry cancel work",
+            "report prepare sync retry cancel work",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_what_a_run_has_passes(word: str):
         (
             "data=digits,digit",
             "data=digit is not there: did you mean digits? choose one of cifar10, cifar100, "
-            "digits, image_folder, imagenet (they live in conf/data/)",
+            "digits, image_folder, imagenet, prepared (they live in conf/data/)",
         ),
         (
             "model=choice(alexnet,vgg)",

@@ -83,14 +83,15 @@ ALLOWED: dict[str, set[str]] = {
         "config", "errors", "launch", "loggers", "plots", "results", "store", "tables",
     },
     "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
+    "preparing": {"data", "errors", "logs", "signals"},
     "bench": {
         "assembly", "checkpoints", "compose", "config", "data", "errors", "launch", "optimiser",
         "plan", "run", "signals", "store", "study", "trainer",
     },
     "commands": {
-        "bench", "compose", "config", "entries", "errors", "estimate", "formats", "launch", "logs",
-        "plan", "plots", "published", "report", "resolve", "results", "status", "store", "study",
-        "summary", "sync", "tables",
+        "bench", "compose", "config", "data", "entries", "errors", "estimate", "formats", "launch",
+        "logs", "plan", "plots", "preparing", "published", "report", "resolve", "results",
+        "status", "store", "study", "summary", "sync", "tables",
     },
     "hydra_plugin": {"commands", "compose", "resolve"},
     "__main__": {"errors"},  # and `commands`, by name, when one is called
@@ -122,6 +123,17 @@ BENCH: dict[str, set[str]] = {
     "study": {"report", "turns"},
     "trainer": {"report", "stopwatch", "trials", "turns"},
 }
+PREPARING: dict[str, set[str]] = {
+    "writing": set(),
+    "workplace": {"writing"},
+    "chunks": {"writing"},
+    "journal": {"chunks", "writing"},
+    "crew": set(),  # its workers load `chunks`, by name
+    "space": {"chunks", "crew"},
+    "meter": set(),
+    "finish": {"chunks", "journal", "workplace", "writing"},
+    "whole": {"chunks", "crew", "finish", "journal", "meter", "space", "workplace", "writing"},
+}
 COMMANDS: dict[str, set[str]] = {
     "flags": set(),
     "run": set(),
@@ -132,6 +144,7 @@ COMMANDS: dict[str, set[str]] = {
     "cancel": {"flags"},
     "results": {"flags"},
     "report": {"flags"},
+    "prepare": {"flags"},
     "sync": {"flags"},
     "bench": {"flags"},
     "work": set(),
@@ -140,15 +153,18 @@ TABLES = {
     "transferlab": ALLOWED,
     "transferlab.launch": LAUNCH,
     "transferlab.bench": BENCH,
+    "transferlab.preparing": PREPARING,
     "transferlab.commands": COMMANDS,
 }
 LIGHT = (
     "errors", "variants", "splits", "strict", "config", "store", "plan", "logs", "signals",
-    "ranks", "data", "data.folder", "resolve", "compose", "study", "networks", "estimate",
+    "ranks", "data", "data.folder", "data.prepared", "resolve", "compose", "study", "networks",
+    "estimate",
     *(f"launch.{name}" for name in LAUNCH), "status", "summary",
     "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
     "formats", "overview", "explanations", "entries", "sync", "bench.turns", "bench.report",
     "bench.trials", "bench.startup", "bench.study",
+    *(f"preparing.{name}" for name in PREPARING),
     *(f"commands.{name}" for name in COMMANDS), "hydra_plugin.launchers", "__main__",
 )  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")

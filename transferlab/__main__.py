@@ -27,6 +27,7 @@ commands
   results    finished runs and the paper's tables; --table figure2|figure3|table1|decomposition,
              --metric, --format, --out FILE, --store published:yosinski2014; or --plot figure2
   report     the same with every figure, and what is missing, as one page; --out report.html
+  prepare    decode and resize a folder of images once, for data=prepared; --root DIR --out DIR
   sync       rebuild Weights & Biases from the store; --online sends it, else a folder
   retry      start again what failed or vanished; --failed, --stale
   cancel     take this store's jobs out of SLURM's queue
@@ -34,7 +35,7 @@ commands
 
 groups (conf/; +split is yours to choose, the rest has defaults)
   +split     random, manmade_natural, whole                       split.seed=0
-  data       digits*, image_folder, imagenet, cifar10, cifar100   data.root=DIR
+  data       digits*, image_folder, imagenet, prepared, cifar10, cifar100   data.root=DIR
   model      alexnet_small*, alexnet
   train      quick*, small32, yosinski2014, yosinski2014_reduced  train.epochs=15
   logger     csv*, tensorboard, wandb
@@ -55,17 +56,9 @@ Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted (the same command goe
 
 # The commands, each in a module of its own that is imported when it is wanted
 COMMANDS = (
-    "run",
-    "sweep",
-    "status",
-    "results",
-    "report",
-    "sync",
-    "retry",
-    "cancel",
-    "bench",
-    "work",
-)
+    "run", "sweep", "status", "results", "report", "prepare", "sync", "retry", "cancel",
+    "bench", "work",
+)  # fmt: skip
 WITH_OVERRIDES = ("run", "sweep")  # the others have flags, and help on them, of their own
 HELP_FLAGS = {"-h", "--help"}
 

@@ -48,7 +48,9 @@ def split_of(config: RunConfig) -> Split:
 
 def _describe(config: RunConfig) -> data.Description:
     chosen = config.data
-    return data.describe(chosen.name, root=chosen.root, val=chosen.val, holdout=chosen.holdout)
+    found = data.describe(chosen.name, root=chosen.root, val=chosen.val, holdout=chosen.holdout)
+    data.check(chosen.name, root=chosen.root, size=chosen.size, resize=chosen.resize)
+    return found
 
 
 # --- the config's sections, with what was found -------------------------------------------------

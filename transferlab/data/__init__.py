@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from transferlab import own
-from transferlab.data import cifar, digits, folder
+from transferlab.data import cifar, digits, folder, prepared
 from transferlab.data.images import ImageSet
 from transferlab.errors import UserError
 
-NAMES = ("digits", "image_folder", "imagenet", "cifar10", "cifar100")
+NAMES = ("digits", "image_folder", "imagenet", "prepared", "cifar10", "cifar100")
 CIFAR_TRAIN_IMAGES = 50_000  # of either, the same number of every class: Krizhevsky 2009, Sec. 3
 
 
@@ -39,8 +39,18 @@ def describe(name: str, *, root: str | None, val: str | None, holdout: float | N
     if name in ("image_folder", "imagenet"):
         index = folder.scan(root, val, holdout)
         return Description(index.classes, index.digest)
+    if name == "prepared":
+        record = prepared.find(root, val, holdout)
+        return Description(record.classes, record.digest)
     images = _own(name, root=root, val=val, holdout=holdout, size=1, resize="warp")
     return Description(images.classes, images.digest)
+
+
+@lru_cache(maxsize=8)  # a plan asks for each of its runs
+def check(name: str, *, root: str | None, size: int, resize: str) -> None:
+    """Whether the images can be had so. Raises: UserError if they were prepared otherwise."""
+    if name == "prepared":
+        prepared.check(root, size=size, resize=resize)
 
 
 @lru_cache(maxsize=8)
@@ -59,6 +69,9 @@ def train_counts(
     elif name in ("image_folder", "imagenet"):
         index = folder.scan(root, val, holdout)
         classes, labels = index.classes, index.train.labels
+    elif name == "prepared":
+        classes = prepared.find(root, val, holdout).classes
+        labels = prepared.labels(root, val, holdout)
     else:
         images = _own(name, root=root, val=val, holdout=holdout, size=1, resize="warp")
         classes, labels = images.classes, images.train.labels
@@ -85,6 +98,8 @@ def load(
         return cifar.load(name, root=Path(root).expanduser() if root else cache / name, size=size)
     if name in ("image_folder", "imagenet"):
         return folder.load(root=root, val=val, holdout=holdout, size=size, resize=resize)
+    if name == "prepared":
+        return prepared.load(root=root, val=val, holdout=holdout, size=size, resize=resize)
     return _own(name, root=root, val=val, holdout=holdout, size=size, resize=resize)
 
 

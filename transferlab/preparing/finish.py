@@ -1,0 +1,179 @@
+"""From finished chunks to data that can be read: the arrays, the digest, the record.
+
+The digest is one of the images, labels and settings; neither the place nor the order in which the
+chunks were made counts, nor whether it was in one go.
+"""
+
+import csv
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from transferlab.data import prepared
+from transferlab.data.folder import Files, Index
+from transferlab.data.prepared import Pixels, Record, Stored
+from transferlab.errors import RunFailed
+from transferlab.preparing.chunks import CHUNK, SUBSAMPLING
+from transferlab.preparing.journal import Entry, Journal
+from transferlab.preparing.workplace import Settings
+from transferlab.preparing.writing import explained, write, write_json
+
+UNREADABLE = "unreadable.csv"
+CLASSES = "classes.csv"  # the groups of split=manmade_natural, which lie beside the images
+PACKAGES = ("torch", "torchvision", "pillow", "numpy")  # which decide the pixels
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is no picture."""
+
+    subset: str
+    file: str
+    reason: str
+
+
+def unreadable(index: Index, journal: Journal) -> list[Unreadable]:
+    """All files that could not be read, in order."""
+    found = []
+    for subset, files in _subsets(index):
+        for first, entry in _entries(files, subset, journal):
+            for place, reason in sorted(entry.unreadable.items()):
+                name = files.paths[first + place].decode("utf-8", "backslashreplace")
+                found.append(Unreadable(subset, f"{files.folder.name}/{name}", reason))
+    return found
+
+
+def write_unreadable(place: Path, found: list[Unreadable]) -> None:
+    """List them in `unreadable.csv`; without any there is no such file."""
+    if not found:
+        (place / UNREADABLE).unlink(missing_ok=True)
+        return
+
+    def fill(file: IO[bytes]) -> None:
+        lines = _Lines(file)
+        table = csv.writer(lines)
+        table.writerow(("subset", "file", "reason"))
+        table.writerows((one.subset, one.file, one.reason) for one in found)
+
+    write(place / UNREADABLE, fill)
+
+
+def finish(place: Path, index: Index, journal: Journal, settings: Settings, root: Path) -> Record:
+    """Write what belongs to the images, `prepared.json` last.
+
+    Raises: RunFailed if a class has no image left.
+    """
+    readable = {name: _readable(files, name, journal) for name, files in _subsets(index)}
+    for name, files in _subsets(index):
+        _require_all_classes(name, index.classes, files.labels[readable[name]])
+    stored = {
+        name: _store(place / name, files, readable[name], journal, settings.pixels)
+        for name, files in _subsets(index)
+    }
+    record = Record(
+        pixels=settings.pixels,
+        val=settings.val,
+        holdout=settings.holdout,
+        listing=settings.listing,
+        classes=index.classes,
+        digest=_digest(index, readable, journal, settings.pixels),
+        subsets=stored,
+    )
+    if (root / CLASSES).exists():
+        with explained(place / CLASSES):
+            shutil.copyfile(root / CLASSES, place / CLASSES)
+    made_from = {
+        "root": str(root),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "unreadable": sum(int((~mask).sum()) for mask in readable.values()),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+    write_json(place / prepared.RECORD, prepared.as_json(record, made_from))
+    return record
+
+
+def _subsets(index: Index) -> tuple[tuple[str, Files], ...]:
+    return (("train", index.train), ("val", index.val))
+
+
+def _entries(files: Files, subset: str, journal: Journal) -> Iterator[tuple[int, Entry]]:
+    """First image and entry of every chunk of a subset, in order."""
+    for first in range(0, len(files.labels), CHUNK):
+        yield first, journal.entries[subset, first]
+
+
+def _readable(files: Files, subset: str, journal: Journal) -> np.ndarray:
+    """Which images could be read, (N,)."""
+    mask = np.ones(len(files.labels), bool)
+    for first, entry in _entries(files, subset, journal):
+        mask[[first + place for place in entry.unreadable]] = False
+    return mask
+
+
+def _require_all_classes(subset: str, classes: tuple[str, ...], labels: np.ndarray) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    empty = [classes[label] for label in np.flatnonzero(counts == 0)]
+    if empty:
+        raise RunFailed(
+            f"of {', '.join(empty[:5])}{' and more' if len(empty) > 5 else ''} no image for "
+            f"{subset} can be read: mend them, then give the same command"
+        )
+
+
+def _store(
+    folder: Path, files: Files, readable: np.ndarray, journal: Journal, pixels: Pixels
+) -> Stored:
+    """Write the arrays of a subset."""
+    places = np.flatnonzero(readable)
+    arrays = {"labels.npy": files.labels[places], "names.npy": files.paths[places]}
+    if pixels.codec == "raw":
+        arrays["slots.npy"] = places
+    else:
+        arrays["spans.npy"] = _spans(files, folder.name, journal)[places]
+    for name, array in arrays.items():
+        write(folder / name, partial(np.save, arr=array, allow_pickle=False))
+    size_bytes = (folder / prepared.IMAGES[pixels.codec]).stat().st_size
+    return Stored(len(places), len(files.labels), size_bytes)
+
+
+def _spans(files: Files, subset: str, journal: Journal) -> np.ndarray:
+    """Where each JPEG lies, (N, 2): first byte and size."""
+    spans = np.zeros((len(files.labels), 2), np.int64)
+    for first, entry in _entries(files, subset, journal):
+        ends = entry.start + np.cumsum(entry.sizes)
+        spans[first : first + len(ends), 0] = ends - entry.sizes
+        spans[first : first + len(ends), 1] = entry.sizes
+    return spans
+
+
+def _digest(index: Index, readable: dict[str, np.ndarray], journal: Journal, pixels: Pixels) -> str:
+    head = {"format": prepared.FORMAT, "chunk": CHUNK, "subsampling": SUBSAMPLING}
+    text = json.dumps({**head, **asdict(pixels), "classes": index.classes}, sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for subset, files in _subsets(index):
+        places = np.flatnonzero(readable[subset])
+        digest.update(places.astype("<i8").tobytes() + files.labels[places].astype("<i8").tobytes())
+        for _, entry in _entries(files, subset, journal):
+            digest.update(bytes.fromhex(entry.sha256))
+    return digest.hexdigest()
+
+
+class _Lines:
+    """A binary file for those who write text."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+
+    def write(self, text: str) -> None:
+        self.file.write(text.encode())
