@@ -115,12 +115,15 @@ LAUNCH: dict[str, set[str]] = {
 BENCH: dict[str, set[str]] = {
     "turns": set(),
     "report": {"turns"},
+    "processes": set(),
     "stopwatch": set(),
     "trials": set(),
+    "photographs": set(),
+    "loader": {"photographs", "processes", "report", "turns"},
     "pack": {"report", "trials", "turns"},
-    "startup": {"report", "turns"},
+    "startup": {"processes", "report", "turns"},
     "step": {"report", "stopwatch", "trials", "turns"},
-    "study": {"report", "turns"},
+    "study": {"processes", "report", "turns"},
     "trainer": {"report", "stopwatch", "trials", "turns"},
 }
 PREPARING: dict[str, set[str]] = {
@@ -134,6 +137,7 @@ PREPARING: dict[str, set[str]] = {
     "finish": {"chunks", "journal", "workplace", "writing"},
     "whole": {"chunks", "crew", "finish", "journal", "meter", "space", "workplace", "writing"},
 }
+BENCH_HEAVY = {"loader", "stopwatch", "pack", "step", "trainer"}  # they measure what torch does
 COMMANDS: dict[str, set[str]] = {
     "flags": set(),
     "run": set(),
@@ -162,8 +166,8 @@ LIGHT = (
     "estimate",
     *(f"launch.{name}" for name in LAUNCH), "status", "summary",
     "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
-    "formats", "overview", "explanations", "entries", "sync", "bench.turns", "bench.report",
-    "bench.trials", "bench.startup", "bench.study",
+    "formats", "overview", "explanations", "entries", "sync",
+    *(f"bench.{name}" for name in BENCH if name not in BENCH_HEAVY),
     *(f"preparing.{name}" for name in PREPARING),
     *(f"commands.{name}" for name in COMMANDS), "hydra_plugin.launchers", "__main__",
 )  # fmt: skip

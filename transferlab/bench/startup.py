@@ -4,28 +4,26 @@ Every side is a process of its own, timed from outside. That a command takes no 
 in another process, in which it ends by naming what it has imported. Takes no torch itself.
 """
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from transferlab.bench import report, turns
+from transferlab.bench.processes import python
 from transferlab.bench.report import Check, Report
 from transferlab.bench.turns import Comparison, Side
-from transferlab.errors import RunFailed
 
 HEAVY = ("torch", "torchvision", "pytorch_lightning")
 STACK = (*HEAVY, "hydra", "wandb", "pandas", "matplotlib")
 LEAST = 10.0  # times as fast
-LOOK = """
+TAKEN = 3  # exit status of LOOK: the command has imported some of HEAVY
+LOOK = f"""
 import sys
 from transferlab.__main__ import main
 code = main(sys.argv[1:])
-taken = {heavy!r} & sys.modules.keys()
+taken = set({HEAVY}) & sys.modules.keys()
 print(*sorted(taken), file=sys.stderr)
-sys.exit(code or (3 if taken else 0))
+sys.exit(code or ({TAKEN} if taken else 0))
 """
 
 
@@ -76,32 +74,11 @@ def _imports() -> str:
 
 def _timed(place: Path, *words: str) -> float:
     """A process of Python with these words, in s. Raises: RunFailed if it fails."""
-
-    def start() -> None:
-        done = _python(place, *words)
-        if done.returncode:
-            raise RunFailed(f"python {' '.join(words)} failed: {done.stderr.strip()}")
-
-    return turns.timed(start)
+    return turns.timed(lambda: python(place, *words))
 
 
 def _look(command: Command, place: Path) -> Check:
     """Whether the command takes none of HEAVY. Raises: RunFailed if it fails."""
-    done = _python(place, "-c", LOOK.format(heavy=set(HEAVY)), *command.words)
-    if done.returncode not in (0, 3):
-        raise RunFailed(f"{command.name} failed: {done.stderr.strip()}")
-    taken = done.stderr.strip().splitlines()[-1] if done.returncode else "none"
-    return Check(f"{command.name}: no torch in sys.modules", done.returncode == 0, taken)
-
-
-def _python(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Python, in `place`, with its store and its cache there and one thread."""
-    own = {
-        "TRANSFERLAB_STORE": str(place / "runs"),
-        "TRANSFERLAB_CACHE": str(place / "cache"),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, *words]
-    return subprocess.run(
-        command, cwd=place, env=os.environ | own, capture_output=True, text=True, check=False
-    )
+    code, err = python(place, "-c", LOOK, *command.words, also=(TAKEN,))
+    taken = err.strip().splitlines()[-1] if code else "none"
+    return Check(f"{command.name}: no torch in sys.modules", not code, taken)

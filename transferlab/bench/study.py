@@ -8,9 +8,6 @@ an empty store and an empty cache. Takes no torch itself.
 import itertools
 import json
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,10 +19,10 @@ from transferlab import compose, plan, store
 from transferlab import config as configs
 from transferlab import study as studies
 from transferlab.bench import report, turns
+from transferlab.bench.processes import front_door
 from transferlab.bench.report import Check, Report
 from transferlab.bench.turns import Comparison, Side
 from transferlab.config import RunConfig
-from transferlab.errors import RunFailed
 from transferlab.plan import Node
 
 log = logging.getLogger(__name__)
@@ -82,7 +79,7 @@ def measure(study: str, *, steps: int | None, jobs: int, repetitions: int) -> Re
 def by_sweep(task: Task, place: Path) -> None:
     """The study in a store in `place`, by one command."""
     words = [f"+study={task.study}", f"launcher.jobs={task.jobs}", *task.words]
-    front_door(["sweep", *words], place)
+    front_door(place, "sweep", *words)
 
 
 def by_processes(task: Task, nodes: Sequence[Node], place: Path) -> None:
@@ -90,7 +87,7 @@ def by_processes(task: Task, nodes: Sequence[Node], place: Path) -> None:
     number = itertools.count(1)
 
     def train(node: Node) -> None:
-        front_door(overrides(node.config), place)
+        front_door(place, *overrides(node.config))
         log.info("run %d of %d: %s", next(number), len(nodes), node.label)
 
     with ThreadPoolExecutor(task.jobs) as pool:
@@ -114,19 +111,3 @@ def overrides(config: RunConfig) -> list[str]:
         if value != (default[group] if group else default)[leaf] and not key.endswith(FOUND):
             words.append(f"{key}={json.dumps(value)}")
     return words
-
-
-def front_door(words: Sequence[str], place: Path) -> None:
-    """`python -m transferlab WORDS` with store and cache in `place`. Raises: RunFailed."""
-    own = {
-        "TRANSFERLAB_STORE": str(place / "runs"),
-        "TRANSFERLAB_CACHE": str(place / "cache"),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "transferlab", *words]
-    done = subprocess.run(
-        command, cwd=place, env=os.environ | own, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise RunFailed(f"python -m transferlab {' '.join(words)} failed: {last}")

@@ -185,7 +185,24 @@ def _add_study(flags: Flags) -> None:
                        help="one process, and one worker of sweep; else two")  # fmt: skip
 
 
+def _loader(chosen: Namespace) -> Report:
+    from transferlab.bench import loader
+
+    return loader.measure(root=chosen.root, count=chosen.images, repetitions=chosen.repetitions)
+
+
+def _add_loader(flags: Flags) -> None:
+    flags.add_argument("--root", type=_folder, metavar="DIR",
+                       help="JPEGs, CLASS/* or train/CLASS/* (default: two photographs that come "
+                       "with scikit-learn, cut into 64)")  # fmt: skip
+    flags.add_argument("--images", type=_positive, default=512, metavar="N",
+                       help="so many of them (default: 512, more than a cache holds)")  # fmt: skip
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
+    "loader": Benchmark(
+        "our loaders against torchvision's default, on one core", 5, _add_loader, _loader
+    ),
     "pack": Benchmark("runs in the planner's packs against one after another", 5, _add_pack, _pack),
     "trainer": Benchmark("steps of the Trainer against a bare loop", 9, _steps(60), _trainer),
     "startup": Benchmark(
