@@ -131,11 +131,10 @@ def as_text(report: Report) -> str:
                              *map(_timing_row, report.timings)], right=(1, 3))]  # fmt: skip
     if report.checks:
         lines += ["", *_aligned([("check", "", "found"), *map(_check_row, report.checks)])]
-    found, warmed = report.machine, report.repetitions > 1
-    times = "times, in turn" if warmed else "time"
+    found, several = report.machine, "" if report.repetitions == 1 else "s, in turn"
     lines += [
         "",
-        f"measured {report.repetitions} {times}; one thread",
+        f"{report.repetitions} repetition{several}, one thread",
         f"machine   {found.cpu}, {found.cores} cores, {found.gpu or 'no GPU'}, load {found.load}",
         f"versions  {', '.join(f'{name} {version}' for name, version in report.versions.items())}",
     ]
@@ -147,6 +146,7 @@ def as_text(report: Report) -> str:
 
 def _ratio_row(ratio: Ratio) -> tuple[str, ...]:
     comparison, spread = ratio.comparison, ratio.spread
+    digits = 3 if spread.median < 2 else 2 if spread.median < 10 else 1
     words = "as fast as" if comparison.kind == "speed" else "as long as"
     target, verdict = "", ""
     if comparison.target is not None:
@@ -155,8 +155,8 @@ def _ratio_row(ratio: Ratio) -> tuple[str, ...]:
         verdict = "met" if ratio.met else "missed"
     return (
         f"{comparison.side}: {words} {comparison.against}",
-        _number(spread.median),
-        f"{_number(spread.least)} to {_number(spread.most)}",
+        f"{spread.median:.{digits}f}",
+        f"{spread.least:.{digits}f} to {spread.most:.{digits}f}",
         target,
         verdict,
     )
@@ -174,11 +174,6 @@ def _timing_row(timing: Timing) -> tuple[str, ...]:
 
 def _check_row(check: Check) -> tuple[str, ...]:
     return (check.what, "yes" if check.passed else "NO", check.found)
-
-
-def _number(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:.{3 if value < 2 else 2 if value < 10 else 1}f}"
 
 
 def _duration(seconds: float) -> str:
