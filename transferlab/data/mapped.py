@@ -8,6 +8,7 @@ waste, 2 us of 19, so that a few images of every batch are looked at first.
 
 import mmap
 import os
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,14 @@ class Mapped:
     """The bytes of a file, read-only. Raises: OSError; ValueError if the file is empty."""
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("rb", buffering=0)
+        self.path, self.file = path, path.open("rb", buffering=0)
+        weakref.finalize(self, self.file.close)
         self.map = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
         self.bytes = np.frombuffer(self.map, np.uint8)
+
+    def __reduce__(self) -> tuple[type["Mapped"], tuple[Path]]:
+        """Another process, of several devices, maps the file itself."""
+        return Mapped, (self.path,)
 
     def fetch(self, starts: np.ndarray, sizes: np.ndarray) -> None:
         """Have the disk bring these parts of the file, if not all of them are in memory."""

@@ -148,25 +148,21 @@ def load(
 
 @dataclass(frozen=True)
 class RawSubset:
-    """Images in a map of a file. pixels: (M, S, S, 3), of which `slots` (N,) are the images."""
+    """Images in a map of a file that has room for more. slots: (N,), which of them they are."""
 
     mapped: Mapped
-    pixels: np.ndarray
+    size: int
     slots: np.ndarray
     labels: np.ndarray
     names: np.ndarray
     in_memory: bool = True
 
-    @property
-    def size(self) -> int:
-        return self.pixels.shape[1]
-
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
     ) -> dict[int, str]:
-        slots, image_bytes = self.slots[positions], self.pixels[0].nbytes
+        slots, image_bytes = self.slots[positions], self.size * self.size * 3
         self.mapped.fetch(slots * image_bytes, np.full(len(slots), image_bytes))
-        copy_crops(self.pixels, slots, out, corners)
+        copy_crops(self.mapped.bytes.reshape(-1, self.size, self.size, 3), slots, out, corners)
         return {}
 
     def name(self, position: int) -> str:
@@ -219,9 +215,8 @@ def _open(folder: Path, record: Record, stored: Stored) -> Subset:
     if len(mapped.bytes) != room:
         raise _damaged(path, f"it has {len(mapped.bytes)} bytes, not {room}")
     if codec == "raw":
-        pixels = mapped.bytes.reshape(stored.slots, size, size, 3)
         slots = _whole(folder / PLACES[codec], (stored.images,), below=stored.slots)
-        return RawSubset(mapped, pixels, slots, labels, names)
+        return RawSubset(mapped, size, slots, labels, names)
     spans = _whole(folder / PLACES[codec], (stored.images, 2), below=room + 1)
     if spans.sum(axis=1).max(initial=0) > room:
         raise _damaged(folder / PLACES[codec], "an image ends behind the end of the file")

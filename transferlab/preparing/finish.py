@@ -23,7 +23,7 @@ from transferlab.data import prepared
 from transferlab.data.folder import Files, Index
 from transferlab.data.prepared import Pixels, Record, Stored
 from transferlab.errors import RunFailed
-from transferlab.preparing.chunks import CHUNK, SUBSAMPLING
+from transferlab.preparing import chunks
 from transferlab.preparing.journal import Entry, Journal
 from transferlab.preparing.workplace import Settings
 from transferlab.preparing.writing import explained, write, write_json
@@ -109,7 +109,7 @@ def _subsets(index: Index) -> tuple[tuple[str, Files], ...]:
 
 def _entries(files: Files, subset: str, journal: Journal) -> Iterator[tuple[int, Entry]]:
     """First image and entry of every chunk of a subset, in order."""
-    for first in range(0, len(files.labels), CHUNK):
+    for first in range(0, len(files.labels), chunks.CHUNK):
         yield first, journal.entries[subset, first]
 
 
@@ -158,7 +158,7 @@ def _spans(files: Files, subset: str, journal: Journal) -> np.ndarray:
 
 
 def _digest(index: Index, readable: dict[str, np.ndarray], journal: Journal, pixels: Pixels) -> str:
-    head = {"format": prepared.FORMAT, "chunk": CHUNK, "subsampling": SUBSAMPLING}
+    head = {"format": prepared.FORMAT, "chunk": chunks.CHUNK, "subsampling": chunks.SUBSAMPLING}
     text = json.dumps({**head, **asdict(pixels), "classes": index.classes}, sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for subset, files in _subsets(index):

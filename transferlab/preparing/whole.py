@@ -16,6 +16,7 @@ from transferlab.data.folder import Index
 from transferlab.data.prepared import Pixels, Record
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.preparing import chunks, finish, space, workplace
+from transferlab.preparing.chunks import Chunk, Made
 from transferlab.preparing.crew import Crew
 from transferlab.preparing.finish import Unreadable
 from transferlab.preparing.journal import Journal
@@ -51,7 +52,7 @@ def prepare(
 
     Raises: UserError, RunFailed if files cannot be read, Interrupted; what is done is kept.
     """
-    start = time.monotonic()
+    start, dst = time.monotonic(), dst.resolve()  # a link is not replaced, but followed
     index = folder.scan(str(root), val, holdout)
     _require_outside(dst, index)
     settings = Settings(pixels, val, holdout, workplace.listing(index))
@@ -72,7 +73,7 @@ def prepare(
 
 def _require_outside(dst: Path, index: Index) -> None:
     for place in (index.train.folder, index.val.folder):
-        if dst.resolve().is_relative_to(place.resolve()):
+        if dst.is_relative_to(place.resolve()):
             raise UserError(
                 f"--out {dst} is inside {place}, whose folders are the classes: "
                 "choose another place"
@@ -134,22 +135,25 @@ def _make_all(
         with Meter(total) as meter:
             for task, made in crew.each(chunks.make, tasks):
                 if made is not None:
-                    start = _append(targets[task.chunk.subset], made.content)
-                    journal.add(task.chunk.key, made, start)
+                    _keep(task.chunk, made, targets[task.chunk.subset], journal)
                 meter.count(len(task.chunk.names), kept=made is None)
     _stop_if_asked(request, place, journal, total)
     return meter.made
 
 
-def _append(target: IO[bytes], content: bytes) -> int:
-    """Add JPEGs to their file, on the disk; where they begin."""
+def _keep(chunk: Chunk, made: Made, target: IO[bytes], journal: Journal) -> None:
+    """Add a chunk's JPEGs to their file, unless they are there from before; then journal it."""
+    before = journal.entries.get(chunk.key)
+    if before is not None and before.sha256 == made.sha256:
+        journal.add(chunk.key, made, before.start)
+        return
     start = target.tell()
-    if content:
+    if made.content:
         with explained(Path(target.name)):
-            target.write(content)
+            target.write(made.content)
             target.flush()
             os.fsync(target.fileno())
-    return start
+    journal.add(chunk.key, made, start)
 
 
 def _stop_if_asked(request: StopRequest, place: Path, journal: Journal, total: int) -> None:

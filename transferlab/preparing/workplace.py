@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -43,7 +44,7 @@ class Settings:
 
 def listing(index: Index) -> str:
     """A digest that changes with the name, label or subset of a file, or their order."""
-    digest = hashlib.sha256("\n".join(index.classes).encode())
+    digest = hashlib.sha256(b"\n".join(map(os.fsencode, index.classes)))
     for files in (index.train, index.val):
         digest.update(b"\n\n" + b"\n".join(files.paths.tolist()) + files.labels.tobytes())
     return digest.hexdigest()
@@ -54,6 +55,8 @@ def finished(dst: Path, settings: Settings) -> Record | None:
 
     Raises: UserError if something else is there.
     """
+    if os.path.ismount(dst):
+        raise UserError(f"--out {dst} is where a disk is mounted: name a folder in it")
     if not dst.exists() or (dst.is_dir() and not any(dst.iterdir())):
         return None
     if not (dst / prepared.RECORD).exists():
@@ -74,12 +77,19 @@ def hold(dst: Path, settings: Settings) -> Iterator[Path]:
     with explained(place):
         place.mkdir(parents=True, exist_ok=True)
     with _locked(place, dst):
-        path = place / SETTINGS
-        if path.exists():
-            _require_same(place, _read(path), settings)
-        else:
-            write_json(path, settings.flat())
+        _begin_or_go_on(place, settings)
         yield place
+
+
+def _begin_or_go_on(place: Path, settings: Settings) -> None:
+    """Note what the folder is for. While nothing is done in it, that may change."""
+    path, journal = place / SETTINGS, place / JOURNAL
+    if path.exists() and journal.exists() and journal.stat().st_size:
+        _require_same(place, _read(path), settings)
+        return
+    for name in prepared.SUBSETS:
+        shutil.rmtree(place / name, ignore_errors=True)
+    write_json(path, settings.flat())
 
 
 def publish(place: Path, dst: Path) -> None:
@@ -109,7 +119,8 @@ def _locked(place: Path, dst: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"--out {dst} is being made by {_owner(file)}: wait for it") from None
-        if not path.exists():  # it was renamed between the two
+        if not (path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))):
+            # it was renamed between the two
             raise UserError(f"--out {dst} has just been finished: give the same command")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
