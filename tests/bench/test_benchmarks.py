@@ -14,7 +14,6 @@ import pytest
 from transferlab import plan
 from transferlab.__main__ import main
 from transferlab.bench import pack, study
-from transferlab.bench.study import Task
 from transferlab.config import RunConfig
 from transferlab.resolve import resolve
 
@@ -131,7 +130,7 @@ def test_processes_train_all_base_networks_before_the_rest_and_two_at_a_time(
     labels = ["A1B", "B1B"]
     nodes = plan.order(resolve(config("+split=random", f"transfer.variant={v}")) for v in labels)
 
-    study.by_processes(Task("two", (), 2), nodes, tmp_path)
+    study.by_processes(study.lines(nodes), 2, tmp_path)
 
     assert len(started) == 4
     assert {words[-1] for words in started[:2]} == {'transfer.target="A"', 'transfer.target="B"'}

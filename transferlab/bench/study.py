@@ -40,6 +40,14 @@ class Task:
     jobs: int
 
 
+@dataclass(frozen=True)
+class Line:
+    """A command line that trains one run."""
+
+    label: str
+    words: tuple[str, ...]
+
+
 def measure(study: str, *, steps: int | None, jobs: int, repetitions: int) -> Report:
     """Wall time of both sides, and whether all runs of both were finished.
 
@@ -48,7 +56,7 @@ def measure(study: str, *, steps: int | None, jobs: int, repetitions: int) -> Re
     short = () if steps is None else ("train.epochs=null", f"train.total_steps={steps}")
     task = Task(study, ("runtime.threads=1", *short), jobs)
     nodes = plan.order(studies.expand(studies.load(study), task.words))
-    sides = {SWEEP: partial(by_sweep, task), PROCESSES: partial(by_processes, task, nodes)}
+    sides = {SWEEP: partial(by_sweep, task), PROCESSES: partial(by_processes, lines(nodes), jobs)}
     finished: dict[str, int] = {}
 
     def side(name: str) -> Side:
@@ -82,17 +90,25 @@ def by_sweep(task: Task, place: Path) -> None:
     front_door(place, "sweep", *words)
 
 
-def by_processes(task: Task, nodes: Sequence[Node], place: Path) -> None:
-    """Every run by a command of its own: all base networks, then all others."""
-    number = itertools.count(1)
+def lines(nodes: Iterable[Node]) -> tuple[tuple[Line, ...], ...]:
+    """A command for every run: those of all base networks, then those of all others."""
+    return tuple(
+        tuple(Line(n.label, tuple(overrides(n.config))) for pack in wave for n in pack.nodes)
+        for wave in plan.waves(plan.packs(nodes))
+    )
 
-    def train(node: Node) -> None:
-        front_door(place, *overrides(node.config))
-        log.info("run %d of %d: %s", next(number), len(nodes), node.label)
 
-    with ThreadPoolExecutor(task.jobs) as pool:
-        for wave in plan.waves(plan.packs(nodes)):
-            list(pool.map(train, (node for pack in wave for node in pack.nodes)))
+def by_processes(waves: Sequence[Sequence[Line]], jobs: int, place: Path) -> None:
+    """Every run by its command, in a store in `place`, so many at a time, wave after wave."""
+    number, total = itertools.count(1), sum(map(len, waves))
+
+    def train(line: Line) -> None:
+        front_door(place, *line.words)
+        log.info("run %d of %d: %s", next(number), total, line.label)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for wave in waves:
+            list(pool.map(train, wave))
 
 
 def count(nodes: Iterable[Node], place: Path) -> int:
