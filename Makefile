@@ -41,7 +41,7 @@ lint: setup
 bench: setup
 	$(BIN)/python tests/benchmarks/plan.py --check
 	$(BIN)/python tests/benchmarks/results.py
-	$(BIN)/python tests/benchmarks/trainer_step.py
+	$(BIN)/python -m transferlab bench trainer
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -90,9 +90,13 @@ ALLOWED: dict[str, set[str]] = {
     },
     "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
     "preparing": {"data", "errors", "logs", "signals"},
+    "bench": {
+        "assembly", "checkpoints", "compose", "config", "data", "errors", "launch", "optimiser",
+        "plan", "run", "signals", "store", "study", "trainer",
+    },
     "commands": {
-        "compose", "config", "data", "entries", "errors", "estimate", "formats", "launch", "logs",
-        "memory", "plan", "plots", "preparing", "published", "report", "resolve", "results",
+        "bench", "compose", "config", "data", "entries", "errors", "estimate", "formats", "launch",
+        "logs", "memory", "plan", "plots", "preparing", "published", "report", "resolve", "results",
         "status", "store", "study", "summary", "sync", "tables",
     },
     "hydra_plugin": {"commands", "compose", "resolve"},
@@ -114,6 +118,20 @@ LAUNCH: dict[str, set[str]] = {
     "job": {"cluster", "settings", "supervisor", "sweeps"},
     "dispatch": {"board", "cluster", "local", "settings", "slurm", "sweeps"},
 }
+BENCH: dict[str, set[str]] = {
+    "turns": set(),
+    "report": {"turns"},
+    "processes": set(),
+    "stopwatch": set(),
+    "trials": set(),
+    "photographs": set(),
+    "loader": {"photographs", "processes", "report", "turns"},
+    "pack": {"report", "trials", "turns"},
+    "startup": {"processes", "report", "turns"},
+    "step": {"report", "stopwatch", "trials", "turns"},
+    "study": {"processes", "report", "turns"},
+    "trainer": {"report", "stopwatch", "trials", "turns"},
+}
 PREPARING: dict[str, set[str]] = {
     "writing": set(),
     "workplace": {"writing"},
@@ -125,6 +143,7 @@ PREPARING: dict[str, set[str]] = {
     "finish": {"chunks", "journal", "workplace", "writing"},
     "whole": {"chunks", "crew", "finish", "journal", "meter", "space", "workplace", "writing"},
 }
+BENCH_HEAVY = {"loader", "stopwatch", "pack", "step", "trainer"}  # they measure what torch does
 COMMANDS: dict[str, set[str]] = {
     "flags": set(),
     "run": set(),
@@ -137,11 +156,13 @@ COMMANDS: dict[str, set[str]] = {
     "report": {"flags"},
     "prepare": {"flags"},
     "sync": {"flags"},
+    "bench": {"flags"},
     "work": set(),
 }
 TABLES = {
     "transferlab": ALLOWED,
     "transferlab.launch": LAUNCH,
+    "transferlab.bench": BENCH,
     "transferlab.preparing": PREPARING,
     "transferlab.commands": COMMANDS,
 }
@@ -152,6 +173,7 @@ LIGHT = (
     *(f"launch.{name}" for name in LAUNCH), "status", "summary",
     "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
     "formats", "overview", "explanations", "entries", "sync",
+    *(f"bench.{name}" for name in BENCH if name not in BENCH_HEAVY),
     *(f"preparing.{name}" for name in PREPARING),
     *(f"commands.{name}" for name in COMMANDS), "hydra_plugin.launchers", "__main__",
 )  # fmt: skip

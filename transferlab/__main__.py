@@ -31,6 +31,7 @@ commands
   sync       rebuild Weights & Biases from the store; --online sends it, else a folder
   retry      start again what failed or vanished; --failed, --stale
   cancel     take this store's jobs out of SLURM's queue
+  bench      measure what is fast, and by how much: loader, pack, trainer, startup, step, study
 
 groups (conf/; +split is yours to choose, the rest has defaults)
   +split     random, manmade_natural, whole                       split.seed=0
@@ -55,7 +56,8 @@ Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted (the same command goe
 
 # The commands, each in a module of its own that is imported when it is wanted
 COMMANDS = (
-    "run", "sweep", "status", "results", "report", "prepare", "sync", "retry", "cancel", "work",
+    "run", "sweep", "status", "results", "report", "prepare", "sync", "retry", "cancel",
+    "bench", "work",
 )  # fmt: skip
 WITH_OVERRIDES = ("run", "sweep")  # the others have flags, and help on them, of their own
 HELP_FLAGS = {"-h", "--help"}

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
+import pytorch_lightning as lightning
 import torch
 
 from transferlab import (
@@ -55,11 +56,16 @@ def check(configs: Iterable[RunConfig]) -> None:
         trainers.build(config, [], intervals=1)
 
 
-def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
+def train(
+    configs: Sequence[RunConfig],
+    stop: StopRequest,
+    watchers: Sequence[lightning.Callback] = (),
+) -> None:
     """Train a pack and record it: runs with one target, data set, recipe and seed.
 
     Runs that do not fit into the device's memory together are trained one part after another. The
     caller owns the runs; their bases are finished. On return every run has its `result.json`.
+    `watchers` are called after our own callbacks: by who measures.
 
     Raises: UserError, RunFailed, or Interrupted after everything was saved.
     """
@@ -84,7 +90,7 @@ def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
             members, states = zip(*todo.popleft(), strict=True)
             full = None
             try:
-                _Training(members, images, target, stop).finish(states)
+                _Training(members, images, target, stop, watchers).finish(states)
             except (RunFailed, RuntimeError, MemoryError) as error:
                 if device.is_full(error) and ranks.size() == 1:
                     full = str(error)  # and no more of it, which holds on to what is in memory
@@ -100,13 +106,61 @@ def train(configs: Sequence[RunConfig], stop: StopRequest) -> None:
             raise RunFailed("; ".join(failures))
 
 
+def pack_module(
+    subjects: Sequence[Subject],
+    states: Sequence[State],
+    images: ImageSet,
+    *,
+    total_steps: int,
+    workers: int,
+) -> PackModule:
+    """The networks of a pack as the states say, ready for a Trainer.
+
+    `workers` processes read the images for a mean image that is not cached.
+    """
+    config, members = subjects[0].config, []
+    train = config.train
+    for subject, state in zip(subjects, states, strict=True):
+        network = assembly.fresh(subject)
+        network.load_state_dict(state.weights)
+        if train.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        members.append(assembly.member(subject, network))
+    views = Views(
+        {
+            letter: assembly.mean_image(config, images, letter, workers=workers)
+            for letter in sorted({member.view for member in members})
+        },
+        scale=config.data.scale,
+        mirror=train.mirror,
+        channels_last=train.channels_last,
+    )
+    module = PackModule(
+        members,
+        views=views,
+        schedule=assembly.schedule(config, total_steps),
+        optimizer=assembly.make_optimizer(config),
+        rate_in_velocity=train.rate_in_velocity,
+        step=states[0].step,
+        velocities=[state.velocity for state in states],
+    )
+    module.train_sums.copy_(torch.tensor([s.sums for s in states], dtype=torch.float64).T)
+    return module
+
+
 class _Training:
     """Runs of a pack that are at the same step."""
 
     def __init__(
-        self, subjects: Sequence[Subject], images: ImageSet, target: Half, stop: StopRequest
+        self,
+        subjects: Sequence[Subject],
+        images: ImageSet,
+        target: Half,
+        stop: StopRequest,
+        watchers: Sequence[lightning.Callback],
     ) -> None:
         self.subjects, self.images, self.target, self.stop = subjects, images, target, stop
+        self.watchers = watchers
         self.config = subjects[0].config  # for what all have in common
         self.steps_per_epoch = len(target.train) / self.config.train.batch_size
         self.total_steps = total_steps(self.config, len(target.train))
@@ -150,7 +204,9 @@ class _Training:
         """
         train, runtime, step = self.config.train, self.config.runtime, states[0].step
         val_every = train.val_every or math.ceil(self.steps_per_epoch)
-        module = self._module(states)
+        module = pack_module(
+            self.subjects, states, self.images, total_steps=self.total_steps, workers=self.workers
+        )
         runs = [subject.run for subject in self.subjects]
         task = Task(
             total_steps=self.total_steps,
@@ -162,7 +218,7 @@ class _Training:
         keeper = Keeper([s.config for s in self.subjects], runs, states, task, self.stop)
         # To Lightning an epoch is the way to the next validation: see data.module
         intervals = math.ceil(self.total_steps / val_every) - step // val_every
-        trainer = trainers.build(self.config, [keeper, Bars(keeper)], intervals)
+        trainer = trainers.build(self.config, [keeper, Bars(keeper), *self.watchers], intervals)
         device = trainer.strategy.root_device
         self.device = record.device(device)
         if train.precision == "bfloat16" and not trainers.has_bfloat16(device):
@@ -190,36 +246,6 @@ class _Training:
             else:
                 trainer.fit(module, datamodule=stream)
         return keeper.failed
-
-    def _module(self, states: Sequence[State]) -> PackModule:
-        """The pack's networks as the states say."""
-        train, members = self.config.train, []
-        for subject, state in zip(self.subjects, states, strict=True):
-            network = assembly.fresh(subject)
-            network.load_state_dict(state.weights)
-            if train.channels_last:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            members.append(assembly.member(subject, network))
-        views = Views(
-            {
-                letter: assembly.mean_image(self.config, self.images, letter, workers=self.workers)
-                for letter in sorted({member.view for member in members})
-            },
-            scale=self.config.data.scale,
-            mirror=train.mirror,
-            channels_last=train.channels_last,
-        )
-        module = PackModule(
-            members,
-            views=views,
-            schedule=assembly.schedule(self.config, self.total_steps),
-            optimizer=assembly.make_optimizer(self.config),
-            rate_in_velocity=train.rate_in_velocity,
-            step=states[0].step,
-            velocities=[state.velocity for state in states],
-        )
-        module.train_sums.copy_(torch.tensor([s.sums for s in states], dtype=torch.float64).T)
-        return module
 
     def _record(self, subject: Subject, state: State) -> None:
         """Write the weights and then, last, `result.json`."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from transferlab import logs, ranks, signals, store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.launch import inline, sweeps
-from transferlab.resolve import resolve
 
 log = logging.getLogger(__name__)
 LEASH = "TRANSFERLAB_LEASH"  # set: stdin is a pipe that ends when the launcher does
@@ -41,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(folder: Path, task: int) -> int:
+    from transferlab.resolve import resolve  # numpy: half of what `status` would have to wait for
+
     try:
         with signals.watch() as stop:
             nodes = sweeps.nodes_of(sweeps.read_job(folder), task)

@@ -1,0 +1,155 @@
+"""Every benchmark through the front door, small: counts, exact facts, and ratios with slack.
+
+The ratios of a short run on a busy machine say little: half of a target is asked for, or less.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transferlab import plan
+from transferlab.__main__ import main
+from transferlab.bench import pack, study
+from transferlab.config import RunConfig
+from transferlab.resolve import resolve
+
+Bench = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
+    """What `bench ARGUMENTS --json` says, with one repetition."""
+
+    def call(*arguments: str) -> dict[str, Any]:
+        code = main(["bench", *arguments, "--json", "--repetitions", "1"])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        found = json.loads(out)
+        assert (found["name"], found["repetitions"]) == (arguments[0], 1)
+        assert "repetition 1 of 1: " in err
+        return found
+
+    return call
+
+
+def ratios(found: dict[str, Any]) -> dict[tuple[str, str], float]:
+    return {
+        (ratio["comparison"]["side"], ratio["comparison"]["against"]): ratio["spread"]["median"]
+        for ratio in found["ratios"]
+    }
+
+
+def targets(found: dict[str, Any]) -> list[float | None]:
+    return [ratio["comparison"]["target"] for ratio in found["ratios"]]
+
+
+def counts(found: dict[str, Any]) -> list[tuple[int, str]]:
+    return [(timing["count"], timing["unit"]) for timing in found["timings"]]
+
+
+def test_trainer(bench: Bench):
+    found = bench("trainer", "--steps", "20")
+
+    assert counts(found) == [(20, "steps"), (20, "steps")]
+    assert targets(found) == [1.05]
+    assert 0.4 < ratios(found)["Trainer", "bare loop"] < 2.5
+
+
+def test_pack(bench: Bench):
+    found = bench("pack", "--steps", "2")
+
+    assert counts(found) == [(14, "runs"), (14, "runs")]
+    assert targets(found) == [1.7]
+    assert ratios(found)["packed", "one after another"] > 0.85
+    assert found["setting"].endswith("; 2 packs")
+    assert found["checks"] == [
+        {"what": "weights bit-identical in float32", "passed": True, "found": "14 of 14 runs"}
+    ]
+
+
+def test_step(bench: Bench):
+    found = bench("step", "--steps", "2", "--batch", "16")
+
+    assert counts(found) == [(32, "images")] * 3
+    assert targets(found) == [None, None]
+    assert ratios(found)["ours, real data", "ours, resident batch"] > 0.3
+    assert ratios(found)["ours, resident batch", "float32 eager"] > 0.3
+
+
+def test_loader(bench: Bench):
+    found = bench("loader", "--images", "24")
+
+    assert counts(found) == [(24, "images"), (4096, "images"), (4096, "images"), (96, "images"),
+                             (96, "images")]  # fmt: skip
+    assert targets(found) == [50.0, 0.3, 4.0, 1.4]
+    measured = ratios(found)
+    assert measured["prepared raw", "torchvision default"] > 15
+    assert measured["prepared raw", "memory copy"] > 0.1
+    assert measured["prepared JPEG", "torchvision default"] > 1.5
+    assert measured["JPEG folder", "torchvision default"] > 0.6
+
+
+def test_startup(bench: Bench):
+    found = bench("startup")
+
+    assert targets(found) == [10.0, 10.0, None, None]
+    for command in ("--help", "status"):
+        assert ratios(found)[command, "importing the full stack"] > 5
+    assert found["checks"] == [
+        {"what": f"{command}: no torch in sys.modules", "passed": True, "found": "none"}
+        for command in ("--help", "status", "results", "sweep dry_run=true")
+    ]
+
+
+def test_study(bench: Bench, tmp_path: Path):
+    grid = "- split: random\n  transfer.variant: RnB\n  transfer.n: 1\n"
+    (tmp_path / "one.yaml").write_text(grid)
+
+    found = bench("study", "--study", str(tmp_path / "one.yaml"), "--steps", "2")
+
+    assert counts(found) == [(1, "runs"), (1, "runs")]
+    assert targets(found) == [2.0]
+    assert [check["found"] for check in found["checks"]] == ["1 of 1 runs", "1 of 1 runs"]
+
+
+def test_processes_train_all_base_networks_before_the_rest_and_two_at_a_time(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    started: list[tuple[str, ...]] = []
+    two = threading.Barrier(2, timeout=10)
+
+    def front_door(place: Path, *words: str) -> None:
+        started.append(tuple(word for word in words if word.startswith("transfer.")))
+        two.wait()
+
+    monkeypatch.setattr(study, "front_door", front_door)
+    labels = ["A1B", "B1B"]
+    nodes = plan.order(resolve(config("+split=random", f"transfer.variant={v}")) for v in labels)
+
+    study.by_processes(study.lines(nodes), 2, tmp_path)
+
+    assert len(started) == 4
+    assert {words[-1] for words in started[:2]} == {'transfer.target="A"', 'transfer.target="B"'}
+    assert all('transfer.variant="base"' in words for words in started[:2])
+    assert all("transfer.n=1" in words for words in started[2:])
+
+
+def test_the_words_of_a_process_make_the_run_of_the_study(config: Callable[..., RunConfig]):
+    asked = config("+split=random", "split.seed=3", "transfer.variant=AnB+", "transfer.n=4",
+                   "train.lr=0.02", "runtime.threads=1")  # fmt: skip
+
+    words = study.overrides(resolve(asked))
+
+    assert words == ["+split=random", "split.seed=3", 'transfer.variant="AnB+"', "transfer.n=4",
+                     'transfer.target="B"', "train.lr=0.02", "runtime.threads=1"]  # fmt: skip
+    assert resolve(config(*words)) == resolve(asked)
+
+
+def test_runs_that_end_with_other_bits_are_counted():
+    check = pack._same_bits({"A1B": "aa", "A2B": "bb"}, {"A1B": "aa", "A2B": "cc"}, "float32")
+
+    assert (check.passed, check.found) == (False, "1 of 2 runs")
