@@ -135,7 +135,7 @@ class PackModule(lightning.LightningModule):
     def _note_bad(self, losses: Tensor) -> None:
         """Remember, on the device, at which step a member's loss was first not finite."""
         bad = ~torch.isfinite(losses) & (self.first_bad == NEVER)
-        self.first_bad.copy_(torch.where(bad, self.step, self.first_bad))
+        self.first_bad.masked_fill_(bad, self.step)
 
     def _losses(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Mean losses (M,) and numbers of hits (M,); zero for members that have left."""

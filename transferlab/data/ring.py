@@ -113,7 +113,8 @@ class Ring(Generic[Request]):
                 key: value.to(self.device, non_blocking=True) if torch.is_tensor(value) else value
                 for key, value in batch.items()
             }
-            slot.taken = uploads.record_event()
+            # blocking: the thread that waits for it sleeps, where it would spin otherwise
+            slot.taken = uploads.record_event(torch.cuda.Event(blocking=True))
         current.wait_event(slot.taken)
         for value in moved.values():
             if torch.is_tensor(value):
