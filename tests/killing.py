@@ -1,4 +1,4 @@
-"""A process that trains one run and kills itself with SIGKILL at a chosen moment. For test_kill."""
+"""A process that trains runs and kills itself with SIGKILL at a chosen moment. For test_kill."""
 
 import os
 import signal
@@ -10,13 +10,14 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(config: Any, moment: str, count: int) -> None:
-    """Carry out the resolved config; be killed at the `count`-th time that `moment` comes."""
+def train(pack: Any, moment: str, count: int) -> None:
+    """Train the resolved configs together; be killed at the `count`-th time that `moment` comes."""
     import torch
 
     from transferlab import store
     from transferlab.launch import inline
     from transferlab.module import PackModule
+    from transferlab.signals import StopRequest
 
     torch.set_num_threads(1)
     left = count
@@ -53,4 +54,4 @@ def train(config: Any, moment: str, count: int) -> None:
 
     PackModule.training_step = training_step  # type: ignore[method-assign]
     store.write, store.finish = write, finish
-    inline.carry_out([config])
+    inline.train(pack, StopRequest())

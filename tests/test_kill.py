@@ -1,4 +1,4 @@
-"""A run that was killed ten times ends with the bits of one that was not."""
+"""Runs that were killed, alone or together, end with the bits of those that were not."""
 
 import multiprocessing
 import random
@@ -9,7 +9,7 @@ from pathlib import Path
 import killing
 import torch
 
-from transferlab import plan, store
+from transferlab import checkpoints, plan, store
 from transferlab.config import RunConfig
 from transferlab.launch import inline
 from transferlab.resolve import resolve
@@ -45,12 +45,12 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
         count = 1 if moment == "before the record" else chance.randint(1, 11)
         if "checkpoint" in moment:
             count = 1 + count % 2
-        process = processes.Process(target=killing.train, args=(killed, moment, count))
+        process = processes.Process(target=killing.train, args=([killed], moment, count))
         process.start()
         process.join(120)
         assert process.exitcode == -signal.SIGKILL, moment
         assert store.read_result(store.locate(killed)) is None
-    process = processes.Process(target=killing.train, args=(killed, "never", 1))
+    process = processes.Process(target=killing.train, args=([killed], "never", 1))
     process.start()
     process.join(120)
     assert process.exitcode == 0
@@ -62,3 +62,36 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
     assert left == [
         "config.json", "lock", "log.txt", "metrics.csv", "result.json", "weights.safetensors",
     ]  # fmt: skip
+
+
+def test_a_pack_that_is_killed_and_goes_on_in_other_packs_ends_with_the_same_weights(
+    config: Callable[..., RunConfig], tmp_path: Path
+):
+    torch.set_num_threads(1)
+    use = (*RUN, "transfer.variant=RnB", "train.total_steps=20")
+    whole, runs = (
+        {n: resolve(config(*use, f"runtime.store={tmp_path}/{where}", f"transfer.n={n}"))
+         for n in (2, 4, 6)}
+        for where in ("whole", "killed")
+    )  # fmt: skip
+    expected = [o.result["weights_sha256"] for o in inline.carry_out(whole.values())]
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["transferlab.run", "killing"])
+    story = [
+        # Who is trained, when they are killed, and the step that each of the three then is at
+        ((2, 4, 6), "after a checkpoint", 5, [10, 10, 5]),
+        ((4,), "during a checkpoint", 2, [10, 15, 5]),
+        ((6, 2), "after a checkpoint", 1, [10, 15, 10]),
+        ((2, 6), "during a checkpoint", 2, [15, 15, 10]),
+        ((2, 4, 6), "never", 1, [0, 0, 0]),  # no checkpoint is left
+    ]
+    for together, moment, count, steps in story:
+        pack = [runs[n] for n in together]
+        process = processes.Process(target=killing.train, args=(pack, moment, count))
+        process.start()
+        process.join(120)
+        assert process.exitcode == (0 if moment == "never" else -signal.SIGKILL), together
+        states = [checkpoints.load(store.locate(each)) for each in runs.values()]
+        assert [state.step if state else 0 for state in states] == steps, together
+    results = [store.read_result(store.locate(each)) for each in runs.values()]
+    assert [result and result["weights_sha256"] for result in results] == expected

@@ -287,6 +287,46 @@ def test_a_packs_role_says_what_kind_of_job_it_is(start: RunConfig):
     ]
 
 
+# --- packs that fit -----------------------------------------------------------------------------
+
+
+def at_most(depth: int) -> plan.Fits:
+    """Packs whose cuts together are no deeper than this fit."""
+    return lambda configs: sum(config.variant.n for config in configs) <= depth
+
+
+def test_a_pack_that_does_not_fit_is_cut_into_parts_that_do(start: RunConfig):
+    runs = plan.order(named(start, *A_TO_B, "B1B", "B2B"))
+
+    packs = plan.packs(runs, None, fits=at_most(10))
+
+    assert together(packs) == [
+        "baseA", "baseB", "A1B A2B A3B A4B", "A5B", "A6B", "A7B", "B1B B2B",
+    ]  # fmt: skip
+    assert plan.packs(runs, None, fits=at_most(28)) == plan.packs(runs, None)
+    assert together(plan.packs(runs, 2, fits=at_most(7)))[2:] == [
+        "A1B A2B", "A3B A4B", "A5B", "A6B", "A7B", "B1B B2B",
+    ]  # fmt: skip
+
+
+def test_a_run_that_does_not_fit_stays_alone(start: RunConfig):
+    packs = plan.packs(plan.order(named(start, *A_TO_B[:3])), None, fits=at_most(0))
+
+    assert together(packs) == ["baseA", "A1B", "A2B", "A3B"]
+
+
+def test_how_often_it_is_asked_what_fits_grows_with_the_runs():
+    """Parts of ten in a thousand: each item is asked for once, and the whole once."""
+    asked: list[int] = []
+
+    def fits(part: Sequence[int]) -> bool:
+        asked.append(len(part))
+        return len(part) <= 10
+
+    assert [len(part) for part in plan.parts(range(1_000), fits)] == [10] * 100
+    assert len(asked) == 1_000
+
+
 # --- waves --------------------------------------------------------------------------------------
 
 

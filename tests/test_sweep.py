@@ -18,6 +18,7 @@ from transferlab.launch.cluster import require
 from transferlab.launch.dispatch import Order
 from transferlab.launch.settings import Local, Slurm
 from transferlab.memory import Room
+from transferlab.networks import Footprint, NetworkFacts, Stage, network_of
 
 NO_LIMIT = Room({}, None)
 COST = Estimate(0.256, 0.1, 0.5, "from 3 finished runs in the store")
@@ -221,6 +222,63 @@ def test_too_little_room_is_warned_of(
     last = capsys.readouterr().out.splitlines()[-1]
     expected = "warning: that is more than is free; runs that find no room fail at once"
     assert (last == expected) is warned
+
+
+# --- what is said of memory ---------------------------------------------------------------------
+
+BYTES = Footprint(kept=0, output=0, widest=0)
+# Of a run 120 MB: ten million weights, frozen ones too
+FACTS = NetworkFacts(
+    tuple(Stage(name, 5_000_000 if name in "78" else 0, 0, BYTES, BYTES) for name in "12345678"),
+    None,
+    None,
+    None,
+)
+
+
+def said(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: int
+) -> list[str]:
+    """The lines after the waves and before what it takes, of quick with so many bytes."""
+
+    def look(wanted: Order) -> Order:
+        room = Room({network_of(node.config): FACTS for node in wanted.todo}, limit)
+        return replace(wanted, room=room)
+
+    monkeypatch.setattr(sweep.dispatch, "look", look)
+    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
+    return capsys.readouterr().out.splitlines()[2:-2]
+
+
+def test_that_memory_has_cut_the_packs_is_said_with_the_largest(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    # Beyond the gigabyte 120 MB each for weights, gradients and momentum, and 40 MB for the update
+    assert said(runs, monkeypatch, capsys, 1_700_000_000) == [
+        "wave 1: 2 runs in 2 jobs",
+        "wave 2: 28 runs in 8 jobs",
+        "packs of at most 4 runs: 1.64 GB of 1.7 GB",
+    ]
+
+
+def test_packs_that_fit_are_not_spoken_of(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert said(runs, monkeypatch, capsys, 4_000_000_000) == [
+        "wave 1: 2 runs in 2 jobs",
+        "wave 2: 28 runs in 4 jobs",
+    ]
+
+
+def test_a_run_that_does_not_even_fit_alone_is_warned_of(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert said(runs, monkeypatch, capsys, 1_010_000_000) == [
+        "wave 1: 2 runs in 2 jobs",
+        "wave 2: 28 runs in 28 jobs",
+        "warning: baseA may not fit, and 29 more: it needs 1.16 GB of 1.01 GB; another device has "
+        "more, or runtime.devices shares the batch out",
+    ]
 
 
 # --- what is started ----------------------------------------------------------------------------

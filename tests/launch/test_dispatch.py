@@ -185,6 +185,73 @@ def test_a_cut_that_no_network_has_is_refused_before_anything_is_timed(place: Pa
     assert [timed for _, timed in asked] == [False]
 
 
+# --- packs that fit -----------------------------------------------------------------------------
+
+
+def cuts(count: int) -> list[str]:
+    return [f"A{n}B" for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("gpu_bytes", "launcher", "bytes_of_each"),
+    [
+        (None, make_local(jobs=1), 64_000_000_000),  # the processor's, shared
+        (None, make_local(jobs=4), 16_000_000_000),
+        (80_000_000_000, make_local(jobs=1), 80_000_000_000),
+        (80_000_000_000, make_local(jobs=4), 20_000_000_000),  # on the one that all see
+        (80_000_000_000, make_local(jobs=4, gpus=[0, 1]), 40_000_000_000),
+        (80_000_000_000, make_local(jobs=3, gpus=[0, 1, 2, 3]), 80_000_000_000),
+        (80_000_000_000, make_slurm(), None),  # of another machine
+    ],
+)
+def test_a_worker_has_its_share_of_this_machines_device(
+    place: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch, launcher: Launcher,
+    bytes_of_each: int | None,
+):  # fmt: skip
+    monkeypatch.setattr(dispatch.machine, "total_bytes", lambda: 64_000_000_000)
+
+    order = dispatch.look(ordered(place, "A1B", launcher=launcher))
+
+    assert order.room is not None
+    assert order.room.device_bytes == bytes_of_each
+    assert order.room.limit(wanted(place, "A1B", runtime__memory_gb=3)[0]) == 3_000_000_000
+
+
+@pytest.mark.parametrize("gpu_bytes", [1_250_000_000])
+def test_packs_are_cut_to_the_device_once_it_was_looked_at(place: Path, asked: Asked):
+    """Each run needs about 100 MB, and every process a gigabyte."""
+    order = ordered(place, *cuts(4), pack=None)
+    assert [pack.labels for pack in order.packs] == ["baseA", "A1B A2B A3B A4B"]
+
+    order = dispatch.look(order)
+
+    assert [pack.labels for pack in order.packs] == ["baseA", "A1B A2B", "A3B A4B"]
+    assert asked == [(["baseA", *cuts(4)], False)]
+
+
+@pytest.mark.parametrize("gpu_bytes", [1_250_000_000])
+def test_whoever_carries_it_out_cuts_the_same_packs(
+    place: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch
+):
+    given: list[object] = []
+
+    def carry_out(sweep: sweeps.Sweep, todo: object, board: object, *, fits: object) -> Progress:
+        given.append(fits)
+        finish(*sweep.nodes())
+        return Progress(total=5)
+
+    monkeypatch.setattr(dispatch.local, "carry_out", carry_out)
+    order = dispatch.look(ordered(place, *cuts(4), pack=None))
+    dispatch.train(order)
+    assert given == [order.fits]
+
+    slurm = dispatch.order(
+        "mine", wanted(place / "2", *cuts(4), runtime__memory_gb=1.25), make_slurm(), pack=None
+    )
+    submission = dispatch.submit(dispatch.look(slurm), FakeCluster())
+    assert [[len(pack) for pack in job.packs] for job in submission.jobs] == [[1], [2, 2]]
+
+
 # --- carried out --------------------------------------------------------------------------------
 
 

@@ -146,7 +146,7 @@ def _memory(wanted: Order) -> list[str]:
     for need, limit, pack in too_large[:1]:
         others = f", and {len(too_large) - 1} more" if len(too_large) > 1 else ""
         lines.append(
-            f"warning: {pack.labels}{others} may not fit: it needs {memory.words(need, limit)}; "
+            f"warning: {pack.labels} may not fit{others}: it needs {memory.words(need, limit)}; "
             "another device has more, or runtime.devices shares the batch out"
         )
     return lines
