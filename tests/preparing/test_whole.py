@@ -271,8 +271,8 @@ def test_unreadable_files_are_listed_and_nothing_is_finished(
     with pytest.raises(RunFailed) as caught:
         prepare(root, dst, pixels)
     assert str(caught.value) == (
-        f"3 files cannot be read, all in {partial}/unreadable.csv: mend them and give the same "
-        "command, or leave them out with --skip-unreadable"
+        f"3 of the files cannot be read, all in {partial}/unreadable.csv: mend them and give the "
+        "same command, or leave them out with --skip-unreadable"
     )
     lines = (partial / "unreadable.csv").read_text().splitlines()
     assert lines == [
@@ -295,6 +295,20 @@ def test_unreadable_files_are_listed_and_nothing_is_finished(
     assert outcome.made == 4 + 4 + 3
     assert outcome.record.digest == prepare(root, tmp_path / "new", pixels).record.digest
     assert not (dst / "unreadable.csv").exists()
+
+
+def test_an_unreadable_file_is_tried_again_though_it_looks_the_same(tmp_path: Path):
+    """As after an error of the disk or the network, which changes neither size nor time."""
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    path = root / "train/bee/0.png"
+    content, status = path.read_bytes(), path.stat()
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(RunFailed, match="1 of the files cannot be read"):
+        prepare(root, dst)
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert prepare(root, dst).made == 4
 
 
 @pytest.mark.parametrize("pixels", [RAW, JPEG], ids=["raw", "jpeg"])

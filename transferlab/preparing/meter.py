@@ -18,7 +18,9 @@ class Meter(AbstractContextManager["Meter"]):
 
     def __init__(self, total: int) -> None:
         self.total, self.made, self.kept = total, 0, 0
-        self.start = self.said = time.monotonic()
+        self.first = 0  # images of the first chunk that was made, at `start`
+        self.start: float | None = None
+        self.said = time.monotonic()
         self.bar: Progress | None = None
 
     def __enter__(self) -> "Meter":
@@ -46,9 +48,14 @@ class Meter(AbstractContextManager["Meter"]):
         return self.made + self.kept
 
     @property
-    def rate(self) -> float:
-        """Images made each second; what was kept does not count."""
-        return self.made / max(time.monotonic() - self.start, 1e-6)
+    def rate(self) -> float | None:
+        """Images made each second since the first chunk was, None until then.
+
+        What was kept does not count, and neither does the start of the workers, who load torch.
+        """
+        if self.start is None or self.made == self.first:
+            return None
+        return (self.made - self.first) / max(time.monotonic() - self.start, 1e-6)
 
     def count(self, images: int, *, kept: bool) -> None:
         """So many more are done."""
@@ -56,11 +63,15 @@ class Meter(AbstractContextManager["Meter"]):
             self.kept += images
         else:
             self.made += images
+            if self.start is None:
+                self.first, self.start = images, time.monotonic()
+        rate = self.rate
         if self.bar is not None:
-            self.bar.update(self.task, completed=self.done, rate=f"{self.rate:.0f}")
-        elif time.monotonic() - self.said >= EVERY_S and self.made:
+            self.bar.update(self.task, completed=self.done, rate=f"{rate:.0f}" if rate else "-")
+        elif time.monotonic() - self.said >= EVERY_S:
             self.said = time.monotonic()
-            left = logs.duration((self.total - self.done) / self.rate)
-            log.info(
-                "%d of %d images  %.0f images/s  %s left", self.done, self.total, self.rate, left
-            )
+            speed = ""
+            if rate is not None:
+                left = logs.duration((self.total - self.done) / rate)
+                speed = f"  {rate:.0f} images/s  {left} left"
+            log.info("%d of %d images%s", self.done, self.total, speed)
