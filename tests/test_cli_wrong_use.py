@@ -79,7 +79,7 @@ from commandline import TINY, call, images, refused
         (
             ["infer"],
             "infer is not a command of this version: choose one of: run sweep status results "
-            "report prepare sync retry cancel work",
+            "report prepare sync retry cancel bench work",
         ),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from transferlab import plan
 from transferlab.__main__ import main
 from transferlab.bench import pack, study
+from transferlab.bench.report import Check
 from transferlab.config import RunConfig
 from transferlab.resolve import resolve
 
@@ -149,7 +150,10 @@ def test_the_words_of_a_process_make_the_run_of_the_study(config: Callable[..., 
     assert resolve(config(*words)) == resolve(asked)
 
 
-def test_runs_that_end_with_other_bits_are_counted():
-    check = pack._same_bits({"A1B": "aa", "A2B": "bb"}, {"A1B": "aa", "A2B": "cc"}, "float32")
+@pytest.mark.parametrize(("promised", "passed"), [(True, False), (False, None)])
+def test_runs_that_end_with_other_bits_are_counted(promised: bool, passed: bool | None):
+    packed, alone = {"A1B": "aa", "A2B": "bb"}, {"A1B": "aa", "A2B": "cc"}
 
-    assert (check.passed, check.found) == (False, "1 of 2 runs")
+    check = pack.same_bits(packed, alone, "bfloat16", promised=promised)
+
+    assert check == Check("weights bit-identical in bfloat16", passed, "1 of 2 runs")

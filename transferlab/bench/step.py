@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +24,7 @@ from transferlab.bench.stopwatch import Stopwatch, wait_for
 from transferlab.bench.trials import Trial
 from transferlab.bench.turns import Comparison, Side
 from transferlab.checkpoints import State
+from transferlab.config import RunConfig
 from transferlab.data.half import Half
 from transferlab.data.images import ImageSet
 from transferlab.data.loader import Batch, Stream, auto_workers, loader
@@ -76,15 +76,14 @@ def set_up(trial: Trial, place: Path, workers: int) -> Stage:
     """The run with its images. Raises: UserError."""
     longer = replace(trial, steps=SKIPPED + trial.steps)
 
-    def composed(precision: str) -> Any:
-        more = ["train.channels_last=true", f"train.precision={precision}"]
+    def composed(*more: str) -> RunConfig:
         (config,) = trials.configs(longer, place, {"transfer.variant": ["baseA"]}, more)
         return config
 
-    config = composed("float32")
+    config = composed("train.channels_last=true")
     device = trainers.build(config, [], intervals=1).strategy.root_device
     if trainers.has_bfloat16(device):
-        config = composed("bfloat16")
+        config = composed(*trials.FAST)
     images = assembly.load_images(config)
     target = assembly.half(config, images, "A")
     readers = workers and auto_workers(target.train, workers + 1)

@@ -12,10 +12,12 @@ import numpy as np
 
 from transferlab import study
 from transferlab.config import RunConfig
+from transferlab.data import prepared
 from transferlab.data.images import ArraySubset, ImageSet
 from transferlab.study import Study
 
 HELD_OUT = 0.2  # of the classes of a folder that has no val/
+FAST = ("train.precision=bfloat16", "train.channels_last=true")  # where the device computes so
 CLASSES, PER_CLASS = 1000, 2  # of the images made on the fly; in the paper's halves 500 classes
 
 
@@ -70,19 +72,24 @@ def images(*, root: str | None, val: str | None, holdout: float | None, size: in
 
 def _groups(trial: Trial) -> dict[str, tuple[str, ...]]:
     """The choices of conf/ that are not the defaults."""
-    if trial.model == "alexnet_small":
-        data = "digits" if trial.root is None else "image_folder"
-        return {"data": (data,), "model": (trial.model,), "train": ("quick",)}
-    return {"data": ("imagenet",), "model": (trial.model,), "train": ("yosinski2014",)}
+    small = trial.model == "alexnet_small"
+    if trial.root is None:
+        data = "digits" if small else "imagenet"
+    elif (trial.root / prepared.RECORD).exists():
+        data = "prepared"
+    else:
+        data = "image_folder" if small else "imagenet"
+    train = "quick" if small else "yosinski2014"
+    return {"data": (data,), "model": (trial.model,), "train": (train,)}
 
 
 def _data(trial: Trial) -> list[str]:
     """Where the images are."""
-    if trial.root is not None:
-        held = (
-            [] if (trial.root / "val").is_dir() else ["data.val=null", f"data.holdout={HELD_OUT}"]
-        )
-        return [f"data.root={trial.root}", *held]
-    if trial.model == "alexnet_small":
-        return []
-    return [f"data.name={__name__}:images", "data.val=null"]
+    if trial.root is None:
+        made = [f"data.name={__name__}:images", "data.val=null"]
+        return [] if trial.model == "alexnet_small" else made
+    inside = {path.name for path in trial.root.iterdir()}
+    held = (
+        [] if inside & {"val", prepared.RECORD} else ["data.val=null", f"data.holdout={HELD_OUT}"]
+    )
+    return [f"data.root={trial.root}", *held]

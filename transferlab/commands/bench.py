@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     with _messages():
         found = BENCHMARKS[name].measure(chosen)
     print(report.as_json(found) if chosen.json else report.as_text(found))
-    wrong = [f"{check.what}: {check.found}" for check in found.checks if not check.passed]
+    wrong = [f"{check.what}: {check.found}" for check in found.checks if check.passed is False]
     if wrong:
         raise RunFailed(f"bench {name}: not so: {'; '.join(wrong)}")
     return 0
