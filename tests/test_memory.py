@@ -192,7 +192,7 @@ LARGE = {"model.name": "alexnet", "data.size": 227, "data.crop": 227, "train.val
         ({**SMALL, "train.batch_size": 32}, [0], 1.10),
         ({**SMALL, "train.batch_size": 128}, [0], 1.16),
         ({**SMALL, "train.batch_size": 32}, [1, 2, 3, 4, 5, 6, 7], 1.04),
-        ({**LARGE, "train.batch_size": 4}, [0], 1.39),
+        ({**LARGE, "train.batch_size": 4}, [0], 1.40),
     ],
 )
 def test_the_estimate_is_not_below_what_a_step_holds_and_not_half_above(

@@ -169,6 +169,15 @@ def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
     assert pixels[2, 0, 0].tolist() == [10, 0, 245]
 
 
+def test_a_link_that_leads_nowhere_is_listed_and_unreadable(tmp_path: Path):
+    tree(tmp_path)
+    (tmp_path / "train/Ant/0.png").unlink()
+    (tmp_path / "train/Ant/0.png").symlink_to(tmp_path / "nowhere.png")
+    images = folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize="warp")
+    assert images.train.name(0) == f"{tmp_path}/train/Ant/0.png"
+    assert list(read(images.train, 0, 1)[1]) == [0]
+
+
 def test_a_picture_of_too_many_pixels_is_unreadable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
