@@ -113,7 +113,7 @@ def composes_to_runs(words: list[str], *, root: Path) -> None:
             continue
         run = compose.build(raw)
         assert 0 <= run.variant.n <= 7
-        assert run.data.root in (None, str(root))
+        assert run.data.root in (None, str(root), "PREPARED")
 
 
 def expands_to_a_study(words: list[str], *, root: Path) -> None:
