@@ -173,6 +173,6 @@ def _tell(left_out: list[Unreadable], place: Path, skip: bool) -> None:
         log.warning("and %d more", len(left_out) - NAMED)
     if left_out and not skip:
         raise RunFailed(
-            f"{len(left_out)} of the files cannot be read, all in {place / finish.UNREADABLE}: mend "
-            "them and give the same command, or leave them out with --skip-unreadable"
+            f"{len(left_out)} of the files cannot be read, all in {place / finish.UNREADABLE}: "
+            "mend them and give the same command, or leave them out with --skip-unreadable"
         )
