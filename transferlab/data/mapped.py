@@ -3,7 +3,7 @@
 A data set larger than memory is read a page at a time where it is not cached, and each page is
 waited for. Told of a whole batch first, the disk brings all of it at once: 86 us an image of 256
 pixels in place of 210, on the machine where this was measured. Where all is cached this is a
-waste, 2 us of 19, so that a few images of every batch are looked at first.
+waste, 2 us of 25, so that a few images of every batch are looked at first.
 """
 
 import mmap
