@@ -125,6 +125,7 @@ def test_a_dead_owner_is_noticed(place: Path):
 
 def test_two_cpu_processes_share_the_global_batch(place: Path):
     recipe = ["train.epochs=8", "transfer.variant=baseA"]
+    recipe += ["data.holdout=0.25", "train.val_batch_size=112"]  # one has two batches, one has one
     code, _, err = call(place, *SMALL, *recipe)
     assert code == 0, err
     (alone,) = (place.parent / "store").glob("*/result.json")
@@ -137,6 +138,7 @@ def test_two_cpu_processes_share_the_global_batch(place: Path):
     one, two = (json.loads(path.read_text()) for path in (alone, shared))
     assert one["id"] == two["id"] and one["images"] == two["images"]
     assert one["steps"] == two["steps"]
+    assert one["val_images"] == two["val_images"] == 225
     assert abs(one["metrics"]["top1_final"] - two["metrics"]["top1_final"]) < 0.06
     assert two["metrics"]["top1_final"] > 0.9
     assert err.count("  step ") == 8  # one line an epoch, not two

@@ -38,11 +38,15 @@ class Stopped(RuntimeError):
 
 @dataclass(frozen=True)
 class Task:
-    """The numbers of a training that its callbacks need."""
+    """The numbers of a training that its callbacks need.
+
+    `val_batches` are the batches of a validation that every process has; one may have one more.
+    """
 
     total_steps: int
     steps_per_epoch: float
     batch_size: int
+    val_batches: int
     checkpoint_every_s: float
     checkpoint_least_s: float
 
@@ -156,7 +160,7 @@ class Keeper(lightning.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         self._note_skipped(batch)
-        if self._stop_requested(trainer):
+        if batch_idx < self.task.val_batches and self._stop_requested(trainer):
             self._save_and_leave(trainer, as_pack(pl_module))  # resumes with this validation
 
     def on_validation_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:

@@ -212,6 +212,7 @@ class _Training:
             total_steps=self.total_steps,
             steps_per_epoch=self.steps_per_epoch,
             batch_size=train.batch_size,
+            val_batches=math.ceil(len(self.target.val) // runtime.devices / train.val_batch_size),
             checkpoint_every_s=runtime.checkpoint_every_s,
             checkpoint_least_s=runtime.checkpoint_least_s,
         )
