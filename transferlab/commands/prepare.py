@@ -19,8 +19,9 @@ QUALITY = 95  # of JPEGs: 39 dB, see preparing/chunks.py
 
 def run(arguments: Sequence[str]) -> int:
     """Decode and resize every image of a folder once, so that runs read them with data=prepared:
-    of 256 pixels, raw 100 times as fast, as JPEGs 7 times and with a seventh of the disk. Given again after an
-    interruption it goes on; the folder --out is there when all is done, and not before."""
+    of 256 pixels, raw 100 times as fast, as JPEGs 7 times and with a seventh of the disk. Given
+    again after an interruption it goes on; the folder --out is there when all is done, and not
+    before."""
     chosen = _flags().parse_args(arguments)
     logs.to_stderr()
     pixels = _pixels(chosen)
