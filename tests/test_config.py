@@ -219,6 +219,7 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
     ("changes", "message"),
     [
         ({"seed": -1}, "seed=-1 is too small: 0 or more"),
+        ({"runtime.memory_gb": 0.0}, "runtime.memory_gb=0.0 is too small: more than 0"),
         ({"split.seed": -1}, "split.seed=-1 is too small: 0 or more"),
         ({"split.seed": None}, "split.seed is not given: split=random needs one, split.seed=0"),
         ({"data.size": 0, "data.crop": 0}, "data.size=0 is too small: 1 or more"),

@@ -280,6 +280,22 @@ def again(place: Path, *arguments: str) -> int:
     return retry.run(["--store", str(place), *arguments])
 
 
+@pytest.mark.parametrize(("pack", "looked"), [(1, 0), (None, 1)])
+def test_packs_that_are_tried_again_are_cut_to_memory(
+    place: Path, trained: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch,
+    pack: int | None, looked: int,
+):  # fmt: skip
+    calls: list[Order] = []
+    monkeypatch.setattr(dispatch, "look", lambda order: calls.append(order) or order)
+    sweep = start(make_runs(place, ["baseA"]), make_local(), pack=pack)
+    fail(sweep, sweep.nodes()[0], "the loss is nan")
+
+    again(place)
+
+    assert len(calls) == looked
+    assert trained == [("quick", ["baseA"])]
+
+
 def local_story(place: Path, study: str = "quick", **changes: Any) -> dict[str, Node]:
     """baseA failed; baseB is stale; A1B, A2B and B1B are blocked, R1B is missing, R2B failed."""
     sweep = start(
