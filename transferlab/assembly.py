@@ -41,19 +41,32 @@ class Subject:
 
 
 def subject(config: RunConfig) -> Subject:
-    """The run with its base network loaded and checked against its digest.
+    """The run with its base network. Raises: as `subjects` does."""
+    return subjects([config])[0]
 
-    Raises: UserError if the base was damaged, RunFailed if it is not finished.
+
+def subjects(configs: Iterable[RunConfig]) -> list[Subject]:
+    """The runs with their base networks, each loaded once and checked against its digest.
+
+    Raises: UserError if a base was damaged, RunFailed if it is not finished.
     """
-    run, base = store.locate(config), plan.base_of(config)
-    if base is None:
-        return Subject(config, run, None, None)
-    place = store.locate(base)
-    result = store.read_result(place)
-    if result is None:
-        raise RunFailed(f"{run.label} needs {place.label}, and {place.folder} is not finished")
-    weights = checkpoints.load_weights(store.check_weights(place, result))
-    return Subject(config, run, place, weights)
+    found: list[Subject] = []
+    loaded: dict[Path, dict[str, Tensor]] = {}
+    for config in configs:
+        run, base = store.locate(config), plan.base_of(config)
+        if base is None:
+            found.append(Subject(config, run, None, None))
+            continue
+        place = store.locate(base)
+        if place.folder not in loaded:
+            result = store.read_result(place)
+            if result is None:
+                raise RunFailed(
+                    f"{run.label} needs {place.label}, and {place.folder} is not finished"
+                )
+            loaded[place.folder] = checkpoints.load_weights(store.check_weights(place, result))
+        found.append(Subject(config, run, place, loaded[place.folder]))
+    return found
 
 
 def network(config: RunConfig) -> StagedNetwork:

@@ -81,7 +81,7 @@ def train(
             stack.enter_context(logs.to_file(run.log))
             log.info("%s  %s  %s", run.label, run.id, run.folder, extra=logs.FOR_FILES)
         stack.push(_log_error)
-        subjects = [assembly.subject(config) for config in configs]
+        subjects = assembly.subjects(configs)
         images = assembly.load_images(first)
         target = assembly.half(first, images, first.variant.target)
         failures: list[str] = []
