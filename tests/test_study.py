@@ -164,7 +164,7 @@ def test_what_a_run_transfers_is_not_replaced_where_no_grid_names_it(tmp_path: P
         (
             "data=digits,digit",
             "data=digit is not there: did you mean digits? choose one of cifar10, cifar100, "
-            "digits, image_folder, imagenet (they live in conf/data/)",
+            "digits, image_folder, imagenet, prepared (they live in conf/data/)",
         ),
         (
             "transfer.n=[1,2]",
