@@ -1,8 +1,9 @@
-"""A whole study by `sweep`, in packs, against one process a run.
+"""A whole study by `sweep` with two workers, in packs, against one process a run.
 
 The other side is what a user does without `sweep`: `python -m transferlab` once for every run, base
-networks first, as many at a time as `sweep` has workers, as with `xargs -P2`. Each side starts with
-an empty store and an empty cache. Takes no torch itself.
+networks first, one after another as in a loop of the shell, or several at once as with `xargs -P2`,
+against which packs alone make the difference. Each side starts with an empty store and an empty
+cache. Takes no torch itself.
 """
 
 import itertools
@@ -26,18 +27,18 @@ from transferlab.config import RunConfig
 from transferlab.plan import Node
 
 log = logging.getLogger(__name__)
-LEAST = 2.0
-SWEEP, PROCESSES = "sweep", "a process a run"
+LEAST = 2.0  # against processes one after another
+WORKERS = 2  # of sweep
+SWEEP = "sweep"
 FOUND = (".digest", ".store", ".cache")  # ends of keys whose values a run finds where it starts
 
 
 @dataclass(frozen=True)
 class Task:
-    """A study by name or file, words for all its runs, and how many processes at a time."""
+    """A study by name or file, and words for all its runs."""
 
     study: str
     words: tuple[str, ...]
-    jobs: int
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,22 @@ class Line:
     words: tuple[str, ...]
 
 
-def measure(study: str, *, steps: int | None, jobs: int, repetitions: int) -> Report:
+def measure(study: str, *, steps: int | None, at_once: int, repetitions: int) -> Report:
     """Wall time of both sides, and whether all runs of both were finished.
+
+    `at_once` is how many of the processes of a run there are at a time.
 
     Raises: UserError for a study that is not there, RunFailed if a process fails.
     """
     short = () if steps is None else ("train.epochs=null", f"train.total_steps={steps}")
-    task = Task(study, ("runtime.threads=1", *short), jobs)
+    task = Task(study, ("runtime.threads=1", *short))
+    how = "one after another" if at_once == 1 else f"{at_once} at a time"
+    processes = f"a process a run, {how}"
     nodes = plan.order(studies.expand(studies.load(study), task.words))
-    sides = {SWEEP: partial(by_sweep, task), PROCESSES: partial(by_processes, lines(nodes), jobs)}
+    sides = {
+        SWEEP: partial(by_sweep, task),
+        processes: partial(by_processes, lines(nodes), at_once),
+    }
     finished: dict[str, int] = {}
 
     def side(name: str) -> Side:
@@ -70,9 +78,9 @@ def measure(study: str, *, steps: int | None, jobs: int, repetitions: int) -> Re
 
     found = report.measure(
         "study",
-        f"{len(nodes)} runs of study {study}, {jobs} processes at a time",
-        [side(SWEEP), side(PROCESSES)],
-        [Comparison(SWEEP, PROCESSES, "speed", LEAST)],
+        f"{len(nodes)} runs of study {study}, sweep with {WORKERS} workers",
+        [side(SWEEP), side(processes)],
+        [Comparison(SWEEP, processes, "speed", LEAST if at_once == 1 else None)],
         repetitions=repetitions,
         warm=False,
     )
@@ -86,7 +94,7 @@ def measure(study: str, *, steps: int | None, jobs: int, repetitions: int) -> Re
 
 def by_sweep(task: Task, place: Path) -> None:
     """The study in a store in `place`, by one command."""
-    words = [f"+study={task.study}", f"launcher.jobs={task.jobs}", *task.words]
+    words = [f"+study={task.study}", f"launcher.jobs={WORKERS}", *task.words]
     front_door(place, "sweep", *words)
 
 
@@ -98,7 +106,7 @@ def lines(nodes: Iterable[Node]) -> tuple[tuple[Line, ...], ...]:
     )
 
 
-def by_processes(waves: Sequence[Sequence[Line]], jobs: int, place: Path) -> None:
+def by_processes(waves: Sequence[Sequence[Line]], at_once: int, place: Path) -> None:
     """Every run by its command, in a store in `place`, so many at a time, wave after wave."""
     number, total = itertools.count(1), sum(map(len, waves))
 
@@ -106,7 +114,7 @@ def by_processes(waves: Sequence[Sequence[Line]], jobs: int, place: Path) -> Non
         front_door(place, *line.words)
         log.info("run %d of %d: %s", next(number), total, line.label)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         for wave in waves:
             list(pool.map(train, wave))
 

@@ -172,7 +172,7 @@ def _study(chosen: Namespace) -> Report:
     return study.measure(
         chosen.study,
         steps=chosen.steps,
-        jobs=1 if chosen.one_at_a_time else 2,
+        at_once=chosen.at_once,
         repetitions=chosen.repetitions,
     )
 
@@ -181,8 +181,8 @@ def _add_study(flags: Flags) -> None:
     flags.add_argument("--study", default="quick", metavar="NAME", help="(default: quick)")
     flags.add_argument("--steps", type=_positive, metavar="N",
                        help="of training (default: those of the recipe)")  # fmt: skip
-    flags.add_argument("--one-at-a-time", action="store_true",
-                       help="one process, and one worker of sweep; else two")  # fmt: skip
+    flags.add_argument("--at-once", type=_positive, default=1, metavar="N",
+                       help="single runs at a time (default: 1, as in a loop)")  # fmt: skip
 
 
 def _loader(chosen: Namespace) -> Report:
