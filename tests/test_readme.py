@@ -28,7 +28,7 @@ BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(README)
 INLINE = re.findall(r"`([^`]+)`", BLOCK.sub("", README))
 COMMAND = re.compile(r"python -m transferlab (.*)")
-WITH_FLAGS = {"status", "results", "report", "prepare", "sync", "retry", "cancel"}
+WITH_FLAGS = {"status", "results", "report", "prepare", "bench", "sync", "retry", "cancel"}
 WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
 
 

@@ -8,7 +8,7 @@ that was killed at any moment, and one that was not, take the same way.
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
 import pytorch_lightning as lightning
@@ -37,6 +37,7 @@ from transferlab.data.loader import auto_workers, end_workers
 from transferlab.data.module import PackData
 from transferlab.data.views import Views
 from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.groups import Group
 from transferlab.module import PackModule
 from transferlab.progress import Bars
 from transferlab.signals import StopRequest
@@ -87,23 +88,32 @@ def train(
         failures: list[str] = []
         todo = deque(part for group in groups.by_step(subjects) for part in groups.fitting(group))
         while todo:
-            members, states = zip(*todo.popleft(), strict=True)
-            full = None
-            try:
-                _Training(members, images, target, stop, watchers).finish(states)
-            except (RunFailed, RuntimeError, MemoryError) as error:
-                if device.is_full(error) and ranks.size() == 1:
-                    full = str(error)  # and no more of it, which holds on to what is in memory
-                elif isinstance(error, RunFailed):  # the others go on; this is told at the end
-                    failures.append(str(error))
-                else:
-                    raise
-            if full is not None and len(members) > 1:
-                todo.extendleft(reversed(groups.halves(members)))
-            elif full is not None:
-                failures.append(groups.too_large(members[0], full))
+            smaller, failed = _finish(
+                todo.popleft(), lambda members: _Training(members, images, target, stop, watchers)
+            )
+            todo.extendleft(reversed(smaller))
+            failures += failed  # the others go on; this is told at the end
         if failures:
             raise RunFailed("; ".join(failures))
+
+
+def _finish(
+    part: Group, training: Callable[[Sequence[Subject]], "_Training"]
+) -> tuple[list[Group], list[str]]:
+    """Train a part of a pack: in which smaller ones to go on if memory is full, and what failed."""
+    members, states = zip(*part, strict=True)
+    try:
+        training(members).finish(states)
+        return [], []
+    except (RuntimeError, MemoryError) as error:
+        if not (device.is_full(error) and ranks.size() == 1):
+            if isinstance(error, RunFailed):
+                return [], [str(error)]
+            raise
+        full = str(error)  # and no more of it, which holds on to what is in memory
+    if len(members) > 1:
+        return groups.halves(members), []
+    return [], [groups.too_large(members[0], full)]
 
 
 def pack_module(
