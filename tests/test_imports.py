@@ -96,8 +96,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "commands": {
         "bench", "compose", "config", "data", "entries", "errors", "estimate", "formats", "launch",
-        "logs", "memory", "plan", "plots", "preparing", "published", "report", "resolve", "results",
-        "status", "store", "study", "summary", "sync", "tables",
+        "logs", "machine", "memory", "plan", "plots", "preparing", "published", "report",
+        "resolve", "results", "status", "store", "study", "summary", "sync", "tables",
     },
     "hydra_plugin": {"commands", "compose", "resolve"},
     "__main__": {"errors"},  # and `commands`, by name, when one is called

@@ -16,7 +16,7 @@ import pytest
 from launch.studies import by_label, finish, make_local, make_runs, on_devices, start
 from launch.test_supervisor import failure, wait_for_end, wait_until
 
-from transferlab import store
+from transferlab import machine, store
 from transferlab.errors import Interrupted, UserError
 from transferlab.launch import local, sweeps
 from transferlab.launch.local import Progress
@@ -113,7 +113,7 @@ def open_when(sweep: Sweep, line: str, board: Told) -> None:
 def test_so_many_work_at_a_time_each_with_its_share_of_the_machine(
     place: Path, workers: Deeds, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(local, "_cores", lambda: 8)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
     sweep, board = sweep_of(make_runs(place, LABELS), jobs=3, threads=2), Told()
     carry_out(sweep, board)
 

@@ -5,14 +5,13 @@ same command goes on from there.
 """
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from transferlab import plan, signals, store
+from transferlab import machine, plan, signals, store
 from transferlab.errors import Interrupted
 from transferlab.launch import sweeps
 from transferlab.launch.settings import Local
@@ -149,7 +148,7 @@ class _Crew:
         """The worker's share of the machine."""
         environment = {
             "OMP_NUM_THREADS": str(self.launcher.threads),
-            "TRANSFERLAB_CORES": str(max(1, _cores() // self.launcher.jobs)),
+            "TRANSFERLAB_CORES": str(max(1, machine.cores() // self.launcher.jobs)),
         }
         if gpus := self.launcher.gpus:
             devices = pack.nodes[0].config.runtime.devices
@@ -186,10 +185,3 @@ def running(progress: Progress) -> list[tuple[Pack, dict[str, object]]]:
         first = store.locate(worker.nodes[0].config, worker.nodes[0].id)
         found.append((Pack(worker.nodes), store.peek(first.owner)))
     return found
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
