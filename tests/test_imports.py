@@ -20,7 +20,8 @@ ALLOWED: dict[str, set[str]] = {
     "own": {"errors"},
     "strict": {"errors"},
     "config": {"errors", "strict", "variants"},
-    "store": {"config", "errors"},
+    "disk": {"errors"},
+    "store": {"config", "disk", "errors"},
     "plan": {"config"},
     "logs": set(),
     "signals": {"errors"},
@@ -89,10 +90,10 @@ ALLOWED: dict[str, set[str]] = {
         "config", "errors", "launch", "loggers", "plots", "results", "store", "tables",
     },
     "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
-    "preparing": {"data", "errors", "logs", "signals"},
+    "preparing": {"data", "disk", "errors", "logs", "signals"},
     "bench": {
-        "assembly", "checkpoints", "compose", "config", "data", "errors", "launch", "optimiser",
-        "plan", "run", "signals", "store", "study", "trainer",
+        "assembly", "checkpoints", "compose", "config", "data", "errors", "launch", "models",
+        "optimiser", "plan", "run", "signals", "store", "study", "trainer",
     },
     "commands": {
         "bench", "compose", "config", "data", "entries", "errors", "estimate", "formats", "launch",
@@ -123,14 +124,15 @@ BENCH: dict[str, set[str]] = {
     "report": {"turns"},
     "processes": set(),
     "stopwatch": set(),
+    "bare": set(),
     "trials": set(),
     "photographs": set(),
     "loader": {"photographs", "processes", "report", "turns"},
     "pack": {"report", "trials", "turns"},
     "startup": {"processes", "report", "turns"},
-    "step": {"report", "stopwatch", "trials", "turns"},
+    "step": {"bare", "report", "stopwatch", "trials", "turns"},
     "study": {"processes", "report", "turns"},
-    "trainer": {"report", "stopwatch", "trials", "turns"},
+    "trainer": {"bare", "report", "stopwatch", "trials", "turns"},
 }
 PREPARING: dict[str, set[str]] = {
     "writing": set(),
@@ -143,7 +145,8 @@ PREPARING: dict[str, set[str]] = {
     "finish": {"chunks", "journal", "workplace", "writing"},
     "whole": {"chunks", "crew", "finish", "journal", "meter", "space", "workplace", "writing"},
 }
-BENCH_HEAVY = {"loader", "stopwatch", "pack", "step", "trainer"}  # they measure what torch does
+# They measure what torch does
+BENCH_HEAVY = {"bare", "loader", "stopwatch", "pack", "step", "trainer"}
 COMMANDS: dict[str, set[str]] = {
     "flags": set(),
     "run": set(),
@@ -167,7 +170,7 @@ TABLES = {
     "transferlab.commands": COMMANDS,
 }
 LIGHT = (
-    "errors", "variants", "splits", "strict", "config", "store", "plan", "logs", "signals",
+    "errors", "variants", "splits", "strict", "config", "disk", "store", "plan", "logs", "signals",
     "ranks", "data", "data.folder", "data.prepared", "resolve", "compose", "study", "networks",
     "estimate", "memory", "machine",
     *(f"launch.{name}" for name in LAUNCH), "status", "summary",

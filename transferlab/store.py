@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from transferlab import config as configs
+from transferlab import disk
 from transferlab.config import RunConfig
 from transferlab.errors import UserError
 
 WAIT_S = 0.5
 RESULT = "result.json"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -210,23 +210,12 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Write a file under a name of its own in the same folder, flush it to disk, and rename it.
-
-    A reader, or a process killed at any moment, sees the old file or the new one, whole.
+    """Write a file atomically, as `disk.replace` does.
 
     Raises: UserError if the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
-    try:
-        with explained(path):
-            with temporary.open("wb") as file:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with explained(path):
+        disk.replace(path, fill)
 
 
 def require_space(folder: Path, need_bytes: int) -> None:
@@ -248,17 +237,13 @@ def require_writable(folder: Path) -> None:
             (there / f".{os.getpid()}").unlink()
 
 
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> contextlib.AbstractContextManager[None]:
     """Turns the operating system's refusal to write `path` into a message that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            advice = "make room, then give the same command: it goes on from the last checkpoint"
-        else:
-            advice = "choose a store that can be written, with runtime.store=DIR"
-        raise UserError(f"{path} cannot be written: {error.strerror}; {advice}") from error
+    return disk.explained(
+        path,
+        full="make room, then give the same command: it goes on from the last checkpoint",
+        refused="choose a store that can be written, with runtime.store=DIR",
+    )
 
 
 def is_owned(run: Run) -> bool:

@@ -13,12 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-import torch.nn.functional as F
 
-from transferlab import assembly, optimiser, run, signals
+from transferlab import assembly, run, signals
 from transferlab import trainer as trainers
 from transferlab.assembly import Subject
 from transferlab.bench import report, trials
+from transferlab.bench.bare import stepper
 from transferlab.bench.report import Report
 from transferlab.bench.stopwatch import Stopwatch, wait_for
 from transferlab.bench.trials import Trial
@@ -141,18 +141,13 @@ def eager(stage: Stage, batch: Batch) -> float:
     mean = assembly.mean_image(config, stage.images, "A", workers=stage.workers)
     views = Views({"A": mean}, scale=config.data.scale, mirror=config.train.mirror,
                   channels_last=False).to(stage.device)  # fmt: skip
-    schedule = assembly.schedule(config, SKIPPED + stage.steps)
+    make = stepper(network, optimizer, assembly.schedule(config, SKIPPED + stage.steps), views)
     started = 0.0
     with torch.compiler.set_stance("force_eager"):
         for step in range(SKIPPED + stage.steps):
             if step == SKIPPED:
                 wait_for(stage.device)
                 started = time.perf_counter()
-            optimiser.set_rate(optimizer, schedule(step + 1), rescale_from=None)
-            network.set_step(step)
-            loss = F.cross_entropy(network(views(batch)["A"]), batch["labels"])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            make(step, batch)
     wait_for(stage.device)
     return time.perf_counter() - started

@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-import torch.nn.functional as F
 
-from transferlab import assembly, optimiser, run, signals, store
+from transferlab import assembly, run, signals, store
 from transferlab.bench import report, trials
+from transferlab.bench.bare import stepper
 from transferlab.bench.report import Report
 from transferlab.bench.stopwatch import Stopwatch
 from transferlab.bench.trials import Trial
@@ -57,9 +57,9 @@ def bare(config: RunConfig, steps: int) -> float:
     target = assembly.half(config, assembly.load_images(config), config.variant.target)
     network = assembly.fresh(assembly.subject(config))
     optimizer = assembly.make_optimizer(config)([network])
-    schedule = assembly.schedule(config, steps)
     mean = assembly.mean_image(config, assembly.load_images(config), "A", workers=0)
     views = Views({"A": mean}, scale=config.data.scale, mirror=train.mirror, channels_last=False)
+    make = stepper(network, optimizer, assembly.schedule(config, steps), views)
     stream = Stream(
         count=len(target.train),
         seed=config.seed,
@@ -76,11 +76,5 @@ def bare(config: RunConfig, steps: int) -> float:
     batches = iter(loader(target.train, stream, crop=config.data.crop, workers=0, device=device))
     started = time.perf_counter()
     for step in range(steps):
-        batch = next(batches)
-        optimiser.set_rate(optimizer, schedule(step + 1), rescale_from=None)
-        network.set_step(step)
-        loss = F.cross_entropy(network(views(batch)["A"]), batch["labels"])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        make(step, next(batches))
     return time.perf_counter() - started

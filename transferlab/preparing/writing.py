@@ -1,39 +1,28 @@
 """Files that are on the disk when they are said to be, and what to do if they cannot be written."""
 
 import contextlib
-import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from transferlab.errors import UserError
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
+from transferlab import disk
 
 
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> contextlib.AbstractContextManager[None]:
     """Turns the operating system's refusal to write `path` into a message that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        advice = "choose another place with --out DIR"
-        if error.errno in FULL:
-            advice = "make room, then give the same command: it goes on from there"
-        raise UserError(f"{path} cannot be written: {error.strerror}; {advice}") from error
+    return disk.explained(
+        path,
+        full="make room, then give the same command: it goes on from there",
+        refused="choose another place with --out DIR",
+    )
 
 
 def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Write a file, whole or not at all, and to the disk. Raises: UserError."""
-    temporary = path.with_name(f".{path.name}")
     with explained(path):
-        with temporary.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        disk.replace(path, fill)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
