@@ -381,6 +381,40 @@ def test_what_ended_one_of_several_processes_keeps_its_kind():
     assert str(other) == "training ended early: ZeroDivisionError: division by zero"
 
 
+GONE = (
+    "another process of this run has ended, and those left cannot go on without it: it was "
+    "killed, perhaps for want of memory, if the log says nothing else"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer",
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: Connection reset",
+        "NCCL error: ncclRemoteError: A call failed possibly due to a network error or a remote",
+        "\n\n-- Process 0 ...\nRuntimeError: [gloo/gloo/transport/tcp/pair.cc:561] Timed out",
+    ],
+)
+def test_the_end_of_another_process_fails_the_run_in_our_words(
+    config: Compose, monkeypatch: pytest.MonkeyPatch, words: str
+):
+    from transferlab.callbacks import Keeper
+    from transferlab.errors import RunFailed
+
+    def lose(*arguments: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", lose)
+    wanted = config(*SHORT, "transfer.variant=baseA")
+    with pytest.raises(RunFailed) as failed:
+        carry_out(wanted)
+    assert str(failed.value) == GONE
+    run = store.locate(resolve(wanted))
+    assert json.loads(run.failure.read_text())["error"] == GONE
+    assert "Traceback" not in run.log.read_text()
+
+
 def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pytest.MonkeyPatch):
     from transferlab.module import PackModule
 

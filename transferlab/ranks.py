@@ -7,6 +7,9 @@ import os
 import secrets
 
 GROUP = "TRANSFERLAB_RANKS"  # the name of the processes that train together; set by their job
+# How gloo, and NCCL, say that a process at the other end is no more. Their words vary with the
+# moment: "Connection closed by peer", "Connection reset by peer", "Timed out"
+LOST = ("gloo/transport", "ncclRemoteError")
 
 
 def environment() -> dict[str, str]:
@@ -33,6 +36,11 @@ def rank() -> int:
 def group() -> str | None:
     """The name that this process has in common with those that train with it."""
     return os.environ.get(GROUP)
+
+
+def lost(error: BaseException) -> bool:
+    """Whether the error says no more than that another of the processes has ended too early."""
+    return any(words in str(error) for words in LOST)
 
 
 def meet() -> None:

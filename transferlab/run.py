@@ -100,7 +100,10 @@ def train(
 def _finish(
     part: Group, training: Callable[[Sequence[Subject]], "_Training"]
 ) -> tuple[list[Group], list[str]]:
-    """Train a part of a pack: in which smaller ones to go on if memory is full, and what failed."""
+    """Train a part of a pack: in which smaller ones to go on if memory is full, and what failed.
+
+    Raises: RunFailed, which is of all its runs, if another process that trains them has ended.
+    """
     members, states = zip(*part, strict=True)
     try:
         training(members).finish(states)
@@ -109,6 +112,8 @@ def _finish(
         if not (device.is_full(error) and ranks.size() == 1):
             if isinstance(error, RunFailed):
                 return [], [str(error)]
+            if ranks.lost(error):
+                raise trainers.reason(error) from error
             raise
         full = str(error)  # and no more of it, which holds on to what is in memory
     if len(members) > 1:

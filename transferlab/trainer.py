@@ -53,7 +53,7 @@ def build(
                     SLURMEnvironment(auto_requeue=False) if by_srun else LightningEnvironment()
                 ],
                 precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
-                callbacks=[Arithmetic(compile=runtime.compile), *callbacks],
+                callbacks=[Quiet(), Arithmetic(compile=runtime.compile), *callbacks],
                 max_epochs=intervals,
                 logger=False,
                 enable_checkpointing=False,
@@ -68,6 +68,20 @@ def build(
             f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "
             f"is not to be had here: {error}"
         ) from error
+
+
+class Quiet(lightning.Callback):
+    """Keeps Lightning's warnings, which are about how we use it, from the user's terminal. In each
+    process of a run: those that Lightning starts do not have the filters of the first."""
+
+    def setup(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
+        self.apply()
+
+    @staticmethod
+    def apply() -> None:
+        warnings.filterwarnings("ignore", message=SRUN_ADVICE)
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch 2.15
 
 
 class Arithmetic(lightning.Callback):
@@ -111,9 +125,7 @@ def interruptible(stop: StopRequest) -> Iterator[None]:
     """
     try:
         with stop.deferred(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=SRUN_ADVICE)
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch 2.15
+            Quiet.apply()
             yield
     except (
         Stopped,
@@ -128,7 +140,12 @@ def interruptible(stop: StopRequest) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> UserError | RunFailed:
-    """What ended one of several processes, of which only the trace comes back as text."""
+    """What ended one of several processes, of which only the trace may come back, as text."""
+    if ranks.lost(error):
+        return RunFailed(
+            "another process of this run has ended, and those left cannot go on without it: it was "
+            "killed, perhaps for want of memory, if the log says nothing else"
+        )
     last_line = (str(error).strip().splitlines() or [repr(error)])[-1]
     kind, _, message = last_line.partition(": ")
     for ours in (UserError, RunFailed):
