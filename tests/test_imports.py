@@ -92,8 +92,8 @@ ALLOWED: dict[str, set[str]] = {
     "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
     "preparing": {"data", "disk", "errors", "logs", "signals"},
     "bench": {
-        "assembly", "checkpoints", "compose", "config", "data", "errors", "launch", "models",
-        "optimiser", "plan", "run", "signals", "store", "study", "trainer",
+        "assembly", "checkpoints", "compose", "config", "data", "errors", "launch", "machine",
+        "models", "optimiser", "plan", "run", "signals", "store", "study", "trainer",
     },
     "commands": {
         "bench", "compose", "config", "data", "entries", "errors", "estimate", "formats", "launch",
@@ -142,7 +142,9 @@ PREPARING: dict[str, set[str]] = {
     "crew": set(),  # its workers load `chunks`, by name
     "space": {"chunks", "crew"},
     "meter": set(),
-    "finish": {"chunks", "journal", "workplace", "writing"},
+    "digests": {"chunks"},
+    "finish": {"chunks", "digests", "journal", "workplace", "writing"},
+    "verify": {"chunks", "digests", "meter"},
     "whole": {"chunks", "crew", "finish", "journal", "meter", "space", "workplace", "writing"},
 }
 # They measure what torch does

@@ -70,6 +70,19 @@ def test_training_on_prepared_images_is_bit_identical_to_training_on_their_folde
     assert code == 0 and "all was there already: nothing was done" in out
     assert list(place.iterdir()) == []
 
+    code, out, err = call(place, "prepare", "--verify", str(dst))
+    assert code == 0, err
+    assert out.splitlines()[0] == lines[0]
+    assert re.fullmatch(r"all as it was made: every byte read in 0:\d\d", out.splitlines()[1])
+    with (dst / "train" / "images.u8").open("r+b") as file:
+        file.write(b"no")
+    code, out, err = call(place, "prepare", "--verify", str(dst))
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [
+        "damaged: train: 32 images, ant/0.png to dog/7.png",
+        f"error: {dst} is not what it was: copy it again, or prepare the images again",
+    ]
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_process_leaves_no_worker_and_goes_on(
@@ -154,6 +167,7 @@ def test_a_worker_that_is_killed_is_told_of(place: Path, tmp_path: Path):
     ("words", "message"),
     [
         ([], "the following arguments are required: --root, --out; usage: "),
+        (["--verify", "DIR"], "--verify takes no other flags; usage: "),
         (["--size", "0"], "--size 0 is too small: 1 or more"),
         (["--jobs", "0"], "--jobs 0 is too small: 1 or more"),
         (["--codec", "png"], "argument --codec: invalid choice: 'png' (choose from 'raw', 'jpeg')"),

@@ -144,7 +144,8 @@ def cut(path: Path) -> None:
 
 
 def test_damage_is_found_when_it_is_opened(mine: Path):
-    files = [path for path in sorted(mine.rglob("*")) if path.is_file()]
+    unread = {"raw": {"digests.npy"}, "jpeg": {"digests.npy", "slots.npy"}}[mine.name]
+    files = [path for path in sorted(mine.rglob("*")) if path.is_file() and path.name not in unread]
     assert len(files) == 9
     for path in files:
         content = path.read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from preparing import killed
-from preparing.trees import JPEG, RAW, picture, prepare, tree
+from preparing.trees import JPEG, RAW, picture, prepare, spoil, tree
 
 from transferlab.data import folder, prepared
 from transferlab.data.images import Subset
@@ -252,13 +252,6 @@ def test_one_process_at_a_time(tmp_path: Path):
 
 
 # --- files that cannot be read -------------------------------------------------------------------
-
-
-def spoil(root: Path) -> None:
-    (root / "train/Ant/1.png").write_bytes(b"")
-    (root / "train/bee/0.png").write_text("no image")
-    (root / "val/cat/1.png").unlink()
-    (root / "val/cat/1.png").symlink_to("nowhere.png")
 
 
 @pytest.mark.parametrize("pixels", [RAW, JPEG], ids=["raw", "jpeg"])

@@ -31,6 +31,13 @@ def tree(root: Path) -> Path:
     return root
 
 
+def spoil(root: Path) -> None:
+    (root / "train/Ant/1.png").write_bytes(b"")
+    (root / "train/bee/0.png").write_text("no image")
+    (root / "val/cat/1.png").unlink()
+    (root / "val/cat/1.png").symlink_to("nowhere.png")
+
+
 def prepare(
     root: Path,
     dst: Path,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transferlab import __version__
+from transferlab import machine as machines
 from transferlab.bench import turns
 from transferlab.bench.turns import Comparison, Ratio, Side, Spread
 
@@ -105,8 +106,7 @@ def measure(
 
 def machine() -> Machine:
     """This one, as it is before anything is measured."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Machine(_cpu(), cores or 1, _gpu(), round(os.getloadavg()[0], 1))
+    return Machine(_cpu(), machines.cores(), _gpu(), round(os.getloadavg()[0], 1))
 
 
 def versions() -> dict[str, str]:

@@ -1,28 +1,39 @@
 """The command `prepare`: a folder of images decoded and resized once, for all runs to come."""
 
 import argparse
+import logging
 import re
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab import logs, machine
 from transferlab.commands.flags import Flags
-from transferlab.data.prepared import IMAGES, Pixels
-from transferlab.errors import UserError
-from transferlab.preparing import space, whole
+from transferlab.data.prepared import IMAGES, Pixels, Record
+from transferlab.errors import RunFailed, UserError
+from transferlab.preparing import space, verify, whole
 from transferlab.preparing.whole import Outcome
 
+log = logging.getLogger(__name__)
+NAMED = 20  # damaged parts that are named, before they are only counted
 QUALITY = 95  # of JPEGs: 39 dB, see preparing/chunks.py
 
 
 def run(arguments: Sequence[str]) -> int:
     """Decode and resize every image of a folder once, so that runs read them with data=prepared:
-    of 256 pixels, raw 60 times as fast, as JPEGs 7 times and with a seventh of the disk. Given
+    of 256 pixels, raw 60 times as fast, as JPEGs 7 times and with a sixth of the disk. Given
     again after an interruption it goes on; the folder --out is there when all is done, and not
-    before."""
-    chosen = _flags().parse_args(arguments)
+    before. --verify reads such a folder and says whether every byte is still what it was."""
+    flags = _flags()
+    chosen = flags.parse_args(arguments)
     logs.to_stderr()
+    if chosen.verify is not None:
+        if len(arguments) > 2:
+            flags.error("--verify takes no other flags")
+        return _verify(chosen.verify)
+    if missing := [f"--{name}" for name in ("root", "out") if getattr(chosen, name) is None]:
+        flags.error(f"the following arguments are required: {', '.join(missing)}")
     pixels = _pixels(chosen)
     if chosen.holdout is not None and chosen.val is not None:
         raise UserError("--val and --holdout exclude one another: give one of them")
@@ -49,9 +60,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _flags() -> argparse.ArgumentParser:
     flags = Flags("prepare", run.__doc__ or "", store=False)
-    flags.add_argument("--root", required=True, type=_place, metavar="DIR",
+    flags.add_argument("--root", type=_place, metavar="DIR",
                        help="the folder that holds train/CLASS/* and val/CLASS/*")  # fmt: skip
-    flags.add_argument("--out", required=True, type=_place, metavar="DIR",
+    flags.add_argument("--out", type=_place, metavar="DIR",
                        help="the folder that is made; not there yet")  # fmt: skip
     flags.add_argument("--size", type=int, default=256, metavar="PIXELS",
                        help="pixels a side of every image (default: 256)")  # fmt: skip
@@ -59,7 +70,7 @@ def _flags() -> argparse.ArgumentParser:
                        help="to a square, aspect ratio not kept (the default), or the shorter "
                        "side, then the centre")  # fmt: skip
     flags.add_argument("--codec", choices=tuple(IMAGES), default="raw",
-                       help="raw (the default) is 3 bytes a pixel, jpeg a seventh")  # fmt: skip
+                       help="raw (the default) is 3 bytes a pixel, jpeg a sixth")  # fmt: skip
     flags.add_argument("--quality", type=int, metavar="Q",
                        help=f"of --codec jpeg, 1..100 (default: {QUALITY})")  # fmt: skip
     flags.add_argument("--val", metavar="NAME", help="the validation folder (default: val)")
@@ -69,6 +80,8 @@ def _flags() -> argparse.ArgumentParser:
                        help="worker processes (default: one for each core)")  # fmt: skip
     flags.add_argument("--skip-unreadable", action="store_true",
                        help="leave out files that cannot be read, else a failure")  # fmt: skip
+    flags.add_argument("--verify", type=_place, metavar="DIR",
+                       help="alone: is what was prepared there still the same?")  # fmt: skip
     return flags
 
 
@@ -89,11 +102,36 @@ def _pixels(chosen: argparse.Namespace) -> Pixels:
     return Pixels(chosen.size, chosen.resize, chosen.codec, quality)
 
 
-def _show(outcome: Outcome, out: Path) -> None:
-    record, subsets = outcome.record, outcome.record.subsets
+def _verify(place: Path) -> int:
+    start = time.monotonic()
+    try:
+        checked = verify.verify(place)
+    except UserError as error:
+        raise UserError(str(error).replace("data.root=", "--verify ")) from error
+    for words in checked.damage[:NAMED]:
+        log.warning("damaged: %s", words)
+    if checked.damage:
+        more = len(checked.damage) - NAMED
+        raise RunFailed(
+            f"{place} is not what it was{f' ({more} more)' if more > 0 else ''}: copy it again, or "
+            "prepare the images again"
+        )
+    print(_contents(checked.record))
+    print(f"all as it was made: every byte read in {logs.duration(time.monotonic() - start)}")
+    return 0
+
+
+def _contents(record: Record) -> str:
+    """What there is, in a line."""
+    subsets = record.subsets
     counts = ", ".join(f"{subsets[name].images} {name}" for name in subsets)
     total = space.size(sum(stored.size_bytes for stored in subsets.values()))
-    print(f"{counts} images of {len(record.classes)} classes, {total}, digest {record.digest[:12]}")
+    return f"{counts} images of {len(record.classes)} classes, {total}, digest {record.digest[:12]}"
+
+
+def _show(outcome: Outcome, out: Path) -> None:
+    record, subsets = outcome.record, outcome.record.subsets
+    print(_contents(record))
     left_out = sum(stored.slots - stored.images for stored in subsets.values())
     if left_out:
         print(f"{left_out} unreadable files are left out: {out / 'unreadable.csv'}")

@@ -1,8 +1,9 @@
 """A data set that `prepare` has decoded and resized once, so that reading it is a mere copy.
 
 A folder with `prepared.json` and, for each subset, the images in one file (`images.u8`, raw RGB,
-or `images.jpegs`), `labels.npy`, `names.npy` (the files they were made of) and where each image
-lies: `slots.npy`, numbers of images in images.u8, or `spans.npy`, first byte and size of each JPEG.
+or `images.jpegs`), `labels.npy`, `names.npy` (the files they were made of), `slots.npy` (which of
+all files those are, and where a raw image lies), of JPEGs `spans.npy`, the first byte and size of
+each, and `digests.npy`, by which `prepare --verify` knows whether they are what they were.
 Nothing is unpickled, and no path is read from the disk.
 """
 
@@ -17,14 +18,13 @@ from typing import Any
 import numpy as np
 
 from transferlab.data import decode
-from transferlab.data.images import ImageSet, Subset, centre_corners, copy_crops
+from transferlab.data.images import ImageSet, centre_corners, copy_crops
 from transferlab.data.mapped import Mapped
 from transferlab.errors import UserError
 
 FORMAT = 1
 RECORD = "prepared.json"
 IMAGES = {"raw": "images.u8", "jpeg": "images.jpegs"}  # codec -> the file of a subset's images
-PLACES = {"raw": "slots.npy", "jpeg": "spans.npy"}
 SUBSETS = ("train", "val")
 
 
@@ -142,13 +142,35 @@ def load(
     check(root, size=size, resize=resize)
     assert root is not None
     folder = Path(root).expanduser()
-    train, held = (_open(folder / name, record, record.subsets[name]) for name in SUBSETS)
+    train, held = (open_subset(folder / name, record, record.subsets[name]) for name in SUBSETS)
     return ImageSet(record.classes, record.digest, train, held)
+
+
+def open_subset(folder: Path, record: Record, stored: Stored) -> "RawSubset | JpegSubset":
+    """A subset as its arrays say. Raises: UserError if files are missing or do not fit."""
+    labels, codec, size = _labels(folder, record, stored), record.pixels.codec, record.pixels.size
+    names = array(folder / "names.npy", lambda a: a.dtype.kind == "S", (stored.images,))
+    if codec not in IMAGES:
+        raise UserError(f"{folder.parent / RECORD} is damaged: codec {codec!r} is unknown")
+    path = folder / IMAGES[codec]
+    try:
+        mapped = Mapped(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    room = stored.slots * size * size * 3 if codec == "raw" else stored.size_bytes
+    if len(mapped.bytes) != room:
+        raise _damaged(path, f"it has {len(mapped.bytes)} bytes, not {room}")
+    if codec == "raw":
+        return RawSubset(mapped, size, slots(folder, stored), labels, names)
+    spans = whole_numbers(folder / "spans.npy", (stored.images, 2), below=room + 1)
+    if spans.sum(axis=1).max(initial=0) > room:
+        raise _damaged(folder / "spans.npy", "an image ends behind the end of the file")
+    return JpegSubset(mapped, size, spans, labels, names)
 
 
 @dataclass(frozen=True)
 class RawSubset:
-    """Images in a map of a file that has room for more. slots: (N,), which of them they are."""
+    """Images in a map of a file that has room for all files, readable or not. slots: (N,)."""
 
     mapped: Mapped
     size: int
@@ -201,50 +223,34 @@ class JpegSubset:
         return os.fsdecode(self.names[position])
 
 
-def _open(folder: Path, record: Record, stored: Stored) -> Subset:
-    labels, codec, size = _labels(folder, record, stored), record.pixels.codec, record.pixels.size
-    names = _array(folder / "names.npy", lambda a: a.dtype.kind == "S", (stored.images,))
-    if codec not in IMAGES:
-        raise UserError(f"{folder.parent / RECORD} is damaged: codec {codec!r} is unknown")
-    path = folder / IMAGES[codec]
-    try:
-        mapped = Mapped(path)
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-    room = stored.slots * size * size * 3 if codec == "raw" else stored.size_bytes
-    if len(mapped.bytes) != room:
-        raise _damaged(path, f"it has {len(mapped.bytes)} bytes, not {room}")
-    if codec == "raw":
-        slots = _whole(folder / PLACES[codec], (stored.images,), below=stored.slots)
-        return RawSubset(mapped, size, slots, labels, names)
-    spans = _whole(folder / PLACES[codec], (stored.images, 2), below=room + 1)
-    if spans.sum(axis=1).max(initial=0) > room:
-        raise _damaged(folder / PLACES[codec], "an image ends behind the end of the file")
-    return JpegSubset(mapped, size, spans, labels, names)
-
-
 def _labels(folder: Path, record: Record, stored: Stored) -> np.ndarray:
-    return _whole(folder / "labels.npy", (stored.images,), below=len(record.classes))
+    return whole_numbers(folder / "labels.npy", (stored.images,), below=len(record.classes))
 
 
-def _whole(path: Path, shape: tuple[int, ...], *, below: int) -> np.ndarray:
-    """The integers in a file, which are in 0..below-1."""
-    return _array(
+def slots(folder: Path, stored: Stored) -> np.ndarray:
+    """Which of all files the images of a subset are, (N,) int64."""
+    return whole_numbers(folder / "slots.npy", (stored.images,), below=stored.slots)
+
+
+def whole_numbers(path: Path, shape: tuple[int, ...], *, below: int) -> np.ndarray:
+    """The integers in a file, which are in 0..below-1. Raises: UserError if it is damaged."""
+    return array(
         path,
         lambda a: a.dtype == np.int64 and 0 <= a.min(initial=0) and a.max(initial=0) < below,
         shape,
     )
 
 
-def _array(path: Path, sound: Callable[[np.ndarray], bool], shape: tuple[int, ...]) -> np.ndarray:
+def array(path: Path, sound: Callable[[np.ndarray], bool], shape: tuple[int, ...]) -> np.ndarray:
+    """The numbers in a file, of this shape. Raises: UserError if they are not `sound`."""
     try:
         with path.open("rb") as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
+            found = np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # numpy raises whatever the damage leads to
         raise _damaged(path, error) from error
-    if array.shape != shape or not sound(array):
-        raise _damaged(path, f"{array.dtype} of shape {array.shape} are not those of {RECORD}")
-    return array
+    if found.shape != shape or not sound(found):
+        raise _damaged(path, f"{found.dtype} of shape {found.shape} are not those of {RECORD}")
+    return found
 
 
 def _damaged(path: Path, reason: object) -> UserError:

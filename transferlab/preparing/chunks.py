@@ -7,7 +7,7 @@ file, JPEGs it hands over. It holds one image at a time or, as JPEGs, the chunk'
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,12 @@ def encode(pixels: np.ndarray, quality: int) -> bytes:
     return content.getvalue()
 
 
+def jpegs_sha256(sizes: Sequence[int], content: bytes) -> str:
+    """The digest of a chunk's JPEGs: the bytes of each, 0 for an unreadable one, and all of them.
+    Of raw images it is that of their pixels."""
+    return hashlib.sha256(np.array(sizes, "<i8").tobytes() + content).hexdigest()
+
+
 def read(chunk: Chunk, place: int, pixels: Pixels) -> np.ndarray | str:
     """An image of the chunk, (S, S, 3) uint8, or why it cannot be read."""
     try:
@@ -145,5 +151,4 @@ def _jpegs(task: Task, sources: str) -> Made:
             unreadable[place] = found
         parts.append(b"" if isinstance(found, str) else encode(found, task.pixels.quality))
     sizes, content = tuple(map(len, parts)), b"".join(parts)
-    digest = hashlib.sha256(np.array(sizes, "<i8").tobytes() + content)
-    return Made(sources, digest.hexdigest(), unreadable, sizes, content)
+    return Made(sources, jpegs_sha256(sizes, content), unreadable, sizes, content)

@@ -1,17 +1,11 @@
-"""From finished chunks to data that can be read: the arrays, the digest, the record.
-
-The digest is one of the images, labels and settings; neither the place nor the order in which the
-chunks were made counts, nor whether it was in one go.
-"""
+"""From finished chunks to data that can be read: the arrays, the digest, the record."""
 
 import csv
-import hashlib
-import json
 import platform
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +17,8 @@ from transferlab.data import prepared
 from transferlab.data.folder import Files, Index
 from transferlab.data.prepared import Pixels, Record, Stored
 from transferlab.errors import RunFailed
-from transferlab.preparing import chunks
+from transferlab.preparing import chunks, digests
+from transferlab.preparing.digests import Content
 from transferlab.preparing.journal import Entry, Journal
 from transferlab.preparing.workplace import Settings
 from transferlab.preparing.writing import explained, write, write_json
@@ -73,20 +68,21 @@ def finish(place: Path, index: Index, journal: Journal, settings: Settings, root
 
     Raises: RunFailed if a class has no image left.
     """
-    readable = {name: _readable(files, name, journal) for name, files in _subsets(index)}
+    left_out, stored, contents = 0, {}, []
     for name, files in _subsets(index):
-        _require_all_classes(name, index.classes, files.labels[readable[name]])
-    stored = {
-        name: _store(place / name, files, readable[name], journal, settings.pixels)
-        for name, files in _subsets(index)
-    }
+        readable = _readable(files, name, journal)
+        content = _content(files, name, np.flatnonzero(readable), journal)
+        _require_all_classes(name, index.classes, content.labels)
+        stored[name] = _store(place / name, files, content, journal, settings.pixels)
+        left_out += int((~readable).sum())
+        contents.append(content)
     record = Record(
         pixels=settings.pixels,
         val=settings.val,
         holdout=settings.holdout,
         listing=settings.listing,
         classes=index.classes,
-        digest=_digest(index, readable, journal, settings.pixels),
+        digest=digests.of_all(settings.pixels, index.classes, contents),
         subsets=stored,
     )
     if (root / CLASSES).exists():
@@ -95,7 +91,7 @@ def finish(place: Path, index: Index, journal: Journal, settings: Settings, root
     made_from = {
         "root": str(root),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "unreadable": sum(int((~mask).sum()) for mask in readable.values()),
+        "unreadable": left_out,
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
@@ -131,20 +127,30 @@ def _require_all_classes(subset: str, classes: tuple[str, ...], labels: np.ndarr
         )
 
 
+def _content(files: Files, subset: str, slots: np.ndarray, journal: Journal) -> Content:
+    """What counts of a subset, of which the images at `slots` could be read."""
+    sha256 = b"".join(bytes.fromhex(e.sha256) for _, e in _entries(files, subset, journal))
+    chunks_sha256 = np.frombuffer(sha256, np.uint8).reshape(-1, digests.SHA256_BYTES)
+    return Content(slots, files.labels[slots], chunks_sha256)
+
+
 def _store(
-    folder: Path, files: Files, readable: np.ndarray, journal: Journal, pixels: Pixels
+    folder: Path, files: Files, content: Content, journal: Journal, pixels: Pixels
 ) -> Stored:
     """Write the arrays of a subset."""
-    places = np.flatnonzero(readable)
-    arrays = {"labels.npy": files.labels[places], "names.npy": files.paths[places]}
-    if pixels.codec == "raw":
-        arrays["slots.npy"] = places
-    else:
-        arrays["spans.npy"] = _spans(files, folder.name, journal)[places]
+    slots = content.slots
+    arrays = {
+        "labels.npy": content.labels,
+        "names.npy": files.paths[slots],
+        "slots.npy": slots,
+        "digests.npy": content.chunks_sha256,
+    }
+    if pixels.codec == "jpeg":
+        arrays["spans.npy"] = _spans(files, folder.name, journal)[slots]
     for name, array in arrays.items():
         write(folder / name, partial(np.save, arr=array, allow_pickle=False))
     size_bytes = (folder / prepared.IMAGES[pixels.codec]).stat().st_size
-    return Stored(len(places), len(files.labels), size_bytes)
+    return Stored(len(slots), len(files.labels), size_bytes)
 
 
 def _spans(files: Files, subset: str, journal: Journal) -> np.ndarray:
@@ -155,18 +161,6 @@ def _spans(files: Files, subset: str, journal: Journal) -> np.ndarray:
         spans[first : first + len(ends), 0] = ends - entry.sizes
         spans[first : first + len(ends), 1] = entry.sizes
     return spans
-
-
-def _digest(index: Index, readable: dict[str, np.ndarray], journal: Journal, pixels: Pixels) -> str:
-    head = {"format": prepared.FORMAT, "chunk": chunks.CHUNK, "subsampling": chunks.SUBSAMPLING}
-    text = json.dumps({**head, **asdict(pixels), "classes": index.classes}, sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    for subset, files in _subsets(index):
-        places = np.flatnonzero(readable[subset])
-        digest.update(places.astype("<i8").tobytes() + files.labels[places].astype("<i8").tobytes())
-        for _, entry in _entries(files, subset, journal):
-            digest.update(bytes.fromhex(entry.sha256))
-    return digest.hexdigest()
 
 
 class _Lines:

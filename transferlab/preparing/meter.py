@@ -14,10 +14,13 @@ EVERY_S = 10.0
 
 
 class Meter(AbstractContextManager["Meter"]):
-    """Counts images of `total`: those that are made, and those kept from before."""
+    """Counts images of `total`: those that are made, and those kept from before.
 
-    def __init__(self, total: int) -> None:
-        self.total, self.made, self.kept = total, 0, 0
+    `doing` says on a terminal what is done with them.
+    """
+
+    def __init__(self, total: int, doing: str = "preparing") -> None:
+        self.total, self.doing, self.made, self.kept = total, doing, 0, 0
         self.first = 0  # images of the first chunk that was made, at `start`
         self.start: float | None = None
         self.said = time.monotonic()
@@ -26,7 +29,7 @@ class Meter(AbstractContextManager["Meter"]):
     def __enter__(self) -> "Meter":
         if logs.on_terminal():
             self.bar = Progress(
-                TextColumn("preparing"),
+                TextColumn(self.doing),
                 BarColumn(bar_width=None),
                 TextColumn("{task.completed:.0f}/{task.total:.0f}"),
                 TextColumn("{task.fields[rate]} images/s"),

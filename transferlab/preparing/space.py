@@ -23,7 +23,7 @@ def need(index: Index, pixels: Pixels, crew: Crew) -> int:
     total = 0
     for files in (index.train, index.val):
         count = len(files.labels)
-        total += count * (files.paths.itemsize + 8 + 16) + 1_000_000
+        total += count * (files.paths.itemsize + 8 + 8 + 16) + 1_000_000
         if pixels.codec == "raw":
             total += count * pixels.size**2 * 3
         else:
