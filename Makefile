@@ -2,6 +2,8 @@
 # Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# Test processes side by side, one thread each: as many as there are cores to spare
+WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test test-gpu test-slurm test-browser setup lint bench clean
@@ -10,7 +12,7 @@ run: setup
 	$(BIN)/python -m transferlab +split=random transfer.n=3
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # On a real SLURM, which is started on this machine: Debian 12 and root (see slurm/README.md)
 test-slurm: setup

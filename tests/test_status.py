@@ -515,11 +515,11 @@ def test_ten_thousand_runs_take_seconds(place: Path, cluster: FakeCluster):
         cluster.set(job.id, "FAILED" if job.need is None else "CANCELLED", "1:0")
     for node in nodes[:300]:
         fail(node, "the loss is nan")
-    started = time.monotonic()
+    started = time.process_time()  # whatever else the machine does
 
     counted = status.count(look(place, cluster))
 
-    assert time.monotonic() - started < 20  # 2 s where nothing else runs
+    assert time.process_time() - started < 20  # 2 s on most machines
     assert counted["failed"] == 668 and counted["blocked"] == 9352
 
 

@@ -23,15 +23,15 @@ Bench = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
-    """What `bench ARGUMENTS --json` says, with one repetition."""
+    """What `bench ARGUMENTS --json` says."""
 
-    def call(*arguments: str) -> dict[str, Any]:
-        code = main(["bench", *arguments, "--json", "--repetitions", "1"])
+    def call(*arguments: str, repetitions: int = 1) -> dict[str, Any]:
+        code = main(["bench", *arguments, "--json", "--repetitions", str(repetitions)])
         out, err = capsys.readouterr()
         assert code == 0, err
         found = json.loads(out)
-        assert (found["name"], found["repetitions"]) == (arguments[0], 1)
-        assert "repetition 1 of 1: " in err
+        assert (found["name"], found["repetitions"]) == (arguments[0], repetitions)
+        assert f"repetition 1 of {repetitions}: " in err
         return found
 
     return call
@@ -53,7 +53,7 @@ def counts(found: dict[str, Any]) -> list[tuple[int, str]]:
 
 
 def test_trainer(bench: Bench):
-    found = bench("trainer", "--steps", "20")
+    found = bench("trainer", "--steps", "20", repetitions=3)
 
     assert counts(found) == [(20, "steps"), (20, "steps")]
     assert targets(found) == [1.05]
@@ -73,7 +73,7 @@ def test_pack(bench: Bench):
 
 
 def test_step(bench: Bench):
-    found = bench("step", "--steps", "2", "--batch", "16")
+    found = bench("step", "--steps", "2", "--batch", "16", repetitions=3)
 
     assert counts(found) == [(32, "images")] * 3
     assert targets(found) == [None, None]
@@ -82,7 +82,7 @@ def test_step(bench: Bench):
 
 
 def test_loader(bench: Bench):
-    found = bench("loader", "--images", "24")
+    found = bench("loader", "--images", "24", repetitions=3)
 
     assert counts(found) == [(24, "images"), (4096, "images"), (4096, "images"), (96, "images"),
                              (96, "images")]  # fmt: skip

@@ -103,8 +103,8 @@ WAITS = """\
     import sys
     from transferlab.launch import inline, worker
     def train(configs, stop):
-        print("trains", flush=True)
         with stop.deferred():
+            print("trains", flush=True)
             while stop.number is None:
                 pass
         raise KeyboardInterrupt(f"saved on signal {stop.number:d}")
