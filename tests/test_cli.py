@@ -82,7 +82,7 @@ def test_multirun_trains_each_and_one_failure_does_not_stop_the_rest(place: Path
 
 
 def test_ctrl_c_and_sigterm_save_say_how_to_go_on_and_exit_75(place: Path):
-    long = [*SMALL, "train.epochs=null", "train.total_steps=400", "train.val_every=10"]
+    long = [*SMALL, "train.epochs=null", "train.total_steps=250", "train.val_every=10"]
     for number in (signal.SIGINT, signal.SIGTERM):
         process = start(place, *long, "transfer.variant=baseA")
         read_until(process, "  step ")
@@ -116,7 +116,7 @@ def test_two_processes_that_want_one_run_train_it_once(place: Path):
 
 
 def test_a_dead_owner_is_noticed(place: Path):
-    long = [*SMALL, "train.epochs=null", "train.total_steps=100", "train.val_every=10"]
+    long = [*SMALL, "train.epochs=null", "train.total_steps=150", "train.val_every=10"]
     first = start(place, *long, "transfer.variant=baseA")
     read_until(first, "  step ")
     first.kill()
@@ -147,7 +147,7 @@ def test_two_cpu_processes_share_the_global_batch(place: Path):
 
 
 def test_several_processes_are_interrupted_as_one_and_one_goes_on(place: Path):
-    long = [*SMALL, "train.epochs=null", "train.total_steps=300", "train.val_every=20"]
+    long = [*SMALL, "train.epochs=null", "train.total_steps=200", "train.val_every=20"]
     several = ["runtime.devices=2", "runtime.accelerator=cpu"]
     process = start(place, *long, "transfer.variant=baseA", *several)
     read_until(process, "  step ")

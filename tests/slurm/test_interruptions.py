@@ -10,7 +10,7 @@ from slurm.user import STEPS, Essence, User
 
 from slurm import user as users
 
-RIGHT_AFTER = 4  # batches more than steps, at most: one that was fetched ahead for each process
+RIGHT_AFTER = 4  # batches more than steps, at most: read ahead, when it was stopped, into the ring
 
 
 def only(essence: Essence, *labels: str) -> Essence:
@@ -97,11 +97,13 @@ def test_a_job_near_its_time_limit_saves_and_is_requeued_so_often_and_no_more(
         "launcher.requeues=0: give it more launcher.time"
     )
     assert states["B2B+"]["state"] == "blocked"
-    assert (bounded.folder("baseB") / "last.ckpt").exists()
+    # Where a process takes longer to start than those 10 s there is nothing to save
+    assert (bounded.folder("baseB") / "last.ckpt").exists() == bool(bounded.reads())
     user.wait_until_done(2)
     assert users.essence(user.results()) == only(undisturbed, "baseB", "B2B+")
-    first, second, _ = user.reads_by_process()
-    assert first + second <= STEPS + RIGHT_AFTER
+    *base_processes, _ = user.reads_by_process()
+    assert len(base_processes) <= 2
+    assert STEPS <= sum(base_processes) <= STEPS + RIGHT_AFTER
     assert user.cluster.job(base)["Restarts"] == "1"
     assert len(user.jobs()) == 2
 
