@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from transferlab import compose, device, store
+from transferlab import compose, device, ranks, store
 from transferlab import config as configs
 from transferlab.checkpoints import load
 from transferlab.config import RunConfig
@@ -168,6 +168,29 @@ def test_a_pack_whose_memory_is_full_is_halved_and_goes_on_from_its_checkpoints(
         *((2, step) for step in pair),
         *((1, step) for _ in CUTS for step in single),
     ]
+
+
+def test_several_processes_cannot_halve_a_pack_and_say_what_to_do(
+    pack: list[RunConfig], alone: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ranks, "size", lambda: 2)
+
+    with full(1, 7, torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.")):
+        with pytest.raises(RunFailed) as failed:
+            train(pack)
+
+    assert str(failed.value) == (
+        "the memory is full of 3 runs that several processes train together (CUDA out of memory), "
+        "and only one process alone goes on in smaller parts: give sweep.pack=2 or less, or less "
+        "runtime.memory_gb: R1B R3B R5B"
+    )
+    for config in pack:
+        place = store.locate(config)
+        assert store.peek(place.failure)["error"] == str(failed.value)
+        assert "Traceback" not in place.log.read_text()
+    monkeypatch.undo()
+    train(pack)
+    assert digests(pack) == alone
 
 
 def test_a_run_alone_for_which_there_is_no_memory_fails_and_says_what_to_do(

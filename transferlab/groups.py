@@ -65,11 +65,24 @@ def halves(members: Sequence[Subject]) -> list[Group]:
     return [group for half in (members[:middle], members[middle:]) for group in by_step(half)]
 
 
+def too_many(members: Sequence[Subject], why: str) -> str:
+    """The message for runs that several processes train, of which one had no memory left."""
+    labels = " ".join(subject.run.label for subject in members)
+    return (
+        f"the memory is full of {len(members)} runs that several processes train together "
+        f"({_first_sentence(why)}), and only one process alone goes on in smaller parts: give "
+        f"sweep.pack={(len(members) + 1) // 2} or less, or less runtime.memory_gb: {labels}"
+    )
+
+
 def too_large(subject: Subject, why: str) -> str:
     """The message for a run for which alone there was no memory; `why` is the error's."""
-    reason = why.strip().partition("\n")[0].partition(". ")[0]
     return (
-        f"{subject.run.label}: the memory is full, and the run was alone ({reason}): it needs "
-        "another device, or several that share the batch out (runtime.devices); with another "
-        f"train.batch_size it would be another run: {subject.run.folder}"
+        f"{subject.run.label}: the memory is full, and the run was alone ({_first_sentence(why)}): "
+        "it needs another device, or several that share the batch out (runtime.devices); with "
+        f"another train.batch_size it would be another run: {subject.run.folder}"
     )
+
+
+def _first_sentence(text: str) -> str:
+    return text.strip().partition("\n")[0].partition(". ")[0]

@@ -102,23 +102,27 @@ def _finish(
 ) -> tuple[list[Group], list[str]]:
     """Train a part of a pack: in which smaller ones to go on if memory is full, and what failed.
 
-    Raises: RunFailed, which is of all its runs, if another process that trains them has ended.
+    Raises: RunFailed, which is of all its runs, if another process that trains them has ended, or
+    the memory of one of several is full: the others cannot be told to go on in smaller parts.
     """
     members, states = zip(*part, strict=True)
     try:
         training(members).finish(states)
         return [], []
     except (RuntimeError, MemoryError) as error:
-        if not (device.is_full(error) and ranks.size() == 1):
-            if isinstance(error, RunFailed):
-                return [], [str(error)]
-            if ranks.lost(error):
-                raise trainers.reason(error) from error
+        if device.is_full(error):
+            full = str(error)  # and no more of it, which holds on to what is in memory
+        elif isinstance(error, RunFailed):
+            return [], [str(error)]
+        elif ranks.lost(error):
+            raise trainers.reason(error) from error
+        else:
             raise
-        full = str(error)  # and no more of it, which holds on to what is in memory
-    if len(members) > 1:
-        return groups.halves(members), []
-    return [], [groups.too_large(members[0], full)]
+    if len(members) == 1:
+        return [], [groups.too_large(members[0], full)]
+    if ranks.size() > 1:
+        raise RunFailed(groups.too_many(members, full))
+    return groups.halves(members), []
 
 
 def pack_module(
