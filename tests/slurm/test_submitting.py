@@ -175,8 +175,8 @@ def test_cancel_takes_this_stores_jobs_and_no_others_and_the_same_sweep_goes_on(
     user: User, tmp_path: Path, undisturbed: Essence
 ):
     other = users.arrive(tmp_path / "other", user.cluster, user.cache)
-    for each, study in ((other, "base"), (user, "pair")):
-        each.slow_down(0.3)
+    for each, study, pace in ((other, "base", 3), (user, "pair", 0.3)):
+        each.slow_down(pace)
         each.sweep(study)
     plain = user.cluster.submit("--output=/dev/null", "--wrap=sleep 100")
     user.wait_until_trained(8)
