@@ -171,6 +171,7 @@ def test_a_run_on_a_node_that_dies_and_returns_is_trained_by_one_process_at_a_ti
     user.slow_down(1)
     user.sweep("base")
     user.wait_until_trained(3)
+    user.slow_down(2)  # the job begins anew meanwhile, on the other node
     job = f"{last_job(user)}_0"
     node = bare_cluster.job(job)["NodeList"]
     bare_cluster.kill_slurmd(node)
