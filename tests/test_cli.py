@@ -144,6 +144,7 @@ def test_two_cpu_processes_share_the_global_batch(place: Path):
     assert abs(one["metrics"]["top1_final"] - two["metrics"]["top1_final"]) < 0.06
     assert two["metrics"]["top1_final"] > 0.9
     assert err.count("  step ") == 8  # one line an epoch, not two
+    assert "LeafSpec" not in err  # Lightning's warnings, of each process
 
 
 def test_several_processes_are_interrupted_as_one_and_one_goes_on(place: Path):

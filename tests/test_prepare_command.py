@@ -168,6 +168,7 @@ def test_a_worker_that_is_killed_is_told_of(place: Path, tmp_path: Path):
     [
         ([], "the following arguments are required: --root, --out; usage: "),
         (["--verify", "DIR"], "--verify takes no other flags; usage: "),
+        (["--verify=DIR", "--skip-unreadable"], "--verify takes no other flags; usage: "),
         (["--size", "0"], "--size 0 is too small: 1 or more"),
         (["--jobs", "0"], "--jobs 0 is too small: 1 or more"),
         (["--codec", "png"], "argument --codec: invalid choice: 'png' (choose from 'raw', 'jpeg')"),

@@ -135,6 +135,19 @@ def test_digests_that_are_damaged_or_gone_are_damage(make: Callable[[Pixels], Pa
         damage(place)
 
 
+@BOTH
+def test_it_reads_an_image_at_a_time(
+    make: Callable[[Pixels], Path], pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+):
+    """The system reads 2 GiB at once and no more, which a chunk of large images exceeds."""
+    place, read = make(pixels), verify.os.pread
+    most = 8 * 8 * 3 if pixels is RAW else 1000
+    monkeypatch.setattr(
+        verify.os, "pread", lambda f, count, start: read(f, min(count, most), start)
+    )
+    assert damage(place) == ()
+
+
 def test_a_file_that_is_cut_off_is_refused(make: Callable[[Pixels], Path]):
     place = make(JPEG)
     path = place / "train" / "images.jpegs"

@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     chosen = flags.parse_args(arguments)
     logs.to_stderr()
     if chosen.verify is not None:
-        if len(arguments) > 2:
+        if vars(chosen) != vars(flags.parse_args([])) | {"verify": chosen.verify}:
             flags.error("--verify takes no other flags")
         return _verify(chosen.verify)
     if missing := [f"--{name}" for name in ("root", "out") if getattr(chosen, name) is None]:

@@ -64,14 +64,16 @@ def _digests(folder: Path, stored: Stored) -> np.ndarray:
 def _sha256(subset: RawSubset | JpegSubset, slots: np.ndarray, first: int, count: int) -> str:
     """The digest that a chunk has now, or why it cannot be read.
 
-    Reads the file, not its map: there a sector that is not to be had would kill the process.
+    Reads the file, not its map: there a sector that is not to be had would kill the process. An
+    image at a time: the system reads no more than 2 GiB at once.
     """
     file = subset.mapped.file.fileno()
     try:
         if isinstance(subset, RawSubset):
-            image_bytes = subset.size**2 * 3
-            pixels = os.pread(file, count * image_bytes, first * image_bytes)
-            return hashlib.sha256(pixels).hexdigest()
+            image_bytes, digest = subset.size**2 * 3, hashlib.sha256()
+            for number in range(first, first + count):
+                digest.update(os.pread(file, image_bytes, number * image_bytes))
+            return digest.hexdigest()
         spans = subset.spans[_here(slots, first)]
         sizes = np.zeros(count, np.int64)
         sizes[slots[_here(slots, first)] - first] = spans[:, 1]
