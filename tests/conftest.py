@@ -9,9 +9,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 
-from transferlab import compose, splits
-from transferlab import config as configs
-from transferlab.config import RunConfig
+from transferlab.experiment import compose, splits
+from transferlab.experiment.config import RunConfig, build_config
 
 Compose = Callable[..., RunConfig]
 
@@ -22,7 +21,7 @@ def config(tmp_path: Path) -> Compose:
 
     def build(*overrides: str) -> RunConfig:
         places = [f"runtime.store={tmp_path}/runs", f"runtime.cache={tmp_path}/cache"]
-        return configs.build(compose.compose("config", [*places, *overrides]))
+        return build_config(compose.compose("config", [*places, *overrides]))
 
     return build
 

@@ -1,260 +1,148 @@
-"""The architecture: who imports whom, and what the light half must not take along."""
+"""The architecture: which room imports which, and what the light half must not load."""
 
 import ast
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 import transferlab
 
 PACKAGE = Path(transferlab.__file__).parent
-# Module or folder -> what it may import of ours, besides the package itself. In order: a
-# module imports only from lines above its own. `launch` takes up `run` when it has to train.
-ALLOWED: dict[str, set[str]] = {
+# Room -> the rooms it may import. In order: a room imports only from those above its own line.
+ROOMS: dict[str, set[str]] = {
     "errors": set(),
-    "variants": {"errors"},
-    "splits": {"errors"},
-    "own": {"errors"},
-    "strict": {"errors"},
-    "config": {"errors", "strict", "variants"},
-    "disk": {"errors"},
-    "store": {"config", "disk", "errors"},
-    "plan": {"config"},
-    "logs": set(),
-    "signals": {"errors"},
-    "ranks": set(),
-    "compiled": set(),
-    "data": {"compiled", "errors", "own"},
-    "resolve": {"config", "data", "errors", "splits"},
-    "compose": {"config", "errors"},
-    "study": {"compose", "config", "errors", "resolve"},
-    "networks": {"config", "errors", "resolve", "store", "variants"},
-    "estimate": {"config", "data", "networks", "resolve", "variants"},
-    "memory": {"config", "networks"},
-    "machine": set(),
-    "models": {"compiled", "errors", "own"},
-    "shapes": {"models", "networks"},
-    "transfer": {"errors", "models", "variants"},
-    "optimiser": set(),
-    "module": {"optimiser"},
-    "checkpoints": {"errors", "store"},
-    "record": {"checkpoints", "config", "resolve"},
-    "probe": {"errors", "models", "record", "shapes"},
-    "loggers": {"config"},
-    "callbacks": {
-        "checkpoints", "config", "errors", "loggers", "logs", "module", "optimiser", "signals",
-        "store",
-    },
-    "progress": {"callbacks", "logs", "module"},
-    "assembly": {
-        "checkpoints", "config", "data", "errors", "models", "module", "optimiser", "plan",
-        "resolve", "store", "transfer", "variants",
-    },
-    "device": {"assembly", "config", "machine", "memory", "networks", "shapes"},
-    "trainer": {"assembly", "callbacks", "config", "errors", "ranks", "signals"},
-    "groups": {"assembly", "checkpoints", "device", "memory", "plan", "trainer"},
-    "run": {
-        "assembly", "callbacks", "checkpoints", "config", "data", "device", "errors", "groups",
-        "logs", "machine", "module", "progress", "ranks", "record", "signals", "store", "trainer",
-        "transfer",
-    },
-    "launch": {
-        "config", "errors", "estimate", "logs", "machine", "memory", "networks", "plan", "ranks",
-        "resolve", "run", "signals", "store", "strict",
-    },
-    "status": {"errors", "launch", "store"},
-    "summary": {"config", "errors", "launch", "resolve", "store"},
-    "published": {"compose", "config", "errors", "variants"},
-    "rows": {"config", "errors", "store"},
-    "results": {"errors", "launch", "published", "rows", "store"},
-    "experiments": {"config"},
-    "pairs": {"experiments", "results"},
-    "captions": {"experiments", "pairs", "results"},
-    "intervals": set(),
-    "tables": {"captions", "errors", "experiments", "intervals", "pairs", "results"},
-    "formats": {"errors"},
-    "plots": {
-        "captions", "errors", "experiments", "formats", "pairs", "published", "results", "tables",
-    },
-    "explanations": set(),
-    "overview": {"errors", "pairs", "results", "rows", "variants"},
-    "fragments": {"formats", "plots"},
-    "report": {
-        "errors", "experiments", "explanations", "fragments", "overview", "plots", "published",
-        "results", "tables",
-    },
-    "entries": {
-        "config", "errors", "launch", "loggers", "plots", "results", "store", "tables",
-    },
-    "sync": {"config", "entries", "errors", "loggers", "logs", "store"},
-    "preparing": {"data", "disk", "errors", "logs", "signals"},
+    "runtime": {"errors"},
+    "models": {"errors", "runtime"},
+    "data": {"errors", "runtime"},
+    "experiment": {"data", "errors", "models", "runtime"},
+    "store": {"errors", "experiment", "runtime"},
+    "results": {"errors", "experiment", "runtime", "store"},
+    "training": {"data", "errors", "experiment", "models", "runtime", "store"},
+    "launch": {"errors", "experiment", "models", "runtime", "store", "training"},
     "bench": {
-        "assembly", "checkpoints", "compose", "config", "data", "errors", "launch", "machine",
-        "models", "optimiser", "plan", "run", "signals", "store", "study", "trainer",
+        "data", "errors", "experiment", "launch", "models", "runtime", "store", "training",
     },
-    "commands": {
-        "bench", "compose", "config", "data", "entries", "errors", "estimate", "formats", "launch",
-        "logs", "machine", "memory", "plan", "plots", "preparing", "published", "report",
-        "resolve", "results", "status", "store", "study", "summary", "sync", "tables",
+    "cli": {
+        "bench", "data", "errors", "experiment", "launch", "results", "runtime", "store",
     },
-    "hydra_plugin": {"commands", "compose", "resolve"},
-    "__main__": {"errors"},  # and `commands`, by name, when one is called
+    "__main__": {"errors"},  # and `cli`, by name, when a command is called
 }  # fmt: skip
-# The same within a folder whose files build on one another
-LAUNCH: dict[str, set[str]] = {
-    "settings": set(),
-    "cluster": set(),
-    "manifest": set(),
-    "sweeps": {"manifest", "settings"},
-    "inventory": {"sweeps"},
-    "inline": set(),
-    "worker": {"inline", "sweeps"},
-    "supervisor": {"sweeps", "worker"},
-    "local": {"settings", "supervisor", "sweeps"},
-    "board": {"local"},
-    "slurm": {"cluster", "settings", "sweeps"},
-    "job": {"cluster", "settings", "supervisor", "sweeps"},
-    "dispatch": {"board", "cluster", "local", "settings", "slurm", "sweeps"},
-}
-BENCH: dict[str, set[str]] = {
-    "turns": set(),
-    "report": {"turns"},
-    "processes": set(),
-    "stopwatch": set(),
-    "bare": set(),
-    "trials": set(),
-    "photographs": set(),
-    "loader": {"photographs", "processes", "report", "turns"},
-    "pack": {"report", "trials", "turns"},
-    "startup": {"processes", "report", "turns"},
-    "step": {"bare", "report", "stopwatch", "trials", "turns"},
-    "study": {"processes", "report", "turns"},
-    "trainer": {"bare", "report", "stopwatch", "trials", "turns"},
-}
-PREPARING: dict[str, set[str]] = {
-    "writing": set(),
-    "workplace": {"writing"},
-    "chunks": {"writing"},
-    "journal": {"chunks", "writing"},
-    "crew": set(),  # its workers load `chunks`, by name
-    "space": {"chunks", "crew"},
-    "meter": set(),
-    "digests": {"chunks"},
-    "finish": {"chunks", "digests", "journal", "workplace", "writing"},
-    "verify": {"chunks", "digests", "meter"},
-    "whole": {"chunks", "crew", "finish", "journal", "meter", "space", "workplace", "writing"},
-}
-# They measure what torch does
-BENCH_HEAVY = {"bare", "loader", "stopwatch", "pack", "step", "trainer"}
-COMMANDS: dict[str, set[str]] = {
-    "flags": set(),
-    "run": set(),
-    "sweep": set(),
-    "multirun": {"sweep"},
-    "status": {"flags"},
-    "retry": {"flags", "status"},
-    "cancel": {"flags"},
-    "results": {"flags"},
-    "report": {"flags"},
-    "prepare": {"flags"},
-    "sync": {"flags"},
-    "bench": {"flags"},
-    "work": set(),
-}
-TABLES = {
-    "transferlab": ALLOWED,
-    "transferlab.launch": LAUNCH,
-    "transferlab.bench": BENCH,
-    "transferlab.preparing": PREPARING,
-    "transferlab.commands": COMMANDS,
-}
-LIGHT = (
-    "errors", "variants", "splits", "strict", "config", "disk", "store", "plan", "logs", "signals",
-    "ranks", "data", "data.folder", "data.prepared", "resolve", "compose", "study", "networks",
-    "estimate", "memory", "machine",
-    *(f"launch.{name}" for name in LAUNCH), "status", "summary",
-    "published", "rows", "results", "experiments", "pairs", "captions", "intervals", "tables",
-    "formats", "overview", "explanations", "entries", "sync",
-    *(f"bench.{name}" for name in BENCH if name not in BENCH_HEAVY),
-    *(f"preparing.{name}" for name in PREPARING),
-    *(f"commands.{name}" for name in COMMANDS), "hydra_plugin.launchers", "__main__",
-)  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
+# What the light half leaves to torch; `training` as a whole, and what draws
+HEAVY_MODULES = (
+    "runtime.compiled", "runtime.devices", "runtime.provenance",
+    "models.normalisation", "models.shapes", "models.stages", "models.transfer", "models.zoo",
+    "data.half", "data.loader", "data.mean", "data.ring", "data.transforms", "data.datasets.decode",
+    "data.datasets.mapped",
+    "experiment.cost.probe", "training", "results.figures", "results.page.html",
+    "results.page.report",
+    "bench.bare", "bench.loader", "bench.pack", "bench.step", "bench.stopwatch", "bench.trainer",
+)  # fmt: skip
 
 
-def units(package: str) -> dict[str, list[Path]]:
-    """Module or folder of a package -> its files."""
-    place = PACKAGE.parent / package.replace(".", "/")
-    found: dict[str, list[Path]] = {}
-    for path in sorted(place.rglob("*.py")):
-        parts = path.relative_to(place).with_suffix("").parts
-        if parts != ("__init__",):
-            found.setdefault(parts[0], []).append(path)
-    return found
+@cache
+def modules() -> dict[str, Path]:
+    """Module of the package -> its file; `store` is store/__init__.py."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return {name: path for name, path in found.items() if name}
 
 
-def imported(path: Path) -> set[str]:
-    """The full names of all that a file imports, also within its functions."""
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """The modules of the package that a file imports, also within its functions."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                module = full.removeprefix("transferlab.") in modules()
+                names.add(full if module else str(node.module))
+    inside = {name.removeprefix("transferlab.") for name in names if name != "transferlab"}
+    return frozenset(inside & modules().keys())
 
 
-def needs(package: str, paths: Iterable[Path]) -> set[str]:
-    """The modules and folders of a package that some files import."""
-    names = {name for path in paths for name in imported(path)}
-    inside = {name.removeprefix(f"{package}.") for name in names if name.startswith(f"{package}.")}
-    return {name.partition(".")[0] for name in inside} & units(package).keys()
+def floors(arrows: dict[str, set[str]]) -> dict[str, int]:
+    """The floor of each room: 1 for one that imports nothing."""
+
+    def floor(name: str) -> int:
+        return 1 + max(map(floor, arrows[name]), default=0)
+
+    return {name: floor(name) for name in arrows}
 
 
-@pytest.mark.parametrize("package", TABLES)
-def test_modules_are_those_of_the_table(package: str):
-    assert set(units(package)) == set(TABLES[package])
+def between_rooms() -> dict[str, set[str]]:
+    """Room -> the rooms that it imports."""
+    found: dict[str, set[str]] = {name: set() for name in ROOMS}
+    for name, path in modules().items():
+        found[room(name)] |= {room(other) for other in imported(path)} - {room(name)}
+    return found
 
 
-@pytest.mark.parametrize("package", TABLES)
-def test_nobody_imports_what_the_table_does_not_allow(package: str):
+def test_rooms_are_those_of_the_table():
+    assert {room(name) for name in modules()} == set(ROOMS)
+
+
+def test_no_room_imports_what_the_table_does_not_allow():
     wrong = [
-        f"{path.relative_to(PACKAGE)} imports {name}"
-        for unit, paths in units(package).items()
-        for path in paths
-        for name in sorted(needs(package, [path]) - TABLES[package][unit] - {unit})
+        f"{name} imports {other}"
+        for name, path in modules().items()
+        for other in sorted(imported(path))
+        if room(other) not in ROOMS[room(name)] | {room(name)}
     ]
 
     assert wrong == []
 
 
-@pytest.mark.parametrize("package", TABLES)
-def test_table_allows_nothing_that_nobody_imports(package: str):
-    unused = {
-        f"{unit} -> {name}"
-        for unit, paths in units(package).items()
-        for name in TABLES[package][unit] - needs(package, paths)
-    }
-
-    assert unused == set()
+def test_table_allows_nothing_that_no_room_imports():
+    assert between_rooms() == ROOMS
 
 
-@pytest.mark.parametrize("package", TABLES)
-def test_table_goes_only_upwards(package: str):
+def test_table_goes_only_upwards():
     above: set[str] = set()
-    for unit, names in TABLES[package].items():
-        assert names <= above, f"{unit} imports from below"
-        above.add(unit)
+    for name, others in ROOMS.items():
+        assert others <= above, f"{name} imports from below"
+        above.add(name)
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    arrows = {name: imported(path) - {name} for name, path in modules().items()}
+
+    list(TopologicalSorter(arrows).static_order())  # CycleError names the circle
+
+
+def test_every_room_says_what_it_is_for_and_what_it_may_import():
+    for name in ROOMS:
+        path = PACKAGE / name / "__init__.py"
+        if path.exists():
+            text = ast.get_docstring(ast.parse(path.read_text())) or ""
+            assert "May import: " in text, name
+
+
+def light(names: Iterable[str]) -> list[str]:
+    return [
+        name
+        for name in names
+        if not any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY_MODULES)
+    ]
 
 
 def test_light_half_imports_and_resolves_without_the_heavy_packages():
     code = f"""
 import importlib, sys
-for name in {LIGHT!r}:
+for name in {light(modules())!r}:
     importlib.import_module("transferlab." + name)
     heavy = sorted(set({HEAVY!r}) & set(sys.modules))
     assert not heavy, (name, heavy)
@@ -271,7 +159,15 @@ print("light")
     assert (done.stdout, done.stderr) == ("light\n", "")
 
 
-def test_every_module_of_the_light_half_is_there():
-    for name in LIGHT:
-        place = PACKAGE / name.replace(".", "/")
-        assert place.with_suffix(".py").exists() or (place / "__init__.py").exists()
+def test_every_heavy_module_exists():
+    assert [name for name in HEAVY_MODULES if name not in modules()] == []
+
+
+if __name__ == "__main__":  # the number of floors and arrows, for whoever asks
+    arrows = between_rooms()
+    depth = floors(arrows)
+    for name in ROOMS:
+        print(f"{depth[name]:2}  {name:10}  <- {' '.join(sorted(arrows[name]))}")
+    print(
+        f"{len(ROOMS)} rooms, {max(depth.values())} floors, {sum(map(len, arrows.values()))} arrows"
+    )

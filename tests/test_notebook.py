@@ -9,9 +9,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from stores import finish, planned
+from support.stores import finish, planned
 
-from transferlab import plots, report, tables
+from transferlab.results import figures, tables
+from transferlab.results.page import report
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "results.ipynb"
 SOURCES = [
@@ -120,5 +121,5 @@ def test_each_cell_is_one_statement_without_logic_or_numbers(source: str):
 def test_it_shows_every_plot_and_every_table():
     shown = [f'report.section(found, "{name}")' for name in report.SECTIONS]
     assert [source for source in SOURCES if "section(" in source] == shown
-    assert {*plots.PLOTS, *tables.TABLES} - {*report.SECTIONS} == {"left_out"}
+    assert {*figures.PLOTS, *tables.TABLES} - {*report.SECTIONS} == {"left_out"}
     assert "report.missing(found)" in SOURCES

@@ -9,18 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commandline import images
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from support.commandline import images
 
-from transferlab import __main__ as front_door
-from transferlab import compose, config, study
-from transferlab.commands import sweep
-from transferlab.launch import settings
+from transferlab import __main__
+from transferlab.cli import sweep
+from transferlab.experiment import compose, study
+from transferlab.experiment import launcher as settings
+from transferlab.experiment.config import known_keys
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -43,7 +44,7 @@ def commands() -> Iterator[tuple[str, str]]:
     """Where each command line stands, and its arguments."""
     texts = [(f"README block {number}", block) for number, block in enumerate(BLOCKS)]
     texts += [("slurm/README.md", (ROOT / "slurm/README.md").read_text())]
-    texts += [("HELP", front_door.HELP)]
+    texts += [("HELP", __main__.HELP)]
     texts += [(str(path.relative_to(ROOT)), head(path)) for path in sorted(ROOT.glob("conf/**/*"))
               if path.suffix == ".yaml"]  # fmt: skip
     for place, text in texts:
@@ -77,7 +78,7 @@ def test_commands_are_found_where_they_are_written():
     assert {"conf/config.yaml", "conf/split/random.yaml", "conf/data/imagenet.yaml"} <= set(places)
     joined = [words for place, words in COMMANDS if place == "HELP"][-1]
     assert joined.endswith("model=alexnet train=yosinski2014 transfer.variant=A5B+")
-    named = {front_door._command(words.split())[0] for _, words in COMMANDS}
+    named = {__main__._command(words.split())[0] for _, words in COMMANDS}
     assert named == {"run", "sweep", *WITH_FLAGS}
     for path in ROOT.glob("conf/study/*.yaml"):
         assert f"conf/study/{path.name}" in places
@@ -97,7 +98,7 @@ def test_every_command_is_one_that_works(
     place: str, line: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     words = [re.sub(r"\bDIR\b", str(folder), word) for word in shlex.split(line, comments=True)]
-    name, rest = front_door._command(words)
+    name, rest = __main__._command(words)
     if name == "run":
         composes_to_runs(rest, root=folder)
     elif name == "sweep":
@@ -141,7 +142,7 @@ def parses(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
     with pytest.raises(Parsed):
-        importlib.import_module(f"transferlab.commands.{name}").run(words)
+        importlib.import_module(f"transferlab.cli.{name}").run(words)
 
 
 def test_every_setting_of_slurm_that_is_named_is_one():
@@ -182,14 +183,14 @@ def key_table() -> list[tuple[str, str]]:
 
 
 def test_the_table_of_keys_has_every_key_in_order():
-    assert [key for key, _ in key_table()] == config.known_keys()
+    assert [key for key, _ in key_table()] == known_keys()
 
 
 def test_the_table_of_keys_has_the_defaults(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TRANSFERLAB_STORE", raising=False)
     monkeypatch.delenv("TRANSFERLAB_CACHE", raising=False)
     (raw,) = composed(["+split=random"])
-    defaults = {key: OmegaConf.select(raw, key) for key in config.known_keys()}
+    defaults = {key: OmegaConf.select(raw, key) for key in known_keys()}
     shown = {k: v if isinstance(v, str) else json.dumps(v) for k, v in defaults.items()}
     assert dict(key_table()) == shown
     assert (shown["runtime.store"], shown["runtime.cache"]) == ("runs", "~/.cache/transferlab")
@@ -227,10 +228,10 @@ def test_every_choice_of_conf_is_named():
         if path.stem != "default":
             word = re.compile(rf"\b{path.stem}\b")
             assert any(word.search(code) for code in INLINE), path
-            assert word.search(front_door.HELP) or path.parent.name == "study", path
+            assert word.search(__main__.HELP) or path.parent.name == "study", path
 
 
 def test_the_help_fits_a_screen():
-    lines = front_door.HELP.splitlines()
+    lines = __main__.HELP.splitlines()
     assert max(map(len, lines)) <= 100
     assert len(lines) <= 40

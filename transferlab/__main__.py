@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not arguments or name == "help" or (name in WITH_OVERRIDES and HELP_FLAGS & {*rest}):
             print(HELP, end="")
             return 0 if arguments else UserError.exit_code
-        command = importlib.import_module(f"transferlab.commands.{name}")
+        command = importlib.import_module(f"transferlab.cli.{name}")
         return int(command.run(rest))
     except (UserError, RunFailed) as error:
         if debug:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from transferlab import plan
 from transferlab.__main__ import main
 from transferlab.bench import pack, study
 from transferlab.bench.report import Check
-from transferlab.config import RunConfig
-from transferlab.resolve import resolve
+from transferlab.experiment import plan
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.resolve import resolve
 
 Bench = Callable[..., dict[str, Any]]
 

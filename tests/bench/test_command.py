@@ -9,8 +9,8 @@ from transferlab.__main__ import main
 from transferlab.bench import report, turns
 from transferlab.bench.report import Check, Report
 from transferlab.bench.turns import Comparison, Side
-from transferlab.commands import bench
-from transferlab.commands.bench import Benchmark
+from transferlab.cli import bench
+from transferlab.cli.bench import Benchmark
 
 
 def found(passed: bool) -> Report:
@@ -83,8 +83,8 @@ def test_of_what_it_runs_only_warnings_are_shown_and_only_meanwhile(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     def measure(chosen: object) -> Report:
-        logging.getLogger("transferlab.run").info("step 1")
-        logging.getLogger("transferlab.run").warning("nan")
+        logging.getLogger("transferlab.training.run").info("step 1")
+        logging.getLogger("transferlab.training.run").warning("nan")
         turns.log.info("half way")
         return found(True)
 

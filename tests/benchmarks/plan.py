@@ -18,11 +18,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from transferlab import compose, plan, store, study
-from transferlab.launch import dispatch, manifest, settings
-from transferlab.memory import Room
-from transferlab.networks import Footprint, NetworkFacts, Stage, network_of
-from transferlab.plan import Node
+from transferlab import store
+from transferlab.experiment import compose, plan, study
+from transferlab.experiment import launcher as settings
+from transferlab.experiment.cost.memory import Room
+from transferlab.experiment.cost.networks import network_of
+from transferlab.experiment.plan import Node
+from transferlab.launch import dispatch
+from transferlab.models.facts import Footprint, NetworkFacts, Stage
+from transferlab.store import manifest
 
 SIZES = (1_000, 10_000, 100_000)
 RUNS_OF_A_SPLIT = 58  # of random_splits: 2 bases, 8 variants of 7 cuts

@@ -16,9 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from stores import finish
+from support.stores import finish
 
-from transferlab import results, rows
+from transferlab import results
+from transferlab.results import rows
 
 SIZES = (100, 1_000, 10_000)
 REPETITIONS = 3

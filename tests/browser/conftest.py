@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import chromium
+from support import chromium
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,10 +4,12 @@ import base64
 from pathlib import Path
 
 import pytest
-from browser.chromium import Browser
-from stores import finish, planned
+from support.chromium import Browser
+from support.stores import finish, planned
 
-from transferlab import plots, report, results
+from transferlab import results
+from transferlab.results import figures as plots
+from transferlab.results.page import report
 
 LABELS = ("baseB", "A1B", "B1B", "A1B+", "B1B+", "A2B", "B2B", "A10B")
 WIDTHS = (360, 1280)

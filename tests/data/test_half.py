@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transferlab.data import half
-from transferlab.data.images import ArraySubset, ImageSet
+from transferlab.data.datasets.images import ArraySubset, ImageSet
 from transferlab.errors import UserError
 
 CLASSES = ("ant", "bee", "cat", "dog")

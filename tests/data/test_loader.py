@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from transferlab.data import folder
+from transferlab.data.datasets import folder
+from transferlab.data.datasets.images import ArraySubset
 from transferlab.data.half import Half, View, cut
-from transferlab.data.images import ArraySubset
 from transferlab.data.loader import Sequence, Stream, auto_workers, end_workers, loader
 from transferlab.errors import UserError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from transferlab.data import mean
+from transferlab.data.datasets.images import ArraySubset
 from transferlab.data.half import View
-from transferlab.data.images import ArraySubset
 from transferlab.errors import UserError
 
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from transferlab import data
-from transferlab.data import cifar
-from transferlab.data.images import ArraySubset, ImageSet
+from transferlab.data.datasets import cifar
+from transferlab.data.datasets.images import ArraySubset, ImageSet
 from transferlab.errors import UserError
 
 

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transferlab import models, optimiser
+from transferlab import models
 from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Dropout, StagedNetwork
-from transferlab.trainer import Arithmetic
+from transferlab.training import optimiser
+from transferlab.training.callbacks.arithmetic import Arithmetic
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 

@@ -11,15 +11,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from transferlab import assembly, run, signals, store
-from transferlab.callbacks import Keeper
-from transferlab.config import RunConfig
+from transferlab import store
 from transferlab.data.loader import Sequence, Stream, loader
 from transferlab.errors import Interrupted
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
-from transferlab.module import PackModule
-from transferlab.resolve import resolve
+from transferlab.runtime import signals
 from transferlab.store import Run
+from transferlab.training import inputs, run
+from transferlab.training.callbacks.checkpoint import Keeper
+from transferlab.training.module import PackModule
 
 Compose = Callable[..., RunConfig]
 SMALL = (
@@ -55,7 +57,7 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 def test_every_byte_of_every_batch_reaches_the_device(config: Compose, device: torch.device):
     chosen = resolve(config(*SMALL, "transfer.variant=baseA"))
-    half = assembly.half(chosen, assembly.load_images(chosen), "A")
+    half = inputs.half(chosen, inputs.load_images(chosen), "A")
     stream = Stream(
         count=len(half.train), seed=0, start_step=3, total_steps=40, batch_size=64, reshuffle=True,
         slack=4, mirror=True, rank=0, world_size=1,

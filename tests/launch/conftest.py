@@ -15,7 +15,7 @@ Deeds = Callable[..., None]
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Deeds:
     """Workers are those of `fake_worker`; to be called with what they do, by label."""
-    monkeypatch.setattr(supervisor, "MODULE", "launch.fake_worker")
+    monkeypatch.setattr(supervisor, "MODULE", "support.fake_worker")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     for module in (job, local):
         monkeypatch.setattr(module, "POLL_S", 0.01)

@@ -13,14 +13,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from launch.studies import by_label, finish, make_runs
 from rich.console import Console
+from support.studies import by_label, finish, make_runs
 
 from transferlab import store
+from transferlab.experiment.plan import Node, Pack
 from transferlab.launch import board
 from transferlab.launch.board import Board, count, names, table
 from transferlab.launch.local import Progress
-from transferlab.plan import Node, Pack
+from transferlab.runtime import files
 
 LABELS = ("A1B", "A2B", "A3B", "B1B+")
 
@@ -38,7 +39,7 @@ def owned(node: Node, **progress: object) -> None:
     """As if a process trained the run."""
     run = store.locate(node.config, node.id)
     run.folder.mkdir(parents=True)
-    store.write_json(run.owner, {"host": "n1", "pid": 7, **progress})
+    files.write_json(run.owner, {"host": "n1", "pid": 7, **progress})
 
 
 def test_runs_have_their_labels_and_a_pack_its_first_and_last(nodes: dict[str, Node]):
@@ -116,11 +117,11 @@ LIVE = """\
     import logging, sys, time
     from pathlib import Path
     from types import SimpleNamespace
-    from launch.studies import by_label, finish, make_runs
-    from transferlab import logs
+    from support.studies import by_label, finish, make_runs
+    from transferlab.runtime import logs
     from transferlab.launch.board import Board
     from transferlab.launch.local import Progress
-    from transferlab.plan import Pack
+    from transferlab.experiment.plan import Pack
     logs.to_stderr()
     nodes = by_label(make_runs(Path(sys.argv[1]), ["A1B"]))
     base, run = nodes["baseA"], nodes["A1B"]

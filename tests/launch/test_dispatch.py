@@ -5,18 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launch.fake_cluster import FakeCluster
-from launch.studies import by_label, finish, make_local, make_slurm
-from records import made
+from support.fake_cluster import FakeCluster
+from support.records import made
+from support.studies import by_label, finish, make_local, make_slurm
 
 from transferlab import store
-from transferlab.config import RunConfig
 from transferlab.errors import RunFailed, UserError
-from transferlab.launch import dispatch, sweeps
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.cost.networks import network_of
+from transferlab.experiment.launcher import Launcher
+from transferlab.experiment.plan import Node
+from transferlab.launch import dispatch
 from transferlab.launch.local import Progress
-from transferlab.launch.settings import Launcher
-from transferlab.networks import Footprint, Network, NetworkFacts, Stage, network_of
-from transferlab.plan import Node
+from transferlab.models.facts import Footprint, Network, NetworkFacts, Stage
+from transferlab.store import sweeps
 
 # Of each image, 3 kB are kept, 1 kB of them the output
 BYTES = Footprint(kept=3_000, output=1_000, widest=2_000)

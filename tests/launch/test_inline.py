@@ -8,15 +8,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from records import made
+from support.records import made
 
 import transferlab
 from transferlab import store
-from transferlab.config import RunConfig, base_of
 from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.identity import base_of
+from transferlab.experiment.plan import Pack
 from transferlab.launch import inline
-from transferlab.plan import Pack
-from transferlab.store import Run
+from transferlab.store import Run, lock
 
 RESULT = {"weights_sha256": "0" * 64, "metrics": {}}
 
@@ -99,7 +100,7 @@ def test_a_run_that_is_waited_for_is_left_alone_and_not_trained_once_it_is_finis
         with owned(run, on_wait, **more):
             yield
 
-    monkeypatch.setattr(store, "owned", owned_by_another_first)
+    monkeypatch.setattr(lock, "owned", owned_by_another_first)
 
     outcomes = inline.carry_out([wanted])
 

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launch.fake_cluster import FakeCluster
-from launch.studies import by_label, finish, make_runs, make_slurm, on_devices, start
 from launch.test_supervisor import failure, note, wait_until
+from support.fake_cluster import FakeCluster
+from support.studies import by_label, finish, make_runs, make_slurm, on_devices, start
 
-from transferlab import plan, store
+from transferlab import store
 from transferlab.errors import RunFailed, UserError
+from transferlab.experiment import plan
 from transferlab.launch import job as jobs
-from transferlab.launch import sweeps
 from transferlab.launch.job import Task
-from transferlab.launch.sweeps import Job
+from transferlab.store import sweeps
+from transferlab.store.sweeps import Job
 
 Deeds = Callable[..., None]
 pytestmark = [pytest.mark.usefixtures("own_signals"), pytest.mark.timeout(60)]

@@ -13,16 +13,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from launch.studies import by_label, finish, make_local, make_runs, on_devices, start
 from launch.test_supervisor import failure, wait_for_end, wait_until
+from support.studies import by_label, finish, make_local, make_runs, on_devices, start
 
-from transferlab import machine, store
+from transferlab import store
 from transferlab.errors import Interrupted, UserError
-from transferlab.launch import local, sweeps
+from transferlab.experiment.plan import Node, Pack
+from transferlab.launch import local
 from transferlab.launch.local import Progress
 from transferlab.launch.supervisor import Supervised
-from transferlab.launch.sweeps import Sweep
-from transferlab.plan import Node, Pack
+from transferlab.runtime import machine
+from transferlab.store import sweeps
+from transferlab.store.sweeps import Sweep
 
 Deeds = Callable[..., None]
 LABELS = ("A1B", "A2B", "B1B", "B2B")
@@ -335,7 +337,8 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from transferlab.launch import local, sweeps\n"
+        "from transferlab.launch import local\n"
+        "from transferlab.store import sweeps\n"
         "from transferlab.launch.board import Board\n"
         "sweep = sweeps.read(Path(sys.argv[1]))\n"
         "print(sorted(local.carry_out(sweep, sweep.nodes(), Board()).done))\n"

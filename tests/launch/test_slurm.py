@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from launch.fake_cluster import FakeCluster, Submitted
-from launch.studies import by_label, finish, make_local, make_runs, make_slurm, on_devices, start
-from records import made
+from support.fake_cluster import FakeCluster, Submitted
+from support.records import made
+from support.studies import by_label, finish, make_local, make_runs, make_slurm, on_devices, start
 
-from transferlab import config as configs
-from transferlab import plan, store
+from transferlab import store
 from transferlab.errors import UserError
-from transferlab.launch import slurm, sweeps
+from transferlab.experiment import plan
+from transferlab.experiment.config import vary_config
+from transferlab.experiment.plan import Node
+from transferlab.launch import slurm
 from transferlab.launch.slurm import Submission
-from transferlab.launch.sweeps import Sweep
-from transferlab.plan import Node
+from transferlab.store import sweeps
+from transferlab.store.sweeps import Sweep
 
 TEMPLATE = Path(__file__).parents[2] / "slurm" / "job.sbatch"
 
@@ -279,7 +281,7 @@ def many(place: Path, seeds: int) -> tuple[Node, ...]:
     """30 runs a seed: two bases, and n = 1..7 of the four variants that start from them."""
     first = made({"runtime.store": str(place)}, variant="AnB", n=1, target=None)
     return plan.order(
-        configs.vary(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n})
+        vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n})
         for seed in range(seeds)
         for variant in ("AnB", "BnB", "AnB+", "BnB+")
         for n in range(1, 8)

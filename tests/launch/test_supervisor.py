@@ -12,14 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launch.studies import by_label, finish, make_runs, start
+from support.studies import by_label, finish, make_runs, start
 
-from transferlab import plan, store
+from transferlab import store
 from transferlab.errors import UserError
-from transferlab.launch import supervisor, sweeps
+from transferlab.experiment import plan
+from transferlab.experiment.plan import Node
+from transferlab.launch import supervisor
 from transferlab.launch.supervisor import Ending, Supervised
-from transferlab.launch.sweeps import Job
-from transferlab.plan import Node
+from transferlab.runtime import files
+from transferlab.store import sweeps
+from transferlab.store.sweeps import Job
 
 Deeds = Callable[..., None]
 
@@ -59,12 +62,12 @@ def wait_until(path: Path) -> int:
 
 
 def failure(node: Node) -> str | None:
-    error = store.peek(store.locate(node.config, node.id).failure).get("error")
+    error = files.peek(store.locate(node.config, node.id).failure).get("error")
     return None if error is None else str(error)
 
 
 def note(job: Job, task: int) -> dict[str, object]:
-    return dict(store.peek(job.task(task)))
+    return dict(files.peek(job.task(task)))
 
 
 @pytest.mark.parametrize(
@@ -218,8 +221,9 @@ def test_a_run_waits_for_a_base_that_is_not_finished(place: Path):
 LAUNCHER = """\
     import sys, time
     from pathlib import Path
-    from transferlab.launch import supervisor, sweeps
-    supervisor.MODULE = "launch.fake_worker"
+    from transferlab.launch import supervisor
+    from transferlab.store import sweeps
+    supervisor.MODULE = "support.fake_worker"
     job = sweeps.read_job(Path(sys.argv[1]))
     nodes = sweeps.nodes_of(job, 0)
     worker = supervisor.Supervised(job, 0, nodes, environment={}, foreground=False)

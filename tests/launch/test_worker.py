@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from launch.studies import finish, make_runs, start
+from support.studies import finish, make_runs, start
 
-from transferlab import plan, store
-from transferlab.config import RunConfig
+from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.launch import inline, sweeps, worker
-from transferlab.launch.sweeps import Job
+from transferlab.experiment import plan
+from transferlab.experiment.config import RunConfig
+from transferlab.launch import inline, worker
+from transferlab.runtime import files
+from transferlab.store import sweeps
+from transferlab.store.sweeps import Job
 
 pytestmark = pytest.mark.usefixtures("own_signals")
 
@@ -90,7 +93,7 @@ def test_images_that_are_others_by_now_are_noted_as_what_the_runs_failed_of(
     words = "data.digest=000000000000... was the digest when this config was made"
     assert capsys.readouterr().err.startswith(f"error: {words}")
     done, left = (store.locate(node.config) for node in nodes[1:])
-    assert store.peek(left.failure)["error"].startswith(words)
+    assert files.peek(left.failure)["error"].startswith(words)
     assert not done.failure.exists()
 
 

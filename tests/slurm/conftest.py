@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm.user import User
-
-from slurm import cluster as local_cluster
-from slurm import user as users
+from support import cluster as local_cluster
+from support import user as users
+from support.user import User
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from slurm.user import RECIPE, STEPS, User, arrive, essence
+from support.user import RECIPE, STEPS, User, arrive, essence
 
 TWO = "runtime.devices=2"
 

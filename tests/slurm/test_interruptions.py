@@ -5,10 +5,9 @@ import os
 import signal
 from pathlib import Path
 
-from slurm.cluster import Cluster
-from slurm.user import STEPS, Essence, User
-
-from slurm import user as users
+from support import user as users
+from support.cluster import Cluster
+from support.user import STEPS, Essence, User
 
 RIGHT_AFTER = 4  # batches more than steps, at most: read ahead, when it was stopped, into the ring
 

@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from slurm.cluster import Cluster
-
-from slurm import cluster as local_cluster
+from support import cluster as local_cluster
+from support.cluster import Cluster
 
 HOLD = "{ trap '' TERM; while true; do sleep 0.2; done; }"  # SIGTERM does not end it
 HOLD_ONCE = f'[ -n "$SLURM_RESTART_COUNT" ] || {HOLD}'

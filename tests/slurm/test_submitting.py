@@ -6,13 +6,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import commandline
 import pytest
-from slurm.cluster import Cluster
-from slurm.user import Essence, User
+from support import commandline
+from support import user as users
+from support.cluster import Cluster
+from support.user import Essence, User
 
 import transferlab
-from slurm import user as users
 
 FOUR = ("baseA", "baseB", "A1B", "A3B", "B1B+", "B3B+")
 
@@ -89,10 +89,10 @@ def test_what_waits_for_a_base_that_fails_never_starts_and_retry_finishes_the_st
 
 def _train_images_of_half_a(root: Path) -> list[Path]:
     """Not the first of its class, which the digest is made of, nor one that is held out."""
-    from transferlab import compose, splits
-    from transferlab.data import folder
+    from transferlab.data.datasets import folder as folder_module
+    from transferlab.experiment import compose, splits
 
-    index = folder.scan(str(root), None, 0.2)
+    index = folder_module.scan(str(root), None, 0.2)
     half = splits.random_halves(index.classes, 0).half("A")
     assert compose  # the split of seed 0 is conf's default
     files = [os.fsdecode(path) for path in index.train.paths]

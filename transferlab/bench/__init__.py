@@ -1,1 +1,4 @@
-"""One file a benchmark: two things or more, measured in turn, and what they are held against."""
+"""The workshop: what is fast, measured in turn and told as a ratio.
+
+May import: everything but `results` and `cli`.
+"""

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transferlab import optimiser
 from transferlab.models.stages import StagedNetwork
+from transferlab.training import optimiser
 
 Batch = Mapping[str, Any]
 

@@ -28,10 +28,10 @@ from transferlab.bench import photographs, report, turns
 from transferlab.bench.processes import front_door
 from transferlab.bench.report import Report
 from transferlab.bench.turns import Comparison, Side
-from transferlab.data import order
+from transferlab.data import sampling
 from transferlab.data.half import View
 from transferlab.data.loader import Request, loader
-from transferlab.data.views import mirrored
+from transferlab.data.transforms import mirrored
 
 SIZE, CROP = 256, 227  # the paper's
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's models
@@ -75,7 +75,7 @@ def measure(*, root: Path | None, count: int, repetitions: int) -> Report:
                        "--codec", codec)  # fmt: skip
         raw, jpeg = (view("prepared", place / codec) for codec in ("raw", "jpeg"))
         files = view("image_folder", source)
-        some = order.permutation(0, 0, count)[:DECODED]
+        some = sampling.permutation(0, 0, count)[:DECODED]
         sides = [
             Side(DEFAULT, lambda: by_default(source, some), len(some), "images"),
             Side(RAW, lambda: by_ours(raw, COPIED), COPIED.images, "images"),
@@ -135,10 +135,10 @@ def by_ours(images: View, window: Window) -> float:
 
 def requests(count: int, window: Window, batches: int) -> Iterator[Request]:
     """So many batches in random order; what comes after the skipped ones is always the same."""
-    shuffled = order.permutation(0, 0, count)
+    shuffled = sampling.permutation(0, 0, count)
     for number in range(-window.skipped, batches - window.skipped):
         places = shuffled.take(np.arange(window.size) + number * window.size, mode="wrap")
-        corners, flips = order.crops(
+        corners, flips = sampling.crops(
             0, np.full(window.size, number), places, slack=SIZE - CROP, mirror=True
         )
         yield Request(places, corners, flips)

@@ -12,13 +12,16 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from transferlab import compose, plan, signals, store
+from transferlab import store
 from transferlab.bench import report, trials, turns
 from transferlab.bench.report import Check, Report
 from transferlab.bench.trials import Trial
 from transferlab.bench.turns import Comparison, Side
-from transferlab.launch import dispatch, inline, settings
-from transferlab.plan import Pack
+from transferlab.experiment import compose, plan
+from transferlab.experiment import launcher as settings
+from transferlab.experiment.plan import Pack
+from transferlab.launch import dispatch, inline
+from transferlab.runtime import signals
 
 FROZEN, ALL = ("AnB", "BnB"), ("AnB", "BnB", "AnB+", "BnB+")
 CUTS = tuple(range(1, 8))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from transferlab import __version__
-from transferlab import machine as machines
 from transferlab.bench import turns
 from transferlab.bench.turns import Comparison, Ratio, Side, Spread
+from transferlab.runtime import machine as machines
 
 PACKAGES = {
     "torch": "torch",

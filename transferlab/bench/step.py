@@ -14,21 +14,22 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from transferlab import assembly, run, signals
-from transferlab import trainer as trainers
-from transferlab.assembly import Subject
 from transferlab.bench import report, trials
 from transferlab.bench.bare import stepper
 from transferlab.bench.report import Report
 from transferlab.bench.stopwatch import Stopwatch, wait_for
 from transferlab.bench.trials import Trial
 from transferlab.bench.turns import Comparison, Side
-from transferlab.checkpoints import State
-from transferlab.config import RunConfig
+from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half
-from transferlab.data.images import ImageSet
 from transferlab.data.loader import Batch, Stream, auto_workers, loader
-from transferlab.data.views import Views
+from transferlab.data.transforms import Views
+from transferlab.experiment.config import RunConfig
+from transferlab.runtime import devices, signals
+from transferlab.training import build, inputs
+from transferlab.training import trainer as trainers
+from transferlab.training.build import Subject
+from transferlab.training.checkpoints import State
 
 SKIPPED = 5  # steps at the start of a window: memory, choice of kernels, compiling
 LEAST_REAL, LEAST_OURS = 0.95, 3.0  # on a GPU, full-size
@@ -82,12 +83,12 @@ def set_up(trial: Trial, place: Path, workers: int) -> Stage:
 
     config = composed("train.channels_last=true")
     device = trainers.build(config, [], intervals=1).strategy.root_device
-    if trainers.has_bfloat16(device):
+    if devices.has_bfloat16(device):
         config = composed(*trials.FAST)
-    images = assembly.load_images(config)
-    target = assembly.half(config, images, "A")
+    images = inputs.load_images(config)
+    target = inputs.half(config, images, "A")
     readers = workers and auto_workers(target.train, workers + 1)
-    return Stage(assembly.subject(config), images, target, device, trial.steps, readers)
+    return Stage(build.subject(config), images, target, device, trial.steps, readers)
 
 
 def read(stage: Stage) -> Iterable[Batch]:
@@ -122,8 +123,8 @@ def resident(stage: Stage) -> Batch:
 def ours(stage: Stage, stop: signals.StopRequest, batches: Iterable[Batch]) -> float:
     """Our step, through the Trainer, in s."""
     total = SKIPPED + stage.steps
-    fresh = State(0, assembly.fresh(stage.subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
-    module = run.pack_module(
+    fresh = State(0, build.fresh(stage.subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
+    module = build.pack_module(
         [stage.subject], [fresh], stage.images, total_steps=total, workers=stage.workers
     )
     watch = Stopwatch(skipped=SKIPPED, steps=stage.steps)
@@ -136,12 +137,12 @@ def ours(stage: Stage, stop: signals.StopRequest, batches: Iterable[Batch]) -> f
 
 def eager(stage: Stage, batch: Batch) -> float:
     """A plain step in float32, nothing compiled, in s."""
-    config, network = stage.subject.config, assembly.fresh(stage.subject).to(stage.device)
-    optimizer = assembly.make_optimizer(config)([network])
-    mean = assembly.mean_image(config, stage.images, "A", workers=stage.workers)
+    config, network = stage.subject.config, build.fresh(stage.subject).to(stage.device)
+    optimizer = build.make_optimizer(config)([network])
+    mean = inputs.mean_image(config, stage.images, "A", workers=stage.workers)
     views = Views({"A": mean}, scale=config.data.scale, mirror=config.train.mirror,
                   channels_last=False).to(stage.device)  # fmt: skip
-    make = stepper(network, optimizer, assembly.schedule(config, SKIPPED + stage.steps), views)
+    make = stepper(network, optimizer, build.schedule(config, SKIPPED + stage.steps), views)
     started = 0.0
     with torch.compiler.set_stance("force_eager"):
         for step in range(SKIPPED + stage.steps):

@@ -16,15 +16,15 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from transferlab import compose, plan, store
-from transferlab import config as configs
-from transferlab import study as studies
+from transferlab import store
 from transferlab.bench import report, turns
 from transferlab.bench.processes import front_door
 from transferlab.bench.report import Check, Report
 from transferlab.bench.turns import Comparison, Side
-from transferlab.config import RunConfig
-from transferlab.plan import Node
+from transferlab.experiment import compose, plan
+from transferlab.experiment import study as studies
+from transferlab.experiment.config import RunConfig, flatten
+from transferlab.experiment.plan import Node
 
 log = logging.getLogger(__name__)
 LEAST = 2.0  # against processes one after another
@@ -130,7 +130,7 @@ def overrides(config: RunConfig) -> list[str]:
     split = f"+split={config.split.name}"
     default = compose.compose("config", [split])
     words = [split]
-    for key, value in configs.flat(config).items():
+    for key, value in flatten(config).items():
         group, _, leaf = key.rpartition(".")
         if value != (default[group] if group else default)[leaf] and not key.endswith(FOUND):
             words.append(f"{key}={json.dumps(value)}")

@@ -11,16 +11,18 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from transferlab import assembly, run, signals, store
+from transferlab import store
 from transferlab.bench import report, trials
 from transferlab.bench.bare import stepper
 from transferlab.bench.report import Report
 from transferlab.bench.stopwatch import Stopwatch
 from transferlab.bench.trials import Trial
 from transferlab.bench.turns import Comparison, Side
-from transferlab.config import RunConfig
 from transferlab.data.loader import Stream, loader
-from transferlab.data.views import Views
+from transferlab.data.transforms import Views
+from transferlab.experiment.config import RunConfig
+from transferlab.runtime import signals
+from transferlab.training import build, inputs, run
 
 MOST = 1.05
 
@@ -54,12 +56,12 @@ def through_trainer(config: RunConfig, steps: int, stop: signals.StopRequest) ->
 def bare(config: RunConfig, steps: int) -> float:
     """A plain loop: the same images, network, loss and update, and nothing else. In s."""
     train = config.train
-    target = assembly.half(config, assembly.load_images(config), config.variant.target)
-    network = assembly.fresh(assembly.subject(config))
-    optimizer = assembly.make_optimizer(config)([network])
-    mean = assembly.mean_image(config, assembly.load_images(config), "A", workers=0)
+    target = inputs.half(config, inputs.load_images(config), config.variant.target)
+    network = build.fresh(build.subject(config))
+    optimizer = build.make_optimizer(config)([network])
+    mean = inputs.mean_image(config, inputs.load_images(config), "A", workers=0)
     views = Views({"A": mean}, scale=config.data.scale, mirror=train.mirror, channels_last=False)
-    make = stepper(network, optimizer, assembly.schedule(config, steps), views)
+    make = stepper(network, optimizer, build.schedule(config, steps), views)
     stream = Stream(
         count=len(target.train),
         seed=config.seed,

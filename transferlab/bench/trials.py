@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab import study
-from transferlab.config import RunConfig
-from transferlab.data import prepared
-from transferlab.data.images import ArraySubset, ImageSet
-from transferlab.study import Study
+from transferlab.data.datasets import prepared
+from transferlab.data.datasets.images import ArraySubset, ImageSet
+from transferlab.experiment import study
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.study import Study
 
 HELD_OUT = 0.2  # of the classes of a folder that has no val/
 FAST = ("train.precision=bfloat16", "train.channels_last=true")  # where the device computes so

@@ -1,4 +1,6 @@
-"""Data sets cut to one half of their classes; see `images` for what a data set is.
+"""From image files to batches: data sets, halves of their classes, sampling, transforms, loaders.
+
+May import: errors, runtime.
 
 Two doors: `describe` tells the classes and the digest, which is all that a plan needs and takes no
 torch (nor does `train_counts`, for what a plan will take); `load` gives the images. A user's own
@@ -12,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab import own
-from transferlab.data import cifar, digits, folder, prepared
-from transferlab.data.images import ImageSet
+from transferlab.data.datasets import cifar, digits, folder, prepared
+from transferlab.data.datasets.images import ImageSet
 from transferlab.errors import UserError
+from transferlab.runtime import plugins
 
 NAMES = ("digits", "image_folder", "imagenet", "prepared", "cifar10", "cifar100")
 CIFAR_TRAIN_IMAGES = 50_000  # of either, the same number of every class: Krizhevsky 2009, Sec. 3
@@ -104,7 +106,7 @@ def load(
 
 
 def _own(name: str, **arguments: object) -> ImageSet:
-    build = own.function("data.name", name, known=NAMES)
+    build = plugins.function("data.name", name, known=NAMES)
     images = build(**arguments)
     if not isinstance(images, ImageSet):
         raise UserError(f"data.name={name} returned {type(images).__name__}, not an ImageSet")

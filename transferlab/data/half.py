@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.data.images import ImageSet, Subset
+from transferlab.data.datasets.images import ImageSet, Subset
 from transferlab.errors import UserError
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from transferlab.data import order
+from transferlab.data import sampling
 from transferlab.data.half import View
 from transferlab.data.ring import Batch, Ring
 from transferlab.errors import UserError
@@ -76,7 +76,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[Request]:
         for step in range(self.start_step, self.total_steps):
-            epochs, places = order.batch(
+            epochs, places = sampling.batch(
                 step,
                 seed=self.seed,
                 count=self.count,
@@ -87,7 +87,7 @@ class Stream:
                 epochs[self.rank :: self.world_size],
                 places[self.rank :: self.world_size],
             )
-            corners, flips = order.crops(
+            corners, flips = sampling.crops(
                 self.seed, epochs, places, slack=self.slack, mirror=self.mirror
             )
             yield Request(places, corners, flips)

@@ -1,1 +1,4 @@
-"""Carries a plan out. Here: in this process, one pack after the other; see `inline`."""
+"""Carries a plan out, here or on SLURM, and says how it goes; takes no torch until it trains.
+
+May import: errors, runtime, models (facts only), experiment, store, training.
+"""

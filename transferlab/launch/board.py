@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from transferlab import logs, store
+from transferlab import store
+from transferlab.experiment.plan import Node, Pack
 from transferlab.launch.local import Progress, running
-from transferlab.plan import Node, Pack
+from transferlab.runtime import logs
 
 log = logging.getLogger(__name__)
 DRAW_S = 0.5  # between two looks at who is how far

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from transferlab import estimate, machine, networks, plan, store
-from transferlab.config import RunConfig, RuntimeConfig
+from transferlab import store as store_module
 from transferlab.errors import RunFailed, UserError
-from transferlab.estimate import Estimate
-from transferlab.launch import local, slurm, sweeps
+from transferlab.experiment import plan
+from transferlab.experiment.config import RunConfig, RuntimeConfig
+from transferlab.experiment.cost import estimate, networks
+from transferlab.experiment.cost.estimate import Estimate
+from transferlab.experiment.cost.memory import Room
+from transferlab.experiment.launcher import Launcher, Local
+from transferlab.experiment.plan import Fits, Node, Pack
+from transferlab.launch import local, slurm
 from transferlab.launch.board import Board
 from transferlab.launch.cluster import Cluster, Slurm
-from transferlab.launch.settings import Launcher, Local
 from transferlab.launch.slurm import Submission
-from transferlab.memory import Room
-from transferlab.networks import Facts
-from transferlab.plan import Fits, Node, Pack
+from transferlab.models.facts import Facts
+from transferlab.runtime import machine
+from transferlab.store import sweeps
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +77,16 @@ def unfinished(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Those without a record, with one look at the list of each store."""
     there: dict[str, set[str]] = {}
     for node in nodes:
-        name = store.folder_name(node.config, node.id)
+        name = store_module.folder_name(node.config, node.id)
         there.setdefault(node.config.runtime.store, set()).add(name)
-    done = {place: store.finished(Path(place).expanduser(), some) for place, some in there.items()}
+    done = {
+        place: store_module.finished(Path(place).expanduser(), some)
+        for place, some in there.items()
+    }
     return tuple(
         node
         for node in nodes
-        if store.folder_name(node.config, node.id) not in done[node.config.runtime.store]
+        if store_module.folder_name(node.config, node.id) not in done[node.config.runtime.store]
     )
 
 
@@ -98,7 +105,7 @@ def cost(wanted: Order) -> Estimate:
     """What it takes to train what an order that was looked at has to do. Raises: UserError."""
     assert wanted.room is not None
     configs = [node.config for node in wanted.todo]
-    records = list(estimate.records(wanted.store))
+    records = list(store_module.finished_records(wanted.store))
     unknown = estimate.without_records(configs, records)
     facts = {**wanted.room.facts, **_facts(wanted, unknown, timed=True)}
     at_once = wanted.launcher.jobs if isinstance(wanted.launcher, Local) else len(configs)

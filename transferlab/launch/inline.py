@@ -9,9 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from transferlab import plan, ranks, signals, store
-from transferlab.config import RunConfig
+from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.experiment import plan
+from transferlab.experiment.config import RunConfig
+from transferlab.runtime import processes, signals
 from transferlab.store import Run
 
 log = logging.getLogger(__name__)
@@ -42,9 +44,9 @@ def carry_out(wanted: Iterable[RunConfig]) -> tuple[Outcome, ...]:
     todo = [node for node in nodes if before[node.id] is None]
     if todo:
         with signals.watch() as stop:
-            from transferlab import run  # torch and lightning: seconds
+            from transferlab.training import run as run_module  # torch and lightning: seconds
 
-            run.check([node.config for node in todo])
+            run_module.check([node.config for node in todo])
             for pack in plan.packs(todo):
                 if stop.number is not None:
                     raise Interrupted("stopped between two runs")
@@ -68,26 +70,26 @@ def train(pack: Sequence[RunConfig], stop: signals.StopRequest) -> None:
 
     Raises: UserError, RunFailed, Interrupted.
     """
-    from transferlab import run
+    from transferlab.training import run as run_module
 
     places = {config: store.locate(config) for config in pack}
     with ExitStack() as owned:
         # In one order for everybody, so that no two packs wait for one another
-        ordered, group = sorted(places.values(), key=lambda place: place.id), ranks.group()
-        for place in ordered if ranks.rank() == 0 else ():
+        ordered, group = sorted(places.values(), key=lambda place: place.id), processes.group()
+        for place in ordered if processes.rank() == 0 else ():
             owned.enter_context(store.owned(place, _waiter(place), group=group))
-        if ranks.rank() > 0 and group is not None:
+        if processes.rank() > 0 and group is not None:
             store.wait_for(ordered, group)
         # Whoever had a run until now may have finished it
         left = [config for config in pack if store.read_result(places[config]) is None]
         if not left:
             return
         try:
-            run.train(left, stop)
+            run_module.train(left, stop)
         except Exception as error:
             for place in (places[config] for config in left):
                 # Of several processes the first to fail knows why; the others miss it
-                told = ranks.size() > 1 and place.failure.exists()
+                told = processes.size() > 1 and place.failure.exists()
                 if not place.result.exists() and not told:
                     store.note_failure(place, _in_words(error))
             raise

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from transferlab import ranks, store
 from transferlab.errors import RunFailed, UserError
-from transferlab.launch import supervisor, sweeps
+from transferlab.experiment.launcher import Slurm
+from transferlab.experiment.plan import Node
+from transferlab.launch import supervisor
 from transferlab.launch.cluster import Cluster
-from transferlab.launch.settings import Slurm
 from transferlab.launch.supervisor import Ending, Supervised
-from transferlab.launch.sweeps import Job
-from transferlab.plan import Node
+from transferlab.runtime import files, processes
+from transferlab.store import sweeps
+from transferlab.store.sweeps import Job
 
 log = logging.getLogger(__name__)
 POLL_S = 0.2
@@ -71,7 +72,7 @@ def work(folder: Path, task: Task, cluster: Cluster) -> int:
             cluster.requeue(task.id)
     except (UserError, RunFailed) as error:
         supervisor.note_failures(nodes, str(error))
-        sweeps.note(job, task.number, ended=store.now(), code=error.exit_code)
+        sweeps.note(job, task.number, ended=files.now(), code=error.exit_code)
         raise
     if ending.code < 0:
         log.error("error: the worker was %s", ending.words)
@@ -89,7 +90,7 @@ def _worker_ending(job: Job, task: Task, nodes: Sequence[Node], signals: "_Signa
         nodes,
         environment={
             "OMP_NUM_THREADS": str(threads),
-            **(ranks.environment() if together else {}),
+            **(processes.environment() if together else {}),
         },
         prefix=_srun(devices) if together else (),
     )

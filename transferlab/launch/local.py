@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from transferlab import machine, plan, signals, store
+from transferlab import store
 from transferlab.errors import Interrupted
-from transferlab.launch import sweeps
-from transferlab.launch.settings import Local
+from transferlab.experiment import plan
+from transferlab.experiment.launcher import Local
+from transferlab.experiment.plan import Node, Pack
 from transferlab.launch.supervisor import Supervised
-from transferlab.launch.sweeps import Job, Sweep
-from transferlab.plan import Node, Pack
+from transferlab.runtime import files, machine, signals
+from transferlab.store import sweeps
+from transferlab.store.sweeps import Job, Sweep
 
 log = logging.getLogger(__name__)
 POLL_S = 0.1
@@ -173,7 +175,7 @@ class _Crew:
                 elif ending.interrupted:
                     self.progress.interrupted.add(node.id)
                 else:
-                    error = store.peek(place.failure).get("error", ending.words)
+                    error = files.peek(place.failure).get("error", ending.words)
                     self.progress.failed[node.id] = f"{error}; see {worker.job.log(task)}"
             self.board.ended(self.packs[task], self.progress)
 
@@ -183,5 +185,5 @@ def running(progress: Progress) -> list[tuple[Pack, dict[str, object]]]:
     found = []
     for worker in progress.running.values():
         first = store.locate(worker.nodes[0].config, worker.nodes[0].id)
-        found.append((Pack(worker.nodes), store.peek(first.owner)))
+        found.append((Pack(worker.nodes), files.peek(first.owner)))
     return found

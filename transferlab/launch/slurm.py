@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import IO
 
 import transferlab
-from transferlab import plan, store
+from transferlab import store
 from transferlab.errors import Interrupted, UserError
-from transferlab.launch import sweeps
+from transferlab.experiment import plan
+from transferlab.experiment.launcher import Resources, Slurm
+from transferlab.experiment.plan import Node, Pack
 from transferlab.launch.cluster import Cluster, Queued, Refused
-from transferlab.launch.settings import Resources, Slurm
-from transferlab.launch.sweeps import Job, Sweep
-from transferlab.plan import Node, Pack
+from transferlab.runtime import files
+from transferlab.store import sweeps
+from transferlab.store.sweeps import Job, Sweep
 
 log = logging.getLogger(__name__)
 TEMPLATE = "job.sbatch"
@@ -157,7 +159,7 @@ def _submit(
         devices=group[0].nodes[0].config.runtime.devices,
         need=need,
     )
-    with store.explained(job.folder):
+    with files.explained(job.folder):
         shutil.copy(script, job.folder / TEMPLATE)
     command = (sys.executable, "-m", "transferlab", "work", str(job.folder.absolute()))
     job = sweeps.record(replace(job, options=chosen))
@@ -228,7 +230,7 @@ def _hopeful(active: dict[str, Queued], unfinished: Mapping[str, Node]) -> dict[
 
 def _over(job: Job, entry: Queued) -> bool:
     """Whether it has ended badly and SLURM is only clearing up after it, or it will never start."""
-    code = store.peek(job.task(entry.task)).get("code")
+    code = files.peek(job.task(entry.task)).get("code")
     failed = entry.state == "COMPLETING" and code not in (None, 0, Interrupted.exit_code)
     return failed or entry.reason == HOPELESS
 

@@ -12,12 +12,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from transferlab import plan, signals, store
+from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.launch import sweeps, worker
-from transferlab.launch.sweeps import Job
-from transferlab.plan import Node
-from transferlab.store import Run
+from transferlab.experiment.identity import base_of
+from transferlab.experiment.plan import Node
+from transferlab.launch import worker
+from transferlab.runtime import files, signals
+from transferlab.store import Run, sweeps
+from transferlab.store.sweeps import Job
 
 MODULE = "transferlab.launch.worker"
 
@@ -75,9 +77,9 @@ class Supervised:
         self.several, self.stopping = bool(prefix), False
         _forget_failures(self.nodes)
         command = [*prefix, sys.executable, "-m", MODULE, str(job.folder), str(task)]
-        sweeps.note(job, task, started=store.now(), host=socket.gethostname(), ended=None,
+        sweeps.note(job, task, started=files.now(), host=socket.gethostname(), ended=None,
                     code=None, worker=None)  # fmt: skip
-        with store.explained(job.log(task)):
+        with files.explained(job.log(task)):
             log = job.log(task).open("ab")
         with log:
             self.earlier = log.tell()
@@ -113,7 +115,7 @@ class Supervised:
             ending = Ending(0)
         elif ending.good and not finished:
             ending, reason = Ending(RunFailed.exit_code), "the worker ended before the run's end"
-        sweeps.note(self.job, self.task, ended=store.now(), code=ending.code)
+        sweeps.note(self.job, self.task, ended=files.now(), code=ending.code)
         if reason is not None:
             note_failures(self.nodes, reason)
         return ending
@@ -121,7 +123,7 @@ class Supervised:
     def _code_of_first(self) -> int:
         """The exit status of rank 0. That of `srun` is the highest of all processes, those that it
         ends itself among them, or 0 where it was ended."""
-        code = store.peek(self.job.task(self.task)).get("worker")
+        code = files.peek(self.job.task(self.task)).get("worker")
         if isinstance(code, int):
             return code
         return Interrupted.exit_code if self.stopping else RunFailed.exit_code
@@ -146,12 +148,12 @@ def note_failures(nodes: Sequence[Node], reason: str) -> None:
 def unmet(nodes: Sequence[Node]) -> str | None:
     """Why the runs cannot start yet: the base that is not finished; None if it is."""
     for node in nodes:
-        base = plan.base_of(node.config)
+        base = base_of(node.config)
         if base is None:
             continue
         place = store.locate(base, node.base)
         if store.read_result(place) is None:
-            why = store.peek(place.failure).get("error")
+            why = files.peek(place.failure).get("error")
             return f"{place.label} is not finished" + (f": {why}" if why else "")
     return None
 
@@ -159,7 +161,7 @@ def unmet(nodes: Sequence[Node]) -> str | None:
 def _forget_failures(nodes: Sequence[Node]) -> None:
     """What earlier tries failed of: the new one may have no time to say that it began."""
     for place in map(_place, nodes):
-        with store.explained(place.folder):
+        with files.explained(place.folder):
             place.failure.unlink(missing_ok=True)
 
 

@@ -13,9 +13,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab import logs, ranks, signals, store
+from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.launch import inline, sweeps
+from transferlab.launch import inline
+from transferlab.runtime import logs, processes, signals
+from transferlab.store import sweeps
 
 log = logging.getLogger(__name__)
 LEASH = "TRANSFERLAB_LEASH"  # set: stdin is a pipe that ends when the launcher does
@@ -32,15 +34,17 @@ def main(arguments: Sequence[str]) -> int:
         threading.Thread(target=_leave_with_launcher, daemon=True).start()
     logs.to_stderr()
     code = _train(folder, task)
-    if ranks.size() > 1 and ranks.rank() == 0:
+    if processes.size() > 1 and processes.rank() == 0:
         sweeps.note(sweeps.read_job(folder), task, worker=code)
-    elif ranks.size() > 1 and code:
+    elif processes.size() > 1 and code:
         time.sleep(GRACE_S)  # srun ends the others when one has failed
     return code
 
 
 def _train(folder: Path, task: int) -> int:
-    from transferlab.resolve import resolve  # numpy: half of what `status` would have to wait for
+    from transferlab.experiment.resolve import (
+        resolve,  # numpy: half of what `status` would have to wait for
+    )
 
     try:
         with signals.watch() as stop:
@@ -68,7 +72,7 @@ def _leave_with_launcher() -> None:
     """Wait for the end of the pipe from the launcher, which comes only with the launcher's."""
     while os.read(0, 1024):
         pass
-    if ranks.rank() == 0:
+    if processes.rank() == 0:
         os.kill(os.getpid(), signal.SIGUSR1)
 
 

@@ -1,23 +1,34 @@
-"""Architectures as ordered named stages, one file each.
+"""Networks as ordered named stages: built by name, cut, grafted and frozen.
 
-To add one: a file with a function `build(*, num_outputs, image_size) -> StagedNetwork`, a line in
-`BUILDERS`, and conf/model/NAME.yaml. A user's own is named as `package.module:function`.
+May import: errors, runtime. `facts` is free of torch, and so is this file until it builds.
+
+To add a network: a file in `zoo/` with a function `build(*, num_outputs, image_size) ->
+StagedNetwork`, a line in `NETWORKS`, and conf/model/NAME.yaml. A user's own is named as
+`package.module:function`.
 """
 
-from transferlab import own
+from typing import TYPE_CHECKING
+
 from transferlab.errors import UserError
-from transferlab.models import alexnet, alexnet_small
-from transferlab.models.stages import StagedNetwork
+from transferlab.runtime import plugins
 
-BUILDERS = {"alexnet": alexnet.build, "alexnet_small": alexnet_small.build}
+if TYPE_CHECKING:
+    from transferlab.models.stages import StagedNetwork
+
+NETWORKS = {
+    "alexnet": "transferlab.models.zoo.alexnet:build",
+    "alexnet_small": "transferlab.models.zoo.alexnet_small:build",
+}
 
 
-def build(name: str, *, num_outputs: int, image_size: int) -> StagedNetwork:
-    """The network `name`; its weights are memory as it was found until `initialise` is called.
+def build(name: str, *, num_outputs: int, image_size: int) -> "StagedNetwork":
+    """The network `name`, its weights uninitialised memory until `initialise` is called.
 
     Raises: UserError for an unknown name or an image size that the network does not take.
     """
-    builder = BUILDERS.get(name) or own.function("model.name", name, known=BUILDERS)
+    from transferlab.models.stages import StagedNetwork
+
+    builder = plugins.function("model.name", NETWORKS.get(name, name), known=NETWORKS)
     network = builder(num_outputs=num_outputs, image_size=image_size)
     if not isinstance(network, StagedNetwork):
         raise UserError(f"model.name={name} returned {type(network).__name__}, no StagedNetwork")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from transferlab import compiled
+from transferlab.runtime import compiled
 
 
 class LocalResponseNorm(nn.Module):

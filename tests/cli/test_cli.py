@@ -1,0 +1,208 @@
+"""The front door as a user meets it: real processes, their output and their exit status."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from support.commandline import SMALL, TINY, call, environment, read_until, start
+
+
+def test_a_run_its_table_and_the_second_call(place: Path):
+    code, out, err = call(place, *TINY, "transfer.n=3")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert re.split(r"  +", lines[0]) == [
+        "run", "top-1", "vs chance", "vs base", "steps", "time", "folder",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[2:]] == ["baseA", "A3B"]
+    assert "baseA  to be trained" in err and "A3B  to be trained" in err
+    assert re.search(r"A3B  step 20/20  epoch 0\.9  train/loss .* left", err)
+    assert "next, the base of the same target" in err
+    command = err.strip().splitlines()[-1].split("python -m transferlab ")[1]
+    assert command == " ".join([*TINY, "transfer.variant=base", "transfer.target=B"])
+    assert list(place.iterdir()) == []  # nothing appears where the user stands
+    assert sorted(p.name for p in place.parent.iterdir()) == ["cache", "here", "store"]
+
+    folder = place.parent / "store"
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("*/*")}
+    code, out, err = call(place, *TINY, "transfer.n=3")
+    assert code == 0
+    assert "baseA  reused" in err and "A3B  reused" in err and "  step " not in err
+    assert out.count("reused") == 2
+    assert before == {p: p.stat().st_mtime_ns for p in folder.glob("*/*")}
+
+
+def test_a_finished_run_is_returned_without_torch(place: Path):
+    assert call(place, *TINY, "transfer.variant=baseB")[0] == 0
+    program = (
+        "import sys; from transferlab.__main__ import main; code = main(sys.argv[1:]); "
+        "print({'torch', 'pytorch_lightning'} & set(sys.modules), code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *TINY, "transfer.variant=baseB"],
+        env=environment(place),
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "set() 0"
+
+
+def test_help_fits_a_screen_and_takes_no_torch_and_under_a_second(place: Path):
+    took_s = []
+    for _ in range(3):
+        started = time.monotonic()
+        code, out, _ = call(place, "--help")
+        took_s.append(time.monotonic() - started)
+    assert min(took_s) < 1
+    assert code == 0 and len(out.splitlines()) <= 40
+    for word in ("run", "+split", "image_folder", "yosinski2014", "transfer.n", "--hydra-help"):
+        assert word in out
+    assert out.count("  python -m transferlab") == 3
+    code, out, _ = call(place, "--hydra-help")
+    assert code == 0 and "--multirun" in out
+    code, out, _ = call(place, "--cfg", "job", "+split=random")
+    assert code == 0 and "lr_factor" in out
+
+
+def test_multirun_trains_each_and_one_failure_does_not_stop_the_rest(place: Path):
+    code, out, err = call(place, "-m", *TINY, "transfer.variant=baseA,A9B,R1A")
+    assert code == 2
+    assert "transfer.n=9 is not a cut point of alexnet_small (8 stages): choose 0..7" in err
+    assert [line.split()[0] for line in out.splitlines() if line[:1] in "bR"] == ["baseA", "R1A"]
+    assert list(place.iterdir()) == []
+
+
+def test_ctrl_c_and_sigterm_save_say_how_to_go_on_and_exit_75(place: Path):
+    long = [*SMALL, "train.epochs=null", "train.total_steps=250", "train.val_every=10"]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = start(place, *long, "transfer.variant=baseA")
+        read_until(process, "  step ")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 75, err
+        assert "give the same command to go on from there" in err and "Traceback" not in err
+        (folder,) = (place.parent / "store").iterdir()
+        assert (folder / "last.ckpt").exists() and not (folder / "result.json").exists()
+    code, out, err = call(place, *long, "transfer.variant=baseA")
+    assert code == 0 and "baseA  goes on from its checkpoint" in err
+    resumed = json.loads((folder / "result.json").read_text())
+    other = {"TRANSFERLAB_STORE": str(place.parent / "other")}
+    assert call(place, *long, "transfer.variant=baseA", **other)[0] == 0
+    whole = json.loads((place.parent / "other" / folder.name / "result.json").read_text())
+    assert resumed["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_two_processes_that_want_one_run_train_it_once(place: Path):
+    long = [*SMALL, "train.epochs=null", "train.total_steps=150", "train.val_every=10"]
+    first = start(place, *long, "transfer.variant=baseA")
+    read_until(first, "  step ")
+    first.send_signal(signal.SIGSTOP)
+    second = start(place, *long, "transfer.variant=baseA")
+    line = read_until(second, "waiting")
+    assert re.fullmatch(rf"baseA  waiting: process {first.pid} on \S+ is training it\n", line)
+    first.send_signal(signal.SIGCONT)
+    assert "  step " in first.communicate(timeout=120)[1]
+    assert "  step " not in second.communicate(timeout=120)[1]  # it trained nothing
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_a_dead_owner_is_noticed(place: Path):
+    long = [*SMALL, "train.epochs=null", "train.total_steps=150", "train.val_every=10"]
+    first = start(place, *long, "transfer.variant=baseA")
+    read_until(first, "  step ")
+    first.kill()
+    first.communicate(timeout=60)
+    code, _, err = call(place, *long, "transfer.variant=baseA")
+    assert code == 0 and "goes on from its checkpoint" in err and "waiting" not in err
+
+
+def test_two_cpu_processes_share_the_global_batch(place: Path):
+    recipe = ["train.epochs=8", "transfer.variant=baseA"]
+    recipe += ["data.holdout=0.25", "train.val_batch_size=112"]  # one has two batches, one has one
+    code, _, err = call(place, *SMALL, *recipe)
+    assert code == 0, err
+    (alone,) = (place.parent / "store").glob("*/result.json")
+    other = {"TRANSFERLAB_STORE": str(place.parent / "ddp")}
+    code, out, err = call(
+        place, *SMALL, *recipe, "runtime.devices=2", "runtime.accelerator=cpu", **other
+    )
+    assert code == 0, err
+    (shared,) = (place.parent / "ddp").glob("*/result.json")
+    one, two = (json.loads(path.read_text()) for path in (alone, shared))
+    assert one["id"] == two["id"] and one["images"] == two["images"]
+    assert one["steps"] == two["steps"]
+    assert one["val_images"] == two["val_images"] == 225
+    assert abs(one["metrics"]["top1_final"] - two["metrics"]["top1_final"]) < 0.06
+    assert two["metrics"]["top1_final"] > 0.9
+    assert err.count("  step ") == 8  # one line an epoch, not two
+    assert "LeafSpec" not in err  # Lightning's warnings, of each process
+
+
+def test_several_processes_are_interrupted_as_one_and_one_goes_on(place: Path):
+    long = [*SMALL, "train.epochs=null", "train.total_steps=200", "train.val_every=20"]
+    several = ["runtime.devices=2", "runtime.accelerator=cpu"]
+    process = start(place, *long, "transfer.variant=baseA", *several)
+    read_until(process, "  step ")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "Traceback" not in err and "give the same command to go on" in err
+    (folder,) = (place.parent / "store").iterdir()
+    assert (folder / "last.ckpt").exists() and not (folder / "owner.json").exists()
+    code, _, err = call(place, *long, "transfer.variant=baseA")
+    assert code == 0 and "baseA  goes on from its checkpoint" in err and "step 20/" not in err
+
+
+# --- mirrors ------------------------------------------------------------------------------------
+
+
+def test_wandb_writes_a_real_offline_run_into_the_runs_folder(place: Path):
+    code, _, err = call(place, *TINY, "logger=wandb", "transfer.variant=baseA", HOME=str(place))
+    assert code == 0, err
+    (folder,) = (place.parent / "store").iterdir()
+    identity = json.loads((folder / "result.json").read_text())["id"]
+    (file,) = folder.glob(f"wandb/offline-run-*-{identity}/run-{identity}.wandb")
+    content = file.read_bytes()
+    for word in (identity, "random0", "baseA", "val/accuracy"):
+        assert word.encode() in content
+    assert [p.name for p in place.iterdir() if not p.name.startswith(".")] == []
+
+
+def test_tensorboard_writes_an_event_file(place: Path):
+    code, _, err = call(place, *TINY, "logger=tensorboard", "transfer.variant=baseA")
+    assert code == 0, err
+    (file,) = (place.parent / "store").glob("*/tensorboard/events.out.tfevents.*")
+    assert b"val/accuracy" in file.read_bytes()
+
+
+def test_a_terminal_gets_a_bar_per_run_and_no_lines(place: Path):
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "transferlab", *TINY, "transfer.variant=baseA"],
+        cwd=place,
+        env=environment(place, TERM="xterm", COLUMNS="120"),
+        stdout=subprocess.PIPE,
+        stderr=follower,
+    )
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+        while part := os.read(leader, 65536):
+            shown += part
+    os.close(leader)
+    table, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and b"baseA" in table
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"baseA .* 20/20 loss \d\.\d+  val/accuracy 0\.\d{4} \d+ images/s", text)
+    assert "  step 20/20" not in text
+    (log,) = (place.parent / "store").glob("*/log.txt")
+    assert "step 20/20" in log.read_text()

@@ -1,0 +1,329 @@
+"""Hydra multiruns: by Hydra's own launcher as ever, by ours planned and carried out together."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.commandline import TINY, start
+from support.records import made
+from support.studies import finish
+
+from transferlab import store
+from transferlab.cli import multirun, run
+from transferlab.errors import RunFailed, UserError
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.cost import networks
+from transferlab.experiment.cost.estimate import Estimate
+from transferlab.experiment.cost.memory import Room
+from transferlab.experiment.launcher import Local, Slurm
+from transferlab.launch import dispatch, inline
+from transferlab.launch.dispatch import Order
+from transferlab.models.facts import Footprint, Stage
+from transferlab.store import sweeps
+
+FAKESLURM = Path(__file__).parents[1] / "support" / "fakeslurm"
+TOP1 = {"baseA": 0.9, "baseB": 0.8, "A1B": 0.7, "A2B": 0.6}
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store; and nothing is looked at with torch, nor told to the log."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSFERLAB_STORE", str(tmp_path / "runs"))
+    monkeypatch.setattr(run.logs, "to_stderr", lambda: None)
+    monkeypatch.setattr(dispatch, "look", lambda order: replace(order, room=Room({}, None)))
+    monkeypatch.setattr(dispatch, "cost", lambda _: Estimate(1, 1, 1, "a probe"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
+    """What is trained in worker processes: at once, with the accuracies of TOP1."""
+    orders: list[Order] = []
+
+    def train(wanted: Order) -> None:
+        orders.append(wanted)
+        for node in wanted.todo:
+            record(node.config, node.label)
+
+    monkeypatch.setattr(dispatch, "train", train)
+    return orders
+
+
+def record(config: RunConfig, label: str) -> None:
+    place = store.locate(config)
+    store.create(place, config)
+    store.finish(place, {
+        "weights_sha256": "0" * 64, "learned": True, "prefix_unchanged": None, "skipped": [],
+        "metrics": {"top1_final": TOP1[label], "chance": 0.2}, "steps": 7, "time_s": 1.0,
+    })  # fmt: skip
+
+
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """The return values of the jobs, as a sweeper sees them."""
+    from hydra_plugins.transferlab_launchers import launchers
+
+    values: list[float | None] = []
+    original = launchers._Planned.launch
+
+    def launch(self: Any, job_overrides: Any, initial_job_idx: int) -> Any:
+        returned = original(self, job_overrides, initial_job_idx)
+        values.extend(job.return_value for job in returned)
+        return returned
+
+    monkeypatch.setattr(launchers._Planned, "launch", launch)
+    return values
+
+
+BYTES = Footprint(kept=3000, output=1000, widest=2000)
+
+
+def know_the_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put into the cache what a probe, which takes seconds, would find out."""
+    stages = [asdict(Stage(name, 1000, 1000, BYTES, BYTES)) for name in "12345678"]
+    answer = {"stages": stages, "device_bytes": None, "s_per_mac": 1e-9, "device": "cpu"}
+    monkeypatch.setattr(networks, "_probe", lambda *_, **__: [answer])
+    tiny = made({"data.size": 16, "data.crop": 16})
+    networks.facts([tiny], timed=True, threads=1, cache=cache)
+
+
+def labels(nodes: Iterable[Any]) -> str:
+    return " ".join(node.label for node in nodes)
+
+
+# --- Hydra's own launcher -----------------------------------------------------------------------
+
+
+def test_hydras_own_launcher_carries_out_one_job_after_the_other(
+    runs: Path, trained: list[Order], monkeypatch: pytest.MonkeyPatch
+):
+    jobs: list[str] = []
+
+    def carry_out(wanted: Sequence[RunConfig]) -> tuple[inline.Outcome, ...]:
+        (config,) = wanted
+        jobs.append(config.label)
+        record(config, config.label)
+        return (inline.outcome(config, store.locate(config), reused=False),)
+
+    monkeypatch.setattr(inline, "carry_out", carry_out)
+
+    assert run.run(["-m", "+split=random", "transfer.variant=A1B,baseB,A2B,baseB"]) == 0
+
+    assert jobs == ["A1B", "baseB", "A2B", "baseB"]
+    assert trained == []
+
+
+# --- hydra/launcher=local -----------------------------------------------------------------------
+
+
+def test_a_multirun_is_one_plan_in_which_every_run_comes_once(
+    runs: Path, trained: list[Order], capsys: pytest.CaptureFixture[str]
+):
+    words = ["-m", "split=random", "transfer.variant=A1B,baseB,A2B,A1B"]
+
+    assert run.run([*words, "hydra/launcher=local", "hydra.launcher.jobs=2"]) == 0
+
+    (order,) = trained
+    assert labels(order.nodes) == "baseA baseB A1B A2B"
+    assert order.launcher == Local("local", jobs=2, threads=1, gpus=None, fail_fast=False)
+    assert [pack.labels for pack in order.packs] == ["baseA", "baseB", "A1B A2B"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        f"study multirun: 4 runs (base 2, AnB 2)  in {runs}",
+        "0 are done already, 4 are to be trained",
+        "wave 1: 2 runs in 2 jobs",
+        "wave 2: 2 runs in 1 jobs",
+    ]
+    assert [line.split()[:2] for line in lines[-4:]] == [
+        ["baseA", "0.9000"], ["baseB", "0.8000"], ["A1B", "0.7000"], ["A2B", "0.6000"],
+    ]  # fmt: skip
+
+
+def test_a_sweeper_gets_the_accuracy_of_each_of_its_jobs_in_their_order(
+    runs: Path, trained: list[Order], monkeypatch: pytest.MonkeyPatch
+):
+    values = answers(monkeypatch)
+
+    run.run(["-m", "+split=random", "transfer.variant=A2B,baseB,A1B,baseB", "hydra/launcher=local"])
+
+    assert values == [0.6, 0.8, 0.7, 0.8]
+
+
+def test_what_is_finished_is_answered_from_the_store(
+    runs: Path, trained: list[Order], monkeypatch: pytest.MonkeyPatch
+):
+    words = ["-m", "+split=random", "transfer.variant=A1B,baseA", "hydra/launcher=local"]
+    run.run(words)
+    values = answers(monkeypatch)
+
+    run.run(words)
+
+    assert len(trained) == 1
+    assert values == [0.7, 0.9]
+
+
+def test_packs_are_as_large_as_told(runs: Path, trained: list[Order]):
+    words = ["-m", "+split=random", "transfer.variant=AnB", "transfer.n=1,2"]
+
+    run.run([*words, "hydra/launcher=local", "hydra.launcher.pack_size=1"])
+
+    assert [pack.labels for pack in trained[0].packs] == ["baseA", "A1B", "A2B"]
+
+
+def test_a_store_that_is_named_relatively_is_the_one_where_the_user_stands(
+    runs: Path, trained: list[Order]
+):
+    """A worker may start elsewhere."""
+    words = ["-m", "+split=random", "transfer.variant=baseA", "runtime.store=mine"]
+
+    run.run([*words, "hydra/launcher=local"])
+
+    assert trained[0].store == runs.parent / "mine"
+    assert trained[0].store.is_absolute()
+
+
+def test_runs_that_are_not_done_fail_the_command(
+    runs: Path, trained: list[Order], monkeypatch: pytest.MonkeyPatch
+):
+    def fail(wanted: Order) -> None:
+        record(wanted.todo[0].config, "baseA")
+        raise RunFailed("1 of 2 runs are not done")
+
+    monkeypatch.setattr(dispatch, "train", fail)
+
+    with pytest.raises(RunFailed, match="1 of 2 runs are not done"):
+        run.run(["-m", "+split=random", "transfer.variant=baseA,baseB", "hydra/launcher=local"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["transfer.n=1,x"], "transfer.n=x is text: need an integer or null"),
+        (["transfer.n=1,-1"], "transfer.n=-1 is negative: a cut point is 0 or more"),
+        (["transfer.n=1", "hydra.launcher.jobs=0"], "launcher.jobs=0 is too small: 1 or more"),
+        (
+            ["transfer.n=1", "+hydra.launcher.job=2"],
+            "launcher.job is not a key of launcher=local: did you mean launcher.jobs?",
+        ),
+        (
+            ["transfer.n=1", "hydra.launcher.pack_size=none"],
+            "sweep.pack=none is not a number of runs: auto, 1, or at most K",
+        ),
+        (
+            ["transfer.n=1", "runtime.store=a,b"],
+            "runtime.store is a list: a study is kept in one store",
+        ),
+    ],
+)
+def test_what_one_job_cannot_mean_is_refused_before_any_is_started(
+    runs: Path, trained: list[Order], words: list[str], message: str
+):
+    with pytest.raises(UserError) as error:
+        run.run(["-m", "+split=random", "hydra/launcher=local", *words])
+
+    assert str(error.value) == message
+    assert trained == []
+
+
+def test_launching_without_hydra_gives_the_same_answers(
+    runs: Path, trained: list[Order], config: Any
+):
+    from transferlab.experiment.resolve import resolve
+
+    wanted = [
+        resolve(config("+split=random", f"transfer.variant={name}")) for name in ("A1B", "baseA")
+    ]
+    raw = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False}
+
+    assert multirun.launch(wanted, raw, "auto") == [0.7, 0.9]
+
+
+# --- hydra/launcher=slurm -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the commands of a pretended SLURM were asked, a line a job."""
+    monkeypatch.setenv("PATH", f"{FAKESLURM}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKESLURM", str(tmp_path))
+    return tmp_path / "asked"
+
+
+SUBMITTED = ["-m", "+split=random", "transfer.variant=AnB,BnB", "transfer.n=1,2",
+             "hydra/launcher=slurm", "hydra.launcher.partition=gpu",
+             "hydra.launcher.base.time=48:00:00"]  # fmt: skip
+
+
+def options(line: str) -> dict[str, str]:
+    words = (word.partition("=") for word in line.split() if word.startswith("--"))
+    return {name.removeprefix("--"): value for name, _, value in words}
+
+
+def test_a_multirun_is_submitted_bases_first_and_returns(
+    runs: Path, asked: Path, trained: list[Order], monkeypatch: pytest.MonkeyPatch
+):
+    values = answers(monkeypatch)
+
+    assert run.run(SUBMITTED) == 0
+
+    bases, from_a, from_b = (options(line) for line in asked.read_text().splitlines())
+    assert (bases["array"], bases["time"], bases["partition"]) == ("0-1", "48:00:00", "gpu")
+    assert "dependency" not in bases
+    assert (from_a["array"], from_a["time"]) == ("0-0", "24:00:00")
+    assert (from_a["dependency"], from_b["dependency"]) == ("afterok:1_0", "afterok:1_1")
+    assert trained == []
+    assert values == [None] * 4
+    (sweep,) = sweeps.find(runs)
+    assert isinstance(sweep.launcher, Slurm)
+    assert labels(sweep.nodes()) == "baseA baseB A1B A2B B1B B2B"
+
+
+def test_the_same_multirun_again_submits_nothing_that_is_queued(runs: Path, asked: Path):
+    run.run(SUBMITTED)
+    run.run(SUBMITTED)
+
+    assert len(asked.read_text().splitlines()) == 3
+
+
+def test_bases_that_are_finished_are_not_waited_for(runs: Path, asked: Path, config: Any):
+    run.run(SUBMITTED)
+    (sweep,) = sweeps.find(runs)
+    asked.unlink()
+    (runs.parent / "queue").unlink()
+    finish(*(node for node in sweep.nodes() if node.label.startswith("base")))
+
+    run.run(SUBMITTED)
+
+    jobs = [options(line) for line in asked.read_text().splitlines()]
+    assert [job["array"] for job in jobs] == ["0-1"]
+    assert "dependency" not in jobs[0]
+
+
+# --- as processes -------------------------------------------------------------------------------
+
+
+def test_two_multiruns_that_start_together_train_each_run_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In one store, with a base that both want; each shows its own table."""
+    know_the_network(place.parent / "cache", monkeypatch)
+    words = ["-m", *TINY, "hydra/launcher=local"]
+    wanted = ("transfer.variant=A1B", "transfer.variant=baseA,A1B")
+
+    processes = [start(place, *words, variants) for variants in wanted]
+    ended = [process.communicate(timeout=300) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], ended
+    assert len(list((place.parent / "cache" / "networks").iterdir())) == 3  # nobody had to look
+    for out, _ in ended:
+        assert [line.split()[0] for line in out.splitlines()[-2:]] == ["baseA", "A1B"]
+    folder = place.parent / "store"
+    logs = {path.parent.name.split("-")[0]: path.read_text() for path in folder.glob("*/log.txt")}
+    assert {label: text.count("  step 20/20") for label, text in logs.items()} == {
+        "baseA": 1, "A1B": 1,
+    }  # fmt: skip
+    assert len(list((folder / ".multirun").iterdir())) == 2
+    assert list(place.iterdir()) == []  # nothing appears where the user stands

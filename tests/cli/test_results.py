@@ -1,0 +1,136 @@
+"""`python -m transferlab results`, as a user types it."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.commandline import environment, refused
+from support.stores import finish
+
+from transferlab.cli import results
+from transferlab.errors import UserError
+
+STORE = "published:yosinski2014"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    place = tmp_path / "runs"
+    finish(place, "baseB", 0.8)
+    finish(place, "A3B", 0.75)
+    finish(place, "A5B", 0.2, learned=False)
+    return place
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[str, str]:
+    assert results.run([*map(str, arguments)]) == 0
+    return capsys.readouterr()
+
+
+def test_runs_are_shown_unless_a_table_is_asked_for(runs: Path, capsys: pytest.CaptureFixture[str]):
+    out, err = printed(capsys, "--store", runs)
+
+    assert out.splitlines()[0] == "Runs: top1_final"
+    assert [line.split()[0] for line in out.splitlines()[4:7]] == ["baseB", "A3B", "A5B"]
+    assert "of the runs there should be: 1 at chance level (--table left_out says" in out
+    assert err == ""
+
+
+def test_table_1_of_the_paper_as_printed(capsys: pytest.CaptureFixture[str]):
+    out, _ = printed(capsys, "--store", STORE, "--table", "table1")
+
+    rows = [line.split() for line in out.splitlines()[4:13]]
+    assert [row[4] for row in rows if "".join(row[1:4]) != "BnB+-baseB"] == [
+        "1.6", "1.4", "1.8", "1.4", "2.1", "1.7",
+    ]  # fmt: skip
+    assert [row[7] for row in rows if row[3] == "baseB"] == [
+        "0.97", "0.97", "1.17", "1.10", "1.16", "1.01",
+    ]  # fmt: skip
+
+
+def test_csv_goes_to_stdout_and_notes_to_stderr(capsys: pytest.CaptureFixture[str]):
+    out, err = printed(capsys, "--store", STORE, "--table", "figure2",
+                       "--metric", "top1_best10", "--format", "csv")  # fmt: skip
+
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert len(rows) == 29
+    assert (rows[0]["series"], rows[0]["count"], rows[0]["metric"]) == ("baseB", "8", "top1_best10")
+    assert float(rows[0]["mean"]) == pytest.approx(0.625101, abs=1e-6)
+    assert "of the runs there should be: 6 at chance level, 22 missing" in err
+
+
+def test_what_a_file_is_called_says_its_format(runs: Path, capsys: pytest.CaptureFixture[str]):
+    for name, start in (("a.json", "{"), ("a.md", "**Runs"), ("a.tex", "%"), ("a.txt", "Runs:")):
+        out, err = printed(capsys, "--store", runs, "--out", runs / name)
+        assert (out, err) == ("", f"{runs / name}\n")
+        assert (runs / name).read_text().startswith(start)
+    printed(capsys, "--store", runs, "--out", runs / "a.parquet")
+    assert list(pd.read_parquet(runs / "a.parquet")["label"]) == ["baseB", "A3B", "A5B"]
+    printed(capsys, "--store", runs, "--format", "csv", "--out", runs / "a.json")
+    assert (runs / "a.json").read_text().startswith("id,label,")
+
+
+def test_what_is_left_out_is_a_table(runs: Path, capsys: pytest.CaptureFixture[str]):
+    (found,) = json.loads(printed(capsys, "--store", runs, "--table", "left_out",
+                                  "--format", "json")[0])["rows"]  # fmt: skip
+
+    assert (found["label"], found["kind"]) == ("A5B", "chance")
+
+
+def test_parquet_is_not_for_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(UserError, match="--format parquet is not for reading: give --out FILE"):
+        results.run(["--store", str(runs), "--format", "parquet"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--table", "figure4"], "--table figure4 is not there: choose one of runs, figure2, "
+                                 "figure3, table1, decomposition, left_out"),
+        (["--metric", "loss"], "--metric loss is not there: choose one of top1_final, "
+                               "top1_best10, top1_peak"),
+        (["--format", "xls"], "--format xls is not there: choose one of table, csv, json, "
+                              "markdown, latex, parquet"),
+        (["--out", "nowhere/a.csv"], "--out nowhere/a.csv cannot be written: No such file"),
+        (["--study", "mine"], "study=mine was never started in"),
+        (["--store", "/elsewhere"], "/elsewhere is not a store: name one with --store DIR, or fill "
+                                    "it with python -m transferlab sweep +study=quick"),
+        (["--store", "published:mine"], "published:mine is not published here"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_refused_in_a_line(arguments: list[str], message: str, runs: Path):
+    with pytest.raises(UserError) as caught:
+        results.run(["--store", str(runs), *arguments])
+
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_user_stands_before_no_store(place: Path):
+    assert "is not a store" in refused(place, "results")
+
+
+def test_the_command_takes_neither_torch_nor_matplotlib(place: Path, runs: Path):
+    code = """
+import sys
+from transferlab.__main__ import main
+for table in ("runs", "figure2", "figure3", "table1", "decomposition"):
+    assert main(["results", "--table", table]) == 0
+heavy = {"torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=place,
+        env=environment(place, TRANSFERLAB_STORE=str(runs)),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(place.iterdir()) == []

@@ -1,0 +1,373 @@
+"""The command `sweep`: which words are whose, what is said of a study, and what is then started."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from support.commandline import refused
+from support.studies import finish
+
+from transferlab import store
+from transferlab.cli import sweep
+from transferlab.errors import RunFailed, UserError
+from transferlab.experiment import plan, study
+from transferlab.experiment.cost.estimate import Estimate
+from transferlab.experiment.cost.memory import Room
+from transferlab.experiment.cost.networks import network_of
+from transferlab.experiment.launcher import Local, Slurm
+from transferlab.launch.cluster import require
+from transferlab.launch.dispatch import Order
+from transferlab.models.facts import Footprint, NetworkFacts, Stage
+
+NO_LIMIT = Room({}, None)
+COST = Estimate(0.256, 0.1, 0.5, "from 3 finished runs in the store")
+Started = list[tuple[str, Order]]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
+    """What is looked at and started, none of which happens."""
+    calls: Started = []
+
+    def note(what: str, answer: object = None) -> object:
+        return lambda wanted: calls.append((what, wanted)) or answer
+
+    monkeypatch.setattr(sweep.logs, "to_stderr", lambda: None)
+    monkeypatch.setattr(sweep.dispatch, "look", lambda wanted: replace(wanted, room=NO_LIMIT))
+    for what, answer in (("cost", COST), ("train", None), ("submit", None)):
+        monkeypatch.setattr(sweep.dispatch, what, note(what, answer))
+    monkeypatch.setattr(sweep, "_tell", note("tell"))
+    monkeypatch.setattr(sweep.cluster, "require", lambda: None)  # whether SLURM is here or not
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=12_340_000_000))
+    yield calls
+
+
+def names(started: Started) -> list[str]:
+    return [what for what, _ in started]
+
+
+def done(runs: Path, *labels: str) -> None:
+    """Have these runs of `quick` finished."""
+    configs = study.expand(study.load("quick"), [f"runtime.store={runs}"])
+    finish(*(node for node in plan.order(configs) if node.label in labels))
+
+
+# --- the words ----------------------------------------------------------------------------------
+
+
+def test_words_are_for_the_study_for_the_launcher_or_for_the_runs():
+    words = [
+        "+study=quick", "data=digits", "launcher=slurm", "launcher.base.time=1:00", "seed=0,1",
+        "+sweep.pack=2", "dry_run=true", "split=whole", "+launcher.partition=gpu",
+    ]  # fmt: skip
+
+    assert sweep._sorted(words) == (
+        "quick",
+        [
+            "launcher=slurm", "++launcher.base.time=1:00", "sweep.pack=2", "dry_run=true",
+            "++launcher.partition=gpu",
+        ],
+        ["data=digits", "seed=0,1", "split=whole"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no study is given: choose one with +study=NAME, manmade_natural, quick, "
+         "random_filters, random_splits, reduced, yosinski2014"),
+        (["launcher.jobs=2"], "no study is given: choose one with +study=NAME, manmade_natural, "
+         "quick, random_filters, random_splits, reduced, yosinski2014"),
+        (["+study=quik"], "study=quik is not there: did you mean quick? choose one of "
+         "manmade_natural, quick, random_filters, random_splits, reduced, yosinski2014 (they live "
+         "in conf/study/), or name a YAML file of yours"),
+        (["+study=quick,reduced"], "+study=quick,reduced is a list: study has one value"),
+        (["+study=quick", "-x"], "-x is not for sweep: it takes KEY=VALUE; see --help"),
+        (["+study=quick", "--multirun"],
+         "--multirun is not for sweep: it takes KEY=VALUE; see --help"),
+        (["+study=quick", "~dry_run"], "~dry_run is not for sweep: it takes KEY=VALUE; see --help"),
+        (["+study=quick", "launcher@x=local"],
+         "launcher@x=local is not for sweep: it takes KEY=VALUE; see --help"),
+        (["+study=quick", "dry_run"], "dry_run: missing EQUAL at '<EOF>'"),
+        (["+study=quick", "dry_run=maybe"], "dry_run=maybe is neither true nor false"),
+        (["+study=quick", "dry_run=1"], "dry_run=1 is neither true nor false"),
+        (["+study=quick", "dry_run=true,false"],
+         "dry_run=true,false is a list: dry_run has one value"),
+        (["+study=quick", "sweep.pack=0"],
+         "sweep.pack=0 is not a number of runs: auto, 1, or at most K"),
+        (["+study=quick", "sweep.pack=two"],
+         "sweep.pack=two is not a number of runs: auto, 1, or at most K"),
+        (["+study=quick", "sweep.pack=1.5"],
+         "sweep.pack=1.5 is not a number of runs: auto, 1, or at most K"),
+        (["+study=quick", "sweep.pack=true"],
+         "sweep.pack=True is not a number of runs: auto, 1, or at most K"),
+        (["+study=quick", "sweep.pack=1,2"], "sweep.pack=1,2 is a list: sweep.pack has one value"),
+        (["+study=quick", "sweep.pak=1"],
+         "sweep.pak is not a key of sweep: did you mean sweep.pack?"),
+        (["+study=quick", "launcher=slrm"],
+         "launcher=slrm is not there: did you mean slurm? choose one of local, slurm (they live "
+         "in conf/launcher/)"),
+        (["+study=quick", "launcher=local,slurm"],
+         "launcher=local,slurm is a list: launcher has one value"),
+        (["+study=quick", "launcher=slurm", "launcher.partitionn=x"],
+         "launcher.partitionn is not a key of launcher=slurm: did you mean launcher.partition?"),
+        (["+study=quick", "launcher.partition=x"],
+         "launcher.partition is not a key of launcher=local: launcher=slurm has it"),
+        (["+study=quick", "launcher.jobs=0"], "launcher.jobs=0 is too small: 1 or more"),
+        (["+study=quick", "launcher.jobs=1,2"],
+         "launcher.jobs=1,2 is a list: launcher.jobs has one value"),
+        (["+study=quick", "train.lrr=1"],
+         "train.lrr is not a key of a run: did you mean train.lr (it lives in conf/train/)?"),
+        (["+study=quick", "hydra/launcher=slurm"],
+         "hydra/launcher is not a key of a run: python -m transferlab --cfg job lists them all"),
+        (["+study=quick", "data=image_folder"],
+         "data.root is not given: the folder that holds train/CLASS/* and val/*"),
+        (["+study=quick", "runtime.store=a,b"],
+         "runtime.store is a list: a study is kept in one store"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_before_anything_is_said(
+    words: list[str], message: str, started: Started, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(UserError) as error:
+        sweep.run(words)
+
+    assert str(error.value) == message
+    assert started == []
+    assert capsys.readouterr().out == ""
+
+
+def test_wrong_use_is_one_line_and_nothing_else(place: Path):
+    assert refused(place, "sweep", "+study=quick", "sweep.pack=0") == (
+        "sweep.pack=0 is not a number of runs: auto, 1, or at most K"
+    )
+
+
+# --- what is said -------------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_be_done_and_starts_nothing(
+    runs: Path, started: Started, capsys: pytest.CaptureFixture[str]
+):
+    done(runs, "baseA", "A1B")
+
+    assert sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"]) == 0
+
+    assert names(started) == ["cost"]
+    assert capsys.readouterr().out == (
+        f"study quick: 30 runs (base 2, AnB 7, BnB 7, AnB+ 7, BnB+ 7)  in {runs}\n"
+        "2 are done already, 28 are to be trained\n"
+        "wave 1: 14 runs in 3 jobs\n"
+        "wave 2: 14 runs in 2 jobs\n"
+        "about 0.26 hours of one device, from 3 finished runs in the store\n"
+        f"disk: 0.10 GB, on the way 0.50 GB; 12.3 GB are free in {runs}\n"
+    )
+
+
+def test_a_study_without_a_store_yet_is_planned_without_making_one(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+):
+    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}", "sweep.pack=1"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == [
+        "0 are done already, 30 are to be trained",
+        "wave 1: 2 runs in 2 jobs",
+        "wave 2: 28 runs in 28 jobs",
+    ]
+    assert lines[5].endswith(f"12.3 GB are free in {runs.parent}")
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("pack", "jobs"), [("auto", 4), ("7", 4), ("100", 4), ("3", 12), ("2", 16), ("1", 28)]
+)
+def test_runs_are_packed_as_told(
+    runs: Path, pack: str, jobs: int, capsys: pytest.CaptureFixture[str]
+):
+    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}", f"sweep.pack={pack}"])
+
+    assert f"wave 2: 28 runs in {jobs} jobs\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"), [(0.004, "0.00"), (0.996, "1.00"), (1.04, "1.0"), (12_345.6, "12,345.6")]
+)
+def test_hours_are_said_as_exactly_as_they_are_known(
+    runs: Path, hours: float, said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
+    monkeypatch.setattr(sweep.dispatch, "cost", lambda _: Estimate(hours, 1, 1, "a probe"))
+
+    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
+
+    assert f"about {said} hours of one device, a probe\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("peak_gb", "warned"), [(12.3, False), (12.4, True)])
+def test_too_little_room_is_warned_of(
+    runs: Path, peak_gb: float, warned: bool, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
+    monkeypatch.setattr(sweep.dispatch, "cost", lambda _: Estimate(1, 1, peak_gb, "a probe"))
+
+    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
+
+    last = capsys.readouterr().out.splitlines()[-1]
+    expected = "warning: that is more than is free; runs that find no room fail at once"
+    assert (last == expected) is warned
+
+
+# --- what is said of memory ---------------------------------------------------------------------
+
+BYTES = Footprint(kept=0, output=0, widest=0)
+# Of a run 120 MB: ten million weights, frozen ones too
+FACTS = NetworkFacts(
+    tuple(Stage(name, 5_000_000 if name in "78" else 0, 0, BYTES, BYTES) for name in "12345678"),
+    None,
+    None,
+    None,
+)
+
+
+def said(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: int
+) -> list[str]:
+    """The lines after the waves and before what it takes, of quick with so many bytes."""
+
+    def look(wanted: Order) -> Order:
+        room = Room({network_of(node.config): FACTS for node in wanted.todo}, limit)
+        return replace(wanted, room=room)
+
+    monkeypatch.setattr(sweep.dispatch, "look", look)
+    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
+    return capsys.readouterr().out.splitlines()[2:-2]
+
+
+def test_that_memory_has_cut_the_packs_is_said_with_the_largest(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    # Beyond the gigabyte 120 MB each for weights, gradients and momentum, and 40 MB for the update
+    assert said(runs, monkeypatch, capsys, 1_700_000_000) == [
+        "wave 1: 2 runs in 2 jobs",
+        "wave 2: 28 runs in 8 jobs",
+        "packs of at most 4 runs: 1.64 GB of 1.7 GB",
+    ]
+
+
+def test_packs_that_fit_are_not_spoken_of(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert said(runs, monkeypatch, capsys, 4_000_000_000) == [
+        "wave 1: 2 runs in 2 jobs",
+        "wave 2: 28 runs in 4 jobs",
+    ]
+
+
+def test_a_run_that_does_not_even_fit_alone_is_warned_of(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert said(runs, monkeypatch, capsys, 1_010_000_000) == [
+        "wave 1: 2 runs in 2 jobs",
+        "wave 2: 28 runs in 28 jobs",
+        "warning: baseA may not fit, and 29 more: it needs 1.16 GB of 1.01 GB; another device has "
+        "more, or runtime.devices shares the batch out",
+    ]
+
+
+# --- what is started ----------------------------------------------------------------------------
+
+
+def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Started):
+    sweep.run(["+study=quick", f"runtime.store={runs}", "launcher.jobs=2", "seed=3"])
+
+    assert names(started) == ["cost", "train", "tell"]
+    order = started[1][1]
+    assert order.launcher == Local("local", jobs=2, threads=1, gpus=None, fail_fast=False)
+    assert (order.study, order.pack, len(order.todo)) == ("quick", None, 30)
+    assert {node.config.seed for node in order.nodes} == {3}
+
+
+def test_a_study_is_submitted_and_not_waited_for(runs: Path, started: Started):
+    sweep.run(["+study=quick", f"runtime.store={runs}", "launcher=slurm", "sweep.pack=2"])
+
+    assert names(started) == ["cost", "submit"]
+    order = started[1][1]
+    assert isinstance(order.launcher, Slurm)
+    assert order.pack == 2
+
+
+def test_without_sbatch_that_is_told_of_before_anything_is_looked_at(
+    runs: Path, started: Started, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(sweep.cluster, "require", require)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = ["+study=quick", f"runtime.store={runs}", "launcher=slurm"]
+
+    with pytest.raises(UserError, match="^sbatch is not on the path: launcher=slurm needs"):
+        sweep.run(command)
+    assert names(started) == []
+    sweep.run([*command, "dry_run=true"])
+    assert names(started) == ["cost"]
+
+
+@pytest.mark.parametrize("launcher", ["local", "slurm"])
+def test_a_study_that_is_done_starts_nothing_and_shows_its_table(
+    runs: Path, started: Started, launcher: str, capsys: pytest.CaptureFixture[str]
+):
+    done(runs, "baseB")
+    file = runs.parent / "one.yaml"
+    file.write_text("- {split: random, transfer.variant: baseB}\n")
+
+    sweep.run([f"+study={file}", f"runtime.store={runs}", f"launcher={launcher}"])
+
+    assert names(started) == ["tell"]
+    assert capsys.readouterr().out == (
+        f"study one: 1 runs (base 1)  in {runs}\nall 1 are done: nothing to do\n"
+    )
+
+
+def test_the_table_of_what_is_done_is_shown_also_if_something_failed(
+    runs: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(wanted: Order) -> None:
+        raise RunFailed("2 of 30 runs are not done")
+
+    monkeypatch.setattr(sweep.dispatch, "train", fail)
+
+    with pytest.raises(RunFailed):
+        sweep.run(["+study=quick", f"runtime.store={runs}"])
+    assert names(started) == ["cost", "tell"]
+
+
+def test_the_table_has_the_runs_that_are_finished_and_says_which_were_before(
+    runs: Path, started: Started, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
+    monkeypatch.undo()
+    configs = study.expand(study.load("quick"), [f"runtime.store={runs}", "transfer.n=1"])
+    nodes = plan.order(configs)
+    for node in nodes[:3]:
+        run = store.locate(node.config, node.id)
+        store.create(run, node.config)
+        store.finish(run, {
+            "weights_sha256": "0" * 64, "metrics": {"top1_final": 0.75, "chance": 0.25},
+            "learned": True, "prefix_unchanged": None, "skipped": [], "steps": 7, "time_s": 1.0,
+        })  # fmt: skip
+
+    sweep._tell(Order("quick", nodes, nodes[1:], Local("local", 1, 1, None, False), 1))
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:3] for row in rows] == [
+        ["baseA", "0.7500", "+0.5000"], ["baseB", "0.7500", "+0.5000"],
+        ["A1B", "0.7500", "+0.5000"],
+    ]  # fmt: skip
+    assert ["reused" in row for row in rows] == [True, False, False]

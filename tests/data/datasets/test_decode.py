@@ -1,0 +1,266 @@
+"""Image files of every mode, against the colours that a viewer shows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transferlab.data.datasets import decode
+
+RED, GREEN, BLUE, YELLOW = (250, 10, 20), (10, 240, 30), (20, 30, 245), (240, 230, 15)
+
+
+def quadrants() -> np.ndarray:
+    """Red and green above, blue and yellow below, (32, 32, 3)."""
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
+    pixels[:16, :16], pixels[:16, 16:] = RED, GREEN
+    pixels[16:, :16], pixels[16:, 16:] = BLUE, YELLOW
+    return pixels
+
+
+def corners(pixels: np.ndarray) -> list[tuple[int, int, int]]:
+    """The colours well inside the quadrants: above left, above right, below left, below right."""
+    low, high = len(pixels) // 4, 3 * len(pixels) // 4
+    places = ((low, low), (low, high), (high, low), (high, high))
+    return [tuple(pixels[place].tolist()) for place in places]
+
+
+def saved(image: Image.Image, path: Path, **settings) -> np.ndarray:
+    image.save(path, **settings)
+    pixels = decode.read_rgb(str(path), size=32, resize="warp")
+    assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
+    return pixels
+
+
+def close(found: list, expected: list, tolerance: int) -> bool:
+    return np.abs(np.array(found, dtype=int) - np.array(expected, dtype=int)).max() <= tolerance
+
+
+@pytest.mark.parametrize("ending", ["png", "ppm", "bmp", "tif", "tiff"])
+def test_a_lossless_file_is_read_to_the_bit(ending: str, tmp_path: Path):
+    pixels = saved(Image.fromarray(quadrants()), tmp_path / f"image.{ending}")
+    assert np.array_equal(pixels, quadrants())
+
+
+@pytest.mark.parametrize("ending", ["jpg", "jpeg", "webp"])
+def test_a_lossy_file_has_the_colours_of_the_picture(ending: str, tmp_path: Path):
+    pixels = saved(Image.fromarray(quadrants()), tmp_path / f"image.{ending}", quality=95)
+    assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 6)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"quality": 30}])
+def test_a_jpeg_has_the_bits_that_pillow_gives_it(mode: str, settings: dict, tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (19, 33, 3), dtype=np.uint8)
+    path = tmp_path / "image.jpg"
+    Image.fromarray(noise).convert(mode).save(path, **settings)
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    assert np.array_equal(decode.decode(path.read_bytes()), expected)
+    assert np.array_equal(decode.jpeg(path.read_bytes()), expected)
+
+
+def test_what_torchvision_cannot_decode_is_left_to_pillow(tmp_path: Path):
+    path = tmp_path / "image.jpg"
+    Image.fromarray(quadrants()).save(path)
+    assert decode.jpeg(path.read_bytes()[:200]) is None
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "pgm", "tif"])
+def test_grey_becomes_three_equal_channels(ending: str, tmp_path: Path):
+    grey = np.full((32, 32), 77, dtype=np.uint8)
+    grey[16:] = 200
+    pixels = saved(Image.fromarray(grey), tmp_path / f"image.{ending}")
+    assert close(corners(pixels), [(77,) * 3, (77,) * 3, (200,) * 3, (200,) * 3], 2)
+
+
+def test_grey_with_alpha_keeps_the_grey(tmp_path: Path):
+    image = Image.new("LA", (32, 32), (77, 255))
+    assert corners(saved(image, tmp_path / "image.png")) == [(77, 77, 77)] * 4
+
+
+def test_cmyk_is_converted(tmp_path: Path):
+    # no ink but full magenta and half black: half-bright red and blue, no green
+    image = Image.new("CMYK", (32, 32), (0, 255, 0, 128))
+    for ending in ("jpg", "tif"):
+        pixels = saved(image, tmp_path / f"image.{ending}")
+        assert close(corners(pixels), [(127, 0, 127)] * 4, 3)
+
+
+def test_a_palette_is_looked_up(tmp_path: Path):
+    image = Image.fromarray(quadrants()).quantize(4)
+    assert image.mode == "P"
+    pixels = saved(image, tmp_path / "image.png")
+    assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 1)
+
+
+@pytest.mark.filterwarnings("error")  # Pillow has one for bytes, in every worker process
+@pytest.mark.parametrize(
+    "transparency", [0, bytes([255, 255, 255, 255]), bytes([0, 128, 255]), bytes(4)]
+)
+def test_a_palette_with_transparency_is_looked_up(transparency: int | bytes, tmp_path: Path):
+    image = Image.fromarray(quadrants()).quantize(4)
+    pixels = saved(image, tmp_path / "image.png", transparency=transparency)
+    assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 1)
+
+
+def test_an_opaque_picture_with_alpha_keeps_its_colours(tmp_path: Path):
+    image = Image.fromarray(quadrants()).convert("RGBA")
+    for ending in ("png", "tif"):
+        assert np.array_equal(saved(image, tmp_path / f"image.{ending}"), quadrants())
+
+
+def test_one_bit_becomes_black_and_white(tmp_path: Path):
+    black_above = np.zeros((32, 32), dtype=bool)
+    black_above[16:] = True
+    for ending in ("png", "bmp", "tif"):
+        pixels = saved(Image.fromarray(black_above), tmp_path / f"image.{ending}")
+        assert corners(pixels) == [(0, 0, 0), (0, 0, 0), (255, 255, 255), (255, 255, 255)]
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_sixteen_bits_of_grey_keep_their_high_byte(ending: str, tmp_path: Path):
+    wide = np.zeros((32, 32), dtype=np.uint16)
+    wide[:16, :16], wide[:16, 16:], wide[16:, :16], wide[16:, 16:] = 255, 256, 0x1234, 65535
+    pixels = saved(Image.fromarray(wide), tmp_path / f"image.{ending}")
+    assert corners(pixels) == [(0, 0, 0), (1, 1, 1), (0x12, 0x12, 0x12), (255, 255, 255)]
+
+
+def test_sixteen_bits_in_either_byte_order_are_the_same_picture():
+    wide = np.array([[0, 0x1234], [0x8000, 65535]], dtype=np.uint16)
+    little = Image.fromarray(wide)
+    big = Image.frombytes("I;16B", (2, 2), wide.astype(">u2").tobytes())
+    assert np.asarray(decode.to_rgb(little))[..., 0].tolist() == [[0, 0x12], [0x80, 255]]
+    assert np.asarray(decode.to_rgb(big))[..., 0].tolist() == [[0, 0x12], [0x80, 255]]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, [RED, GREEN, BLUE, YELLOW]),
+        (2, [GREEN, RED, YELLOW, BLUE]),  # mirrored left to right
+        (3, [YELLOW, BLUE, GREEN, RED]),  # upside down
+        (4, [BLUE, YELLOW, RED, GREEN]),  # mirrored top to bottom
+        (5, [RED, BLUE, GREEN, YELLOW]),  # rows and columns exchanged
+        (6, [BLUE, RED, YELLOW, GREEN]),  # to be turned a quarter clockwise
+        (7, [YELLOW, GREEN, BLUE, RED]),
+        (8, [GREEN, YELLOW, RED, BLUE]),  # to be turned a quarter anticlockwise
+    ],
+)
+def test_a_rotated_photograph_is_put_upright(orientation: int, expected: list, tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for ending, tolerance in (("jpg", 6), ("png", 0)):
+        path = tmp_path / f"image.{ending}"
+        settings = {"quality": 95} if ending == "jpg" else {}
+        pixels = saved(Image.fromarray(quadrants()), path, exif=exif, **settings)
+        assert close(corners(pixels), expected, tolerance)
+
+
+GARBAGE = [
+    b"garbage",  # no header
+    b"II*\x00",  # a header cut off
+    b"II*\x00\xff\xff\xff\xff",  # that points beyond the end
+    b"MM\x00*\x00\x00\x00\x08\xff\xff\x01\x12",  # with a list that is cut off
+    b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x02\x00\x00\x00\x02r\x00\x00\x00",  # text
+]
+
+
+@pytest.mark.parametrize("exif", GARBAGE)
+def test_a_picture_with_a_garbled_exif_block_is_read_as_it_lies(exif: bytes, tmp_path: Path):
+    path = tmp_path / "image.png"
+    pixels = saved(Image.fromarray(quadrants()), path, exif=exif)
+    assert b"eXIf" + exif in path.read_bytes()
+    assert np.array_equal(pixels, quadrants())
+
+
+def stripes(height: int, width: int) -> Image.Image:
+    """A fifth of red, three fifths of green, a fifth of blue along the longer side."""
+    colours = np.repeat(np.array([RED, GREEN, GREEN, GREEN, BLUE], dtype=np.uint8), 20, axis=0)
+    pixels = np.broadcast_to(colours, (20, 100, 3))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return image if width > height else image.transpose(Image.Transpose.ROTATE_270)
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 100), (100, 20)])
+def test_warp_keeps_all_of_the_picture_and_not_its_shape(height: int, width: int, tmp_path: Path):
+    stripes(height, width).save(tmp_path / "image.png")
+    pixels = decode.read_rgb(str(tmp_path / "image.png"), size=10, resize="warp")
+    line = pixels[5] if width > height else pixels[:, 5]
+    assert [tuple(p) for p in line[[0, 3, 5, 9]].tolist()] == [RED, GREEN, GREEN, BLUE]
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 100), (100, 20)])
+def test_crop_keeps_the_shape_and_the_centre_of_the_picture(
+    height: int, width: int, tmp_path: Path
+):
+    stripes(height, width).save(tmp_path / "image.png")
+    pixels = decode.read_rgb(str(tmp_path / "image.png"), size=10, resize="crop")
+    assert pixels.shape == (10, 10, 3)
+    assert np.array_equal(pixels, np.broadcast_to(np.array(GREEN, np.uint8), (10, 10, 3)))
+
+
+def test_an_image_of_the_right_size_is_not_touched(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "image.png")
+    for resize in ("warp", "crop"):
+        pixels = decode.read_rgb(str(tmp_path / "image.png"), size=16, resize=resize)
+        assert np.array_equal(pixels, noise)
+
+
+def test_shrinking_averages_all_pixels(tmp_path: Path):
+    board = np.indices((64, 64)).sum(axis=0) % 2 * np.uint8(200)
+    Image.fromarray(board.astype(np.uint8)).save(tmp_path / "image.png")
+    pixels = decode.read_rgb(str(tmp_path / "image.png"), size=8, resize="warp")
+    assert np.abs(pixels.astype(int) - 100).max() <= 2  # not the 0 or 200 of single pixels
+
+
+def test_an_empty_file_is_refused(tmp_path: Path):
+    (tmp_path / "image.jpg").write_bytes(b"")
+    with pytest.raises(OSError, match="the file is empty"):
+        decode.read_rgb(str(tmp_path / "image.jpg"), size=8, resize="warp")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "bmp", "tif", "ppm"])
+def test_a_file_that_was_cut_off_is_refused(ending: str, tmp_path: Path):
+    path = tmp_path / f"image.{ending}"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises((OSError, ValueError, SyntaxError)):
+        decode.read_rgb(str(path), size=8, resize="warp")
+
+
+def test_what_is_no_image_is_refused(tmp_path: Path):
+    (tmp_path / "image.jpg").write_text("<html>404 not found</html>")
+    with pytest.raises(OSError, match="cannot identify image file"):
+        decode.read_rgb(str(tmp_path / "image.jpg"), size=8, resize="warp")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        decode.read_rgb(str(tmp_path / "image.jpg"), size=8, resize="warp")
+
+
+def test_a_file_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Image.fromarray(quadrants()).save(tmp_path / "image.png")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 511)  # Pillow raises from twice that on
+    with pytest.raises(decode.UNREADABLE, match=r"^Image size \(1024 pixels\) exceeds limit"):
+        decode.read_rgb(str(tmp_path / "image.png"), size=8, resize="warp")
+
+
+def test_arrays_are_resized_one_by_one():
+    pixels = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+    pixels[1] = 90
+    pixels[2, :, 4:] = (0, 0, 240)
+    large = decode.resize_all(pixels, size=16)
+    assert large.shape == (3, 16, 16, 3) and large.dtype == np.uint8
+    assert large[0].max() == 0
+    assert large[1].min() == large[1].max() == 90
+    assert large[2, 3, [0, 15]].tolist() == [[0, 0, 0], [0, 0, 240]]
+
+
+def test_arrays_of_the_right_size_are_not_copied():
+    pixels = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+    assert decode.resize_all(pixels, size=8) is pixels

@@ -1,0 +1,390 @@
+"""Trees of image files: what is found, what identifies it, and every way to be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transferlab import data
+from transferlab.data.datasets import folder
+from transferlab.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def nothing_listed_before():
+    folder.scan.cache_clear()
+
+
+def picture(path: Path, level: int = 100) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 6), (level, 0, 255 - level)).save(path)
+
+
+def read(subset: folder.FileSubset, *positions: int) -> tuple[np.ndarray, dict[int, str]]:
+    """The whole images at these positions, and which cannot be read."""
+    out = np.zeros((len(positions), subset.size, subset.size, 3), dtype=np.uint8)
+    return out, subset.read(np.array(positions), out, None)
+
+
+def tree(root: Path, val: str = "val") -> Path:
+    """Three classes with 3, 2, 4 images for training and one each for validation."""
+    for label, (name, count) in enumerate((("zebra", 3), ("Ant", 2), ("bee", 4))):
+        for index in range(count):
+            picture(root / "train" / name / f"{index}.png", 10 * label + index)
+        picture(root / val / name / "held.jpg", 200 + label)
+    return root
+
+
+def one_tree(root: Path, count: int = 10) -> Path:
+    """Two classes with `count` images each, for both subsets."""
+    for name in ("cat", "dog"):
+        for index in range(count):
+            picture(root / name / f"{index:02d}.png", index)
+    return root
+
+
+def names(files: folder.Files) -> list[str]:
+    return [path.decode() for path in files.paths.tolist()]
+
+
+def test_classes_are_the_folders_in_ascii_order(tmp_path: Path):
+    for name in ("bee", "Zebra", "ant", "n9", "n10"):
+        for subset in ("train", "val"):
+            picture(tmp_path / subset / name / "0.png")
+    index = folder.scan(str(tmp_path), "val", None)
+    assert index.classes == ("Zebra", "ant", "bee", "n10", "n9")
+
+
+def test_every_image_has_the_label_of_its_folder(tmp_path: Path):
+    index = folder.scan(str(tree(tmp_path)), "val", None)
+    assert index.train.labels.tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 2]
+    assert names(index.train) == [
+        *("Ant/0.png", "Ant/1.png"),
+        *("bee/0.png", "bee/1.png", "bee/2.png", "bee/3.png"),
+        *("zebra/0.png", "zebra/1.png", "zebra/2.png"),
+    ]
+    assert index.val.labels.tolist() == [0, 1, 2]
+    assert names(index.val) == ["Ant/held.jpg", "bee/held.jpg", "zebra/held.jpg"]
+    assert index.val.folder == tmp_path / "val"
+
+
+def test_the_validation_folder_may_have_another_name(tmp_path: Path):
+    index = folder.scan(str(tree(tmp_path, val="test")), "test", None)
+    assert index.val.folder == tmp_path / "test"
+    assert len(index.val.labels) == 3
+
+
+def test_only_images_count_whatever_the_case_of_their_ending(tmp_path: Path):
+    tree(tmp_path)
+    picture(tmp_path / "train/Ant/loud.png")
+    (tmp_path / "train/Ant/loud.png").rename(tmp_path / "train/Ant/LOUD.PNG")
+    (tmp_path / "train/Ant/notes.txt").write_text("not an image")
+    (tmp_path / "train/.cache").mkdir()
+    (tmp_path / "train/readme.md").write_text("not a class")
+    index = folder.scan(str(tmp_path), "val", None)
+    assert names(index.train)[:3] == ["Ant/0.png", "Ant/1.png", "Ant/LOUD.PNG"]
+    assert index.classes == ("Ant", "bee", "zebra")
+
+
+def test_files_whose_name_begins_with_a_dot_do_not_count(tmp_path: Path):
+    before = digest(tree(tmp_path))
+    picture(tmp_path / "train/Ant/.0.png")
+    (tmp_path / "train/bee/._0.png").write_bytes(b"what macOS leaves on other file systems")
+    picture(tmp_path / "val/zebra/.held.jpg")
+    assert digest(tmp_path) == before
+    index = folder.scan(str(tmp_path), "val", None)
+    assert len(index.train.labels) == 9 and len(index.val.labels) == 3
+    picture(tmp_path / "train/wolf/.0.png")
+    picture(tmp_path / "val/wolf/0.png")
+    folder.scan.cache_clear()
+    assert refused(tmp_path).startswith(f"{tmp_path}/train/wolf has no images (")
+
+
+def test_the_index_is_arrays_and_no_python_objects(tmp_path: Path):
+    index = folder.scan(str(tree(tmp_path)), "val", None)
+    for files in (index.train, index.val):
+        assert files.paths.dtype.kind == "S"
+        assert files.labels.dtype == np.int64
+        assert files.paths.shape == files.labels.shape
+
+
+def test_file_names_of_different_lengths_are_kept_whole(tmp_path: Path):
+    picture(tmp_path / "train/a/x.png")
+    picture(tmp_path / "train/a/a_much_longer_name_than_the_other.png")
+    picture(tmp_path / "train/longer/müll.png")
+    for name in ("a", "longer"):
+        picture(tmp_path / "val" / name / "v.png")
+    images = folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize="warp")
+    assert images.train.name(0).endswith("a/a_much_longer_name_than_the_other.png")
+    assert images.train.name(2) == str(tmp_path / "train/longer/müll.png")
+    assert read(images.train, 0, 1, 2)[1] == {}
+
+
+def test_a_folder_is_listed_once(tmp_path: Path):
+    root = str(tree(tmp_path))
+    assert folder.scan(root, "val", None) is folder.scan(root, "val", None)
+
+
+def test_images_are_read_at_the_size_asked_for(tmp_path: Path):
+    images = folder.load(root=str(tree(tmp_path)), val="val", holdout=None, size=5, resize="warp")
+    assert images.train.in_memory is False
+    pixels, unreadable = read(images.train, 8, 0)
+    assert unreadable == {}
+    assert pixels.shape == (2, 5, 5, 3) and pixels.dtype == np.uint8
+    assert pixels[0, 2, 2].tolist() == [2, 0, 253]  # zebra/2.png
+    assert pixels[1, 2, 2].tolist() == [10, 0, 245]  # Ant/0.png
+
+
+def test_the_way_of_resizing_is_passed_on(tmp_path: Path):
+    for subset in ("train", "val"):
+        wide = np.zeros((4, 12, 3), dtype=np.uint8)
+        wide[:, 4:8] = 240
+        (tmp_path / subset / "a").mkdir(parents=True)
+        Image.fromarray(wide).save(tmp_path / subset / "a/0.png")
+    levels = {
+        resize: read(
+            folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize=resize).train, 0
+        )[0].mean()
+        for resize in ("warp", "crop")
+    }
+    assert levels["crop"] == 240
+    assert 60 < levels["warp"] < 100
+
+
+def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
+    tree(tmp_path)
+    (tmp_path / "train/Ant/1.png").write_bytes(b"")
+    (tmp_path / "train/bee/0.png").write_text("no image")
+    (tmp_path / "train/zebra/0.png").unlink()
+    files = np.array([b"bee/0.png", b"Ant/0.png", b"Ant/1.png", b"zebra/0.png"])
+    subset = folder.FileSubset(
+        folder.Files(tmp_path / "train", files, np.zeros(4, np.int64)), 4, "warp"
+    )
+    pixels, unreadable = read(subset, 3, 2, 1, 0)
+    assert sorted(unreadable) == [0, 1, 3]
+    assert "No such file" in unreadable[0]
+    assert unreadable[1] == "the file is empty"
+    assert unreadable[3] == "cannot identify image file"
+    assert pixels[2, 0, 0].tolist() == [10, 0, 245]
+
+
+def test_a_link_that_leads_nowhere_is_listed_and_unreadable(tmp_path: Path):
+    tree(tmp_path)
+    (tmp_path / "train/Ant/0.png").unlink()
+    (tmp_path / "train/Ant/0.png").symlink_to(tmp_path / "nowhere.png")
+    images = folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize="warp")
+    assert images.train.name(0) == f"{tmp_path}/train/Ant/0.png"
+    assert list(read(images.train, 0, 1)[1]) == [0]
+
+
+def test_a_picture_of_too_many_pixels_is_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    images = folder.load(root=str(tree(tmp_path)), val="val", holdout=None, size=4, resize="warp")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 23)  # these have 48
+    _, unreadable = read(images.train, 0, 5)
+    assert sorted(unreadable) == [0, 1]
+    assert unreadable[0].startswith("Image size (48 pixels) exceeds limit of 46 pixels")
+
+
+# --- a part held out -------------------------------------------------------------------------
+
+
+def test_holdout_takes_its_part_of_every_class(tmp_path: Path):
+    index = folder.scan(str(one_tree(tmp_path)), None, 0.2)
+    assert index.classes == ("cat", "dog")
+    assert np.bincount(index.val.labels).tolist() == [2, 2]
+    assert np.bincount(index.train.labels).tolist() == [8, 8]
+    assert sorted(names(index.train) + names(index.val)) == sorted(
+        f"{name}/{index:02d}.png" for name in ("cat", "dog") for index in range(10)
+    )
+
+
+def test_holdout_is_the_golden_choice_wherever_the_folder_lies(tmp_path: Path):
+    expected = ["cat/03.png", "cat/04.png", "dog/05.png", "dog/07.png"]
+    for place in ("here", "there"):
+        index = folder.scan(str(one_tree(tmp_path / place)), None, 0.2)
+        assert names(index.val) == expected
+
+
+def test_holdout_divides_the_train_folder_where_there_is_one(tmp_path: Path):
+    one_tree(tmp_path / "train")
+    picture(tmp_path / "val/cat/unused.png")
+    index = folder.scan(str(tmp_path), "val", 0.2)
+    assert index.val.folder == index.train.folder == tmp_path / "train"
+    assert len(index.train.labels) == 16 and len(index.val.labels) == 4
+
+
+@pytest.mark.parametrize("part", [0.01, 0.99])
+def test_holdout_leaves_an_image_on_either_side(part: float, tmp_path: Path):
+    index = folder.scan(str(one_tree(tmp_path, count=2)), None, part)
+    assert np.bincount(index.train.labels).tolist() == [1, 1]
+    assert np.bincount(index.val.labels).tolist() == [1, 1]
+
+
+# --- the digest ------------------------------------------------------------------------------
+
+
+def digest(root: Path, val: str | None = "val", holdout: float | None = None) -> str:
+    folder.scan.cache_clear()
+    return folder.scan(str(root), val, holdout).digest
+
+
+def test_the_digest_does_not_depend_on_the_place(tmp_path: Path):
+    first, second = digest(tree(tmp_path / "a")), digest(tree(tmp_path / "b/c"))
+    assert first == second
+    assert len(first) == 64
+
+
+def test_the_digest_does_not_depend_on_the_name_of_the_validation_folder(tmp_path: Path):
+    assert digest(tree(tmp_path / "a")) == digest(tree(tmp_path / "b", val="test"), "test")
+
+
+def test_the_digest_changes_with_a_file_name(tmp_path: Path):
+    before = digest(tree(tmp_path))
+    for changed in ("train/bee/3.png", "val/zebra/held.jpg"):
+        path = tmp_path / changed
+        path.rename(path.with_name("renamed.png"))
+        after = digest(tmp_path)
+        assert after != before
+        before = after
+
+
+def test_the_digest_changes_with_a_class_name(tmp_path: Path):
+    before = digest(tree(tmp_path))
+    for subset in ("train", "val"):
+        (tmp_path / subset / "bee").rename(tmp_path / subset / "bees")
+    assert digest(tmp_path) != before
+
+
+def test_the_digest_changes_with_a_file_more(tmp_path: Path):
+    before = digest(tree(tmp_path))
+    picture(tmp_path / "train/bee/4.png")
+    assert digest(tmp_path) != before
+
+
+@pytest.mark.parametrize("changed", ["train/Ant/0.png", "train/zebra/0.png", "val/bee/held.jpg"])
+def test_the_digest_changes_with_the_bytes_of_the_first_file_of_a_class(
+    changed: str, tmp_path: Path
+):
+    before = digest(tree(tmp_path))
+    picture(tmp_path / changed, 77)
+    assert digest(tmp_path) != before
+
+
+def test_the_digest_changes_with_the_holdout(tmp_path: Path):
+    one_tree(tmp_path)
+    digests = [digest(tmp_path, None, part) for part in (0.2, 0.3, 0.2)]
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_describe_tells_the_classes_and_the_digest_of_what_load_gives(tmp_path: Path):
+    root = str(tree(tmp_path))
+    told = data.describe("image_folder", root=root, val="val", holdout=None)
+    images = data.load(
+        "imagenet", root=root, val="val", holdout=None, size=4, resize="warp", cache=tmp_path
+    )
+    assert told.classes == images.classes == ("Ant", "bee", "zebra")
+    assert told.digest == images.digest
+
+
+# --- errors ----------------------------------------------------------------------------------
+
+
+def refused(root: Path | str | None, val: str | None = "val", holdout: float | None = None) -> str:
+    with pytest.raises(UserError) as error:
+        folder.scan(None if root is None else str(root), val, holdout)
+    return str(error.value)
+
+
+def test_no_root_is_refused():
+    assert refused(None) == (
+        "data.root is not given: the folder that holds train/CLASS/* and val/*"
+    )
+
+
+def test_a_missing_root_is_refused(tmp_path: Path):
+    assert refused(tmp_path / "no") == f"data.root={tmp_path}/no is not a folder"
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    assert refused(tmp_path / "file") == f"data.root={tmp_path}/file is not a folder"
+
+
+def test_an_empty_root_is_refused(tmp_path: Path):
+    assert refused(tmp_path) == (
+        f"data.root={tmp_path} has no folders in it: need train/CLASS/* and val/*"
+    )
+
+
+def test_a_root_without_train_is_refused_with_what_is_there(tmp_path: Path):
+    picture(tmp_path / "training/cat/0.png")
+    picture(tmp_path / "val/cat/0.png")
+    assert refused(tmp_path) == (
+        f"data.root={tmp_path} has no folder 'train' (it has training, val): need train/CLASS/*"
+    )
+
+
+def test_a_root_without_val_is_refused_with_what_is_there(tmp_path: Path):
+    tree(tmp_path, val="validation")
+    assert refused(tmp_path) == (
+        f"data.root={tmp_path} has no folder 'val' (it has train, validation): "
+        "name it with data.val=NAME, or hold out a part with data.holdout=0.2"
+    )
+
+
+def test_a_long_list_of_folders_is_cut(tmp_path: Path):
+    for letter in "abcdefgh":
+        (tmp_path / letter).mkdir()
+    assert "(it has a, b, c, d, e and 3 more)" in refused(tmp_path)
+
+
+def test_neither_val_nor_holdout_is_refused(tmp_path: Path):
+    assert refused(tree(tmp_path), None) == (
+        "data.val is not given: name the validation folder, or set data.holdout"
+    )
+
+
+def test_classes_in_one_subset_only_are_refused_all_at_once(tmp_path: Path):
+    tree(tmp_path)
+    picture(tmp_path / "train/wolf/0.png")
+    picture(tmp_path / "train/yak/0.png")
+    picture(tmp_path / "val/fox/0.png")
+    assert refused(tmp_path) == (
+        f"data.root={tmp_path} has other classes in train than in val: "
+        "only in train: wolf, yak; only in val: fox"
+    )
+
+
+def test_a_class_in_train_only_is_refused(tmp_path: Path):
+    tree(tmp_path)
+    picture(tmp_path / "train/wolf/0.png")
+    assert refused(tmp_path).endswith("than in val: only in train: wolf")
+
+
+@pytest.mark.parametrize("subset", ["train", "val"])
+def test_a_class_without_images_is_refused(subset: str, tmp_path: Path):
+    tree(tmp_path)
+    for path in (tmp_path / subset / "bee").iterdir():
+        path.unlink()
+    (tmp_path / subset / "bee/notes.txt").write_text("")
+    assert refused(tmp_path) == (
+        f"{tmp_path}/{subset}/bee has no images (.jpg .jpeg .png .ppm .pgm .bmp .tif .tiff .webp)"
+    )
+
+
+def test_subsets_without_classes_are_refused(tmp_path: Path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val").mkdir()
+    assert refused(tmp_path) == f"{tmp_path}/train has no class folders in it"
+    assert refused(tmp_path, None, 0.2) == f"{tmp_path}/train has no class folders in it"
+
+
+def test_holdout_of_a_class_with_one_image_is_refused(tmp_path: Path):
+    one_tree(tmp_path)
+    picture(tmp_path / "eel/0.png")
+    assert refused(tmp_path, None, 0.2) == (
+        f"data.holdout=0.2 needs 2 images of a class or more: {tmp_path}/eel has 1"
+    )

@@ -1,0 +1,59 @@
+"""Crops copied out of arrays, against slices written out."""
+
+import numpy as np
+import pytest
+
+from transferlab.data.datasets.images import ArraySubset, centre_corners, copy_crops
+
+
+def noise(count: int = 4, size: int = 8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def test_crops_begin_at_their_corners():
+    pixels, out = noise(), np.zeros((3, 5, 5, 3), dtype=np.uint8)
+    copy_crops(pixels, np.array([3, 0, 3]), out, np.array([[0, 3], [2, 1], [3, 0]]))
+    assert np.array_equal(out[0], pixels[3, 0:5, 3:8])
+    assert np.array_equal(out[1], pixels[0, 2:7, 1:6])
+    assert np.array_equal(out[2], pixels[3, 3:8, 0:5])
+
+
+def test_without_corners_the_centre_is_copied():
+    pixels, out = noise(), np.zeros((2, 4, 4, 3), dtype=np.uint8)
+    copy_crops(pixels, np.array([2, 1]), out, None)
+    assert np.array_equal(out, pixels[[2, 1], 2:6, 2:6])
+
+
+def test_a_crop_of_the_whole_size_is_the_image():
+    pixels, out = noise(), np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    for corners in (None, np.zeros((2, 2), dtype=np.int64)):
+        copy_crops(pixels, np.array([2, 1]), out, corners)
+        assert np.array_equal(out, pixels[[2, 1]])
+
+
+def test_the_centre_of_256_pixels_begins_at_14():
+    assert centre_corners(2, 256, 227).tolist() == [[14, 14], [14, 14]]
+
+
+class Lying(np.ndarray):
+    """Notes which images are read, in which order."""
+
+    def __getitem__(self, key):  # type: ignore[no-untyped-def]
+        self.log.append(key[0])
+        return super().__getitem__(key)
+
+
+def test_images_are_read_in_the_order_in_which_they_lie():
+    pixels = noise().view(Lying)
+    pixels.log = []
+    copy_crops(pixels, np.array([3, 0, 2, 1]), np.zeros((4, 8, 8, 3), dtype=np.uint8), None)
+    assert pixels.log == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("size", [3, 8])
+def test_an_array_knows_its_size(size: int):
+    subset = ArraySubset(noise(size=size), np.zeros(4, dtype=np.int64), "noise")
+    out = np.zeros((1, size, size, 3), dtype=np.uint8)
+    assert subset.size == size
+    assert subset.read(np.array([1]), out, None) == {}
+    assert np.array_equal(out[0], subset.pixels[1])

@@ -1,0 +1,236 @@
+"""Reading prepared data: what is there, what does not fit, and what is damaged."""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.trees import JPEG, RAW, prepare, tree
+
+from transferlab import data
+from transferlab.data.datasets import decode, folder, prepared
+from transferlab.data.datasets.images import Subset
+from transferlab.data.datasets.mapped import Mapped
+from transferlab.data.datasets.prepared import JpegSubset, RawSubset
+from transferlab.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tree(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def made(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Codec -> the folder of images prepared so. Not to be changed."""
+    place = tmp_path_factory.mktemp("made")
+    for name, pixels in (("raw", RAW), ("jpeg", JPEG)):
+        prepare(images, place / name, pixels)
+    return {"raw": place / "raw", "jpeg": place / "jpeg"}
+
+
+@pytest.fixture(params=["raw", "jpeg"])
+def mine(request: pytest.FixtureRequest, images: Path, tmp_path: Path) -> Path:
+    """Prepared data that a test may damage."""
+    dst = tmp_path / request.param
+    prepare(images, dst, {"raw": RAW, "jpeg": JPEG}[request.param])
+    return dst
+
+
+def load(dst: Path, **changed: object):
+    asked = {"root": str(dst), "val": None, "holdout": None, "size": 8, "resize": "warp"} | changed
+    return data.load("prepared", cache=dst, **asked)  # type: ignore[arg-type]
+
+
+def refused(dst: Path, **changed: object) -> str:
+    with pytest.raises(UserError) as caught:
+        load(dst, **changed)
+    return str(caught.value)
+
+
+def read(subset: Subset, positions: list[int], crop: int, corners: object = None) -> np.ndarray:
+    out = np.zeros((len(positions), crop, crop, 3), np.uint8)
+    corners = None if corners is None else np.array(corners)
+    assert subset.read(np.array(positions), out, corners) == {}
+    return out
+
+
+def test_crops_are_those_of_the_folder_in_the_order_asked_for(images: Path, made: dict[str, Path]):
+    theirs = folder.load(root=str(images), val="val", holdout=None, size=8, resize="warp").train
+    ours = load(made["raw"]).train
+    assert isinstance(ours, RawSubset) and ours.in_memory and ours.size == 8
+    places, corners = [15, 2, 2, 9], [[0, 3], [2, 1], [0, 0], [1, 1]]
+    assert np.array_equal(read(ours, places, 5, corners), read(theirs, places, 5, corners))
+    assert np.array_equal(read(ours, places, 4), read(theirs, places, 4))  # the centres
+
+
+def test_jpegs_are_cropped_likewise_and_take_worker_processes(made: dict[str, Path]):
+    ours = load(made["jpeg"]).train
+    assert isinstance(ours, JpegSubset) and not ours.in_memory
+    whole = read(ours, [15, 2, 9], 8)
+    crops = read(ours, [15, 2, 9], 5, [[0, 3], [2, 1], [1, 1]])
+    assert np.array_equal(crops[0], whole[0, :5, 3:])
+    assert np.array_equal(crops[1], whole[1, 2:7, 1:6])
+    assert np.array_equal(read(ours, [9], 4)[0], whole[2, 2:6, 2:6])
+
+
+def test_what_a_plan_needs_takes_one_file_and_no_torch(images: Path, made: dict[str, Path]):
+    code = """
+import sys
+from pathlib import Path
+from transferlab import data
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+found = data.describe("prepared", root=sys.argv[1], val=None, holdout=None)
+data.check("prepared", root=sys.argv[1], size=8, resize="warp")
+print(found.classes, {Path(name).name for name in opened if name.startswith(sys.argv[1])})
+print(data.train_counts("prepared", root=sys.argv[1], val=None, holdout=None))
+print({"torch", "torchvision"} & set(sys.modules))
+"""
+    command = [sys.executable, "-c", code, str(made["raw"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "('Ant', 'bee', 'cat') {'prepared.json'}", "(5, 7, 4)", "set()",
+    ]  # fmt: skip
+
+
+def test_the_digest_is_the_records(made: dict[str, Path]):
+    said = json.loads((made["jpeg"] / "prepared.json").read_text())["digest"]
+    found = data.describe("prepared", root=str(made["jpeg"]), val=None, holdout=None)
+    assert found.digest == said == load(made["jpeg"]).digest
+
+
+def test_other_settings_than_those_it_was_made_with_are_refused(made: dict[str, Path]):
+    dst = made["raw"]
+    assert refused(dst, size=16) == (
+        f"data.size=16 is not the size of {dst}, which holds 8 pixels: give data.size=8, or "
+        "prepare the images again"
+    )
+    assert refused(dst, resize="crop") == (
+        f"data.resize=crop is not how {dst} was made: give data.resize=warp, or prepare the "
+        "images again"
+    )
+    for key, value in (("val", "test"), ("holdout", 0.2)):
+        assert refused(dst, **{key: value}) == (
+            f"data.{key}={value} comes too late for data=prepared: the subsets of {dst} were "
+            f"fixed when it was made; give data.{key}=null"
+        )
+
+
+def test_a_place_without_prepared_data_is_refused(images: Path, tmp_path: Path):
+    assert refused(images) == (
+        f"data.root={images} is not prepared data (it has no prepared.json): make them with "
+        "python -m transferlab prepare, or read a folder of images with data=image_folder"
+    )
+    with pytest.raises(UserError, match=r"data\.root is not given: the folder that prepare has"):
+        data.describe("prepared", root=None, val=None, holdout=None)
+
+
+def test_another_version_is_refused(mine: Path):
+    path = mine / "prepared.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    assert refused(mine) == (
+        f"{path} was written by an incompatible version (format 2, this one reads 1): use that "
+        "version, or prepare the images again"
+    )
+
+
+def cut(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size * 9 // 10)
+
+
+def test_damage_is_found_when_it_is_opened(mine: Path):
+    unread = {"raw": {"digests.npy"}, "jpeg": {"digests.npy", "slots.npy"}}[mine.name]
+    files = [path for path in sorted(mine.rglob("*")) if path.is_file() and path.name not in unread]
+    assert len(files) == 9
+    for path in files:
+        content = path.read_bytes()
+        for damage in (cut, Path.unlink, lambda path: path.write_bytes(b"")):
+            damage(path)
+            said = refused(mine)
+            if path.name != "prepared.json" or path.exists():
+                assert said.startswith(f"{path} is damaged (") and said.endswith(
+                    "): prepare the images again"
+                )
+            path.write_bytes(content)
+    assert load(mine).classes == ("Ant", "bee", "cat")
+
+
+def test_numbers_that_lead_elsewhere_are_damage(mine: Path):
+    place = mine / "train" / ("slots.npy" if mine.name == "raw" else "spans.npy")
+    for path, wrong in ((place, 1_000_000), (place, -1), (mine / "val/labels.npy", 3)):
+        content, numbers = path.read_bytes(), np.load(path)
+        numbers.flat[2] = wrong
+        np.save(path, numbers)
+        assert refused(mine).startswith(f"{path} is damaged (")
+        path.write_bytes(content)
+
+
+def test_nothing_is_unpickled(mine: Path):
+    np.save(mine / "train/labels.npy", np.array([print] * 16, dtype=object), allow_pickle=True)
+    assert "allow_pickle=False" in refused(mine)
+
+
+def test_a_damaged_jpeg_is_reported_by_its_place(images: Path, tmp_path: Path):
+    dst = tmp_path / "made"
+    prepare(images, dst, JPEG)
+    (start, size), (other, _) = np.load(dst / "train/spans.npy")[[4, 6]].tolist()
+    with (dst / "train/images.jpegs").open("r+b") as file:
+        file.seek(start)
+        file.write(b"\0" * size)
+        file.seek(other)
+        file.write(decode_as_jpeg(4))  # sound, but of another size
+    subset, out = load(dst).train, np.zeros((3, 8, 8, 3), np.uint8)
+    assert subset.read(np.array([6, 1, 4]), out, None) == {
+        0: "its JPEG in the prepared data is damaged",
+        2: "its JPEG in the prepared data is damaged",
+    }
+    assert out[1].any()
+    assert subset.name(4) == "Ant/4.png"
+
+
+def decode_as_jpeg(side: int) -> bytes:
+    from transferlab.data.prepare import chunks
+
+    return chunks.encode(np.zeros((side, side, 3), np.uint8), 10)
+
+
+def test_another_process_opens_the_file_and_is_not_sent_it(made: dict[str, Path]):
+    for dst in made.values():
+        subset = load(dst).train
+        sent = pickle.dumps(subset)
+        assert len(sent) < 3000
+        assert np.array_equal(read(pickle.loads(sent), [3, 11], 8), read(subset, [3, 11], 8))
+
+
+def test_a_batch_is_fetched_only_if_some_of_it_is_not_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "bytes"
+    path.write_bytes(bytes(100_000))
+    mapped, advised = Mapped(path), []
+
+    class Map:
+        def madvise(self, *arguments: int) -> None:
+            advised.append(arguments[1:])
+
+    mapped.map = Map()  # type: ignore[assignment]
+    starts, sizes = np.array([10, 5000, 90_000]), np.array([100, 8000, 10_000])
+    monkeypatch.setattr(Mapped, "_is_cached", lambda self, start: True)
+    mapped.fetch(starts, sizes)
+    assert advised == []
+    monkeypatch.setattr(Mapped, "_is_cached", lambda self, start: start != 5000)
+    mapped.fetch(starts, sizes)
+    assert advised == [(0, 110), (4096, 8904), (86_016, 13_984)]  # from the start of a page
+
+
+def test_decode_takes_the_jpegs_as_they_are_stored(made: dict[str, Path]):
+    start, size = np.load(made["jpeg"] / "train/spans.npy")[0].tolist()
+    content = (made["jpeg"] / "train/images.jpegs").read_bytes()[start : start + size]
+    assert content[:2] == b"\xff\xd8" and content[-2:] == b"\xff\xd9"
+    assert decode.decode(content).shape == (8, 8, 3)
+    assert prepared.read_record(made["jpeg"]).subsets["train"].images == 16

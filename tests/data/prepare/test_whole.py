@@ -1,0 +1,376 @@
+"""From a folder of images to prepared data: the content, and going on after every interruption."""
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import killed
+from support.trees import JPEG, RAW, picture, prepare, spoil, tree
+
+from transferlab.data.datasets import folder, prepared
+from transferlab.data.datasets.images import Subset
+from transferlab.data.datasets.prepared import Pixels
+from transferlab.data.prepare import chunks, space, workplace
+from transferlab.errors import RunFailed, UserError
+
+
+@pytest.fixture(autouse=True)
+def chunks_of_four(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chunks, "CHUNK", 4)
+
+
+def pixels_of(subset: Subset) -> np.ndarray:
+    out = np.zeros((len(subset.labels), subset.size, subset.size, 3), np.uint8)
+    assert subset.read(np.arange(len(out)), out, None) == {}
+    return out
+
+
+def load(dst: Path, size: int = 8, resize: str = "warp"):
+    return prepared.load(root=str(dst), val=None, holdout=None, size=size, resize=resize)
+
+
+def refused(*arguments: object, **more: object) -> str:
+    with pytest.raises(UserError) as caught:
+        prepare(*arguments, **more)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+# --- the content ---------------------------------------------------------------------------------
+
+
+def test_raw_images_of_the_size_are_the_folders_own_in_its_order(tmp_path: Path):
+    root, dst = tree(tmp_path / "images"), tmp_path / "new" / "made"
+    outcome = prepare(root, dst)
+    assert outcome.made == 23
+    theirs = folder.load(root=str(root), val="val", holdout=None, size=8, resize="warp")
+    ours = load(dst)
+    assert ours.classes == ("Ant", "bee", "cat") and ours.digest == outcome.record.digest
+    for name, count in (("train", 16), ("val", 7)):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        assert mine.labels.tolist() == other.labels.tolist() and len(mine.labels) == count
+        assert np.array_equal(pixels_of(mine), pixels_of(other))
+    assert ours.train.name(5) == "bee/0.png"
+    assert sorted(p.name for p in dst.iterdir()) == ["prepared.json", "train", "val"]
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["made"]
+
+
+@pytest.mark.parametrize("resize", ["warp", "crop"])
+def test_others_are_resized_as_the_folder_resizes_them(tmp_path: Path, resize: str):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    prepare(root, dst, Pixels(5, resize, "raw", None))
+    theirs = folder.load(root=str(root), val="val", holdout=None, size=5, resize=resize)
+    ours = load(dst, 5, resize)
+    assert np.array_equal(pixels_of(ours.train), pixels_of(theirs.train))
+
+
+def test_a_part_held_out_is_the_folders_own(tmp_path: Path):
+    root, dst = tree(tmp_path / "images") / "train", tmp_path / "made"
+    prepare(root, dst, val=None, holdout=0.3)
+    theirs = folder.load(root=str(root), val=None, holdout=0.3, size=8, resize="warp")
+    ours = load(dst)
+    assert len(ours.val.labels) == 5
+    assert np.array_equal(pixels_of(ours.val), pixels_of(theirs.val))
+    assert np.array_equal(pixels_of(ours.train), pixels_of(theirs.train))
+
+
+def test_jpegs_look_the_same_and_take_the_quality_asked_for(tmp_path: Path):
+    root = tmp_path / "images"
+    for subset in ("train", "val"):
+        for name in ("a", "b"):
+            picture(root / subset / name / "0.png", seed=3, side=2)  # enlarged: smooth
+    sizes, raw = {}, tmp_path / "raw"
+    prepare(root, raw, Pixels(128, "warp", "raw", None))
+    for quality in (50, 95):
+        dst = tmp_path / str(quality)
+        record = prepare(root, dst, Pixels(128, "warp", "jpeg", quality)).record
+        sizes[quality] = record.subsets["train"].size_bytes
+        off = pixels_of(load(dst, 128).train).astype(int) - pixels_of(load(raw, 128).train)
+        assert 0 < np.abs(off).mean() < {50: 16, 95: 8}[quality]
+    assert sizes[50] < 0.7 * sizes[95]
+
+
+def test_the_groups_beside_the_images_come_along(tmp_path: Path):
+    root = tree(tmp_path / "images")
+    (root / "classes.csv").write_text("class,group\n")
+    prepare(root, tmp_path / "made")
+    assert (tmp_path / "made" / "classes.csv").read_text() == "class,group\n"
+
+
+# --- the digest ----------------------------------------------------------------------------------
+
+
+def digest(root: Path, dst: Path, *arguments: object, **more: object) -> str:
+    return prepare(root, dst, *arguments, **more).record.digest  # type: ignore[arg-type]
+
+
+def test_the_digest_is_one_of_content_and_settings_alone(tmp_path: Path):
+    root = tree(tmp_path / "images")
+    first = digest(root, tmp_path / "a")
+    assert len(first) == 64
+    assert digest(tree(tmp_path / "elsewhere"), tmp_path / "b", jobs=3) == first
+    jpeg = digest(root, tmp_path / "c", JPEG)
+    assert digest(root, tmp_path / "d", JPEG, jobs=3) == jpeg
+    others = [
+        jpeg,
+        digest(root, tmp_path / "e", Pixels(8, "warp", "jpeg", 90)),
+        digest(root, tmp_path / "f", Pixels(7, "warp", "raw", None)),
+        digest(root, tmp_path / "g", Pixels(8, "crop", "raw", None)),
+    ]
+    picture(root / "val/cat/1.png", seed=99)
+    others.append(digest(root, tmp_path / "h"))
+    (root / "train/cat").rename(root / "train/dog")
+    (root / "val/cat").rename(root / "val/dog")
+    others.append(digest(root, tmp_path / "i"))
+    assert len({first, *others}) == 7
+
+
+# --- going on ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pixels", [RAW, JPEG], ids=["raw", "jpeg"])
+def test_killed_at_any_moment_it_goes_on_and_ends_the_same(tmp_path: Path, pixels: Pixels):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    whole = prepare(root, tmp_path / "whole", pixels)
+    processes = multiprocessing.get_context("forkserver")
+    for moment, count in (
+        ("before a line", 1),
+        ("after a line", 1),
+        ("within a line", 2),
+        ("before a line", 2),
+        ("after a line", 1),
+        ("before the record", 1),
+        ("before the rename", 1),
+    ):
+        process = processes.Process(target=killed.prepare, args=(root, dst, pixels, moment, count))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, moment
+        assert not dst.exists()
+    outcome = prepare(root, dst, pixels)
+    assert outcome.made == 0 and outcome.record == whole.record
+    for name in ("train", "val"):
+        assert np.array_equal(
+            pixels_of(getattr(load(dst), name)), pixels_of(getattr(load(tmp_path / "whole"), name))
+        )
+        assert (dst / name / prepared.IMAGES[pixels.codec]).stat().st_size == whole.record.subsets[
+            name
+        ].size_bytes
+    assert sorted(p.name for p in dst.iterdir()) == ["prepared.json", "train", "val"]
+
+
+def left(dst: Path, root: Path, count: int) -> Path:
+    """A folder in the making of which a process was killed after `count` chunks."""
+    process = multiprocessing.get_context("forkserver").Process(
+        target=killed.prepare, args=(root, dst, RAW, "after a line", count)
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    return dst.with_name(f".{dst.name}.partial")
+
+
+def test_what_is_done_is_kept_unless_its_files_have_changed(tmp_path: Path):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    left(dst, root, 3)  # 12 of 23 images
+    picture(root / "train/Ant/1.png", seed=50)
+    assert prepare(root, dst).made == 11 + 4
+    theirs = folder.load(root=str(root), val="val", holdout=None, size=8, resize="warp")
+    assert np.array_equal(pixels_of(load(dst).train), pixels_of(theirs.train))
+
+
+def test_it_goes_on_only_with_the_same_settings_and_files(tmp_path: Path):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    partial = left(dst, root, 2)
+    assert refused(root, dst, Pixels(9, "crop", "raw", None)) == (
+        f"{partial} was made with --size 8 (now 9), --resize warp (now crop): give the same "
+        f"again, choose another --out, or delete {partial} to begin anew"
+    )
+    assert "--codec raw (now jpeg), --quality none (now 95)" in refused(root, dst, JPEG)
+    picture(root / "val/bee/more.png", seed=60)
+    assert refused(root, dst) == (
+        f"{partial} was made of other files: put them back as they were, choose another --out, "
+        f"or delete {partial} to begin anew"
+    )
+    (root / "val/bee/more.png").unlink()
+    (partial / "train/images.u8").unlink()
+    assert refused(root, dst) == (
+        f"{partial}/train/images.u8 is damaged: delete {partial} to begin anew"
+    )
+
+
+def test_what_is_complete_is_left_alone_and_never_overwritten(tmp_path: Path):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    record = prepare(root, dst).record
+    before = {p: p.stat().st_mtime_ns for p in dst.rglob("*")}
+    again = prepare(root, dst)
+    assert (again.made, again.record) == (0, record)
+    assert refused(root, dst, JPEG).startswith(f"{dst} was made with --codec raw (now jpeg)")
+    (root / "train/Ant/0.png").unlink()
+    assert refused(root, dst).startswith(f"{dst} was made of other files: ")
+    assert before == {p: p.stat().st_mtime_ns for p in dst.rglob("*")}
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("mine")
+    assert refused(root, other) == (
+        f"--out {other} is there and is not prepared data: choose another place"
+    )
+    assert [p.name for p in other.iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_folder_may_be_there_and_a_link_is_followed(tmp_path: Path):
+    root, real = tree(tmp_path / "images"), tmp_path / "disk" / "real"
+    real.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(real)
+    prepare(root, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (real / "prepared.json").exists()
+
+
+def test_a_place_among_the_classes_is_refused(tmp_path: Path):
+    root = tree(tmp_path / "images")
+    assert refused(root, root / "val" / "new") == (
+        f"--out {root}/val/new is inside {root}/val, whose folders are the classes: "
+        "choose another place"
+    )
+    flat = root / "train"
+    assert "is inside" in refused(flat, flat / "new", val=None, holdout=0.3)
+    prepare(root, root / "beside")
+    assert (root / "beside/prepared.json").exists()
+
+
+def test_one_process_at_a_time(tmp_path: Path):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    settings = workplace.Settings(RAW, "val", None, "x")
+    with workplace.hold(dst, settings):
+        said = refused(root, dst)
+    assert said.startswith(f"--out {dst} is being made by process {os.getpid()} on ")
+    assert prepare(root, dst).made == 23
+
+
+# --- files that cannot be read -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pixels", [RAW, JPEG], ids=["raw", "jpeg"])
+def test_unreadable_files_are_listed_and_nothing_is_finished(
+    tmp_path: Path, pixels: Pixels, caplog: pytest.LogCaptureFixture
+):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    spoil(root)
+    partial = tmp_path / ".made.partial"
+    with pytest.raises(RunFailed) as caught:
+        prepare(root, dst, pixels)
+    assert str(caught.value) == (
+        f"3 of the files cannot be read, all in {partial}/unreadable.csv: mend them and give the "
+        "same command, or leave them out with --skip-unreadable"
+    )
+    lines = (partial / "unreadable.csv").read_text().splitlines()
+    assert lines == [
+        "subset,file,reason",
+        "train,train/Ant/1.png,the file is empty",
+        "train,train/bee/0.png,cannot identify image file",
+        "val,val/cat/1.png,No such file or directory",
+    ]
+    assert "unreadable: train/bee/0.png: cannot identify image file" in caplog.text
+    assert not dst.exists()
+    size = (partial / "train" / prepared.IMAGES[pixels.codec]).stat().st_size
+    with pytest.raises(RunFailed):
+        prepare(root, dst, pixels)
+    # what is tried again takes no more room
+    assert (partial / "train" / prepared.IMAGES[pixels.codec]).stat().st_size == size
+    for number, name in enumerate(("train/Ant/1.png", "train/bee/0.png", "val/cat/1.png")):
+        (root / name).unlink()
+        picture(root / name, seed=70 + number)
+    outcome = prepare(root, dst, pixels)  # as if they had never been bad
+    assert outcome.made == 4 + 4 + 3
+    assert outcome.record.digest == prepare(root, tmp_path / "new", pixels).record.digest
+    assert not (dst / "unreadable.csv").exists()
+
+
+def test_an_unreadable_file_is_tried_again_though_it_looks_the_same(tmp_path: Path):
+    """As after an error of the disk or the network, which changes neither size nor time."""
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    path = root / "train/bee/0.png"
+    content, status = path.read_bytes(), path.stat()
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(RunFailed, match="1 of the files cannot be read"):
+        prepare(root, dst)
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert prepare(root, dst).made == 4
+
+
+@pytest.mark.parametrize("pixels", [RAW, JPEG], ids=["raw", "jpeg"])
+def test_unreadable_files_can_be_left_out(tmp_path: Path, pixels: Pixels):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    spoil(root)
+    prepare(root, dst, pixels, skip=True)
+    ours = load(dst)
+    assert ours.train.labels.tolist() == [0] * 4 + [1] * 6 + [2] * 4
+    assert ours.val.labels.tolist() == [0, 0, 1, 1, 1, 2]
+    assert [ours.train.name(k) for k in (0, 1, 4)] == ["Ant/0.png", "Ant/2.png", "bee/1.png"]
+    assert len((dst / "unreadable.csv").read_text().splitlines()) == 4
+    for name in ("train/Ant/1.png", "train/bee/0.png", "val/cat/1.png"):
+        (root / name).unlink()
+    prepare(root, tmp_path / "without", pixels)
+    without = load(tmp_path / "without")
+    assert np.array_equal(pixels_of(ours.train), pixels_of(without.train))
+    assert np.array_equal(pixels_of(ours.val), pixels_of(without.val))
+
+
+def test_a_class_that_would_be_empty_is_an_error(tmp_path: Path):
+    root = tree(tmp_path / "images")
+    for number in range(2):
+        (root / f"val/Ant/{number}.png").write_bytes(b"")
+    with pytest.raises(RunFailed, match="of Ant no image for val can be read: mend them"):
+        prepare(root, tmp_path / "made", skip=True)
+    assert not (tmp_path / "made").exists()
+
+
+# --- room ----------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    usage = space.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: usage._replace(free=1_500_000))
+    said = refused(root, dst, Pixels(256, "warp", "raw", None))
+    assert said == (
+        f"{tmp_path} is on a disk with 1.5 MB free and the images need 6.5 MB: make room, choose "
+        "another place with --out DIR, or take less with --codec jpeg or a smaller --size"
+    )
+    assert list((tmp_path / ".made.partial/train").iterdir()) in (
+        [],
+        [tmp_path / ".made.partial/train/images.u8"],
+    )
+    assert space.taken(tmp_path / ".made.partial/train") == 0
+    monkeypatch.undo()
+    assert prepare(root, dst, JPEG).made == 23  # other settings: nothing was done under those
+
+
+def test_the_need_of_jpegs_is_estimated_from_a_sample(tmp_path: Path):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    index = folder.scan(str(root), "val", None)
+    with space.Crew(1, lambda: False) as crew:
+        need = space.need(index, Pixels(64, "warp", "jpeg", 95), crew)
+        none = space.need(index, Pixels(64, "warp", "jpeg", 1), crew)
+    record = prepare(root, dst, Pixels(64, "warp", "jpeg", 95)).record
+    images = sum(stored.size_bytes for stored in record.subsets.values())
+    assert images < need - 2_000_000 < 1.2 * images + 2000
+    assert none < need
+
+
+def test_the_journal_says_what_is_done(tmp_path: Path):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    partial = left(dst, root, 3)
+    lines = [json.loads(line) for line in (partial / "journal.jsonl").read_text().splitlines()]
+    assert [(line["subset"], line["first"]) for line in lines] == [
+        ("train", 0), ("train", 4), ("train", 8),
+    ]  # fmt: skip
+    assert all(len(line["sha256"]) == len(line["sources"]) == 64 for line in lines)

@@ -1,0 +1,143 @@
+"""From words to plain dicts, and what is refused before Hydra sees it. See also test_config for
+conf/ itself and test_cli_wrong_use for whole command lines."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import transferlab
+from transferlab.errors import UserError
+from transferlab.experiment import compose
+
+
+def refusal(*words: str) -> str:
+    with pytest.raises(UserError) as error:
+        compose.check(words)
+    return str(error.value)
+
+
+def test_conf_is_beside_the_package_here_and_in_it_where_it_was_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert compose.conf_folder() == Path(transferlab.__file__).parents[1] / "conf"
+
+    (tmp_path / "transferlab" / "conf").mkdir(parents=True)
+    monkeypatch.setattr(
+        compose, "__file__", str(tmp_path / "transferlab" / "experiment" / "compose.py")
+    )
+    assert compose.conf_folder() == tmp_path / "transferlab" / "conf"
+
+
+def test_a_run_is_composed_of_seven_groups():
+    assert compose.groups() == [
+        "data", "logger", "model", "runtime", "split", "train", "transfer",
+    ]  # fmt: skip
+    assert compose.choices("model") == ["alexnet", "alexnet_small"]
+    assert compose.choices("study")[0] == "manmade_natural"
+    assert compose.choices("nothing") == []
+
+
+def test_only_the_choice_of_a_split_gets_a_plus():
+    words = ["split=random", "+split=random", "split.seed=1", "splits=2", "data=digits", "-m"]
+
+    assert [compose.with_plus(word) for word in words] == ["+split=random", *words[1:]]
+
+
+def test_what_is_composed_is_plain_and_has_no_trace_of_hydra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRANSFERLAB_STORE", "/of/mine")
+
+    raw = compose.compose("config", ["+split=random", "transfer.n=3"])
+
+    assert "hydra" not in raw
+    assert type(raw["train"]) is dict
+    assert raw["runtime"]["store"] == "/of/mine"  # an interpolation
+    assert (raw["split"]["name"], raw["transfer"]["n"]) == ("random", 3)
+
+
+def test_what_hydra_refuses_is_told_in_its_words_on_one_line():
+    with pytest.raises(UserError) as error:
+        compose.compose("config", ["data=nothing"])
+
+    assert (
+        str(error.value)
+        == "In 'config': Could not find 'data/nothing'; Available options in 'data':"
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"seed": "???"}, "Missing mandatory value: seed"),
+        ({"seed": "${nothing}"}, "Interpolation key 'nothing' not found"),
+    ],
+)
+def test_a_value_that_is_missing_is_refused(raw: dict[str, str], message: str):
+    with pytest.raises(UserError) as error:
+        compose.plain(OmegaConf.create(raw))
+
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "seed=1", "+split=random", "data=digits,imagenet", "train.lr=0.1,0.2", "~logger=csv",
+        "hydra/launcher=slurm", "hydra.launcher.jobs=2", "hydra.sweep.dir=here",
+        "transfer.n=range(1,8)", "model=choice(alexnet,alexnet_small)",
+    ],
+)  # fmt: skip
+def test_what_a_run_has_passes(word: str):
+    compose.check([word])
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (
+            "data=digits,digit",
+            "data=digit is not there: did you mean digits? choose one of cifar10, cifar100, "
+            "digits, image_folder, imagenet, prepared (they live in conf/data/)",
+        ),
+        (
+            "model=choice(alexnet,vgg)",
+            "model=vgg is not there: choose one of alexnet, alexnet_small (they live in "
+            "conf/model/)",
+        ),
+        ("modl=alexnet", "modl is not a group of conf/: did you mean model=?"),
+        (
+            "+train.lrr=1",
+            "train.lrr is not a key of a run: did you mean train.lr (it lives in conf/train/)?",
+        ),
+        (
+            "hydr.x=1",
+            "hydr.x is not a key of a run: python -m transferlab --cfg job lists them all",
+        ),
+        (
+            "+study=quick",
+            "study is not a key of a run: it is for python -m transferlab sweep +study=NAME",
+        ),
+        (
+            "launcher.jobs=2",
+            "launcher.jobs is not a key of a run: it is for python -m transferlab sweep "
+            "+study=NAME",
+        ),
+        (
+            "dry_run=true",
+            "dry_run is not a key of a run: it is for python -m transferlab sweep +study=NAME",
+        ),
+    ],
+)
+def test_what_no_run_has_is_refused_with_the_nearest_there_is(word: str, message: str):
+    assert refusal("seed=1", word) == message
+
+
+def test_a_word_that_cannot_be_parsed_is_refused_with_itself():
+    assert refusal("seed").startswith("seed: ")
+    assert refusal("seed=[1").startswith("seed=[1: ")
+    assert "\n" not in refusal("seed=[1")
+
+
+def test_a_message_without_words_is_told_by_its_kind():
+    assert compose.reason(ValueError("")) == "ValueError"
+    assert compose.reason(ValueError("one\n\n two\nthree")) == "one; two"

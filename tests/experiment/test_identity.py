@@ -1,0 +1,293 @@
+"""One form for all spellings of a run, the base it needs, and its id, which must never change."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from support.records import BASE_B, ELSEWHERE, SCIENCE, YOSINSKI, changed, made, written
+
+from transferlab.experiment.config import (
+    NEUTRAL,
+    PLACES,
+    RunConfig,
+    TransferConfig,
+    build_config,
+    flatten,
+)
+from transferlab.experiment.identity import base_of, run_id
+
+# --- canonical form -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        written("A3B"),
+        written("A3B", n=3),
+        written("A3B", target="B"),
+        written("AnB", n=3),
+        written("AnB", n=3, target="B"),
+    ],
+)
+def test_two_spellings_of_a_run_are_one_run(config: RunConfig):
+    assert config == made()
+    assert config.transfer == TransferConfig(variant="AnB", n=3, target="B", keep=0)
+    assert config.label == "A3B"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        written("base", target="B"),
+        written("baseB"),
+        written("baseB", n=0, target="B"),
+        written("AnB", n=0),
+        written("AnB+", n=0),
+        written("BnB", n=0, target="B"),
+        written("B0B+"),
+        written("RnB", n=0),
+    ],
+)
+def test_with_n_zero_all_spellings_are_the_base_network_of_the_target(config: RunConfig):
+    assert config.transfer == TransferConfig(variant="base", n=0, target="B", keep=0)
+    assert config == written("baseB")
+    assert config != written("baseA")
+    assert config.label == "baseB"
+
+
+def test_plus_and_keep_are_part_of_the_label_and_of_the_run():
+    kept, fine_tuned = made(keep=2), written("A3B+")
+
+    assert kept.label == "A3B-keep2"
+    assert fine_tuned.label == "A3B+"
+    assert fine_tuned.transfer.variant == "AnB+"
+    assert kept.transfer == TransferConfig(variant="AnB", n=3, target="B", keep=2)
+    assert made(variant="A3B+", n=None, keep=1).label == "A3B+-keep1"
+
+
+def test_cut_points_of_two_digits_keep_their_number_out_of_the_variant():
+    assert written("A12B+").transfer == TransferConfig("AnB+", 12, "B", 0)
+
+
+def test_natural_and_manmade_halves_have_no_seed():
+    some, other = ({"split.name": "manmade_natural", "split.seed": seed} for seed in (0, 7))
+
+    assert made(some) == made(other)
+    assert made(some).split.seed is None
+    assert made(some).split_label == "manmade_natural"
+    assert made().split_label == "random0"
+
+
+def test_the_whole_has_no_seed():
+    unseeded, *seeded = (
+        made({"split.name": "whole", "split.seed": seed}, variant="BnB") for seed in (None, 0, 7)
+    )
+
+    assert seeded == [unseeded, unseeded]
+    assert unseeded.split.seed is None
+    assert unseeded.split_label == "whole"
+
+
+def test_base_of_a_selffer_on_the_whole_is_the_base_network_of_the_whole():
+    whole = {"split.name": "whole", "split.seed": None}
+
+    assert base_of(made(whole, variant="BnB")) == made({**whole, **BASE_B})
+    assert base_of(made(whole, variant="RnB")) is None
+
+
+@pytest.mark.parametrize("name", ["A3B", "B3B", "baseA", "R3B"])
+@pytest.mark.parametrize("mean", ["base", "target", "none"])
+def test_a_config_keeps_what_was_written_where_two_words_come_to_the_same(name: str, mean: str):
+    written_so = {"data.mean": mean, "train.lr_step": 7, "train.lr_factor": 0.5}
+
+    flat = flatten(made(written_so, variant=name, n=None, target=None))
+
+    assert flat["train.schedule"] == "cosine"
+    assert {key: flat[key] for key in written_so} == written_so
+
+
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [
+        ("A3B", "baseA"),
+        ("A3B+", "baseA"),
+        ("B3B", "baseB"),
+        ("B5A", "baseB"),
+        ("A1A+", "baseA"),
+    ],
+)
+def test_base_of_a_run_is_the_base_network_of_the_half_before_its_number(name: str, base: str):
+    assert base_of(written(name)) == written(base)
+
+
+@pytest.mark.parametrize("name", ["baseA", "baseB", "R3A", "R3B"])
+def test_base_networks_and_random_prefixes_need_no_base(name: str):
+    assert base_of(written(name)) is None
+
+
+def test_all_runs_from_one_half_share_its_base_whatever_their_mean_keep_and_n():
+    runs = [
+        made(),
+        made(keep=2),
+        made(n=7),
+        made({"data.mean": "target"}),
+        made(variant="AnA+", target="A"),
+    ]
+    bases = [base_of(run) for run in runs]
+
+    assert {base and base.label for base in bases} == {"baseA"}
+    assert {base and run_id(base) for base in bases} == {run_id(written("baseA"))}
+
+
+# --- the run id ---------------------------------------------------------------------------------
+
+
+def hashed(config: RunConfig, *, without: str | None = None, **changes: Any) -> str:
+    """The hash of what counts in a config, with changes and without a field."""
+    science = {
+        key: value
+        for key, value in {**flatten(config), **changes}.items()
+        if key not in ELSEWHERE and key != without
+    }
+    text = json.dumps(science, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_id_is_twelve_hexadecimal_digits_of_the_hash_of_what_counts():
+    config = written("baseB")
+
+    assert config.data.mean == "base"
+    assert run_id(config) == hashed(config, base_id=None, **{"data.mean": "target"})
+
+
+def test_id_covers_the_id_of_the_base():
+    assert run_id(made()) == hashed(made(), base_id=run_id(written("baseA")))
+
+
+@pytest.mark.parametrize("name", ["baseA", "baseB", "B3B", "B3B+", "A3A", "A3A+", "R3A", "R3B"])
+def test_with_one_half_the_mean_of_the_base_and_of_the_target_are_one_run(name: str):
+    base, target, none = (
+        run_id(made({"data.mean": mean}, variant=name, n=None, target=None))
+        for mean in ("base", "target", "none")
+    )
+
+    assert base == target
+    assert none != target
+
+
+@pytest.mark.parametrize("name", ["A3B", "A3B+", "B3A", "B3A+"])
+def test_with_two_halves_each_mean_is_a_run_of_its_own(name: str):
+    ids = {
+        run_id(made({"data.mean": mean}, variant=name, n=None, target=None))
+        for mean in ("base", "target", "none")
+    }
+
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("unused", [{"train.lr_step": 7}, {"train.lr_factor": 0.5}])
+def test_the_drops_of_the_rate_count_only_where_there_are_some(unused: dict[str, Any]):
+    steps = {"train.schedule": "step", "train.lr_step": 100, "train.lr_factor": 0.1}
+
+    assert run_id(made(unused)) == run_id(made())
+    assert run_id(made({**steps, **unused})) != run_id(made(steps))
+
+
+def test_places_are_the_four_keys_that_say_where_or_what_to_do():
+    assert set(PLACES) == {key for key in ELSEWHERE if not key.startswith("runtime.")}
+
+
+@pytest.mark.parametrize(("key", "value"), ELSEWHERE.items())
+def test_where_a_run_is_carried_out_does_not_change_its_id(key: str, value: object):
+    other = made({key: value})
+
+    assert flatten(other)[key] != flatten(made())[key]
+    assert run_id(other) == run_id(made())
+
+
+def test_every_other_field_changes_the_id_each_in_its_own_way():
+    ids = {key: run_id(made(changes)) for key, changes in SCIENCE.items()}
+
+    assert len({run_id(made()), *ids.values()}) == len(SCIENCE) + 1 == 40
+
+
+@pytest.mark.parametrize("key", ["data.digest", "split.digest"])
+def test_an_unresolved_config_has_no_id(key: str):
+    with pytest.raises(AssertionError, match="an unresolved config has no id"):
+        run_id(made({key: None}))
+
+
+@pytest.mark.parametrize(
+    ("golden", "changes"),
+    [
+        ("8e6e0ade1557", {}),
+        ("abad55b9dc23", BASE_B),
+        ("0db32f369c11", {**BASE_B, "transfer.target": "A", "seed": 3}),
+        ("41e1e5d5c2f7", {"transfer.variant": "B5B+", "transfer.n": None, "train.epochs": 2}),
+        ("8b16859dcc62", {"transfer.variant": "RnB", "transfer.n": 2}),
+        ("11448349805d", {"transfer.variant": "AnB+", "transfer.keep": 2, "split.seed": 3}),
+        ("032e954c7950", {**YOSINSKI, "model.name": "alexnet", "model.num_outputs": 1000}),
+        ("628c7a69d076", {"transfer.n": 7, "data.per_class": 10, "data.mean": "none"}),
+        ("31377e4b1163", {"split.name": "manmade_natural", "split.seed": None, "data.val": "test"}),
+        ("23a39e99808a", {"split.name": "whole", "split.seed": None, **BASE_B}),
+        (
+            "b549d23f85d9",
+            {"train.precision": "bfloat16", "train.channels_last": True, "data.crop": 28},
+        ),
+    ],
+)
+def test_ids_are_golden(golden: str, changes: dict[str, Any]):
+    """Golden: a run's folder is found by its id. An id that changes loses every run on every disk.
+
+    Never write a new id here. A new field goes into `config.NEUTRAL`, with the value that
+    reproduces the runs made before it; then these records, which lack it, keep building and keep
+    their ids. Only a change that makes the old numbers wrong may change an id ([ids], CHANGELOG).
+    """
+    assert run_id(made(changes)) == golden
+
+
+@pytest.mark.parametrize(
+    ("golden", "changes"),
+    [
+        ("8e6e0ade1557", {"train.lr_step": 7, "train.lr_factor": 0.5}),
+        ("8e6e0ade1557", {"transfer.variant": "A3B", "transfer.n": None, "transfer.target": None}),
+        ("abad55b9dc23", {**BASE_B, "data.mean": "target", "train.lr_step": 7}),
+        (
+            "41e1e5d5c2f7",
+            {"transfer.variant": "BnB+", "transfer.n": 5, "train.epochs": 2, "data.mean": "target"},
+        ),
+        ("8b16859dcc62", {"transfer.variant": "R2B", "transfer.n": 2, "data.mean": "target"}),
+    ],
+)
+def test_other_spellings_of_these_runs_have_their_golden_ids(golden: str, changes: dict[str, Any]):
+    assert run_id(made(changes)) == golden
+
+
+@pytest.mark.parametrize(
+    ("key", "neutral", "other"),
+    [("train.mirror", False, True), ("data.per_class", None, 5), ("seed", 0, 1)],
+)
+def test_a_new_field_with_its_neutral_value_leaves_ids_and_old_records_as_they_were(
+    monkeypatch: pytest.MonkeyPatch, key: str, neutral: object, other: object
+):
+    before = written("baseB")
+    without_field = hashed(before, without=key, base_id=None, **{"data.mean": "target"})
+    id_of_other = run_id(made({**BASE_B, key: other}))
+    old_record = changed(BASE_B)
+    group, _, leaf = key.rpartition(".")
+    del (old_record[group] if group else old_record)[leaf]
+
+    monkeypatch.setitem(NEUTRAL, key, neutral)
+
+    assert run_id(made(BASE_B)) == without_field
+    assert run_id(made({**BASE_B, key: other})) == id_of_other
+    assert build_config(old_record) == before
+    assert leaf not in (old_record[group] if group else old_record)
+
+
+def test_a_neutral_value_is_left_out_of_the_id_of_the_base_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(NEUTRAL, "train.mirror", False)
+    without_field = hashed(made(), without="train.mirror", base_id=run_id(written("baseA")))
+
+    assert run_id(made()) == without_field

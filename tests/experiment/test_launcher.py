@@ -1,0 +1,192 @@
+"""The keys of conf/launcher/: their defaults, what a job of each role asks for, what is refused."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from transferlab.errors import UserError
+from transferlab.experiment import compose, launcher
+from transferlab.experiment.launcher import Local, Resources, Slurm
+
+NOTHING = Resources(*[None] * 10)
+
+
+def raw(*words: str) -> dict[str, Any]:
+    """What `sweep` composes for the launcher."""
+    return compose.compose("sweep", words)["launcher"]
+
+
+def slurm(*words: str) -> Slurm:
+    found = launcher.build(raw("launcher=slurm", *words))
+    assert isinstance(found, Slurm)
+    return found
+
+
+def refusal(*words: str) -> str:
+    with pytest.raises(UserError) as error:
+        launcher.build(raw(*words))
+    return str(error.value)
+
+
+# --- what conf/ says ----------------------------------------------------------------------------
+
+
+def test_the_local_launcher_is_one_worker_with_one_thread_unless_told():
+    assert launcher.build(raw()) == Local("local", jobs=1, threads=1, gpus=None, fail_fast=False)
+    words = ["launcher.jobs=3", "launcher.threads=2", "launcher.gpus=[0,1]"]
+    assert launcher.build(raw(*words, "launcher.fail_fast=true")) == Local(
+        "local", jobs=3, threads=2, gpus=(0, 1), fail_fast=True
+    )
+
+
+def test_a_job_of_slurm_asks_for_a_gpu_for_a_day_unless_told():
+    found = slurm()
+
+    asked = Resources(None, None, None, "24:00:00", "gpu:1", 8, "32G", None, None, ())
+    assert (found.name, found.threads, found.signal_s) == ("slurm", 1, 120)
+    assert (found.requeues, found.template) == (20, None)
+    assert found.base == found.transfer == found.pack == NOTHING
+    for role in ("base", "transfer", "pack"):
+        assert found.resources(role) == asked
+
+
+def test_a_role_says_otherwise_for_its_own_jobs_alone():
+    found = slurm(
+        "launcher.partition=gpu",
+        "launcher.memory=64000",
+        'launcher.extra=["--exclude=node7"]',
+        "launcher.base.time=48:00:00",
+        "launcher.base.extra=[]",
+        "launcher.pack.throttle=4",
+        "launcher.transfer.partition=short",
+    )
+
+    common = replace(
+        found.resources("transfer"), partition="gpu", extra=("--exclude=node7",), memory=64000
+    )
+    assert found.resources("base") == replace(common, time="48:00:00", extra=())
+    assert found.resources("pack") == replace(common, throttle=4)
+    assert found.resources("transfer") == replace(common, partition="short")
+    assert common.time == "24:00:00"
+
+
+@pytest.mark.parametrize("name", ["local", "slurm"])
+def test_settings_that_were_written_down_are_built_again(name: str):
+    found = launcher.build(raw(f"launcher={name}", "launcher.threads=3"))
+
+    assert launcher.build(launcher.to_dict(found)) == found
+    assert found.threads == 3
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["++launcher.job=2"],
+            "launcher.job is not a key of launcher=local: did you mean launcher.jobs?",
+        ),
+        (
+            ["++launcher.partition=gpu"],
+            "launcher.partition is not a key of launcher=local: launcher=slurm has it",
+        ),
+        (
+            ["launcher=slurm", "++launcher.jobs=2"],
+            "launcher.jobs is not a key of launcher=slurm: launcher=local has it",
+        ),
+        (
+            ["++launcher.xyz=1"],
+            "launcher.xyz is not a key of launcher=local: it has name, jobs, threads, gpus, "
+            "fail_fast",
+        ),
+        (
+            ["launcher=slurm", "++launcher.partitionn=x"],
+            "launcher.partitionn is not a key of launcher=slurm: did you mean launcher.partition?",
+        ),
+        (
+            ["launcher=slurm", "++launcher.base.tim=1"],
+            "launcher.base.tim is not a key of launcher=slurm: did you mean launcher.base.time?",
+        ),
+        (
+            ["launcher=slurm", "++launcher.base.requeues=1"],
+            "launcher.base.requeues is not a key of launcher=slurm: it has partition, account, "
+            "qos, time, gres, cpus, memory, constraint, throttle, extra",
+        ),
+        (
+            ["++launcher.name=slrm"],
+            "launcher=slrm is not there: choose one of local, slurm",
+        ),
+        (["launcher.jobs=0"], "launcher.jobs=0 is too small: 1 or more"),
+        (["launcher.jobs=2.5"], "launcher.jobs=2.5 is of type float: need an integer"),
+        (["launcher.jobs=null"], "launcher.jobs=null is null: need an integer"),
+        (["launcher.threads=0"], "launcher.threads=0 is too small: 1 or more"),
+        (["launcher.gpus=1"], "launcher.gpus=1 is of type int: need a list or null"),
+        (["launcher.gpus=[a]"], "launcher.gpus[0]=a is text: need an integer"),
+        (["launcher.fail_fast=1"], "launcher.fail_fast=1 is of type int: need true or false"),
+        (["launcher=slurm", "launcher.cpus=0"], "launcher.cpus=0 is too small: 1 or more"),
+        (
+            ["launcher=slurm", "launcher.pack.cpus=0"],
+            "launcher.pack.cpus=0 is too small: 1 or more",
+        ),
+        (
+            ["launcher=slurm", "launcher.base.throttle=0"],
+            "launcher.base.throttle=0 is too small: 1 or more",
+        ),
+        (
+            ["launcher=slurm", "launcher.signal_s=-1"],
+            "launcher.signal_s=-1 is too small: 0 or more",
+        ),
+        (
+            ["launcher=slurm", "launcher.requeues=-1"],
+            "launcher.requeues=-1 is too small: 0 or more",
+        ),
+        (
+            ["launcher=slurm", "launcher.gres=1"],
+            "launcher.gres=1 is of type int: need text or null",
+        ),
+        (
+            ["launcher=slurm", "launcher.time=true"],
+            "launcher.time=True is true or false: need text or an integer or null",
+        ),
+        (
+            ["launcher=slurm", "launcher.base=null"],
+            "launcher.base=null is not a group of keys",
+        ),
+        (
+            ["launcher=slurm", "launcher.extra=[-x]"],
+            "launcher.extra=-x is not an option of sbatch: as --exclude=node7",
+        ),
+        (
+            ["launcher=slurm", "launcher.pack.extra=[node7]"],
+            "launcher.pack.extra=node7 is not an option of sbatch: as --exclude=node7",
+        ),
+        (
+            ["launcher=slurm", "launcher.extra=[3]"],
+            "launcher.extra[0]=3 is of type int: need text",
+        ),
+        (
+            ["launcher=slurm", 'launcher.partition="a\tb"'],
+            "launcher.partition='a\\tb' has characters that cannot be printed",
+        ),
+        (
+            ["launcher=slurm", 'launcher.base.extra=["--comment=a\tb"]'],
+            "launcher.base.extra='--comment=a\\tb' has characters that cannot be printed",
+        ),
+    ],
+)
+def test_what_no_launcher_can_do_is_refused(words: list[str], message: str):
+    assert refusal(*words) == message
+
+
+def test_a_key_that_is_missing_is_refused_by_its_full_name():
+    for key, message in (
+        ("jobs", "launcher.jobs is missing"),
+        ("name", "launcher=None is not there: choose one of local, slurm"),
+    ):
+        lacking = {name: value for name, value in raw().items() if name != key}
+        with pytest.raises(UserError) as error:
+            launcher.build(lacking)
+        assert str(error.value) == message

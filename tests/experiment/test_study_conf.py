@@ -1,0 +1,103 @@
+"""The studies of conf/: how many runs each is; the paper's, network for network."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from support.golden_networks import NETWORKS, Network
+
+from transferlab.experiment import compose, plan, study
+
+COUNTS = {
+    "quick": {"base": 2, "AnB": 7, "BnB": 7, "AnB+": 7, "BnB+": 7},
+    "random_splits": {
+        "base": 8,
+        **dict.fromkeys(("AnB", "BnB", "AnB+", "BnB+", "BnA", "AnA", "BnA+", "AnA+"), 28),
+    },
+    "manmade_natural": {"base": 2, "AnB": 7, "BnA": 7, "BnB": 7, "AnA": 7},
+    "random_filters": {"base": 1, "RnB": 7},
+    "reduced": {"base": 12},
+    "yosinski2014": {
+        "base": 23, "AnA": 28, "AnB": 35, "BnA": 35, "AnA+": 14, "AnB+": 14, "BnA+": 14,
+    },
+}  # fmt: skip
+
+
+def test_every_study_of_conf_is_counted():
+    assert compose.choices("study") == sorted(COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [("quick", 30), ("random_splits", 232), ("manmade_natural", 30), ("random_filters", 8),
+     ("reduced", 12), ("yosinski2014", 163)],
+)  # fmt: skip
+def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, runs: int):
+    found = study.expand(study.load(name), ["data=imagenet", f"data.root={imagenet}"])
+
+    nodes = plan.order(found)
+
+    assert len(nodes) == runs
+    assert plan.by_variant(nodes) == COUNTS[name]
+    assert {node.config.data.name for node in nodes} == {"imagenet"}
+
+
+def test_quick_is_trained_on_the_digits_as_it_is():
+    found = study.expand(study.load("quick"), [])
+
+    assert " ".join(run.label for run in found[:8]) == "A1B A2B A3B A4B A5B A6B A7B B1B"
+    assert {(run.data.name, run.split_label, run.seed) for run in found} == {
+        ("digits", "random0", 0)
+    }
+
+
+def test_the_papers_study_is_its_163_networks_and_what_each_starts_from(imagenet: Path):
+    """Network for network and edge for edge."""
+    nodes = plan.order(study.expand(study.load("yosinski2014"), [f"data.root={imagenet}"]))
+
+    by_id = {node.id: node for node in nodes}
+    found = Counter(
+        Network(
+            node.config.split_label,
+            node.label,
+            node.config.data.per_class,
+            None if node.base is None else by_id[node.base].label,
+        )
+        for node in nodes
+    )
+    assert len(NETWORKS) == 163
+    assert found == Counter(NETWORKS)
+    assert all(
+        node.base is None or by_id[node.base].config.split == node.config.split for node in nodes
+    )
+
+
+def test_the_papers_networks_are_all_made_by_its_recipes(imagenet: Path):
+    found = study.expand(study.load("yosinski2014"), [f"data.root={imagenet}"])
+
+    assert {run.model.name for run in found} == {"alexnet"}
+    # None where the classes say so
+    assert {(run.split.name, run.model.num_outputs) for run in found} == {
+        ("random", 1000), ("manmade_natural", 1000), ("whole", None),
+    }  # fmt: skip
+    reduced = {run.data.per_class for run in found if run.train.lr == 0.0125}
+    assert reduced == {1, 2, 5, 10, 25, 50, 100, 250, 500, 750, 1000, 1300}
+    assert {run.data.per_class for run in found if run.train.lr == 0.01} == {None}
+    assert {run.train.lr for run in found} == {0.01, 0.0125}
+
+
+def test_the_papers_networks_are_two_waves_with_one_base_and_target_in_every_pack(imagenet: Path):
+    nodes = plan.order(study.expand(study.load("yosinski2014"), [f"data.root={imagenet}"]))
+
+    first, second = plan.waves(plan.packs(nodes, None))
+
+    assert [len(pack.nodes) for pack in first] == [1] * 23
+    assert [len(pack.nodes) for pack in second] == [7] * 20
+    assert {pack.base for pack in first} == {None}
+    bases = {pack.nodes[0].id for pack in first}
+    for pack in second:
+        assert {node.base for node in pack.nodes} <= bases
+        variants = {node.config.variant for node in pack.nodes}
+        assert sorted(variant.n for variant in variants) == [1, 2, 3, 4, 5, 6, 7]
+        assert len({(v.base, v.target, v.fine_tuned) for v in variants}) == 1
+        assert len({node.config.split for node in pack.nodes}) == 1

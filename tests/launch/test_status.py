@@ -1,0 +1,547 @@
+"""What is said of every run, from stores made by hand and a cluster in memory."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.fake_cluster import FakeCluster
+from support.studies import by_label, finish, make_local, make_runs, make_slurm, start
+
+from transferlab import store
+from transferlab.errors import UserError
+from transferlab.experiment import plan
+from transferlab.experiment.config import config_dict, vary_config
+from transferlab.experiment.plan import Node
+from transferlab.launch import slurm, status
+from transferlab.launch.status import State
+from transferlab.runtime import files
+from transferlab.store import inventory, sweeps
+from transferlab.store.sweeps import Job, Sweep
+
+HOST = socket.gethostname()
+NO_SUCH_PROCESS = 2**22 + 1  # above the greatest that Linux gives out
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+def look(place: Path, cluster: FakeCluster | None = None, study: str | None = None) -> list[State]:
+    return list(status.states(inventory.runs(place, study), cluster))
+
+
+def told(place: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str, str]]:
+    """Label -> state and why."""
+    return {state.label: (state.state, state.words) for state in look(place, cluster)}
+
+
+def of(place: Path, label: str, cluster: FakeCluster | None = None) -> State:
+    (found,) = [state for state in look(place, cluster) if state.label == label]
+    return found
+
+
+def submitted(place: Path, cluster: FakeCluster, *labels: str) -> tuple[Sweep, dict[str, Node]]:
+    sweep = start(make_runs(place, labels or ("A1B", "B1B")))
+    slurm.submit(sweep, sweep.nodes(), cluster)
+    return sweep, by_label(sweep.nodes())
+
+
+def local_job(place: Path, *labels: str, pack: int | None = 1) -> tuple[Job, dict[str, Node]]:
+    sweep = start(make_runs(place, labels or ("A1B", "B1B")), make_local(), pack=pack)
+    packs = plan.packs(sweep.nodes(), pack)
+    return sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL)), by_label(sweep.nodes())
+
+
+def task_of(job: Job, node: Node) -> int:
+    return next(task for task, pack in enumerate(job.packs) if node.id in pack)
+
+
+def left_owner(node: Node, **owner: Any) -> None:
+    """As after a process that had no time to clear up."""
+    run = store.locate(node.config)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    raw = {"host": HOST, "pid": NO_SUCH_PROCESS, "heartbeat": files.now()}
+    files.write_json(run.owner, {**raw, **owner})
+
+
+def fail(node: Node, error: str) -> None:
+    store.note_failure(store.locate(node.config), error)
+
+
+OWNS = """
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from transferlab import store
+with ExitStack() as stack:
+    for folder in sys.argv[1:]:
+        run = store.Run("id", "label", Path(folder))
+        stack.enter_context(store.owned(run, print))
+        store.report_progress(run, step=120, total_steps=660, left_s=75.0)
+    print("owns", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def trained(*nodes: Node, **owner: Any) -> Iterator[int]:
+    """Meanwhile another process trains the runs; it says of itself what `owner` says."""
+    runs = [store.locate(node.config) for node in nodes]
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNS, *(str(run.folder) for run in runs)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stdout.readline() == "owns\n"
+    for run in runs if owner else ():
+        files.write_json(run.owner, {**files.peek(run.owner), **owner})
+    try:
+        yield process.pid
+    finally:
+        process.communicate("\n")
+
+
+# --- without a cluster --------------------------------------------------------------------------
+
+
+def test_a_sweep_that_was_never_started_is_missing(place: Path):
+    start(make_runs(place, ["A1B"]))
+
+    assert told(place) == {"baseA": ("missing", ""), "A1B": ("missing", "")}
+
+
+def test_what_has_a_record_is_done(place: Path):
+    job, nodes = local_job(place, "A1B")
+    finish(*nodes.values())
+
+    assert told(place) == {"baseA": ("done", ""), "A1B": ("done", "")}
+
+
+def test_a_run_that_is_trained_says_by_whom_how_far_it_is_and_how_long_it_takes(place: Path):
+    job, nodes = local_job(place, "A1B")
+    with trained(nodes["baseA"]) as process:
+        state = of(place, "baseA")
+
+    run = store.locate(nodes["baseA"].config)
+    assert state == State(
+        id=nodes["baseA"].id,
+        label="baseA",
+        split="random0",
+        state="running",
+        words=f"process {process} on {HOST}",
+        log=str(job.log(0)),
+        folder=str(run.folder),
+        step=120,
+        total_steps=660,
+        left_s=75.0,
+    )
+
+
+def test_a_run_whose_owner_has_not_yet_said_who_it_is_runs(place: Path):
+    _, nodes = local_job(place, "baseA")
+    with trained(nodes["baseA"]):
+        store.locate(nodes["baseA"].config).owner.write_text("{")
+
+        assert told(place) == {"baseA": ("running", "a process")}
+
+
+def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path):
+    job, nodes = local_job(place, "A1B", "B1B", "R1B")
+    finish(nodes["baseA"])
+    sweeps.note(job, task_of(job, nodes["baseB"]), started="now", ended="now", code=1)
+    fail(nodes["baseB"], "baseB: the loss is nan")
+    sweeps.note(job, task_of(job, nodes["A1B"]), started="now", ended=None, code=None)
+    with sweeps.carrying_out(job):
+        found = told(place)
+
+    assert found == {
+        "baseA": ("done", ""),
+        "baseB": ("failed", "baseB: the loss is nan, exit status 1"),
+        "A1B": ("running", "starting"),
+        "B1B": ("blocked", "baseB failed: baseB: the loss is nan, exit status 1"),
+        "R1B": ("queued", "waits for a worker process"),
+    }
+    assert told(place)["R1B"] == ("missing", "")  # as soon as the launcher is gone
+
+
+def test_only_the_first_line_of_an_error_is_shown_with_its_log(place: Path):
+    job, nodes = local_job(place, "baseA")
+    fail(nodes["baseA"], "KeyError: 'x'\nand more")
+    sweeps.note(job, 0, started="now", ended="now", code=1)
+
+    state = of(place, "baseA")
+    assert (state.state, state.words, state.code) == ("failed", "KeyError: 'x', exit status 1", 1)
+    assert state.log == f"{job.folder}/0.log"
+
+
+def test_a_worker_that_was_killed_failed_though_its_owners_record_is_still_there(place: Path):
+    job, nodes = local_job(place, "baseA")
+    left_owner(nodes["baseA"], step=7, total_steps=10)
+    fail(nodes["baseA"], "killed by SIGKILL, perhaps for want of memory")
+    sweeps.note(job, 0, started="now", ended="now", code=-9)
+
+    assert told(place) == {"baseA": ("failed", "killed by SIGKILL, perhaps for want of memory")}
+
+
+def test_a_failure_on_a_full_disk_is_known_by_its_exit_status(place: Path):
+    job, nodes = local_job(place, "baseA")
+    sweeps.note(job, 0, started="now", ended="now", code=2)
+
+    assert told(place) == {"baseA": ("failed", "exit status 2")}
+
+
+def test_a_run_that_was_saved_is_interrupted_and_what_needs_it_is_blocked(place: Path):
+    job, nodes = local_job(place, "A1B", "B1B")
+    run = store.locate(nodes["baseA"].config)
+    run.folder.mkdir(parents=True)
+    run.checkpoint.write_text("")
+    for task in (0, 1):
+        sweeps.note(job, task, started="now", ended="now", code=75)
+
+    assert told(place) == {
+        "baseA": ("interrupted", "goes on from its checkpoint"),
+        "baseB": ("interrupted", "before its first checkpoint"),
+        "A1B": ("blocked", "baseA is interrupted"),
+        "B1B": ("blocked", "baseB is interrupted"),
+    }
+
+
+def test_a_process_that_vanished_leaves_a_stale_run(place: Path):
+    job, nodes = local_job(place, "A1B", "baseB")
+    left_owner(nodes["baseA"], step=120, total_steps=660)
+    sweeps.note(job, 1, started="now", ended=None, code=None)
+
+    state = of(place, "baseA")
+    assert (state.state, state.step, state.total_steps, state.left_s) == ("stale", 120, 660, None)
+    assert state.words == f"process {NO_SUCH_PROCESS} on {HOST} is gone without a word"
+    assert of(place, "baseB").words == "its process is gone without a word"
+    assert of(place, "A1B").words == "baseA is stale"
+
+
+def test_a_heartbeat_that_is_old_makes_a_run_stale_unless_its_process_is_seen_to_live(place: Path):
+    old = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - 3600))
+    _, nodes = local_job(place, "baseA")
+    with trained(nodes["baseA"], host="elsewhere", pid=5, heartbeat=old):
+        assert told(place) == {
+            "baseA": ("stale", f"no heartbeat of process 5 on elsewhere since {old}")
+        }
+    with trained(nodes["baseA"], heartbeat=old):
+        assert of(place, "baseA").state == "running"
+    with trained(nodes["baseA"], pid=1, heartbeat=old):  # not ours, but it lives
+        assert of(place, "baseA").state == "running"
+    with trained(nodes["baseA"], heartbeat="rubbish"):
+        assert of(place, "baseA").state == "running"
+
+
+def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
+    nodes = by_label(make_runs(place, ["A1B", "B1B"]))
+    for label in ("baseA", "A1B", "B1B", "baseB"):
+        run = store.locate(nodes[label].config)
+        run.folder.mkdir(parents=True)
+        store.create(run, nodes[label].config)
+    finish(nodes["baseA"])
+    store.locate(nodes["A1B"].config).checkpoint.write_text("")
+    fail(nodes["baseB"], "the loss is nan")
+
+    found = {state.label: state for state in look(place)}
+    assert {label: (state.state, state.words) for label, state in found.items()} == {
+        "baseA": ("done", ""),
+        "baseB": ("failed", "the loss is nan"),
+        "A1B": ("interrupted", "goes on from its checkpoint"),
+        "B1B": ("blocked", "baseB failed: the loss is nan"),
+    }
+    assert found["baseB"].log == str(store.locate(nodes["baseB"].config).log)
+
+
+def test_what_is_no_run_in_a_store_is_passed_over(place: Path):
+    (place / "notes").mkdir(parents=True)
+    (place / "A1B-random0-alexnet_small-0123456789ab").mkdir()
+    (place / "README-0123456789ab").write_text("")
+    folder = place / "A1B-random0-alexnet_small-ba9876543210"
+    folder.mkdir()
+    (folder / "config.json").write_text(
+        json.dumps({"config": config_dict(make_runs(place, ["A1B"])[1].config)})
+    )
+
+    assert look(place) == []
+
+
+# --- with SLURM ---------------------------------------------------------------------------------
+
+
+def test_what_waits_says_for_what_and_under_which_id(place: Path, cluster: FakeCluster):
+    submitted(place, cluster)
+    found = {state.label: (state.state, state.words, state.job) for state in look(place, cluster)}
+
+    assert found == {
+        "baseA": ("queued", "Resources", "100_0"),
+        "baseB": ("queued", "Resources", "100_1"),
+        "A1B": ("queued", "Dependency", "101_0"),
+        "B1B": ("queued", "Dependency", "102_0"),
+    }
+
+
+def test_what_slurm_has_not_looked_at_yet_waits_for_its_base_at_most(
+    place: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+):
+    submitted(place, cluster, "A1B")
+    queue = tuple(replace(entry, reason="None") for entry in cluster.queue())
+    monkeypatch.setattr(cluster, "queue", lambda: queue)
+
+    assert told(place, cluster) == {"baseA": ("queued", ""), "A1B": ("queued", "Dependency")}
+
+
+def test_a_task_that_has_just_started_runs(place: Path, cluster: FakeCluster):
+    _, nodes = submitted(place, cluster)
+    cluster.set("100_0", "RUNNING")
+    assert told(place, cluster)["baseA"] == ("running", "starting")
+
+    with trained(nodes["baseA"], host="n1", pid=5):
+        state = of(place, "baseA", cluster)
+    assert (state.words, state.job, state.step) == ("process 5 on n1", "100_0", 120)
+
+
+def test_an_old_heartbeat_means_nothing_while_the_queue_knows_the_job(
+    place: Path, cluster: FakeCluster
+):
+    _, nodes = submitted(place, cluster)
+    cluster.set("100_0", "RUNNING")
+    old = "2020-01-01T00:00:00+0000"
+    with trained(nodes["baseA"], host="n1", pid=5, heartbeat=old):
+        assert of(place, "baseA", cluster).state == "running"
+        cluster.forget("100")
+        assert of(place, "baseA", cluster).state == "stale"
+
+
+def test_a_run_that_is_requeued_waits(place: Path, cluster: FakeCluster):
+    sweep, nodes = submitted(place, cluster, "baseA")
+    (job,) = sweeps.jobs(sweep)
+    sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=75)
+
+    assert told(place, cluster) == {"baseA": ("queued", "Resources")}
+
+
+def test_a_base_that_failed_blocks_what_still_waits_in_the_queue(place: Path, cluster: FakeCluster):
+    sweep, nodes = submitted(place, cluster)
+    job = sweeps.jobs(sweep)[0]
+    cluster.jobs["100"].tasks[0] = "FAILED"
+    fail(nodes["baseA"], "baseA: the loss is nan")
+    sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=1)
+
+    found = told(place, cluster)
+    assert found["A1B"] == ("blocked", "baseA failed: baseA: the loss is nan, exit status 1")
+    assert found["B1B"] == ("queued", "Dependency")
+    cluster.set("100_0", "FAILED", "1:0")
+    assert cluster.jobs["101"].tasks == {0: "CANCELLED"}
+    assert told(place, cluster) == found
+    state = of(place, "baseA", cluster)
+    assert (state.job, state.code, state.log) == ("100_0", 1, f"{job.folder}/0.log")
+
+
+@pytest.mark.parametrize(
+    ("ending", "note", "words"),
+    [
+        (("OUT_OF_MEMORY", "0:125"), {}, "SLURM says OUT_OF_MEMORY 0:125"),
+        (("OUT_OF_MEMORY", "0:125"), {"code": -9},
+         "SLURM says OUT_OF_MEMORY 0:125, killed by SIGKILL, perhaps for want of memory"),
+        (("TIMEOUT", ""), {"code": 75}, "SLURM says TIMEOUT"),
+        (("NODE_FAIL", ""), {"code": None}, "SLURM says NODE_FAIL"),
+        (("FAILED", "0:9"), {"code": None}, "SLURM says FAILED 0:9"),
+        (("FAILED", "2:0"), {"code": 2}, "exit status 2"),
+        (("FAILED", "127:0"), {}, "SLURM says FAILED 127:0"),  # the template's own mistake
+    ],
+)  # fmt: skip
+def test_endings_that_a_job_could_not_tell_of_are_slurms_to_tell(
+    place: Path, cluster: FakeCluster, ending: tuple[str, str], note: dict[str, Any], words: str
+):
+    sweep, _ = submitted(place, cluster, "baseA")
+    cluster.set("100_0", *ending)
+    if note:
+        (job,) = sweeps.jobs(sweep)
+        sweeps.note(job, 0, queued_as="100_0", started="now", **note)
+
+    state = of(place, "baseA", cluster)
+    assert (state.state, state.words, state.job) == ("failed", words, "100_0")
+
+
+def test_slurms_word_for_a_run_that_told_of_its_failure_itself_is_left_out(
+    place: Path, cluster: FakeCluster
+):
+    _, nodes = submitted(place, cluster, "baseA")
+    cluster.set("100_0", "FAILED", "1:0")
+    fail(nodes["baseA"], "the loss is nan")
+
+    assert told(place, cluster) == {"baseA": ("failed", "the loss is nan")}
+
+
+def test_what_was_cancelled_is_missing_or_goes_on(place: Path, cluster: FakeCluster):
+    sweep, nodes = submitted(place, cluster)
+    run = store.locate(nodes["baseB"].config)
+    run.folder.mkdir(parents=True)
+    run.checkpoint.write_text("")
+    sweeps.note(sweeps.jobs(sweep)[0], 1, queued_as="100_1", started="now", ended="now", code=75)
+    slurm.cancel(place, cluster)
+
+    assert told(place, cluster) == {
+        "baseA": ("missing", "cancelled"),
+        "baseB": ("interrupted", "cancelled, goes on from its checkpoint"),
+        "A1B": ("missing", "cancelled"),
+        "B1B": ("blocked", "baseB is interrupted"),
+    }
+
+
+def test_a_job_that_slurm_has_forgotten_and_that_said_nothing_is_stale(
+    place: Path, cluster: FakeCluster
+):
+    sweep, _ = submitted(place, cluster, "A1B")
+    sweeps.note(sweeps.jobs(sweep)[0], 0, queued_as="100_0", started="now", code=None)
+    cluster.forget("100")
+    cluster.forget("101")
+
+    assert told(place, cluster) == {
+        "baseA": ("stale", "its process is gone without a word"),
+        "A1B": ("blocked", "baseA is stale"),
+    }
+
+
+def test_a_run_that_is_submitted_again_has_the_latest_job(place: Path, cluster: FakeCluster):
+    sweep, nodes = submitted(place, cluster, "baseA")
+    fail(nodes["baseA"], "the loss is nan")
+    cluster.set("100_0", "FAILED", "1:0")
+    slurm.submit(sweep, sweep.nodes(), cluster)
+
+    assert of(place, "baseA", cluster).job == "101_0"
+    assert of(place, "baseA", cluster).state == "queued"
+    first, second = sweeps.jobs(sweep)
+    assert of(place, "baseA").log == str(second.log(0))
+
+
+def test_only_jobs_whose_runs_are_not_done_are_asked_about(place: Path, cluster: FakeCluster):
+    _, nodes = submitted(place, cluster, "A1B")
+    finish(*nodes.values())
+    cluster.asked.clear()
+    look(place, cluster)
+
+    assert cluster.asked == ["queue"]
+
+
+def test_a_store_of_which_nothing_was_submitted_asks_no_cluster(place: Path, cluster: FakeCluster):
+    local_job(place)
+    look(place, cluster)
+
+    assert cluster.asked == []
+
+
+# --- all of them --------------------------------------------------------------------------------
+
+
+def test_runs_of_several_studies_are_there_once(place: Path):
+    start(make_runs(place, ["A1B"]), study="one")
+    start(make_runs(place, ["A1B", "B1B"]), study="two")
+
+    assert [state.label for state in look(place)] == ["baseA", "baseB", "A1B", "B1B"]
+    assert [state.label for state in look(place, study="one")] == ["baseA", "A1B"]
+
+
+def test_the_count_has_all_states(place: Path, cluster: FakeCluster):
+    submitted(place, cluster)
+
+    assert status.count(look(place, cluster)) == {
+        "done": 0,
+        "running": 0,
+        "queued": 4,
+        "failed": 0,
+        "stale": 0,
+        "interrupted": 0,
+        "blocked": 0,
+        "missing": 0,
+    }
+
+
+def test_a_folder_that_is_no_store_and_an_unknown_study_are_told_of(place: Path):
+    with pytest.raises(UserError) as error:
+        look(place)
+    assert str(error.value) == (
+        f"{place} is not a store: name one with --store DIR, or fill it with "
+        "python -m transferlab sweep +study=quick"
+    )
+    place.mkdir()
+    assert look(place) == []
+    with pytest.raises(UserError, match="study=figure2 was never started in .*: it has no study"):
+        look(place, study="figure2")
+
+
+def test_a_damaged_record_is_named(place: Path):
+    sweep = start(make_runs(place))
+    (sweep.folder / "runs.json").write_text("{")
+
+    with pytest.raises(UserError, match=r"runs\.json is damaged"):
+        look(place)
+
+
+def test_a_damaged_note_of_a_job_or_a_run_is_as_good_as_none(place: Path):
+    job, nodes = local_job(place, "baseA")
+    job.task(0).write_text("{")
+    run = store.locate(nodes["baseA"].config)
+    run.folder.mkdir(parents=True)
+    run.failure.write_text("[]")
+
+    assert told(place) == {"baseA": ("missing", "")}
+
+
+@pytest.mark.timeout(120)
+def test_ten_thousand_runs_take_seconds(place: Path, cluster: FakeCluster):
+    first = make_runs(place, ["A1B"])[1].config
+    nodes = plan.order(
+        vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n})
+        for seed in range(334)
+        for variant in ("AnB", "BnB", "AnB+", "BnB+")
+        for n in range(1, 8)
+    )
+    sweep = start(nodes, make_slurm(), pack=None)
+    slurm.submit(sweep, nodes, cluster)
+    for job in cluster.jobs.values():
+        cluster.set(job.id, "FAILED" if job.need is None else "CANCELLED", "1:0")
+    for node in nodes[:300]:
+        fail(node, "the loss is nan")
+    started = time.process_time()  # whatever else the machine does
+
+    counted = status.count(look(place, cluster))
+
+    assert time.process_time() - started < 20  # 2 s on most machines
+    assert counted["failed"] == 668 and counted["blocked"] == 9352
+
+
+def test_a_state_as_a_record_has_these_fields(place: Path):
+    local_job(place, "baseA")
+    (state,) = look(place)
+
+    assert status.as_record(state) == {
+        "id": "eb61d6aac565",
+        "label": "baseA",
+        "split": "random0",
+        "state": "missing",
+        "words": "",
+        "job": None,
+        "log": state.log,
+        "code": None,
+        "folder": f"{place}/baseA-random0-alexnet_small-eb61d6aac565",
+        "step": None,
+        "total_steps": None,
+        "left_s": None,
+    }
+    assert os.path.dirname(str(state.log)).startswith(f"{place}/.sweeps/quick-")

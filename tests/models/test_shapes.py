@@ -1,0 +1,142 @@
+"""What the stages of a network look like and cost, against numbers worked out elsewhere."""
+
+import torch
+from torch import nn
+
+from transferlab import models
+from transferlab.models import shapes
+from transferlab.models.facts import Footprint
+from transferlab.models.shapes import StageShape
+from transferlab.models.stages import Dropout, Stage, StagedNetwork
+
+# Of Caffe's reference network, from BVLC/caffe models/bvlc_reference_caffenet/train_val.prototxt:
+# taps x output units, for instance conv2: 48 channels a group x 5 x 5, times 256 x 27 x 27
+ALEXNET = (
+    ("conv1", (96, 27, 27), 34_944, 105_415_200),
+    ("conv2", (256, 13, 13), 307_456, 223_948_800),
+    ("conv3", (384, 13, 13), 885_120, 149_520_384),
+    ("conv4", (384, 13, 13), 663_936, 112_140_288),
+    ("conv5", (256, 6, 6), 442_624, 74_760_192),
+    ("fc6", (4096,), 37_752_832, 37_748_736),
+    ("fc7", (4096,), 16_781_312, 16_777_216),
+    ("fc8", (1000,), 4_097_000, 4_096_000),
+)
+
+
+def toy() -> StagedNetwork:
+    """A stage with groups, batch norm and no bias, and a classifier behind dropout."""
+    built = StagedNetwork(
+        {
+            "conv1": Stage(
+                {
+                    "conv": nn.Conv2d(3, 6, 3, stride=2, groups=3, bias=False),
+                    "norm": nn.BatchNorm2d(6),
+                },
+                weight_std=0.3,
+                bias=0.0,
+            ),
+            "fc2": Stage(
+                {"dropout": Dropout(0.5), "flatten": nn.Flatten(), "fc": nn.Linear(54, 4)},
+                weight_std=0.3,
+                bias=0.0,
+            ),
+        }
+    )
+    built.initialise(lambda name: 0)
+    return built
+
+
+def told(found: tuple[StageShape, ...]) -> tuple[tuple[object, ...], ...]:
+    return tuple((stage.name, stage.output, stage.parameters, stage.macs) for stage in found)
+
+
+def test_the_papers_network_has_the_published_parameters_and_multiply_accumulates():
+    network = models.build("alexnet", num_outputs=1000, image_size=227)
+
+    found = shapes.stages(network, 227)
+
+    assert told(found) == ALEXNET
+    assert sum(stage.parameters for stage in found) == 60_965_224
+    assert sum(stage.macs for stage in found) == 724_406_816
+
+
+def test_the_small_network_has_those_that_follow_from_its_layers():
+    found = shapes.stages(models.build("alexnet_small", num_outputs=5, image_size=32), 32)
+
+    assert [(stage.name, stage.output, stage.macs) for stage in found] == [
+        ("conv1", (32, 16, 16), 2_457_600),  # 32 x 32 x 32 units of 3 x 5 x 5 taps
+        ("conv2", (64, 8, 8), 4_718_592),  # 64 x 16 x 16 of 32 x 3 x 3
+        ("conv3", (96, 8, 8), 3_538_944),  # 96 x 8 x 8 of 64 x 3 x 3
+        ("conv4", (96, 8, 8), 5_308_416),  # 96 x 8 x 8 of 96 x 3 x 3
+        ("conv5", (64, 4, 4), 3_538_944),  # 64 x 8 x 8 of 96 x 3 x 3
+        ("fc6", (512,), 524_288),  # 512 of 64 x 4 x 4
+        ("fc7", (512,), 262_144),
+        ("fc8", (5,), 2_560),
+    ]
+
+
+def test_groups_strides_and_batch_norm_are_counted_as_they_are():
+    assert told(shapes.stages(toy(), 7)) == (
+        ("conv1", (6, 3, 3), 66, 486),  # 6 x 3 x 3 units of 1 x 3 x 3; 54 + 12 weights
+        ("fc2", (4,), 220, 216),
+    )
+
+
+def test_the_network_is_left_alone():
+    network = toy()
+    network.prefix(1).eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    modes = [module.training for module in network.modules()]
+
+    shapes.stages(network, 7)
+
+    after = network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys()
+    assert [module.training for module in network.modules()] == modes
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_network_that_no_memory_holds_is_looked_at():
+    with torch.device("meta"):
+        network = models.build("alexnet", num_outputs=10**9, image_size=227)
+
+    assert told(shapes.stages(network, 227))[-1] == (
+        "fc8",
+        (10**9,),
+        4_097_000_000_000,
+        4_096_000_000_000,
+    )
+
+
+# --- memory, of one image in bytes ---------------------------------------------------------------
+
+
+def test_what_a_stage_keeps_for_backward_is_its_output_and_what_its_layers_save():
+    """Worked out by hand, for 7 pixels: conv1 is 6 x 3 x 3 values, its input 3 x 7 x 7."""
+    conv1, fc2 = shapes.stages(toy(), 7)
+
+    # The convolution's output, for batch norm, and batch norm's; 216 bytes each
+    assert conv1.float32 == Footprint(kept=216 + 216, output=216, widest=588 + 216)
+    # The mask of 54 and what it leaves; logits, their log-probabilities, the loss's label
+    assert fc2.float32 == Footprint(kept=54 + 216 + 16 + 16 + 8, output=16, widest=216 + 216)
+
+
+def test_pooling_keeps_wide_indices_and_bfloat16_half_of_the_rest():
+    conv1, *_ = shapes.stages(models.build("alexnet_small", num_outputs=5, image_size=32), 32)
+
+    relu, pool, image = 32 * 32 * 32, 32 * 16 * 16, 3 * 32 * 32
+    assert conv1.float32 == Footprint(4 * relu + (8 + 4) * pool, 4 * pool, 2 * 4 * relu)
+    # A copy of the image in bfloat16 is the stage's own
+    assert conv1.bfloat16 == Footprint(
+        2 * image + 2 * relu + (8 + 2) * pool, 2 * pool, 2 * 2 * relu
+    )
+
+
+def test_frozen_stages_count_as_if_they_learned():
+    """A plan cuts the same network anywhere."""
+    network = toy()
+    whole = shapes.stages(network, 7)
+    network.requires_grad_(False)
+
+    assert shapes.stages(network, 7) == whole

@@ -1,0 +1,637 @@
+"""The figures: which markers and lines are drawn, what is written beside them, and files."""
+
+import csv
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from support.stores import finish
+
+import transferlab
+from transferlab import results
+from transferlab.cli import results as command
+from transferlab.errors import UserError
+from transferlab.results import Results, figures
+
+PUBLISHED = "published:yosinski2014"
+FACTS = Path(transferlab.__file__).parent / "results" / "yosinski2014.csv"
+REFERENCE = Path(__file__).parents[2] / "support" / "yosinski2014_tables.csv"
+NAMES = ("figure2", "interpretation", "figure3", "decomposition", "curves", "reduced")
+
+
+@pytest.fixture(scope="module")
+def paper() -> Results:
+    return results.load(PUBLISHED)
+
+
+@cache
+def of_paper(name: str) -> Figure:
+    """A plot of the paper's networks, for tests that only look at it."""
+    return figures.draw(results.load(PUBLISHED), name)
+
+
+def own(paper: Results, kept: pd.Series | None = None) -> Results:
+    """The paper's networks, or some of them, as if they were a store of one's own."""
+    table = paper.table if kept is None else paper.table[kept].reset_index(drop=True)
+    return replace(paper, store="mine", table=table)
+
+
+def line(figure: Figure, gid: str) -> Line2D:
+    (found,) = [one for one in figure.axes[0].get_lines() if one.get_gid() == gid]
+    return found
+
+
+def xy(figure: Figure, gid: str) -> tuple[list[float], list[float]]:
+    x, y = line(figure, gid).get_data()
+    return [float(value) for value in x], [float(value) for value in y]
+
+
+def gids(figure: Figure) -> set[str]:
+    return {gid for artist in figure.axes[0].get_children() if (gid := artist.get_gid())}
+
+
+def labels(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def note(figure: Figure) -> str:
+    return " ".join(figure.texts[0].get_text().split()) if figure.texts else ""
+
+
+def facts() -> list[dict[str, str]]:
+    lines = [text for text in FACTS.read_text().splitlines() if not text.startswith("#")]
+    return list(csv.DictReader(lines))
+
+
+def reference(experiment: str, series: str) -> dict[int, float]:
+    """n -> the reference's mean of the ten best validations, in percent."""
+    with REFERENCE.open() as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    return {
+        int(row["n"]): 100 * float(row["mean"])
+        for row in rows
+        if (row["experiment"], row["series"], row["metric"]) == (experiment, series, "top1_best10")
+    }
+
+
+# --- figure 2 -----------------------------------------------------------------------------------
+
+
+def test_figure_2_of_the_paper_has_its_112_markers_at_the_published_values():
+    figure = of_paper("figure2")
+
+    counts = {}
+    for series, pattern in {
+        "baseB": r"base[AB]", "BnB": r"A\dA|B\dB", "BnB+": r"A\dA\+|B\dB\+", "AnB": r"A\dB|B\dA",
+        "AnB+": r"A\dB\+|B\dA\+",
+    }.items():  # fmt: skip
+        rows = [
+            row for row in facts()
+            if row["split"] == "random" and row["top1_best10"]
+            and re.fullmatch(pattern, row["label"])
+        ]  # fmt: skip
+        wanted = sorted(
+            (int(re.sub(r"\D", "", row["label"]) or 0), 100 * float(row["top1_best10"]))
+            for row in rows
+        )
+        x, y = xy(figure, f"points {series}")
+        drawn = sorted((round(n), accuracy) for n, accuracy in zip(x, y, strict=True))
+        assert [n for n, _ in drawn] == [n for n, _ in wanted]
+        assert np.allclose([v for _, v in drawn], [v for _, v in wanted], rtol=0, atol=1e-9)
+        counts[series] = len(drawn)
+    assert counts == {"baseB": 8, "BnB": 28, "BnB+": 10, "AnB": 56, "AnB+": 10}
+
+
+def test_base_networks_of_the_paper_are_where_its_logs_say():
+    x, y = xy(of_paper("figure2"), "points baseB")
+
+    assert x == [0] * 8
+    assert sorted(y)[0] == pytest.approx(61.5100, abs=1e-4)  # half0A
+    assert sorted(y)[-1] == pytest.approx(63.4083, abs=1e-4)  # half0B
+
+
+@pytest.mark.parametrize("name", ["figure2", "interpretation"])
+@pytest.mark.parametrize("series", ["BnB", "BnB+", "AnB", "AnB+"])
+def test_lines_go_from_the_base_through_the_means_of_the_reference(name: str, series: str):
+    x, y = xy(of_paper(name), f"means {series}")
+
+    means = reference("random_splits", series)
+    assert len(means) == 7
+    assert x == [0, 1, 2, 3, 4, 5, 6, 7]
+    wanted = [62.5101, *(means[n] for n in range(1, 8))]
+    assert y == pytest.approx(wanted, abs=1e-4)
+
+
+def test_figure_2_has_the_papers_series_names_and_percent():
+    figure = of_paper("figure2")
+
+    axes = figure.axes[0]
+    assert labels(figure) == [
+        "baseB", "selffer BnB", "selffer BnB+", "transfer AnB", "transfer AnB+",
+    ]  # fmt: skip
+    assert axes.get_xlabel() == "layer n at which network is chopped and retrained"
+    assert axes.get_ylabel() == "top-1 accuracy (%)"
+    assert axes.get_title(loc="left") == "imagenet alexnet: mean of the ten best validations"
+    assert "baseB rests on 8 halves, BnB on 4, BnB+ on 2, AnB+ on 2" in note(figure)
+    assert "Left out of all runs of the store: 22 missing." in note(figure)
+
+
+def test_another_metric_draws_other_values_and_says_which(paper: Results):
+    figure = figures.draw(paper, "figure2", "top1_final")
+
+    assert xy(figure, "means AnB")[1][7] == pytest.approx(54.19, abs=0.005)
+    assert figure.axes[0].get_title(loc="left") == "imagenet alexnet: final accuracy"
+
+
+def test_markers_of_one_n_stand_side_by_side_in_colours_and_shapes_of_their_own():
+    figure = of_paper("figure2")
+
+    found = [line(figure, f"points {one}") for one in ("BnB", "BnB+", "AnB", "AnB+")]
+    assert [round(min(one.get_xdata()) - 1, 2) for one in found] == [-0.18, -0.06, 0.06, 0.18]
+    assert len({one.get_marker() for one in found}) == 4
+    assert [one.get_markerfacecolor() for one in found] == [
+        "#0072B2", "#56B4E9", "#D55E00", "#E69F00",
+    ]  # fmt: skip
+
+
+# --- the other figures --------------------------------------------------------------------------
+
+
+def test_interpretation_shades_and_names_the_two_gaps_and_the_recovery():
+    figure = of_paper("interpretation")
+
+    shades = {one.get_gid(): one for one in figure.axes[0].collections}
+    at_5 = {
+        name: sorted(y for part in shade.get_paths() for x, y in part.vertices if x == 5)
+        for name, shade in shades.items()
+    }
+    assert labels(figure)[:3] == list(shades)
+    assert at_5["fragile co-adaptation"][0] == pytest.approx(59.349, abs=1e-3)
+    assert at_5["fragile co-adaptation"][-1] == pytest.approx(62.510, abs=1e-3)
+    assert at_5["representation specificity"][0] == pytest.approx(57.800, abs=1e-3)
+    assert at_5["representation specificity"][-1] == pytest.approx(59.349, abs=1e-3)
+    assert at_5["recovered by fine-tuning"][-1] == pytest.approx(63.009, abs=1e-3)
+
+
+def test_figure_3_is_relative_to_the_base_of_the_own_target():
+    figure = of_paper("figure3")
+
+    dissimilar = reference("natman", "mean of both directions minus base")
+    filters = reference("random_filters", "random minus base")
+    similar = reference("fig3_relative", "AnB random splits minus mean base")
+    for series, means in {
+        "random halves": {0: 0.0, **similar},
+        "man-made/natural, both": dissimilar,
+        "random filters": filters,
+    }.items():
+        _, y = xy(figure, f"means {series}")
+        assert y == pytest.approx([means[n] for n in range(8)], abs=1e-3)
+    assert xy(figure, "chance random filters")[1] == pytest.approx([-57.52], abs=0.01)
+    assert labels(figure) == [
+        "AnB, random halves", "AnB, man-made/natural", "to natural", "to man-made",
+        "random filters", "never learned", "95 % interval",
+    ]  # fmt: skip
+
+
+def test_figure_3_gives_every_target_its_own_line():
+    figure = of_paper("figure3")
+
+    natural = xy(figure, "means man-made/natural, target natural")[1]
+    made = xy(figure, "means man-made/natural, target man-made")[1]
+    assert natural[7] == pytest.approx(39.90 - 65.34, abs=0.02)
+    assert made[7] == pytest.approx(29.14 - 53.72, abs=0.02)
+
+
+def test_decomposition_of_the_paper_is_the_paired_one_with_both_intervals():
+    figure = of_paper("decomposition")
+
+    x, co_adaptation = xy(figure, "means co-adaptation random")
+    _, specificity = xy(figure, "means specificity random")
+    assert [round(n) for n in x] == [1, 2, 3, 4, 5, 6, 7]
+    assert co_adaptation == pytest.approx([-0.35, -0.03, 0.21, 1.85, 2.97, 0.45, 0], abs=0.006)
+    assert specificity == pytest.approx([-0.15, 0.01, 0.14, 0.62, 1.68, 3.90, 8.24], abs=0.006)
+    bars = {one.get_gid(): one.get_segments() for one in figure.axes[0].collections}
+    assert {gid: len(segments) for gid, segments in bars.items()} == {
+        "bootstrap co-adaptation random": 7, "t co-adaptation random": 7,
+        "bootstrap specificity random": 7, "t specificity random": 7,
+    }  # fmt: skip
+    (_, low), (_, high) = bars["t specificity random"][6]
+    assert low < specificity[6] < high
+    assert "Pairs, random halves: 4 at every n. Pairs, man-made/natural: 0" in note(figure)
+
+
+def test_curves_are_those_of_the_eleven_published_base_networks():
+    figure = of_paper("curves")
+
+    x, y = xy(figure, "curve half0A")
+    assert (x[0], y[0]) == (1000, pytest.approx(3.892))
+    assert x[-1] == 450_000
+    assert len([gid for gid in gids(figure) if gid.startswith("curve ")]) == 11
+    assert labels(figure) == [
+        "baseB, man-made/natural", "baseB, random halves", "baseB, all classes",
+    ]  # fmt: skip
+    assert "No curve is kept of 125 of 136 networks." in note(figure)
+
+
+def test_reduced_is_against_images_per_class_with_what_never_learned_marked():
+    figure = of_paper("reduced")
+
+    x, y = xy(figure, "points whole")
+    assert dict(zip(x, y, strict=True)) == pytest.approx(
+        {1: 0.38, 2: 0.44, 250: 38.43, 500: 47.57, 750: 51.47, 1000: 54.09, 1300: 55.18}, abs=0.006
+    )
+    assert xy(figure, "chance whole")[0] == [5, 10, 25, 50, 100]
+    means = dict(zip(*xy(figure, "means whole"), strict=True))
+    assert np.isnan([means[images] for images in (5, 10, 25, 50, 100)]).all()
+    assert labels(figure) == ["base, all classes", "at chance level"]
+
+
+# --- the published curve behind -----------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return small(tmp_path / "runs")
+
+
+def small(place: Path) -> Path:
+    """Bases, selffers and transfers for B at n = 3 and 5, A5B at chance level; a curve of baseB."""
+    base = finish(place, "baseB", 0.8)
+    finish(place, "baseA", 0.9)
+    finish(place, "A3B", 0.75)
+    finish(place, "B3B", 0.79)
+    finish(place, "A5B", 0.2, learned=False)
+    finish(place, "B5B", 0.7)
+    (base.folder / "metrics.csv").write_text(
+        "step,val/accuracy,val/loss,train/loss\n10,0.5,1,1\n40,0.8,0.5,0.5\n"
+    )
+    return place
+
+
+@pytest.mark.parametrize("name", ["figure2", "interpretation"])
+def test_published_means_are_grey_behind_ones_own(store: Path, name: str):
+    figure = figures.draw(results.load(store), name, "top1_best10", published=True)
+
+    behind = line(figure, "published AnB")
+    assert list(behind.get_ydata())[7] == pytest.approx(54.2486, abs=1e-3)
+    assert behind.get_color() == "#999999"
+    assert behind.get_zorder() < line(figure, "means AnB").get_zorder()
+    assert "Yosinski et al. 2014" in labels(figure)
+    assert xy(figure, "means BnB")[1] == pytest.approx([86, 80, 71])
+    assert xy(figure, "means BnB")[0] == [0, 3, 5]
+
+
+def test_published_curve_is_of_the_metric_asked_for(store: Path):
+    figure = figures.draw(results.load(store), "figure2", published=True)
+
+    assert xy(figure, "published AnB")[1][7] == pytest.approx(54.19, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "gid", "value"),
+    [
+        ("figure3", "published random filters", -56.17),
+        ("decomposition", "published specificity", 8.24),
+        ("curves", "published half0A", 61.45),
+    ],
+)
+def test_every_plot_can_have_the_published_one_behind(
+    store: Path, name: str, gid: str, value: float
+):
+    figure = figures.draw(results.load(store), name, "top1_best10", published=True)
+
+    assert xy(figure, gid)[1][-1] == pytest.approx(value, abs=0.03)
+
+
+def test_published_reduced_is_behind_ones_own(paper: Results):
+    mine = own(paper, paper.table["data.per_class"].isin([250, 500]))
+
+    figure = figures.draw(mine, "reduced", published=True)
+
+    assert xy(figure, "points whole")[0] == [250, 500]
+    assert xy(figure, "published whole")[0][-1] == 1300
+
+
+def test_curves_beside_the_published_are_against_the_share_of_training(store: Path):
+    alone = figures.draw(results.load(store), "curves")
+    beside = figures.draw(results.load(store), "curves", published=True)
+
+    assert [xy(alone, gid)[0] for gid in gids(alone)] == [[10, 40]]
+    assert [xy(beside, gid)[0] for gid in gids(beside) if gid.startswith("curve")] == [[25, 100]]
+    assert beside.axes[0].get_xlabel() == "share of training (%)"
+
+
+def test_published_store_has_nothing_behind_itself(paper: Results):
+    assert not [
+        gid for gid in gids(figures.draw(paper, "figure2", published=True)) if "publ" in gid
+    ]
+
+
+# --- what is missing ----------------------------------------------------------------------------
+
+
+def test_missing_series_are_named_as_such(paper: Results):
+    figure = figures.draw(own(paper, ~paper.table["fine_tuned"]), "figure2")
+
+    assert "selffer BnB+ (none)" in labels(figure)
+    assert "transfer AnB+ (none)" in labels(figure)
+    assert "selffer BnB" in labels(figure)
+    assert "No network that learned: BnB+; AnB+." in note(figure)
+
+
+def test_a_line_is_broken_where_a_series_has_no_network(paper: Results):
+    table = paper.table
+    gone = (table["n"] == 4) & (table["variant"] == "AnA")
+
+    for name in ("figure2", "interpretation"):
+        figure = figures.draw(own(paper, ~gone), name)
+
+        y = xy(figure, "means BnB")[1]
+        assert [n for n, value in enumerate(y) if np.isnan(value)] == [4]
+        assert "No network that learned: BnB at n = 4." in note(figure)
+
+
+def test_runs_at_chance_level_are_marked_and_in_no_mean(store: Path):
+    figure = figures.draw(results.load(store), "figure2")
+
+    assert [round(n) for n in xy(figure, "chance")[0]] == [5]
+    assert "at chance level (not to scale)" in labels(figure)
+    assert xy(figure, "points AnB")[1] == [75]
+    assert np.isnan(xy(figure, "means AnB")[1][2])
+    low, high = figure.axes[0].get_ylim()
+    assert low > 60  # its 20 % do not squeeze the others
+
+
+def test_figure_3_and_decomposition_leave_out_a_run_at_chance_level(store: Path):
+    relative = figures.draw(results.load(store), "figure3")
+    parts = figures.draw(results.load(store), "decomposition")
+
+    assert xy(relative, "means random halves")[1][1] == pytest.approx(-5)
+    assert np.isnan(xy(relative, "means random halves")[1][2])
+    assert xy(relative, "chance")[0] == [5]
+    assert xy(parts, "means co-adaptation random")[1][0] == pytest.approx(1)
+    assert xy(parts, "means specificity random")[1][0] == pytest.approx(4)
+    assert "Pairs, random halves: 1 at n = 3, 0 at n = 5." in note(parts)
+
+
+def test_without_base_networks_the_gaps_to_them_are_said_to_be_missing(paper: Results):
+    table = paper.table
+    kept = ~((table["n"] == 0) & (table["split"] == "random"))
+
+    figure = figures.draw(own(paper, kept), "interpretation")
+
+    assert "baseB (none)" in labels(figure)
+    assert "fragile co-adaptation (none)" in labels(figure)
+    assert "representation specificity" in labels(figure)
+    assert "selffer BnB" in labels(figure)
+
+
+def test_figure_3_names_what_there_is_none_of(store: Path):
+    figure = figures.draw(results.load(store), "figure3")
+
+    assert "random filters (none)" in labels(figure)
+    assert "Nothing to show of: AnB, man-made/natural; random filters." in note(figure)
+
+
+def test_dissimilar_halves_have_parts_of_their_own_beside_random_ones(tmp_path: Path):
+    for split in ({}, {"split.name": "manmade_natural", "split.seed": None}):
+        for label, top1 in (("baseB", 0.8), ("B3B", 0.7), ("A3B", 0.6 - 0.1 * bool(split))):
+            finish(tmp_path, label, top1, split)
+
+    figure = figures.draw(results.load(tmp_path), "decomposition")
+
+    assert xy(figure, "means specificity random")[1] == pytest.approx([10])
+    assert xy(figure, "means specificity manmade_natural")[1] == pytest.approx([20])
+    assert "specificity, BnB \N{MINUS SIGN} AnB, man-made/natural" in labels(figure)
+
+
+def test_experiments_are_never_mixed(store: Path):
+    finish(store, "baseB", 0.6, {"train.batch_size": 64})
+    finish(store, "A3B", 0.5, {"train.batch_size": 64})
+    found = results.load(store)
+
+    with pytest.raises(UserError, match="figure2 shows one experiment and .* has 2, which are"):
+        figures.draw(found, "figure2")
+    first, second = sorted(figures.experiments(found, "figure2"))
+    figure = figures.draw(found, "figure2", experiment=second)
+
+    assert second == "digits alexnet_small train.batch_size=64"
+    assert xy(figure, "points AnB")[1] == [50]
+    assert xy(figure, "points baseB")[1] == [60]
+    assert xy(figures.draw(found, "figure2", experiment=first), "points AnB")[1] == [75]
+    with pytest.raises(UserError, match="--experiment 'x' is not there: choose one of 'digits"):
+        figures.draw(found, "figure2", experiment="x")
+
+
+# --- the picture --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawings(
+    paper: Results, tmp_path_factory: pytest.TempPathFactory
+) -> Iterable[tuple[str, Figure]]:
+    """Every plot of the paper and of a small store, as narrow as may be and two columns wide."""
+    mine = results.load(small(tmp_path_factory.mktemp("drawings") / "runs"))
+    found = []
+    for width in (3.0, 7.0):
+        for name in NAMES:
+            found.append((f"{name} {width}", figures.draw(paper, name, width=width)))
+            if name != "reduced":
+                figure = figures.draw(mine, name, published=True, width=width)
+                found.append((f"own {name} {width}", figure))
+    return found
+
+
+def test_nothing_is_cut_off_and_nothing_covers_the_axes(
+    drawings: Iterable[tuple[str, Figure]],
+):
+    for what, figure in drawings:
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        whole, inside = figure.bbox, axes.get_window_extent()
+        parts = [axes.get_tightbbox(), *(text.get_window_extent() for text in figure.texts)]
+        parts += [legend.get_window_extent() for legend in figure.legends]
+        for box in parts:
+            assert box.x0 >= -0.5 and box.x1 <= whole.x1 + 0.5, what
+            assert box.y0 >= -0.5 and box.y1 <= whole.y1 + 0.5, what
+        for above, below in zip(parts[:1] + parts[2:][::-1], parts[2:][::-1] + parts[1:2],
+                                strict=False):  # fmt: skip
+            assert below.y1 <= above.y0 + 1, what
+        for drawn in axes.get_lines():
+            points = drawn.get_transform().transform(np.column_stack(drawn.get_data()))
+            points = points[np.isfinite(points).all(axis=1)]
+            if drawn.get_gid() is None or not len(points):
+                continue  # of the legend
+            assert points[:, 0].min() >= inside.x0 - 1e-6, (what, drawn.get_gid())
+            assert points[:, 0].max() <= inside.x1 + 1e-6, (what, drawn.get_gid())
+            assert points[:, 1].min() >= inside.y0 - 1e-6, (what, drawn.get_gid())
+            assert points[:, 1].max() <= inside.y1 + 1e-6, (what, drawn.get_gid())
+
+
+def test_letters_are_large_enough_to_read_at_one_column(
+    drawings: Iterable[tuple[str, Figure]],
+):
+    for what, figure in drawings:
+        sizes = [text.get_fontsize() for text in figure.findobj(match=_is_text)]
+        assert min(sizes) >= 6.5, what
+
+
+def _is_text(artist: object) -> bool:
+    return hasattr(artist, "get_fontsize") and bool(artist.get_text())  # type: ignore[attr-defined]
+
+
+def test_tick_labels_of_an_axis_do_not_touch(
+    drawings: Iterable[tuple[str, Figure]],
+):
+    for what, figure in drawings:
+        figure.draw_without_rendering()
+        boxes = [
+            text.get_window_extent()
+            for text in figure.axes[0].get_xticklabels()
+            if text.get_text() and text.get_visible()
+        ]
+        inside = figure.axes[0].get_window_extent()
+        boxes = sorted((box for box in boxes if inside.x0 <= box.x0 + box.width / 2 <= inside.x1),
+                       key=lambda box: box.x0)  # fmt: skip
+        gaps = [b.x0 - a.x1 for a, b in zip(boxes, boxes[1:], strict=False)]
+        assert all(gap > 3 for gap in gaps), (what, gaps)
+
+
+def test_a_store_where_all_is_right_has_no_tick_above_100(tmp_path: Path):
+    for label in ("baseB", "A3B", "B3B"):
+        finish(tmp_path, label, 1.0, top1_best10=1.0, metrics={
+            "top1_final": 1.0, "top1_best10": 1.0, "top1_peak": 1.0, "chance": 0.2,
+            "val_loss_final": 1.0, "train_loss_final": 1.0,
+        })  # fmt: skip
+
+    figure = figures.draw(results.load(tmp_path), "figure2")
+    low, high = figure.axes[0].get_ylim()
+    assert 100 < high < 101
+    assert max(tick for tick in figure.axes[0].get_yticks() if low <= tick <= high) == 100
+
+
+@pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_plot_can_be_had_in_every_format_and_twice_alike(
+    paper: Results, tmp_path: Path, name: str, kind: str
+):
+    path = tmp_path / f"figure.{kind}"
+    figures.write(of_paper(name), path)
+    content = path.read_bytes()
+
+    assert content == figures.render(figures.draw(paper, name), kind)
+    assert list(tmp_path.iterdir()) == [path]
+    starts = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
+    assert content.startswith(starts[kind])
+    for word in (b"CreationDate", b"<dc:date>", b"Software"):
+        assert word not in content
+    if kind == "svg":
+        text = content.decode()
+        for label in labels(of_paper(name)):
+            assert re.search(rf"<text[^>]*>{re.escape(label)}</text>", text), label
+
+
+def test_names_are_no_formulas(paper: Results):
+    mine = own(paper)
+    mine = replace(mine, table=mine.table.assign(**{"data.name": "a_$b$", "data": "a_$b$"}))
+
+    picture = figures.render(figures.draw(mine, "figure2"), "svg").decode()
+
+    assert re.search(r"<text[^>]*>a_\$b\$ alexnet: mean", picture)
+
+
+def test_users_own_settings_of_matplotlib_change_nothing_and_are_not_changed(paper: Results):
+    before = figures.render(figures.draw(paper, "figure2"), "svg")
+    theirs = {"font.size": 30, "savefig.bbox": "tight", "axes.grid": True, "svg.fonttype": "path"}
+    with matplotlib.rc_context(theirs):
+        after = figures.render(figures.draw(paper, "figure2"), "svg")
+        assert {key: matplotlib.rcParams[key] for key in theirs} == theirs
+
+    assert after == before
+
+
+def test_other_endings_and_names_are_refused(paper: Results, tmp_path: Path):
+    figure = of_paper("figure2")
+
+    with pytest.raises(UserError, match=r"end it in \.pdf, \.png or \.svg"):
+        figures.write(figure, tmp_path / "figure.jpg")
+    with pytest.raises(UserError, match="--out .* cannot be written: No such file or directory"):
+        figures.write(figure, tmp_path / "nowhere" / "figure.pdf")
+    with pytest.raises(UserError, match="choose one of figure2, interpretation, figure3, decom"):
+        of_paper("figure4")
+    with pytest.raises(UserError, match="choose one of top1_final, top1_best10, top1_peak"):
+        figures.draw(paper, "figure2", "top5")
+    with pytest.raises(UserError, match="--width 1 is not the width of a figure: 3 to 40 inches"):
+        figures.draw(paper, "figure2", width=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drawing_needs_no_display_no_pyplot_and_no_torch():
+    code = f"""
+import sys
+from transferlab import results
+from transferlab.results import figures
+figures.render(figures.draw(results.load({PUBLISHED!r}), "figure2"), "pdf")
+print(sorted({{"torch", "matplotlib.pyplot", "tkinter"}} & set(sys.modules)))
+"""
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(FACTS.parents[2])}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+
+    assert done.stdout == "[]\n", done.stderr
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def test_command_writes_the_plot_and_says_where(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "fig2.svg"
+
+    status = command.run(
+        ["--store", str(store), "--plot", "figure2", "--out", str(path), "--with-published",
+         "--metric", "top1_peak"]
+    )  # fmt: skip
+
+    out, err = capsys.readouterr()
+    assert (status, out, err) == (0, "", f"{path}\n")
+    assert "digits alexnet_small: best validation" in path.read_text()
+    assert "Yosinski et al. 2014" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--plot", "figure4", "--out", "x.pdf"], "--plot figure4 is not there: choose one of fig"),
+        (["--plot", "figure2"], "needs a file: --out figure2.pdf, .png or .svg"),
+        (["--plot", "figure2", "--out", "x.gif"], "--out x.gif is no kind of picture: end it in"),
+        (["--plot", "figure2", "--out", "no/x.svg"], "--out no/x.svg cannot be written: No such"),
+        (["--plot", "figure2", "--out", "x.svg", "--format", "csv"], "--format csv is for tables"),
+        (["--plot", "figure2", "--out", "x.svg", "--metric", "top5"], "--metric top5 is not there"),
+        (["--plot", "reduced", "--out", "x.svg"], "no finished run is a base network with fewer"),
+        (["--plot", "figure2", "--out", "x.svg", "--width", "0"], "--width 0 is not the width"),
+    ],
+)
+def test_command_refuses_what_it_cannot_plot(
+    store: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+):
+    monkeypatch.chdir(store.parent)
+
+    with pytest.raises(UserError) as caught:
+        command.run(["--store", str(store), *arguments])
+
+    assert message in str(caught.value)
+    assert list(store.parent.iterdir()) == [store]

@@ -1,0 +1,410 @@
+"""One table of all finished runs of a store; beside it, what is no part of it, and why."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+from support.records import leaves
+from support.stores import config, finish, located, planned, start
+
+from transferlab import results
+from transferlab.errors import UserError
+from transferlab.experiment.config import known_keys
+from transferlab.results import rows
+
+COLUMNS = [
+    "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
+    "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
+    "target_base_top1", "delta_to_target_base",
+]  # fmt: skip
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def of(table: pd.DataFrame, label: str) -> pd.Series:
+    (row,) = (row for _, row in table[table["label"] == label].iterrows())
+    return row
+
+
+def left(found: results.Results) -> list[tuple[str, str]]:
+    return list(found.left_out[["label", "kind"]].itertuples(index=False, name=None))
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def test_a_row_says_what_the_record_says(runs: Path):
+    run = finish(runs, "A3B+", 0.75)
+
+    row = of(results.load(runs).table, "A3B+")
+    assert row["id"] == run.id
+    assert (row["variant"], row["base"], row["target"], row["n"]) == ("AnB+", "A", "B", 3)
+    assert row["fine_tuned"] and row["learned"]
+    assert (row["split"], row["split_seed"], row["seed"]) == ("random", 0, 0)
+    assert (row["data"], row["model"]) == ("digits", "alexnet_small")
+    assert (row["top1_final"], row["top1_best10"], row["top1_peak"]) == (0.75, 0.76, 0.77)
+    assert (row["chance"], row["val_loss_final"], row["train_loss_final"]) == (0.2, 1.5, 1.0)
+    assert (row["steps"], row["time_s"], row["pack_size"]) == (339, 12.5, 1)
+    assert (row["versions.torch"], row["commit"], row["dirty"]) == ("2.15.0", "f" * 40, False)
+    assert row["path"] == str(run.folder)
+
+
+def test_the_columns_begin_as_agreed_and_every_key_of_the_config_follows(runs: Path):
+    finish(runs, "A3B", 0.75)
+
+    table = results.load(runs).table
+    assert list(table.columns[: len(COLUMNS)]) == COLUMNS
+    assert set(known_keys()) <= set(table.columns)
+    row = of(table, "A3B")
+    expected = leaves(json.loads((Path(row["path"]) / "config.json").read_text())["config"])
+    assert {key: None if pd.isna(row[key]) else row[key] for key in expected} == expected
+
+
+def test_a_network_for_all_classes_is_a_row_too(runs: Path):
+    whole = {"split.name": "whole", "data.per_class": 25}
+    finish(runs, "baseB", 0.5, whole)
+    finish(runs, "R2B", 0.4, {"split.name": "whole"})
+
+    table = results.load(runs).table
+    assert of(table, "baseB")["data.per_class"] == 25
+    assert pd.isna(of(table, "baseB")["split_seed"])
+    assert (of(table, "R2B")["base"], of(table, "R2B")["variant"]) == ("R", "RnB")
+
+
+def test_a_run_is_compared_with_the_base_of_its_own_target(runs: Path):
+    finish(runs, "baseA", 0.9)
+    finish(runs, "baseB", 0.8)
+    finish(runs, "A3B", 0.75)
+    finish(runs, "B3A", 0.7)
+
+    table = results.load(runs).table
+    assert of(table, "A3B")["target_base_top1"] == 0.8
+    assert of(table, "A3B")["delta_to_target_base"] == pytest.approx(-0.05)
+    assert of(table, "B3A")["delta_to_target_base"] == pytest.approx(-0.2)
+    assert of(table, "baseA")["delta_to_target_base"] == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"split.seed": 1, "split.digest": "1" * 64},
+        {"data.digest": "e" * 64},
+        {"data.name": "cifar10"},
+        {"data.per_class": 50},
+        {"model.name": "alexnet"},
+        {"train.epochs": 16},
+        {"train.lr": 0.03},
+    ],
+)
+def test_the_base_of_another_experiment_is_no_base(other: dict[str, object], runs: Path):
+    finish(runs, "baseB", 0.8, other)
+    finish(runs, "A3B", 0.75)
+
+    assert pd.isna(of(results.load(runs).table, "A3B")["target_base_top1"])
+
+
+def test_a_base_is_one_whosever_mean_the_others_subtract(runs: Path):
+    # Within one half the two are the same, and so is the run
+    finish(runs, "baseB", 0.8, {"data.mean": "base"})
+    finish(runs, "A3B", 0.75, {"data.mean": "target"})
+
+    assert of(results.load(runs).table, "A3B")["target_base_top1"] == 0.8
+
+
+def test_the_difference_is_of_the_metric_that_is_asked_for(runs: Path):
+    finish(runs, "baseB", 0.8, metrics={"top1_final": 0.8, "top1_best10": 0.85, "top1_peak": 0.9,
+                                        "chance": 0.2})  # fmt: skip
+    finish(runs, "A3B", 0.75)
+
+    table = results.with_metric(results.load(runs).table, "top1_best10")
+    assert of(table, "A3B")["delta_to_target_base"] == pytest.approx(0.76 - 0.85)
+
+
+def test_hidden_folders_and_what_is_nobodys_run_are_not_looked_at(runs: Path):
+    finish(runs, "A3B", 0.75)
+    (runs / ".multirun").mkdir()
+    (runs / "notes").mkdir()
+    (runs / "todo.txt").write_text("sleep")
+
+    found = results.load(runs)
+    assert (len(found.table), len(found.left_out)) == (1, 0)
+
+
+# --- what is left out ---------------------------------------------------------------------------
+
+
+def test_a_run_at_chance_level_is_in_the_table_and_listed(runs: Path):
+    run = finish(runs, "A3B", 0.21, learned=False)
+
+    found = results.load(runs)
+    assert not of(found.table, "A3B")["learned"]
+    assert found.left_out.iloc[0].to_dict() == {
+        "id": run.id,
+        "label": "A3B",
+        "split": "random0",
+        "kind": "chance",
+        "reason": "at chance level: top1_final 0.2100, chance 0.2000",
+        "folder": str(run.folder),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is damaged"),
+        ("{", "is damaged"),
+        ("[]", "not a JSON object"),
+        ('{"format": 9}', "incompatible version (format 9"),
+        ('{"format": 1, "id": "x"}', "it is not the record of run"),
+    ],
+)
+def test_a_damaged_record_is_listed_with_the_reason(text: str, reason: str, runs: Path):
+    finish(runs, "baseB", 0.8)
+    run = finish(runs, "A3B", 0.75)
+    run.result.write_text(text)
+
+    found = results.load(runs)
+    assert list(found.table["label"]) == ["baseB"]
+    assert left(found) == [("A3B", "damaged")]
+    assert reason in found.left_out["reason"][0]
+    assert str(run.result) in found.left_out["reason"][0]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"metrics": {"top1_final": "high"}}, "top1_final='high' is not a value of the kind float"),
+        ({"metrics": {}}, "top1_final=None"),
+        ({"metrics": {"top1_final": 75.0}}, "top1_final=75.0 is not an accuracy: between 0 and 1"),
+        ({"metrics": {"top1_final": float("nan")}}, "top1_final=nan is not an accuracy"),
+        ({"learned": None}, "learned=None"),
+        ({"steps": 1.5}, "steps=1.5 is not a value of the kind int"),
+        ({"config": {"seed": 0}}, "no split is given"),
+        ({"config": None}, "is damaged"),
+        ({"versions": "2.15"}, "is damaged"),
+        ({"prefix_unchanged": False}, "its frozen stages did not stay as they were copied"),
+    ],
+)
+def test_a_record_with_wrong_values_is_damaged(more: dict[str, object], reason: str, runs: Path):
+    finish(runs, "A3B", 0.75, **more)
+
+    found = results.load(runs)
+    assert found.table.empty
+    assert left(found) == [("A3B", "damaged")]
+    assert reason in found.left_out["reason"][0]
+
+
+def test_a_config_that_was_edited_is_not_that_of_its_run(runs: Path):
+    run = finish(runs, "A3B", 0.75)
+    record = json.loads(run.result.read_text())
+    record["config"]["train"]["lr"] = 0.5
+    run.result.write_text(json.dumps(record))
+
+    found = results.load(runs)
+    assert left(found) == [("A3B", "damaged")]
+    assert "its config is that of run A3B" in found.left_out["reason"][0]
+
+
+def test_a_copy_of_a_run_folder_does_not_count_twice(runs: Path):
+    run = finish(runs, "A3B", 0.75)
+    copy = runs / f"copy-{run.id}"
+    copy.mkdir()
+    (copy / "result.json").write_bytes(run.result.read_bytes())
+    other = runs / "copy"
+    other.mkdir()
+    (other / "result.json").write_bytes(run.result.read_bytes())
+
+    found = results.load(runs)
+    assert len(found.table) == 1
+    assert left(found) == [("copy", "damaged"), ("copy", "damaged")]
+
+
+def test_a_run_that_failed_says_of_what(runs: Path):
+    run = start(runs, config("A3B"))
+    run.failure.write_text(json.dumps({"error": "the loss is nan at step 7\nand so on"}))
+
+    found = results.load(runs)
+    assert left(found) == [("A3B", "failed")]
+    assert found.left_out["reason"][0] == "the loss is nan at step 7"
+    assert found.left_out["split"][0] == "random0"
+
+
+def test_runs_that_are_planned_and_not_there_are_missing(runs: Path):
+    planned(runs, "small", "A3B", "B3B")
+    finish(runs, "baseA", 0.9)
+    start(runs, config("baseB"))
+
+    found = results.load(runs)
+    assert list(found.table["label"]) == ["baseA"]
+    assert left(found) == [("baseB", "missing"), ("A3B", "missing"), ("B3B", "missing")]
+    assert list(found.left_out["reason"]) == [
+        "not finished",
+        "planned by study small, not started",
+        "planned by study small, not started",
+    ]
+    assert found.left_out["folder"][1] == str(located(runs, config("A3B")).folder)
+
+
+def test_a_study_is_its_own_runs_and_no_others(runs: Path):
+    planned(runs, "one", "A3B")
+    planned(runs, "two", "B5A")
+    finish(runs, "A3B", 0.75)
+    finish(runs, "B5A", 0.65)
+    finish(runs, "B7A", 0.55)
+
+    found = results.load(runs, study="one")
+    assert list(found.table["label"]) == ["A3B"]
+    assert left(found) == [("baseA", "missing")]
+
+
+def test_an_unknown_study_is_refused_with_those_there_are(runs: Path):
+    planned(runs, "one", "A3B")
+
+    with pytest.raises(UserError, match="study=two was never started in .*: it has one"):
+        results.load(runs, study="two")
+
+
+def test_a_damaged_sweep_is_listed_and_hides_nothing_else(runs: Path):
+    (planned(runs, "one", "A3B") / "runs.json").write_text("{")
+    finish(runs, "baseA", 0.9)
+
+    found = results.load(runs)
+    assert list(found.table["label"]) == ["baseA"]
+    assert list(found.left_out["kind"]) == ["damaged"]
+    assert "runs.json is damaged" in found.left_out["reason"][0]
+
+
+def test_a_store_that_is_not_there_or_empty_says_how_to_fill_it(runs: Path):
+    fill = r"fill it with python -m transferlab sweep \+study=quick"
+    with pytest.raises(UserError, match=f"runs is not a store: .*{fill}"):
+        results.load(runs)
+    runs.mkdir()
+    with pytest.raises(UserError, match=f"runs holds no run: {fill}"):
+        results.load(runs)
+
+
+# --- what is kept between two calls --------------------------------------------------------------
+
+
+@pytest.fixture
+def full(runs: Path) -> Path:
+    """A store whose rows are kept, some empty cells among them."""
+    finish(runs, "baseB", 0.8)
+    finish(runs, "A3B", 0.75, {"split.name": "manmade_natural"})
+    finish(runs, "A5B", 0.7, prefix_unchanged=None, commit=None, dirty=None)
+    return runs
+
+
+def kept(place: Path) -> list[Path]:
+    return list((place / rows.FOLDER).iterdir())
+
+
+def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders whose records are read from now on."""
+    read: list[str] = []
+    real = rows._read
+
+    def spy(folder: Path, identity: str) -> dict[str, object]:
+        read.append(folder.name.partition("-")[0])
+        return real(folder, identity)
+
+    monkeypatch.setattr(rows, "_read", spy)
+    return read
+
+
+def test_a_second_call_reads_no_record_and_finds_the_same(
+    full: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = results.load(full)
+    read = unread(monkeypatch)
+
+    second = results.load(full)
+    assert read == []
+    assert_frame_equal(first.table, second.table)
+
+
+def test_only_new_and_changed_records_are_read_again(full: Path, monkeypatch: pytest.MonkeyPatch):
+    results.load(full)
+    read = unread(monkeypatch)
+    finish(full, "A7B", 0.6)
+    run = finish(full, "baseB", 0.9)
+    os.utime(run.result, ns=(1, 1))
+
+    assert of(results.load(full).table, "baseB")["top1_final"] == 0.9
+    assert sorted(read) == ["A7B", "baseB"]
+    assert len(kept(full)) == 1
+
+
+def test_a_run_that_is_gone_is_gone_from_the_table(full: Path):
+    results.load(full)
+    located(full, config("A5B")).result.unlink()
+
+    found = results.load(full)
+    assert sorted(found.table["label"]) == ["A3B", "baseB"]
+    assert left(found) == [("A5B", "missing")]
+    assert len(rows._load(full)) == 2
+
+
+def test_a_store_that_was_moved_has_its_new_paths(full: Path, tmp_path: Path):
+    results.load(full)
+    moved = full.rename(tmp_path / "moved")
+
+    assert all(Path(path).is_relative_to(moved) for path in results.load(moved).table["path"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "another's", "of another version"])
+def test_damaged_rows_are_made_anew(damage: str, full: Path, monkeypatch: pytest.MonkeyPatch):
+    first = results.load(full)
+    (path,) = kept(full)
+    content = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        path.write_bytes(content.replace(b"baseB", b"baseA"))
+    elif damage == "another's":
+        path.write_text("rows")
+    else:
+        monkeypatch.setattr(rows, "MADE", rows.MADE + 1)
+        rows._schema.cache_clear()
+    read = unread(monkeypatch)
+
+    assert_frame_equal(results.load(full).table, first.table)
+    assert sorted(read) == ["A3B", "A5B", "baseB"]
+    rows._schema.cache_clear()
+
+
+def test_a_store_that_cannot_be_written_is_read_all_the_same(full: Path):
+    (full / rows.FOLDER).write_text("a file where the folder would be")
+
+    assert len(results.load(full).table) == 3
+
+
+# --- learning curves ----------------------------------------------------------------------------
+
+
+def test_learning_curves_have_a_row_a_validation(runs: Path):
+    run = finish(runs, "A3B", 0.75)
+    other = finish(runs, "baseB", 0.8)
+    run.metrics.write_text(
+        "step,epoch,lr,train/loss,train/accuracy,val/loss,val/accuracy,time_s\n"
+        "10,0.5,0.1,1.5,0.3,1.25,0.5,1\n20,1,0.0,1.0,0.4,0.75,0.75,2\n"
+    )
+
+    curves = results.curves(results.load(runs))
+    assert curves.to_dict("list") == {
+        "id": [run.id, run.id],
+        "label": ["A3B", "A3B"],
+        "step": [10, 20],
+        "top1": [0.5, 0.75],
+        "val_loss": [1.25, 0.75],
+        "train_loss": [1.5, 1.0],
+    }
+    assert curves.attrs["missing"] == [other.id]
+    assert results.curves(results.load(runs), [other.id]).empty

@@ -1,0 +1,444 @@
+"""The paper's figures and tables: as published, and from stores made by hand."""
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.stores import finish
+
+from transferlab import results
+from transferlab.errors import UserError
+from transferlab.results import Results, tables
+
+STORE = "published:yosinski2014"
+METRICS = ("top1_final", "top1_best10")
+
+
+@pytest.fixture(scope="module")
+def published() -> Results:
+    return results.load(STORE)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def facts(experiment: str, metric: str = "top1_best10") -> Iterator[dict[str, str]]:
+    text = (Path(__file__).parents[1] / "support" / "yosinski2014_tables.csv").read_text()
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return (row for row in rows if (row["experiment"], row["metric"]) == (experiment, metric))
+
+
+def of(table: pd.DataFrame, **where: object) -> pd.Series:
+    """The one row with these values."""
+    for key, value in where.items():
+        table = table[table[key] == value]
+    (row,) = (row for _, row in table.iterrows())
+    return row
+
+
+def number(cell: str) -> float:
+    return float(cell) if cell else math.nan
+
+
+def close(value: float) -> object:
+    """Equal to 1e-6: the reference has six digits."""
+    return pytest.approx(value, abs=1e-6, nan_ok=True)
+
+
+def notes(table: pd.DataFrame) -> str:
+    return "\n".join(table.attrs["notes"])
+
+
+# --- the published networks ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_figure_2_is_the_papers_in_every_cell(metric: str, published: Results):
+    table = tables.figure2(published, metric)
+    expected = list(facts("random_splits", metric))
+
+    assert len(expected) == len(table) == 29
+    for row in expected:
+        found = of(table, series=row["series"], n=int(row["n"]))
+        assert found["mean"] == close(float(row["mean"]))
+        assert found["sd"] == close(number(row["sd"]))
+        assert found["count"] == int(row["count"])
+        assert found["metric"] == metric
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_figure_3_is_the_papers_in_every_cell(metric: str, published: Results):
+    table = tables.figure3(published, metric)
+    names = {
+        ("natman", "target natural (paper: baseB/AnB)"): ("man-made/natural, target natural", ""),
+        ("natman", "target man-made (paper: baseA/BnA)"): ("man-made/natural, target man-made", ""),
+        ("natman", "mean of both directions"): ("man-made/natural, both", ""),
+        ("natman", "mean of both directions minus base"): ("man-made/natural, both", "relative"),
+        ("random_filters", "random"): ("random filters", ""),
+        ("random_filters", "random minus base"): ("random filters", "relative"),
+        ("fig3_relative", "AnB random splits minus mean base"): ("random halves", "relative"),
+    }
+    expected = [(names[name, row["series"]], row)
+                for name in ("natman", "random_filters", "fig3_relative")
+                for row in facts(name, metric)]  # fmt: skip
+
+    assert len(expected) == 4 * 8 + 2 * 8 + 7
+    for (series, column), row in expected:
+        found = of(table, series=series, n=int(row["n"]))
+        assert found[column or "mean"] == close(float(row["mean"]))
+        assert found["count"] == int(row["count"])
+    assert len(table) == 5 * 8
+
+
+def test_untrained_filters_that_never_learned_are_shown_and_marked(published: Results):
+    table = tables.figure3(published)
+
+    row = of(table, series="random filters", n=3)
+    assert (row["mean"], row["learned"], row["at_chance"]) == (0.001114, False, 1)
+    assert list(table[~table["learned"]]["n"]) == [3]
+
+
+def test_table_1_is_the_papers_and_beside_it_the_pairs(published: Results):
+    table = tables.table1(published)
+    pooled = {(row.layers, row.comparison): row.pooled for row in table.itertuples()}
+    printed = [round(100 * pooled[f"{n}-7", name], 1)
+               for n in (1, 3, 5) for name in ("AnB+ - baseB", "AnB+ - BnB+")]  # fmt: skip
+
+    assert printed == [1.6, 1.4, 1.8, 1.4, 2.1, 1.7]
+    for row in facts("table1"):
+        found = of(table, layers=row["n"], comparison=row["series"].replace("minus", "-"))
+        assert found["pooled"] == close(float(row["mean"]))
+        assert found["count"] == int(row["count"])
+    expected = list(facts("table1_paired"))
+    assert len(expected) == 6
+    for row in expected:
+        comparison = row["series"].replace("minus own-target base", "- baseB")
+        found = of(table, layers=row["n"], comparison=comparison)
+        assert found["paired"] == close(float(row["mean"]))
+        assert found["paired_sd"] == close(float(row["sd"]))
+        assert found["pairs"] == int(row["count"])
+
+
+def test_no_published_fine_tuned_transfer_has_its_selffer(published: Results):
+    table = tables.table1(published)
+
+    assert set(table[table["comparison"] == "AnB+ - BnB+"]["pairs"]) == {0}
+    assert "AnB+ - BnB+ without a pair: hold AnB+ - baseB against BnB+ - baseB" in notes(table)
+    assert "baseB rests on 8 halves, BnB+ on 2, AnB+ on 2" in notes(table)
+
+
+def test_the_parts_are_those_of_the_release(published: Results):
+    table = tables.decomposition(published)
+    table = table[table["split"] == "random"]
+    parts = {
+        "BnB minus own-target base": "co-adaptation",
+        "BnA minus AnA (same target, same split)": "specificity",
+    }
+    expected = [row for row in facts("random_splits_paired") if row["series"] in parts]
+
+    assert len(expected) == 14
+    for row in expected:
+        found = of(table, part=parts[row["series"]], n=int(row["n"]))
+        assert found["mean"] == close(-float(row["mean"]))
+        assert found["sd"] == close(float(row["sd"]))
+        assert (found["pairs"], found["splits"]) == (4, 4)
+    sums = table.pivot(index="n", columns="part", values="mean")
+    assert (sums["co-adaptation"] + sums["specificity"]).tolist() == close(sums["total"].tolist())
+    assert "28 AnB without its BnB on the same target" in notes(table)
+
+
+def test_the_paired_differences_of_figure_3_are_the_references(published: Results):
+    table = tables.figure3(published)
+    for row in facts("random_splits_paired"):
+        if row["series"] == "AnB minus own-target base":
+            found = of(table, series="random halves", n=int(row["n"]))
+            assert found["paired"] == close(float(row["mean"]))
+            assert found["paired_sd"] == close(float(row["sd"]))
+
+
+# --- stores made by hand ------------------------------------------------------------------------
+
+
+def three_splits(runs: Path) -> Results:
+    """Base, selffer and transfer of one target on three splits."""
+    for split, (base, selffer, transfer) in enumerate(
+        [(0.80, 0.78, 0.70), (0.82, 0.79, 0.73), (0.84, 0.83, 0.73)]
+    ):
+        finish(runs, "baseB", base, split=split)
+        finish(runs, "B3B", selffer, split=split)
+        finish(runs, "A3B", transfer, split=split)
+    return results.load(runs)
+
+
+def test_the_drop_is_taken_apart_as_by_hand(runs: Path):
+    table = tables.decomposition(three_splits(runs))
+
+    # Co-adaptation 0.02, 0.03, 0.01: mean 0.02, sd 0.01, half 4.302653 x 0.01 / sqrt(3)
+    row = of(table, part="co-adaptation")
+    assert [row[key] for key in ("mean", "sd", "low", "high")] == pytest.approx(
+        [0.02, 0.01, 0.02 - 0.0248414, 0.02 + 0.0248414], abs=1e-7
+    )
+    # Specificity 0.08, 0.06, 0.10: mean 0.08, sd 0.02, twice the half
+    row = of(table, part="specificity")
+    assert [row[key] for key in ("mean", "sd", "low", "high")] == pytest.approx(
+        [0.08, 0.02, 0.08 - 0.0496828, 0.08 + 0.0496828], abs=1e-7
+    )
+    # Total 0.10, 0.09, 0.11. Of the 27 draws of three splits the least has the mean 0.09 with
+    # probability 1/27 = 0.037, more than 0.025, and so has the greatest
+    row = of(table, part="total")
+    assert (row["mean"], row["boot_low"], row["boot_high"]) == pytest.approx((0.10, 0.09, 0.11))
+    assert [row[key] for key in ("n", "pairs", "splits", "seeds")] == [3, 3, 3, 1]
+    assert row["metric"] == "top1_final"
+    assert notes(table) == ""
+
+
+def test_one_pair_has_a_mean_and_no_interval(runs: Path):
+    finish(runs, "baseB", 0.80)
+    finish(runs, "B3B", 0.78)
+    finish(runs, "A3B", 0.70)
+
+    row = of(tables.decomposition(results.load(runs)), part="specificity")
+    assert row["mean"] == pytest.approx(0.08)
+    assert row["pairs"] == 1
+    assert row[["sd", "low", "high", "boot_low", "boot_high"]].isna().all()
+
+
+def test_runs_of_different_targets_are_no_pair(runs: Path):
+    finish(runs, "baseA", 0.90)
+    finish(runs, "baseB", 0.80)
+    finish(runs, "A3A", 0.88)
+    finish(runs, "A3B", 0.70)
+
+    table = tables.decomposition(results.load(runs))
+    assert set(table["pairs"]) == {0}
+    assert table["mean"].isna().all()
+    assert "1 AnB without its BnB on the same target (A3B random0)" in notes(table)
+    assert "1 BnB without its AnB on the same target (A3A random0)" in notes(table)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"split.seed": 1, "split.digest": "1" * 64}])
+def test_runs_of_different_seeds_and_splits_are_no_pair(other: dict[str, object], runs: Path):
+    for changes in ({}, other):
+        finish(runs, "baseB", 0.8, changes)
+    finish(runs, "B3B", 0.78)
+    finish(runs, "A3B", 0.70, other)
+
+    assert set(tables.decomposition(results.load(runs))["pairs"]) == {0}
+
+
+def test_a_missing_selffer_costs_its_triple_and_is_named(runs: Path):
+    three_splits(runs)
+    finish(runs, "A5B", 0.6)
+
+    table = tables.decomposition(results.load(runs))
+    assert of(table, part="total", n=5)["pairs"] == 0
+    assert of(table, part="total", n=3)["pairs"] == 3
+    assert "1 AnB without its BnB on the same target (A5B random0)" in notes(table)
+
+
+def test_a_missing_base_costs_its_triple_and_is_named(runs: Path):
+    finish(runs, "B3B", 0.78)
+    finish(runs, "A3B", 0.70)
+
+    table = tables.decomposition(results.load(runs))
+    assert of(table, part="specificity")["pairs"] == 0
+    assert "1 AnB without the base of its target (A3B random0)" in notes(table)
+
+
+def test_a_run_at_chance_level_is_counted_and_enters_no_mean(runs: Path):
+    three_splits(runs)
+    finish(runs, "A3B", 0.2, split=0, learned=False)
+
+    found = results.load(runs)
+    figure, parts = tables.figure2(found), tables.decomposition(found)
+    row = of(figure, series="AnB", n=3)
+    assert (row["mean"], row["count"], row["at_chance"]) == (pytest.approx(0.73), 2, 1)
+    assert of(parts, part="total")["mean"] == pytest.approx((0.09 + 0.11) / 2)
+    assert "1 AnB at chance level, or with such a BnB (A3B random0)" in notes(parts)
+    for table in (figure, parts):
+        assert "of the runs there should be: 1 at chance level" in notes(table)
+
+
+def test_a_point_with_nothing_but_chance_has_no_mean_and_is_not_gone(runs: Path):
+    finish(runs, "A3B", 0.2, learned=False)
+
+    row = of(tables.figure2(results.load(runs)), series="AnB")
+    assert math.isnan(row["mean"])
+    assert (row["count"], row["at_chance"]) == (0, 1)
+
+
+def test_a_base_at_chance_level_is_no_measure(runs: Path):
+    finish(runs, "baseB", 0.2, learned=False)
+    finish(runs, "B3B", 0.78)
+    finish(runs, "A3B", 0.70)
+    finish(runs, "A3B+", 0.80)
+
+    found = results.load(runs)
+    assert of(tables.decomposition(found), part="total")["pairs"] == 0
+    assert "1 AnB whose base is at chance level" in notes(tables.decomposition(found))
+    row = of(tables.table1(found), layers="1-3", comparison="AnB+ - baseB")
+    assert (row["count_other"], row["pairs"], row["at_chance"]) == (0, 0, 1)
+    assert math.isnan(row["pooled"])
+
+
+def test_two_seeds_of_one_split_are_two_pairs_of_one_split_and_said(runs: Path):
+    for seed, shift in ((0, 0.0), (1, 0.02)):
+        changes = {"seed": seed}
+        finish(runs, "baseB", 0.80, changes)
+        finish(runs, "B3B", 0.78 + shift, changes)
+        finish(runs, "A3B", 0.70, changes)
+
+    found = results.load(runs)
+    row = of(tables.decomposition(found), part="specificity")
+    assert [row[key] for key in ("pairs", "splits", "seeds")] == [2, 1, 2]
+    assert row["mean"] == pytest.approx((0.08 + 0.10) / 2)
+    assert math.isnan(row["boot_low"])  # one split cannot be drawn otherwise
+    row = of(tables.figure2(found), series="BnB", n=3)
+    assert [row[key] for key in ("count", "splits", "seeds")] == [2, 1, 2]
+    for table in (tables.figure2(found), tables.decomposition(found)):
+        assert "runs of one split with different seeds count as networks of their own" in notes(
+            table
+        )
+
+
+OTHERS = ({"data.name": "cifar10"}, {"data.digest": "e" * 64}, {"model.name": "alexnet"},
+          {"train.epochs": 30})  # fmt: skip
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("name", ["figure2", "figure3", "table1", "decomposition"])
+def test_runs_of_other_experiments_are_never_averaged_with_these(
+    name: str, other: dict[str, object], runs: Path
+):
+    for changes in ({}, other):
+        for label, top1 in (("baseB", 0.8), ("B3B", 0.7), ("A3B", 0.6), ("A3B+", 0.85)):
+            finish(runs, label, top1 - (0.1 if changes else 0), changes)
+
+    table = tables.TABLES[name](results.load(runs), None)
+    by_experiment = dict(iter(table.groupby("experiment")))
+    assert len(by_experiment) == 2
+    counts = table["count" if "count" in table else "pairs"]
+    assert counts.max() == 1
+    assert "2 experiments, not averaged together" in notes(table)
+
+
+def test_half_a_mirrors_half_b(runs: Path):
+    for label, top1 in (("baseA", 0.9), ("baseB", 0.8), ("A3A", 0.85), ("B3B", 0.75),
+                        ("B3A", 0.7), ("A3B", 0.6)):  # fmt: skip
+        finish(runs, label, top1)
+
+    found = results.load(runs)
+    figure = {row.series: (row.mean, row.count) for row in tables.figure2(found).itertuples()}
+    assert figure == {"baseB": (pytest.approx(0.85), 2), "BnB": (pytest.approx(0.8), 2),
+                      "AnB": (pytest.approx(0.65), 2)}  # fmt: skip
+    row = of(tables.decomposition(found), part="total")
+    assert (row["mean"], row["pairs"], row["splits"]) == (pytest.approx(0.2), 2, 1)
+
+
+def test_pooled_and_paired_gains_differ_where_halves_do(runs: Path):
+    finish(runs, "baseA", 0.90)
+    finish(runs, "baseB", 0.80)
+    finish(runs, "A3B+", 0.85)  # 0.05 above its own base, and equal to the mean of both
+    finish(runs, "A3A+", 0.92)
+
+    table = tables.table1(results.load(runs))
+    row = of(table, layers="1-3", comparison="AnB+ - baseB")
+    assert (row["pooled"], row["paired"]) == (pytest.approx(0), pytest.approx(0.05))
+    row = of(table, layers="1-3", comparison="AnB+ - BnB+")
+    assert (row["pooled"], row["pairs"]) == (pytest.approx(-0.07), 0)
+
+    finish(runs, "B3B+", 0.83)
+    row = of(tables.table1(results.load(runs)), layers="1-3", comparison="AnB+ - BnB+")
+    assert (row["paired"], row["pairs"]) == (pytest.approx(0.02), 1)
+
+
+def test_table_1_has_the_layers_that_there_are(runs: Path):
+    finish(runs, "baseB", 0.8)
+    finish(runs, "A2B+", 0.85)
+    finish(runs, "A4B+", 0.87)
+
+    table = tables.table1(results.load(runs))
+    assert list(table["layers"].unique()) == ["1-4", "3-4"]
+    assert of(table, layers="3-4", comparison="AnB+ - baseB")["count"] == 1
+
+
+def test_both_directions_need_both(runs: Path):
+    natman = {"split.name": "manmade_natural"}
+    for label, top1 in (("baseA", 0.5), ("baseB", 0.7), ("B3A", 0.4), ("A3B", 0.5), ("A5B", 0.3)):
+        finish(runs, label, top1, natman)
+
+    table = tables.figure3(results.load(runs))
+    both = of(table, series="man-made/natural, both", n=3)
+    assert (both["mean"], both["relative"], both["count"]) == (
+        pytest.approx(0.45), pytest.approx(-0.15), 2,
+    )  # fmt: skip
+    alone = of(table, series="man-made/natural, both", n=5)
+    assert (math.isnan(alone["mean"]), alone["count"]) == (True, 0)
+    assert of(table, series="man-made/natural, target natural", n=5)["mean"] == 0.3
+
+
+def test_random_filters_of_halves_are_a_series_of_their_own(runs: Path):
+    finish(runs, "baseB", 0.8)
+    finish(runs, "R3B", 0.5)
+    finish(runs, "baseB", 0.6, {"split.name": "whole"})
+    finish(runs, "R3B", 0.4, {"split.name": "whole"})
+
+    table = tables.figure3(results.load(runs))
+    halves = of(table, series="random filters, random halves", n=3)
+    whole = of(table, series="random filters", n=3)
+    assert (halves["relative"], whole["relative"]) == pytest.approx((-0.3, -0.2))
+    assert "AnB" not in set(tables.figure2(results.load(runs))["series"])
+
+
+def test_filters_that_learned_are_not_averaged_with_those_that_did_not(runs: Path):
+    whole = {"split.name": "whole"}
+    finish(runs, "baseB", 0.6, whole)
+    finish(runs, "R3B", 0.4, whole)
+    finish(runs, "R3B", 0.1, {**whole, "seed": 1}, learned=False)
+
+    row = of(tables.figure3(results.load(runs)), series="random filters", n=3)
+    assert (row["mean"], row["count"], row["at_chance"], row["learned"]) == (0.4, 1, 1, True)
+
+
+def test_networks_that_keep_stages_are_in_no_figure_and_said(runs: Path):
+    finish(runs, "A3B", 0.7)
+    finish(runs, "A3B", 0.9, {"transfer.keep": 1})
+
+    table = tables.figure2(results.load(runs))
+    assert of(table, series="AnB")["mean"] == 0.7
+    assert "finished runs that are no part of this table: 1 AnB of random" in notes(table)
+
+
+def test_runs_are_shown_against_their_base_in_the_metric_asked_for(runs: Path):
+    finish(runs, "baseB", 0.8)
+    finish(runs, "A3B", 0.75, metrics={"top1_final": 0.75, "top1_best10": 0.77, "top1_peak": 0.8,
+                                       "chance": 0.2})  # fmt: skip
+
+    table = tables.runs(results.load(runs), "top1_best10")
+    assert list(table["label"]) == ["baseB", "A3B"]
+    assert of(table, label="A3B")["delta_to_target_base"] == pytest.approx(0.77 - 0.81)
+    assert set(table["metric"]) == {"top1_best10"}
+
+
+@pytest.mark.parametrize("name", list(tables.TABLES))
+def test_a_store_with_nothing_finished_gives_an_empty_table_that_says_so(name: str, runs: Path):
+    finish(runs, "A3B", 0.7).result.write_text("{")
+
+    table = tables.TABLES[name](results.load(runs), None)
+    if name == "left_out":
+        assert len(table) == 1
+    else:
+        assert table.empty
+        assert "the table is empty" in notes(table)
+        assert "of the runs there should be: 1 damaged" in notes(table)
+
+
+def test_an_unknown_metric_is_refused_with_those_there_are(published: Results):
+    for make in tables.TABLES.values():
+        with pytest.raises(UserError, match="metric=loss is not there: choose one of top1_final"):
+            make(published, "loss")

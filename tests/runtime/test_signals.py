@@ -1,0 +1,131 @@
+"""Stopping on request: at once or after what is under way, and never on a signal too few."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+from transferlab.errors import Interrupted
+from transferlab.runtime import signals
+
+INT, TERM, USR1 = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1
+
+
+def send(*numbers: int) -> None:
+    for number in numbers:
+        os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [INT, TERM, USR1])
+def test_while_nothing_is_at_stake_the_first_signal_stops_at_once(number: signal.Signals):
+    with signals.watch() as stop, pytest.raises(Interrupted, match=f"^stopped by {number.name}$"):
+        send(number)
+
+    assert stop.number == number
+
+
+@pytest.mark.parametrize("number", [INT, TERM, USR1])
+def test_a_deferred_signal_is_only_noted(number: int):
+    with signals.watch() as stop, stop.deferred():
+        assert stop.number is None
+        send(number)
+        assert stop.number == number
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (USR1, USR1, USR1),  # of a launcher that asks again
+        (USR1, TERM),  # of SLURM, to the whole job
+        (TERM, USR1, USR1),
+        (USR1, INT, USR1),
+    ],
+)
+def test_what_is_being_saved_is_not_cut_short(numbers: tuple[int, ...]):
+    with signals.watch() as stop, stop.deferred():
+        send(*numbers)
+
+    assert stop.number is not None
+
+
+@pytest.mark.parametrize("numbers", [(INT, INT), (TERM, TERM), (INT, TERM), (USR1, TERM, TERM)])
+def test_a_second_impatient_signal_does_not_wait(numbers: tuple[int, ...]):
+    with signals.watch() as stop, stop.deferred():
+        send(*numbers[:-1])
+        with pytest.raises(Interrupted):
+            send(numbers[-1])
+
+
+def test_after_a_first_signal_the_next_waits_for_the_clearing_up():
+    cleared_up = False
+    with signals.watch(), pytest.raises(Interrupted, match="^stopped by SIGUSR1$"):
+        try:
+            send(USR1)
+        finally:
+            send(USR1, TERM)
+            cleared_up = True
+
+    assert cleared_up
+
+
+def test_one_of_several_processes_leaves_the_decision_to_the_first():
+    request = signals.StopRequest(only_note=True)
+    old = {number: signal.getsignal(number) for number in signals.WATCHED}
+    try:
+        request.install()
+        send(TERM, TERM, USR1)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+    assert request.number == USR1
+
+
+def test_the_old_handlers_are_back_afterwards():
+    before = [signal.getsignal(number) for number in signals.WATCHED]
+    with signals.watch():
+        assert [signal.getsignal(number) for number in signals.WATCHED] != before
+
+    assert [signal.getsignal(number) for number in signals.WATCHED] == before
+
+
+def test_in_another_thread_nothing_is_installed():
+    before, seen = signal.getsignal(TERM), []
+
+    def watch() -> None:
+        with signals.watch():
+            seen.append(signal.getsignal(TERM))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join()
+
+    assert seen == [before]
+
+
+def test_a_processs_own_children_are_stopped_and_loaders_are_not():
+    code = """\
+        import multiprocessing, os, signal, time
+        from transferlab.runtime import signals
+        from transferlab.errors import Interrupted
+        def sleep():
+            time.sleep(20)
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("fork")
+            helper = context.Process(target=sleep)
+            loader = context.Process(target=sleep, daemon=True)
+            helper.start(), loader.start()
+            with signals.watch() as stop, stop.deferred():
+                os.kill(os.getpid(), signal.SIGUSR1)
+            helper.join()
+            print(helper.exitcode, loader.is_alive())
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "-15 True\n"

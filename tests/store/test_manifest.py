@@ -1,0 +1,158 @@
+"""Many runs in one file: what is read is what was written, wherever the store is by then."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.records import made
+
+from transferlab.errors import UserError
+from transferlab.experiment import compose, plan, study
+from transferlab.experiment.config import known_keys
+from transferlab.experiment.identity import run_id
+from transferlab.experiment.plan import Node
+from transferlab.store import manifest
+
+STORE = "/somewhere/runs"
+
+
+def some(*changes: dict[str, Any]) -> tuple[Node, ...]:
+    """Runs of RECORD with changes, and their bases."""
+    return plan.order(made({"runtime.store": STORE, **change}) for change in changes)
+
+
+def saved(nodes: Sequence[Node], folder: Path) -> Path:
+    path = folder / "runs.json"
+    path.write_text(manifest.text(manifest.of(nodes)))
+    return path
+
+
+@pytest.mark.parametrize("name", compose.choices("study"))
+def test_every_study_is_read_as_it_was_written(imagenet: Path, tmp_path: Path, name: str):
+    words = ["data=imagenet", f"data.root={imagenet}", f"runtime.store={STORE}"]
+    nodes = plan.order(study.expand(study.load(name), words))
+
+    found = manifest.read(saved(nodes, tmp_path)).nodes(place=Path(STORE))
+
+    assert found == nodes
+    assert repr(found) == repr(nodes)  # 1 is not 1.0 here
+    assert [run_id(node.config) for node in found] == [node.id for node in nodes]
+
+
+def test_only_the_keys_in_which_runs_differ_are_columns(tmp_path: Path):
+    nodes = some({"transfer.n": 3}, {"transfer.n": 4, "train.lr": 1})
+
+    written = manifest.of(nodes)
+
+    assert written.columns == ("transfer.variant", "transfer.n", "transfer.target", "train.lr")
+    assert [(base, values) for base, values in written.rows.values()] == [
+        (None, ("base", 0, "A", 0.02)),
+        (None, ("base", 0, "A", 1.0)),
+        (nodes[0].id, ("AnB", 3, "B", 0.02)),
+        (nodes[1].id, ("AnB", 4, "B", 1.0)),
+    ]
+    assert set(written.common) | set(written.columns) == set(known_keys())
+    assert not set(written.common) & set(written.columns)
+
+
+def test_one_run_has_no_columns(tmp_path: Path):
+    (node,) = nodes = some({"transfer.variant": "RnB"})
+
+    assert manifest.of(nodes).columns == ()
+    assert manifest.read(saved(nodes, tmp_path)).nodes(place=Path(STORE)) == (node,)
+
+
+def test_a_file_is_a_line_a_run_and_json(tmp_path: Path):
+    lines = saved(some({"transfer.n": 3}, {"transfer.n": 4}), tmp_path).read_text().splitlines()
+
+    assert len(lines) == 2 + 3
+    assert json.loads("\n".join(lines))["format"] == 1
+    assert [json.loads(line.rstrip(","))[2:] for line in lines[1:-1]] == [
+        ["base", 0, "A"], ["AnB", 3, "B"], ["AnB", 4, "B"],
+    ]  # fmt: skip
+
+
+def test_a_store_that_was_moved_has_its_runs_where_it_is_now(tmp_path: Path):
+    nodes = some({"transfer.n": 3}, {"transfer.n": 4})
+
+    moved = manifest.read(saved(nodes, tmp_path)).nodes(place=tmp_path)
+
+    assert {node.config.runtime.store for node in moved} == {str(tmp_path)}
+    assert [(node.id, node.base) for node in moved] == [(node.id, node.base) for node in nodes]
+    back = [replace(n.config, runtime=replace(n.config.runtime, store=STORE)) for n in moved]
+    assert back == [node.config for node in nodes]
+
+
+def test_one_run_is_found_by_its_id(tmp_path: Path):
+    nodes = some({"transfer.n": 3}, {"transfer.n": 4})
+
+    assert manifest.read(saved(nodes, tmp_path)).node(nodes[2].id, place=Path(STORE)) == nodes[2]
+
+
+def test_the_same_runs_have_the_same_digest_and_others_another():
+    texts = [
+        manifest.text(manifest.of(some(*changes)))
+        for changes in (
+            [{"transfer.n": 3}, {"transfer.n": 4}],
+            [{"transfer.n": 3}, {"transfer.n": 4}],
+            [{"transfer.n": 3}, {"transfer.n": 5}],
+            [{"transfer.n": 3}],
+        )
+    ]
+
+    digests = [manifest.digest(text) for text in texts]
+
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+    assert {len(digest) for digest in digests} == {8}
+
+
+def spoilt(path: Path, **changes: Any) -> Path:
+    """The file with some of its entries changed, or taken away where they are None."""
+    record = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in record.items() if v is not None}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"runs": None}, "KeyError('runs')"),
+        ({"common": None}, "KeyError('common')"),
+        ({"columns": None}, "KeyError('columns')"),
+        ({"runs": []}, "ValueError('not a value for every column')"),
+        ({"runs": [["id", None, "AnB", 3]]}, "ValueError('not a value for every column')"),
+        (
+            {"runs": [["id"]]},
+            "ValueError('not enough values to unpack (expected at least 2, got 1)')",
+        ),
+        ({"runs": [3]}, "TypeError('cannot unpack non-iterable int object')"),
+        ({"runs": 3}, "TypeError(\"'int' object is not iterable\")"),
+        ({"common": 3}, "TypeError(\"'int' object is not iterable\")"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path: Path, changes: dict[str, Any], what: str):
+    path = spoilt(saved(some({"transfer.n": 3}), tmp_path), **changes)
+
+    with pytest.raises(UserError) as error:
+        manifest.read(path)
+
+    assert str(error.value) == f"{path} is damaged ({what}): delete its folder, and sweep again"
+
+
+def test_half_a_file_and_one_of_another_version_are_refused(tmp_path: Path):
+    path = saved(some({"transfer.n": 3}), tmp_path)
+    text = path.read_text()
+
+    path.write_text(text[: len(text) // 2])
+    with pytest.raises(UserError, match="runs.json is damaged"):
+        manifest.read(path)
+    path.write_text(text.replace('"format": 1', '"format": 99'))
+    with pytest.raises(UserError, match="was written by an incompatible version"):
+        manifest.read(path)
+    path.unlink()
+    with pytest.raises(UserError, match="runs.json is damaged"):
+        manifest.read(path)

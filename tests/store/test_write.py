@@ -1,0 +1,213 @@
+"""Records are written whole or not at all; what is said of a disk that is full or shut."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
+
+import pytest
+
+from transferlab import store
+from transferlab.errors import UserError
+from transferlab.runtime import files
+from transferlab.store import Run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run whose folder is there and empty."""
+    (tmp_path / "A3B").mkdir()
+    return Run("id", "A3B", tmp_path / "A3B")
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def fail(number: int) -> Callable[..., None]:
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("old", [None, b"the old"])
+def test_a_file_is_whole_and_on_disk_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes | None
+):
+    path = tmp_path / "last.ckpt"
+    if old is not None:
+        path.write_bytes(old)
+    seen: list[object] = []
+    fsync, replace_file = os.fsync, os.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        seen.append(("fsync", os.fstat(descriptor).st_size))
+        fsync(descriptor)
+
+    def watched_replace(source: Path, target: Path) -> None:
+        seen.append(("replace", source.read_bytes(), path.read_bytes() if path.exists() else None))
+        assert source.parent == target.parent
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
+    files.write(path, lambda file: (file.write(b"the "), file.write(b"new")))
+
+    assert seen == [("fsync", 7), ("replace", b"the new", old)]
+    assert path.read_bytes() == b"the new"
+    assert names(tmp_path) == {"last.ckpt"}
+
+
+def test_a_replace_that_fails_leaves_the_old_file_and_the_run_unfinished(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    files.write_json(run.failure, {"error": "the first"})
+    monkeypatch.setattr(os, "replace", fail(errno.EACCES))
+
+    with pytest.raises(UserError) as error:
+        files.write_json(run.failure, {"error": "the second"})
+    with pytest.raises(UserError):
+        store.finish(run, {"weights_sha256": "0" * 64})
+
+    assert str(error.value) == (
+        f"{run.failure} cannot be written: Permission denied; choose a store that can be written, "
+        "with runtime.store=DIR"
+    )
+    assert json.loads(run.failure.read_text()) == {"error": "the first"}
+    assert names(run.folder) == {"failure.json"}
+    assert store.read_result(run) is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_asks_for_room_and_leaves_the_old_file_whole(run: Run, number: int):
+    run.checkpoint.write_bytes(b"the old")
+
+    def fill(file: IO[bytes]) -> None:
+        file.write(b"half of the")
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(UserError) as error:
+        files.write(run.checkpoint, fill)
+
+    assert str(error.value) == (
+        f"{run.checkpoint} cannot be written: {os.strerror(number)}; make room, then give the "
+        "same command: it goes on from the last checkpoint"
+    )
+    assert run.checkpoint.read_bytes() == b"the old"
+    assert names(run.folder) == {"last.ckpt"}
+
+
+def test_an_error_while_filling_leaves_nothing_behind(run: Run):
+    with pytest.raises(ZeroDivisionError):
+        files.write(run.result, lambda file: file.write(b"half") and 1 / 0)
+
+    assert names(run.folder) == set()
+
+
+def test_numbers_that_are_no_json_are_not_written(run: Run):
+    with pytest.raises(ValueError, match="Out of range float values"):
+        store.finish(run, {"weights_sha256": "0" * 64, "loss": float("nan")})
+
+    assert store.read_result(run) is None
+
+
+@pytest.mark.timeout(60)
+def test_a_process_killed_while_writing_leaves_the_old_file_or_none(run: Run):
+    run.checkpoint.write_bytes(b"the old")
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from transferlab import store
+        from transferlab.runtime import files
+        def fill(file):
+            file.write(b"half of the")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        files.write(getattr(store.Run("id", "A3B", Path(sys.argv[1])), sys.argv[2]), fill)
+        """
+
+    for name in ("checkpoint", "result"):
+        command = [sys.executable, "-c", textwrap.dedent(code), str(run.folder), name]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+    assert run.checkpoint.read_bytes() == b"the old"
+    assert store.read_result(run) is None
+    left = names(run.folder) - {"last.ckpt"}
+    assert sorted(name.split(".")[1] for name in left) == ["last", "result"]
+
+    store.clean(run)
+    assert names(run.folder) == {"last.ckpt"}
+
+
+def test_cleaning_removes_half_written_files_and_an_old_failure_and_nothing_else(run: Run):
+    kept = {
+        "config.json",
+        "weights.safetensors",
+        "result.json",
+        "last.ckpt",
+        "metrics.csv",
+        "owner.json",
+        "lock",
+        "notes.result.json",
+        ".nfs000000000001",
+        ".mine",
+    }
+    half = {
+        "failure.json",
+        ".config.json.host.1",
+        ".result.json.host.1",
+        ".failure.json.host.1",
+        ".owner.json.host.1",
+        ".metrics.csv.host.1",
+        ".last.ckpt.host.1",
+        ".weights.safetensors.host.name.1",
+    }
+    for name in kept | half:
+        (run.folder / name).touch()
+
+    store.clean(run)
+
+    assert names(run.folder) == kept
+
+
+def test_the_checkpoint_is_dropped_only_after_the_result_is_there(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    run.checkpoint.write_bytes(b"the last state")
+    monkeypatch.setattr(os, "replace", fail(errno.EIO))
+
+    with pytest.raises(UserError):
+        store.finish(run, {"weights_sha256": "0" * 64})
+
+    assert run.checkpoint.read_bytes() == b"the last state"
+
+
+def test_a_failure_that_cannot_be_noted_hides_no_other(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "replace", fail(errno.ENOSPC))
+
+    store.note_failure(run, "the disk is full")
+
+    assert names(run.folder) == set()
+
+
+def test_too_little_space_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=5_000_000))
+
+    store.require_space(tmp_path, 5_000_000)
+    with pytest.raises(UserError) as error:
+        store.require_space(tmp_path, 7_000_000)
+
+    assert str(error.value) == (
+        f"{tmp_path} is on a disk with 5 MB free and the run needs 7 MB: make room, or choose "
+        "another with runtime.store=DIR"
+    )

@@ -1,0 +1,135 @@
+"""A worker that trains nothing: `python -m launch.fake_worker FOLDER TASK`, for the tests.
+
+FAKE_WORKER, a JSON object, says by the label of a task's first run what to do: see `DEEDS`.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from support.studies import finish
+
+from transferlab import store
+from transferlab.experiment.plan import Node
+from transferlab.store import sweeps
+
+Nodes = Sequence[Node]
+stopped = threading.Event()
+
+
+def done(nodes: Nodes) -> int:
+    finish(*nodes)
+    return 0
+
+
+def fail(nodes: Nodes) -> int:
+    """As a run does whose loss is nan."""
+    for node in nodes:
+        run = store.locate(node.config, node.id)
+        store.note_failure(run, f"{node.label}: the loss is nan")
+    print("error: the loss is nan", file=sys.stderr)
+    return 1
+
+
+def half(nodes: Nodes) -> int:
+    finish(nodes[0])
+    return fail(nodes[1:])
+
+
+def defect(nodes: Nodes) -> int:
+    print("before", flush=True)
+    raise KeyError("a defect")
+
+
+def silent(nodes: Nodes) -> int:
+    return 1
+
+
+def leave(nodes: Nodes) -> int:
+    """As if all were well."""
+    return 0
+
+
+def die(nodes: Nodes) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def deaf(nodes: Nodes) -> int:
+    """As a worker that is just being started: signals are not yet looked after."""
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    say("deaf")
+    time.sleep(30)
+    return 1
+
+
+def late(nodes: Nodes) -> int:
+    """Done, but not yet gone, and signals are not looked after any more."""
+    finish(*nodes)
+    return deaf(nodes)
+
+
+def work(nodes: Nodes) -> int:
+    """Until it is told to stop; then save, which takes a while, and go."""
+    say("working")
+    assert stopped.wait(30)
+    for node in nodes:
+        run = store.locate(node.config, node.id)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        run.checkpoint.write_text("saved")
+    say("saved")
+    return 75
+
+
+def wait(nodes: Nodes) -> int:
+    """Until the test lets it finish."""
+    say("working")
+    gate = Path(sys.argv[1]) / "open"
+    while not gate.exists() and not stopped.is_set():
+        time.sleep(0.01)
+    return 75 if stopped.is_set() else done(nodes)
+
+
+DEEDS: dict[str, Callable[[Nodes], int]] = {
+    deed.__name__: deed
+    for deed in (done, fail, half, defect, silent, leave, die, deaf, late, work, wait)
+}
+
+
+def say(word: str) -> None:
+    """Leave a word and this process's id where the test finds it."""
+    (Path(sys.argv[1]) / f"{sys.argv[2]}.{word}").write_text(str(os.getpid()))
+
+
+def leash() -> None:
+    while os.read(0, 1024):
+        pass
+    stopped.set()
+
+
+def main() -> int:
+    signal.signal(signal.SIGUSR1, lambda number, frame: stopped.set())
+    job, task = sweeps.read_job(Path(sys.argv[1])), int(sys.argv[2])
+    if "TRANSFERLAB_LEASH" in os.environ:
+        threading.Thread(target=leash, daemon=True).start()
+    names = ("OMP_NUM_THREADS", "TRANSFERLAB_CORES", "CUDA_VISIBLE_DEVICES")
+    seen = {name: os.environ.get(name) for name in names}
+    (job.folder / f"{task}.environment").write_text(json.dumps(seen))
+    (job.folder / f"{task}.started").write_text(str(time.monotonic()))
+    nodes = sweeps.nodes_of(job, task)
+    deeds = json.loads(os.environ.get("FAKE_WORKER", "{}"))
+    code = DEEDS[deeds.get(nodes[0].label, "done")](nodes)
+    if "TRANSFERLAB_RANKS" in os.environ:
+        sweeps.note(job, task, worker=code)
+    (job.folder / f"{task}.finished").write_text(str(time.monotonic()))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

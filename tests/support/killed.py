@@ -1,0 +1,68 @@
+"""A process that prepares a folder and kills itself at a chosen moment. For test_whole.
+
+It works by itself: to start workers takes seconds, and they know nothing that could be lost.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from transferlab.data.datasets.prepared import Pixels
+
+
+class Alone:
+    """A crew that is the process itself."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> "Alone":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def each(
+        self, function: Callable[[Any], Any], tasks: Iterable[Any]
+    ) -> Iterator[tuple[Any, Any]]:
+        return ((task, function(task)) for task in tasks)
+
+
+def prepare(root: Path, dst: Path, pixels: Pixels, moment: str, count: int) -> None:
+    """Prepare by chunks of four; be killed when `moment` comes for the `count`-th time."""
+    from support import trees
+
+    from transferlab.data.prepare import chunks, finish, whole, workplace
+    from transferlab.data.prepare.journal import Journal
+
+    chunks.CHUNK = 4
+    left = count
+    add, record, publish = Journal.add, finish.finish, workplace.publish
+
+    def reach(here: str) -> None:
+        nonlocal left
+        left -= here == moment
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def add_or_die(journal: Journal, *arguments: Any) -> None:
+        reach("before a line")
+        before = journal.file.tell()
+        add(journal, *arguments)
+        if moment == "within a line" and left == 1:
+            journal.file.truncate(before + 40)
+        reach("within a line")
+        reach("after a line")
+
+    def record_or_die(*arguments: Any) -> Any:
+        reach("before the record")
+        return record(*arguments)
+
+    def publish_or_die(*arguments: Any) -> None:
+        reach("before the rename")
+        publish(*arguments)
+
+    Journal.add = add_or_die  # type: ignore[method-assign]
+    finish.finish, workplace.publish = record_or_die, publish_or_die
+    whole.Crew = Alone  # type: ignore[assignment,misc]
+    trees.prepare(root, dst, pixels)

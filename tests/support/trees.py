@@ -1,0 +1,54 @@
+"""Small folders of images, and the preparing of one. For the tests of this folder and of data."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from transferlab.data.datasets import folder
+from transferlab.data.datasets.prepared import Pixels
+from transferlab.data.prepare import whole
+from transferlab.data.prepare.whole import Outcome
+
+RAW = Pixels(size=8, resize="warp", codec="raw", quality=None)
+JPEG = Pixels(size=8, resize="warp", codec="jpeg", quality=95)
+COUNTS = {"train": {"Ant": 5, "bee": 7, "cat": 4}, "val": {"Ant": 2, "bee": 3, "cat": 2}}
+
+
+def picture(path: Path, seed: int, side: int = 8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def tree(root: Path) -> Path:
+    """16 training and 7 validation images of three classes, each of its own noise."""
+    seed = 0
+    for subset, classes in COUNTS.items():
+        for name, count in classes.items():
+            for number in range(count):
+                picture(root / subset / name / f"{number}.png", seed := seed + 1)
+    return root
+
+
+def spoil(root: Path) -> None:
+    (root / "train/Ant/1.png").write_bytes(b"")
+    (root / "train/bee/0.png").write_text("no image")
+    (root / "val/cat/1.png").unlink()
+    (root / "val/cat/1.png").symlink_to("nowhere.png")
+
+
+def prepare(
+    root: Path,
+    dst: Path,
+    pixels: Pixels = RAW,
+    *,
+    val: str | None = "val",
+    holdout: float | None = None,
+    jobs: int = 1,
+    skip: bool = False,
+) -> Outcome:
+    folder.scan.cache_clear()
+    return whole.prepare(
+        root, dst, pixels, val=val, holdout=holdout, jobs=jobs, skip_unreadable=skip
+    )

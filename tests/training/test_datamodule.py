@@ -1,0 +1,158 @@
+"""Training cut at the validations, wherever it starts, and the shares of several processes."""
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import pytorch_lightning as lightning
+import torch
+
+from transferlab.data.datasets.images import ArraySubset
+from transferlab.data.half import Half, View
+from transferlab.training.datamodule import Intervals, PackData
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def view(count: int) -> View:
+    pixels = np.zeros((count, 4, 4, 3), dtype=np.uint8)
+    pixels += np.arange(count, dtype=np.uint8)[:, None, None, None]
+    labels = np.arange(count) % 2
+    return View(ArraySubset(pixels, labels, "fake"), np.arange(count), labels, False)
+
+
+def pack(rank: int = 0, world_size: int = 1, **settings) -> PackData:
+    chosen: dict = dict(
+        seed=0, start_step=0, total_steps=10, val_every=4, batch_size=4, val_batch_size=3,
+        reshuffle=True, crop=3, mirror=True, workers=0,
+    )  # fmt: skip
+    data = PackData(Half(("a", "b"), view(10), view(7)), **(chosen | settings))
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy)
+    return data
+
+
+def values(batch: dict) -> list[int]:
+    return batch["pixels"][:, 0, 0, 0].tolist()
+
+
+def intervals(start: int, total: int, every: int) -> list[list[int]]:
+    """Numbers of the steps in each interval, from 0, until one is empty."""
+    cuts = Intervals(iter(range(start, total)), start, total, every)
+    found = []
+    while steps := list(cuts):
+        found.append(steps)
+        assert cuts.step == steps[-1] + 1
+    return found
+
+
+def test_intervals_stop_at_multiples_of_val_every_and_at_the_end():
+    assert intervals(0, 10, 4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_intervals_that_fit_leave_no_remainder():
+    assert intervals(0, 8, 4) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_resumed_within_an_interval_they_go_on_to_the_same_boundary():
+    assert intervals(2, 10, 4) == [[2, 3], [4, 5, 6, 7], [8, 9]]
+    assert intervals(7, 10, 4) == [[7], [8, 9]]
+
+
+def test_resumed_on_a_boundary_a_whole_interval_follows():
+    assert intervals(4, 10, 4) == [[4, 5, 6, 7], [8, 9]]
+
+
+def test_resumed_at_the_end_nothing_is_left():
+    assert intervals(10, 10, 4) == []
+
+
+def test_an_interval_longer_than_the_training_is_all_of_it():
+    assert intervals(0, 3, 1000) == [[0, 1, 2]]
+
+
+def test_training_batches_follow_one_another_across_intervals():
+    loader = pack().train_dataloader()
+    found = [[values(batch) for batch in loader] for _ in range(3)]
+    assert [len(interval) for interval in found] == [4, 4, 2]
+    assert found[0][0] == [0, 1, 9, 4]
+    assert found[0][2] == [7, 5, 2, 1]
+    images = [v for interval in found for batch in interval for v in batch]
+    assert [sorted(images[i : i + 10]) for i in range(0, 40, 10)] == 4 * [list(range(10))]
+
+
+@pytest.mark.parametrize("start", [3, 4, 9])
+def test_a_resumed_module_gives_the_batches_that_were_missing(start: int):
+    def batches(first: int) -> list[list[int]]:
+        loader = pack(start_step=first).train_dataloader()
+        return [values(batch) for _ in range(3) for batch in loader]
+
+    assert batches(start) == batches(0)[start:]
+    assert len(batches(start)) == 10 - start
+
+
+def test_validation_is_every_image_in_batches_of_its_own_size():
+    found = [values(batch) for batch in pack().val_dataloader()]
+    assert found == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_processes_share_out_training_and_validation():
+    whole = values(next(iter(pack().train_dataloader())))
+    shares = [values(next(iter(pack(rank, 2).train_dataloader()))) for rank in (0, 1)]
+    assert shares == [whole[0::2], whole[1::2]]
+    held = [[v for b in pack(rank, 2).val_dataloader() for v in values(b)] for rank in (0, 1)]
+    assert held == [[0, 2, 4, 6], [1, 3, 5]]
+
+
+def test_the_recipe_reaches_the_stream():
+    loader = pack(crop=1, mirror=False, reshuffle=False, batch_size=5, val_every=10)
+    batches, images = [], []
+    for batch in loader.train_dataloader():
+        batches.append(batch)
+        images.append(values(batch))
+    assert images[0] == images[2] == [0, 1, 9, 4, 2]
+    assert {batch["pixels"].shape for batch in batches} == {(5, 1, 1, 3)}
+    assert not any(batch["flips"].any() for batch in batches)
+    assert torch.cat([batch["corners"] for batch in batches]).max() == 2
+
+
+class Slow(lightning.LightningModule):
+    """Notes which images a step sees at its end, after the thread that reads had time to spoil."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: dict[str, list[list[int]]] = {"train": [], "val": []}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD([self.weight], lr=0.1)
+
+    def training_step(self, batch: dict, batch_idx: int) -> None:
+        time.sleep(0.01)
+        self.seen["train"].append(values(batch))
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        time.sleep(0.01)
+        self.seen["val"].append(values(batch))
+
+
+def test_a_step_of_the_trainer_ends_with_the_images_that_it_began_with():
+    loader = pack().train_dataloader()
+    expected = [values(batch) for _ in range(3) for batch in loader]
+    data = PackData(
+        Half(("a", "b"), view(10), view(7)), seed=0, start_step=0, total_steps=10, val_every=4,
+        batch_size=4, val_batch_size=1, reshuffle=True, crop=3, mirror=True, workers=0,
+    )  # fmt: skip
+    module = Slow()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    assert module.seen["train"] == expected
+    assert module.seen["val"] == 3 * [[k] for k in range(7)]

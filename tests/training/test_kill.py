@@ -1,0 +1,99 @@
+"""Runs that were killed, alone or together, end with the bits of those that were not."""
+
+import multiprocessing
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from support import killing
+
+from transferlab import store
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.identity import base_of
+from transferlab.experiment.resolve import resolve
+from transferlab.launch import inline
+from transferlab.training import checkpoints
+
+# A fine-tuned transfer: a base, momentum everywhere, dropout on
+RUN = (
+    "+split=random",
+    "transfer.variant=A3B+",
+    "data.size=16",
+    "data.crop=16",
+    "train.epochs=null",
+    "train.total_steps=60",
+    "train.val_every=5",
+    "runtime.threads=1",
+)
+MOMENTS = (
+    "after a step", "during a checkpoint", "after a step", "after a checkpoint", "after a step",
+    "during a checkpoint", "after a step", "after a step", "before the record", "before the record",
+)  # fmt: skip
+
+
+def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
+    config: Callable[..., RunConfig], tmp_path: Path
+):
+    torch.set_num_threads(1)
+    whole = inline.carry_out([resolve(config(*RUN, f"runtime.store={tmp_path}/whole"))])[-1]
+    killed = resolve(config(*RUN))
+    inline.carry_out([base for base in [base_of(killed)] if base])
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["transferlab.training.run", "killing"])
+    chance = random.Random(0)
+    for moment in MOMENTS:
+        count = 1 if moment == "before the record" else chance.randint(1, 11)
+        if "checkpoint" in moment:
+            count = 1 + count % 2
+        process = processes.Process(target=killing.train, args=([killed], moment, count))
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL, moment
+        assert store.read_result(store.locate(killed)) is None
+    process = processes.Process(target=killing.train, args=([killed], "never", 1))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    result = store.read_result(store.locate(killed))
+    assert result is not None
+    assert result["weights_sha256"] == whole.result["weights_sha256"]
+    assert result["metrics"] == whole.result["metrics"]
+    left = sorted(path.name for path in store.locate(killed).folder.iterdir())
+    assert left == [
+        "config.json", "lock", "log.txt", "metrics.csv", "result.json", "weights.safetensors",
+    ]  # fmt: skip
+
+
+def test_a_pack_that_is_killed_and_goes_on_in_other_packs_ends_with_the_same_weights(
+    config: Callable[..., RunConfig], tmp_path: Path
+):
+    torch.set_num_threads(1)
+    use = (*RUN, "transfer.variant=RnB", "train.total_steps=20")
+    whole, runs = (
+        {n: resolve(config(*use, f"runtime.store={tmp_path}/{where}", f"transfer.n={n}"))
+         for n in (2, 4, 6)}
+        for where in ("whole", "killed")
+    )  # fmt: skip
+    expected = [o.result["weights_sha256"] for o in inline.carry_out(whole.values())]
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["transferlab.training.run", "killing"])
+    story = [
+        # Who is trained, when they are killed, and the step that each of the three then is at
+        ((2, 4, 6), "after a checkpoint", 5, [10, 10, 5]),
+        ((4,), "during a checkpoint", 2, [10, 15, 5]),
+        ((6, 2), "after a checkpoint", 1, [10, 15, 10]),
+        ((2, 6), "during a checkpoint", 2, [15, 15, 10]),
+        ((2, 4, 6), "never", 1, [0, 0, 0]),  # no checkpoint is left
+    ]
+    for together, moment, count, steps in story:
+        pack = [runs[n] for n in together]
+        process = processes.Process(target=killing.train, args=(pack, moment, count))
+        process.start()
+        process.join(120)
+        assert process.exitcode == (0 if moment == "never" else -signal.SIGKILL), together
+        states = [checkpoints.load(store.locate(each)) for each in runs.values()]
+        assert [state.step if state else 0 for state in states] == steps, together
+    results = [store.read_result(store.locate(each)) for each in runs.values()]
+    assert [result and result["weights_sha256"] for result in results] == expected

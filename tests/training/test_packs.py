@@ -1,0 +1,249 @@
+"""Packs on one stream of images: what is read once, and what happens when memory is too small."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from transferlab import store
+from transferlab.data.datasets.folder import FileSubset
+from transferlab.errors import RunFailed
+from transferlab.experiment import compose
+from transferlab.experiment.config import RunConfig, build_config, vary_config
+from transferlab.experiment.resolve import resolve
+from transferlab.launch import inline
+from transferlab.runtime import devices, files, processes
+from transferlab.runtime.signals import StopRequest
+from transferlab.training import packs
+from transferlab.training.checkpoints import load
+from transferlab.training.module import PackModule
+
+Compose = Callable[..., RunConfig]
+SHORT = (
+    "+split=random", "data.size=16", "data.crop=16", "train.epochs=null", "train.total_steps=12",
+    "train.val_every=4", "train.val_batch_size=32", "runtime.threads=1", "transfer.variant=RnB",
+)  # fmt: skip
+CUTS = (1, 3, 5)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The digests of the weights of R1B, R3B and R5B when each is trained alone."""
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("alone")
+    places = [f"runtime.store={place}/runs", f"runtime.cache={place}/cache"]
+    wanted = [
+        resolve(build_config(compose.compose("config", [*SHORT, *places, f"transfer.n={n}"])))
+        for n in CUTS
+    ]
+    return {o.run.label: o.result["weights_sha256"] for o in inline.carry_out(wanted)}
+
+
+@pytest.fixture
+def pack(config: Compose) -> list[RunConfig]:
+    """R1B, R3B and R5B, not yet trained."""
+    torch.set_num_threads(1)
+    return [resolve(config(*SHORT, f"transfer.n={n}")) for n in CUTS]
+
+
+def train(wanted: list[RunConfig]) -> None:
+    inline.train(wanted, StopRequest())
+
+
+def results(wanted: list[RunConfig]) -> dict[str, dict[str, Any] | None]:
+    return {each.label: store.read_result(store.locate(each)) for each in wanted}
+
+
+def digests(wanted: list[RunConfig]) -> dict[str, str]:
+    return {name: r["weights_sha256"] for name, r in results(wanted).items() if r is not None}
+
+
+# --- one stream ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cuts", [[3], [1, 2, 3, 4, 5, 6, 7]])
+def test_every_image_is_read_once_a_step_however_many_networks_there_are(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuts: list[int]
+):
+    for number in range(40):
+        for subset in ("train", "val"):
+            path = tmp_path / subset / "abcd"[number % 4] / f"{number:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (60 * (number % 4), number, 9)).save(path)
+    read: list[int] = []
+    original = FileSubset.read
+
+    def count(self: FileSubset, positions: np.ndarray, *arguments: Any, **more: Any) -> Any:
+        read.append(len(positions))
+        return original(self, positions, *arguments, **more)
+
+    monkeypatch.setattr(FileSubset, "read", count)
+    wanted = [
+        resolve(config(
+            "+split=random", "data=image_folder", f"data.root={tmp_path}", "data.size=16",
+            "data.crop=16", "data.mean=none", "transfer.variant=RnB", f"transfer.n={n}",
+            "train.batch_size=4", "train.epochs=null", "train.total_steps=6", "train.val_every=3",
+            "runtime.workers=0", "runtime.threads=1",
+        ))
+        for n in cuts
+    ]  # fmt: skip
+
+    train(wanted)
+
+    assert len(digests(wanted)) == len(cuts)
+    # Six steps of four, and after every third of them the 20 images of half B's val
+    assert sorted(read) == [4] * 6 + [20] * 2
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_a_pack_that_does_not_fit_is_trained_in_parts_and_gives_the_same_bits(
+    pack: list[RunConfig], alone: dict[str, str], caplog: pytest.LogCaptureFixture
+):
+    small = [vary(each, 1.02) for each in pack]
+
+    with caplog.at_level(logging.INFO):
+        train(small)
+
+    assert digests(pack) == alone
+    sizes = {name: r["pack_size"] for name, r in results(pack).items() if r is not None}
+    assert sizes == {"R1B": 2, "R3B": 2, "R5B": 1}
+    said = "3 runs together need 1.03 GB of 1.02 GB: they are trained in 2 parts, one after another"
+    assert said in caplog.messages
+    assert said in store.locate(pack[0]).log.read_text()
+
+
+def test_a_pack_that_fits_is_trained_as_one(pack: list[RunConfig], alone: dict[str, str]):
+    train([vary(each, 1.2) for each in pack])
+
+    assert digests(pack) == alone
+    assert [r["pack_size"] for r in results(pack).values() if r is not None] == [3, 3, 3]
+
+
+def vary(config: RunConfig, memory_gb: float) -> RunConfig:
+    return vary_config(config, {"runtime.memory_gb": memory_gb})
+
+
+class full:
+    """Has the memory full whenever more than `most` networks are to make their step `step`."""
+
+    def __init__(self, most: int, step: int, error: Exception) -> None:
+        self.most, self.step, self.error = most, step, error
+        self.original = PackModule.training_step
+        self.steps: list[tuple[int, int]] = []  # how many networks, and the step they made
+
+    def __enter__(self) -> "full":
+        def training_step(module: PackModule, batch: Any, batch_idx: int) -> None:
+            members = len(module.members)
+            if members > self.most and module.step + 1 == self.step:
+                raise self.error
+            self.original(module, batch, batch_idx)
+            self.steps.append((members, module.step))
+
+        PackModule.training_step = training_step  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        PackModule.training_step = self.original  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), MemoryError()],
+)
+def test_a_pack_whose_memory_is_full_is_halved_and_goes_on_from_its_checkpoints(
+    pack: list[RunConfig], alone: dict[str, str], error: Exception
+):
+    with full(1, 7, error) as told:
+        train(pack)
+
+    assert digests(pack) == alone
+    first, pair, single = range(1, 7), [5, 6], range(5, 13)
+    assert told.steps == [
+        *((3, step) for step in first),  # a validation after the fourth, and a checkpoint
+        *((2, step) for step in pair),
+        *((1, step) for _ in CUTS for step in single),
+    ]
+
+
+def test_several_processes_cannot_halve_a_pack_and_say_what_to_do(
+    pack: list[RunConfig], alone: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(processes, "size", lambda: 2)
+
+    with full(1, 7, torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.")):
+        with pytest.raises(RunFailed) as failed:
+            train(pack)
+
+    assert str(failed.value) == (
+        "the memory is full of 3 runs that several processes train together (CUDA out of memory), "
+        "and only one process alone goes on in smaller parts: give sweep.pack=2 or less, or less "
+        "runtime.memory_gb: R1B R3B R5B"
+    )
+    for config in pack:
+        place = store.locate(config)
+        assert files.peek(place.failure)["error"] == str(failed.value)
+        assert "Traceback" not in place.log.read_text()
+    monkeypatch.undo()
+    train(pack)
+    assert digests(pack) == alone
+
+
+def test_a_run_alone_for_which_there_is_no_memory_fails_and_says_what_to_do(
+    pack: list[RunConfig], alone: dict[str, str]
+):
+    first = pack[0]
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
+
+    with full(0, 6, error), pytest.raises(RunFailed) as failed:
+        train([first])
+
+    assert str(failed.value) == (
+        "R1B: the memory is full, and the run was alone (CUDA out of memory): it needs another "
+        "device, or several that share the batch out (runtime.devices); with another "
+        f"train.batch_size it would be another run: {store.locate(first).folder}"
+    )
+    assert files.peek(store.locate(first).failure)["error"] == str(failed.value)
+    state = load(store.locate(first))
+    assert state is not None and state.step == 4
+    train(pack)  # where there is memory again
+    assert digests(pack) == alone
+
+
+@pytest.mark.parametrize(
+    ("error", "is_full"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("any"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: "
+                      "you tried to allocate 8 bytes"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RunFailed("training ended early: torch.OutOfMemoryError: CUDA out of memory"), True),
+        (RunFailed("A3B: the loss is nan or infinite at step 3"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)  # fmt: skip
+def test_what_says_that_memory_is_full(error: Exception, is_full: bool):
+    assert devices.is_full(error) is is_full
+
+
+def test_the_processors_memory_is_what_is_free_and_for_several_processes_all_there_is(
+    pack: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(packs.machine, "free_bytes", lambda: 5)
+    monkeypatch.setattr(packs.machine, "total_bytes", lambda: 9)
+
+    found = [packs.room(pack, torch.device("cpu"), devices=n) for n in (1, 2)]
+
+    assert [room.device_bytes for room in found] == [5, 9]
+    assert packs.room(pack, torch.device("meta"), devices=1).device_bytes is None
+    assert len(found[0].facts) == 1
+    (facts,) = found[0].facts.values()
+    assert [stage.name for stage in facts.stages][-2:] == ["fc7", "fc8"]

@@ -1,0 +1,437 @@
+"""Real trainings of some steps each: packs, interruptions, failures."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from transferlab import store
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.resolve import resolve
+from transferlab.launch import inline
+from transferlab.runtime import files
+from transferlab.store import Run
+
+Compose = Callable[..., RunConfig]
+SMALL = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null")
+SHORT = (*SMALL, "train.total_steps=24", "train.val_every=8")
+
+
+def carry_out(config: RunConfig) -> inline.Outcome:
+    return inline.carry_out([resolve(config)])[-1]
+
+
+def train_pack(configs: list[RunConfig]) -> list[Run]:
+    """Train the configs in one pack; their bases are in the store."""
+    from transferlab.runtime import signals
+    from transferlab.training import run as run_module
+
+    resolved = [resolve(config) for config in configs]
+    with signals.watch() as stop:
+        run_module.train(resolved, stop)
+    return [store.locate(config) for config in resolved]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def test_a_pack_of_four_gives_the_bits_of_the_four_alone(config: Compose, tmp_path: Path):
+    variants = ["A2B", "A5B", "B5B", "A5B+"]
+
+    def configs(where: str) -> list[RunConfig]:
+        place = f"runtime.store={tmp_path / where}"
+        return [config(*SHORT, place, f"transfer.variant={v}") for v in variants]
+
+    alone = {v: carry_out(c) for v, c in zip(variants, configs("alone"), strict=True)}
+    for base in ("baseA", "baseB"):
+        carry_out(config(*SHORT, f"runtime.store={tmp_path}/packed", f"transfer.variant={base}"))
+    packed = dict(zip(variants, train_pack(configs("packed")), strict=True))
+    for variant in variants:
+        result = store.read_result(packed[variant])
+        assert result is not None
+        assert result["weights_sha256"] == alone[variant].result["weights_sha256"]
+        assert result["metrics"] == alone[variant].result["metrics"]
+        assert (result["pack_size"], alone[variant].result["pack_size"]) == (4, 1)
+        assert packed[variant].id == alone[variant].run.id
+    digests = {alone[v].result["weights_sha256"] for v in variants}
+    assert len(digests) == 4  # and they are four different networks
+
+
+def test_a_second_call_trains_nothing_and_a_base_serves_all(config: Compose):
+    first = inline.carry_out([resolve(config(*SHORT, "transfer.n=3"))])
+    again = inline.carry_out([resolve(config(*SHORT, "transfer.n=3"))])
+    deeper = inline.carry_out([resolve(config(*SHORT, "transfer.n=4"))])
+    assert [(o.run.label, o.reused) for o in first] == [("baseA", False), ("A3B", False)]
+    assert [(o.run.label, o.reused) for o in again] == [("baseA", True), ("A3B", True)]
+    assert [(o.run.label, o.reused) for o in deeper] == [("baseA", True), ("A4B", False)]
+    assert again[1].result == first[1].result
+
+
+def test_frozen_stages_are_the_bases_and_the_rest_is_not(config: Compose):
+    base, frozen = inline.carry_out([resolve(config(*SHORT, "transfer.n=3"))])
+    kept = carry_out(config(*SHORT, "transfer.n=3", "transfer.keep=2"))
+    random = carry_out(config(*SHORT, "transfer.variant=R2B"))
+    weights = {o.run.label: load_file(o.run.weights) for o in (base, frozen, kept, random)}
+    same = {
+        label: [
+            stage
+            for stage in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
+            if all(
+                torch.equal(own[name], weights["baseA"][name])
+                for name in own
+                if name.startswith(stage)
+            )
+        ]
+        for label, own in weights.items()
+    }
+    assert same["A3B"] == ["conv1", "conv2", "conv3"]
+    assert same["A3B-keep2"] == ["conv1", "conv2", "conv3"]  # 4 and 5 were copied, and learned
+    assert same["R2B"] == []
+    assert [o.result["prefix_unchanged"] for o in (base, frozen, kept, random)] == [
+        None,
+        True,
+        True,
+        True,
+    ]
+    # conv4 started from the base's: it is nearer to it than a fresh one is
+    distance = {
+        label: float((own["conv4.conv.weight"] - weights["baseA"]["conv4.conv.weight"]).norm())
+        for label, own in weights.items()
+    }
+    assert distance["A3B-keep2"] < 0.5 * distance["A3B"]
+
+
+def test_a_record_holds_what_the_design_names(config: Compose):
+    longer = (*SMALL, "train.total_steps=90", "train.val_every=30")
+    outcome = carry_out(config(*longer, "transfer.variant=baseB"))
+    record = json.loads(outcome.run.result.read_text())
+    assert record["label"] == "baseB" and record["steps"] == 90 and record["images"] == 2880
+    assert record["pack_size"] == 1
+    assert record["metrics"]["chance"] == 0.2 and record["learned"] is True
+    assert 0.2 < record["metrics"]["top1_final"] <= record["metrics"]["top1_peak"] <= 1
+    lines = outcome.run.metrics.read_text().splitlines()
+    assert lines[0] == (
+        "step,epoch,lr,train/loss,train/accuracy,val/loss,val/accuracy,time_s,images_per_s"
+    )
+    assert [line.split(",")[0] for line in lines[1:]] == ["30", "60", "90"]
+    accuracies = [float(line.split(",")[6]) for line in lines[1:]]
+    assert record["metrics"]["top1_best10"] == pytest.approx(sum(accuracies) / 3)
+    assert record["metrics"]["top1_final"] == accuracies[-1]
+    assert {"versions", "commit", "dirty", "host", "device", "time_s", "images_per_s"} <= set(
+        record
+    )
+    assert record["weights_sha256"] == files.sha256(outcome.run.weights)
+    left = sorted(path.name for path in outcome.run.folder.iterdir())
+    assert left == [
+        "config.json", "lock", "log.txt", "metrics.csv", "result.json", "weights.safetensors",
+    ]  # fmt: skip
+
+
+def test_bases_and_selffers_start_from_different_heads(config: Compose):
+    from transferlab.training import build
+
+    heads = []
+    for variant in ("baseB", "R3B", "R2B"):
+        subject = build.subject(resolve(config("+split=random", f"transfer.variant={variant}")))
+        heads.append(build.fresh(subject).state_dict()["fc8.fc.weight"])
+    assert not torch.equal(heads[0], heads[1]) and not torch.equal(heads[1], heads[2])
+
+
+def test_a_nan_loss_fails_the_run_with_its_step_and_spares_the_others(config: Compose, tmp_path):
+    from transferlab.errors import RunFailed
+
+    bad = config(*SHORT, "transfer.variant=baseB", "train.lr=1e30", "train.warmup=0")
+    with pytest.raises(RunFailed, match=r"baseB: the loss is nan or infinite at step [2-4];"):
+        carry_out(bad)
+    run = store.locate(resolve(bad))
+    assert not run.result.exists()
+    assert "nan or infinite at step" in json.loads(run.failure.read_text())["error"]
+    assert "ERROR baseB: the loss is nan or infinite at step" in run.log.read_text()
+
+    carry_out(config(*SHORT, "transfer.variant=baseA"))
+    poisoned = resolve(config(*SHORT, "transfer.variant=R2B"))
+    sound = resolve(config(*SHORT, "transfer.variant=A3B"))
+    alone = carry_out(replace(sound, runtime=replace(sound.runtime, store=f"{tmp_path}/alone")))
+    with poison("R2B"), pytest.raises(RunFailed, match=r"R2B: .* at step 5;"):
+        train_pack([poisoned, sound])
+    result = store.read_result(store.locate(sound))
+    assert result is not None and store.read_result(store.locate(poisoned)) is None
+    assert result["weights_sha256"] == alone.result["weights_sha256"]
+    assert store.locate(poisoned).failure.exists() and not store.locate(sound).failure.exists()
+
+
+def test_a_nan_that_only_the_last_validation_sees_fails_the_run(
+    config: Compose, monkeypatch: pytest.MonkeyPatch
+):
+    from transferlab.errors import RunFailed
+    from transferlab.training.module import PackModule
+
+    wanted = config(*SHORT, "transfer.variant=baseB")
+    original = PackModule.training_step
+
+    def training_step(module, batch, batch_idx):
+        original(module, batch, batch_idx)
+        if module.step == 24:  # as an update that overflows would
+            torch.nn.init.constant_(module.networks[0][-1].fc.bias, float("nan"))
+
+    monkeypatch.setattr(PackModule, "training_step", training_step)
+    with pytest.raises(RunFailed, match="baseB: the loss is nan or infinite at step 24;"):
+        carry_out(wanted)
+    assert not store.locate(resolve(wanted)).result.exists()
+
+
+class poison:
+    """Makes the weights of one member of any pack nan before its fifth step."""
+
+    def __init__(self, label: str) -> None:
+        from transferlab.training.module import PackModule
+
+        self.label, self.module = label, PackModule
+        self.original = PackModule.training_step
+
+    def __enter__(self) -> None:
+        def step(module, batch, batch_idx):
+            if module.step == 4:
+                for member in module.members:
+                    if member.name == self.label:
+                        torch.nn.init.constant_(member.network[-1].fc.bias, float("nan"))
+            return self.original(module, batch, batch_idx)
+
+        self.module.training_step = step  # type: ignore[method-assign]
+
+    def __exit__(self, *error: object) -> None:
+        self.module.training_step = self.original  # type: ignore[method-assign]
+
+
+def test_a_pack_is_cut_up_again_where_its_members_are_at_different_steps(
+    config: Compose, tmp_path: Path
+):
+    from transferlab.training import checkpoints
+
+    whole = [carry_out(config(*SHORT, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
+    place = f"runtime.store={tmp_path}/cut"
+    carry_out(config(*SHORT, place, "transfer.variant=baseA"))
+    pair = [resolve(config(*SHORT, place, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
+    with stop_after(11):
+        train_pack(pair)
+    assert [checkpoints.load(store.locate(c)).step for c in pair] == [11, 11]  # type: ignore[union-attr]
+    with stop_after(14):
+        train_pack(pair[:1])
+    assert [checkpoints.load(store.locate(c)).step for c in pair] == [14, 11]  # type: ignore[union-attr]
+    for run, alone in zip(train_pack(pair), whole, strict=True):
+        result = store.read_result(run)
+        assert result is not None
+        assert result["weights_sha256"] == alone.result["weights_sha256"]
+        curves = [
+            [line.split(",")[:7] for line in r.metrics.read_text().splitlines()]
+            for r in (run, alone.run)
+        ]
+        assert curves[0] == curves[1]
+
+
+class stop_after:
+    """Requests a stop, as a signal does, once a step is done; expects the interruption."""
+
+    def __init__(self, step: int) -> None:
+        from transferlab.training.module import PackModule
+
+        self.step, self.module, self.original = step, PackModule, PackModule.training_step
+
+    def __enter__(self) -> None:
+        def training_step(module, batch, batch_idx):
+            self.original(module, batch, batch_idx)
+            if module.step == self.step:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        self.module.training_step = training_step  # type: ignore[method-assign]
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> bool:
+        from transferlab.errors import Interrupted
+
+        self.module.training_step = self.original  # type: ignore[method-assign]
+        assert kind is Interrupted, error
+        return True
+
+
+def test_mirrors_get_the_curve_and_are_closed_with_the_exit_code(
+    config: Compose, monkeypatch: pytest.MonkeyPatch
+):
+    from transferlab.errors import RunFailed
+    from transferlab.store import mirrors
+
+    told: list[object] = []
+
+    class Fake:
+        def log(self, row: mirrors.Row) -> None:
+            told.append(row["step"])
+
+        def close(self, exit_code: int) -> None:
+            told.append(f"exit {exit_code}")
+
+    monkeypatch.setattr(mirrors, "mirror", lambda config, folder: Fake())
+    base = config(*SHORT, "transfer.variant=baseA")
+    with stop_after(11):
+        carry_out(base)
+    assert told == [8, "exit 75"]
+    told.clear()
+    carry_out(base)
+    assert told == [16, 24, "exit 0"]
+    told.clear()
+    with pytest.raises(RunFailed):
+        carry_out(config(*SHORT, "transfer.variant=baseB", "train.lr=1e30", "train.warmup=0"))
+    assert told == ["exit 1"]
+
+
+def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Path):
+    from PIL import Image
+
+    from transferlab.errors import UserError
+    from transferlab.training import checkpoints
+
+    for subset in ("train", "val"):
+        for number in range(80):
+            name = f"{'abcd'[number % 4]}/{number:02}.png"
+            (tmp_path / subset / name).parent.mkdir(parents=True, exist_ok=True)
+            grey = Image.new("RGB", (16, 16), (60 * (number % 4), number, 9))
+            grey.save(tmp_path / subset / name)
+    use = (
+        *SMALL, "data=image_folder", f"data.root={tmp_path}", "data.size=16", "data.crop=16",
+        "train.total_steps=12", "train.val_every=12", "train.batch_size=4", "runtime.workers=1",
+        "transfer.variant=baseA",
+    )  # fmt: skip
+    wanted = resolve(config(*use, f"runtime.store={tmp_path}/whole"))
+    (whole,) = inline.carry_out([wanted])
+    resumed = replace(wanted, runtime=replace(wanted.runtime, store=f"{tmp_path}/runs"))
+    # Damaged after the mean image was made (it is cached), so that training meets it
+    victim = next(iter(sorted((tmp_path / "train").glob("[abcd]/*.png"), key=_used_late(wanted))))
+    content = victim.read_bytes()
+    victim.write_bytes(content[:60])
+    with pytest.raises(UserError, match=f"{victim} cannot be read: .*; mend or delete it"):
+        inline.carry_out([resumed])
+    state = checkpoints.load(store.locate(resumed))
+    assert state is not None and state.step >= 1
+    assert f"ERROR {victim} cannot be read" in store.locate(resumed).log.read_text()
+    victim.write_bytes(content)
+    (outcome,) = inline.carry_out([resumed])
+    assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
+
+
+def _used_late(config: RunConfig) -> Callable[[Path], int]:
+    """Sorts the files of half A's training images by when they are first used, last ones first."""
+    from transferlab.data import sampling
+    from transferlab.training import inputs
+
+    half = inputs.half(config, inputs.load_images(config), "A")
+    first = {
+        half.train.subset.name(int(half.train.positions[place])): when
+        for when, place in enumerate(sampling.permutation(config.seed, 0, len(half.train)))
+    }
+    return lambda path: -first.get(str(path), -1)
+
+
+def test_a_run_stopped_in_a_validation_makes_it_again_and_goes_on(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from transferlab.errors import Interrupted
+    from transferlab.training import checkpoints
+    from transferlab.training.module import PackModule
+
+    whole = carry_out(config(*SHORT, f"runtime.store={tmp_path}/whole", "transfer.variant=baseA"))
+    wanted = config(*SHORT, "transfer.variant=baseA")
+    original, stops = PackModule.validation_step, [16, 24]
+
+    def validation_step(module, batch, batch_idx):
+        original(module, batch, batch_idx)
+        if stops and module.step == stops[0]:
+            stops.pop(0)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(PackModule, "validation_step", validation_step)
+    for step in (16, 24):
+        with pytest.raises(Interrupted):
+            carry_out(wanted)
+        state = checkpoints.load(store.locate(resolve(wanted)))
+        assert state is not None and (state.step, state.validated) == (step, False)
+    outcome = carry_out(wanted)
+    assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
+    assert outcome.result["metrics"] == whole.result["metrics"]
+    curves = [
+        [line.split(",")[:7] for line in o.run.metrics.read_text().splitlines()]
+        for o in (outcome, whole)
+    ]
+    assert curves[0] == curves[1] and len(curves[0]) == 4
+
+
+def test_what_ended_one_of_several_processes_keeps_its_kind():
+    from transferlab.errors import RunFailed, UserError
+    from transferlab.training import trainer
+
+    trace = "\n\n-- Process 1 terminated with the following error:\nTraceback ...\n"
+    bad_file = trainer.reason(RuntimeError(trace + "transferlab.errors.UserError: a.png is: empty"))
+    assert type(bad_file) is UserError and str(bad_file) == "a.png is: empty"
+    nan = trainer.reason(RuntimeError(trace + "transferlab.errors.RunFailed: A3B: the loss is nan"))
+    assert type(nan) is RunFailed and str(nan) == "A3B: the loss is nan"
+    other = trainer.reason(RuntimeError(trace + "ZeroDivisionError: division by zero"))
+    assert str(other) == "training ended early: ZeroDivisionError: division by zero"
+
+
+GONE = (
+    "another process of this run has ended, and those left cannot go on without it: it was "
+    "killed, perhaps for want of memory, if the log says nothing else"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer",
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: Connection reset",
+        "NCCL error: ncclRemoteError: A call failed possibly due to a network error or a remote",
+        "\n\n-- Process 0 ...\nRuntimeError: [gloo/gloo/transport/tcp/pair.cc:561] Timed out",
+    ],
+)
+def test_the_end_of_another_process_fails_the_run_in_our_words(
+    config: Compose, monkeypatch: pytest.MonkeyPatch, words: str
+):
+    from transferlab.errors import RunFailed
+    from transferlab.training.callbacks.checkpoint import Keeper
+
+    def lose(*arguments: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", lose)
+    wanted = config(*SHORT, "transfer.variant=baseA")
+    with pytest.raises(RunFailed) as failed:
+        carry_out(wanted)
+    assert str(failed.value) == GONE
+    run = store.locate(resolve(wanted))
+    assert json.loads(run.failure.read_text())["error"] == GONE
+    assert "Traceback" not in run.log.read_text()
+
+
+def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pytest.MonkeyPatch):
+    from transferlab.training.module import PackModule
+
+    wanted = config(*SHORT, "transfer.variant=baseA")
+    monkeypatch.setattr(PackModule, "validation_step", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        carry_out(wanted)
+    text = store.locate(resolve(wanted)).log.read_text()
+    assert "ended by a defect" in text and "ZeroDivisionError: division by zero" in text
+
+
+def test_a_device_that_is_not_there_is_refused(config: Compose):
+    from transferlab.errors import UserError
+
+    wanted = config(*SHORT, "transfer.variant=baseA", "runtime.accelerator=abacus")
+    with pytest.raises(UserError, match="runtime.accelerator=abacus with runtime.devices=1 is not"):
+        carry_out(wanted)
+    assert not store.locate(resolve(wanted)).folder.exists()

@@ -1,0 +1,4 @@
+"""The commands, one file each.
+
+May import: everything but `bench` (only the command of that name).
+"""

@@ -1,0 +1,61 @@
+"""`hydra/launcher=slurm` and `hydra/launcher=local`: Hydra's doors to the same plan and launchers.
+
+A multirun's jobs are planned together, bases first, each run once. Installed as
+`hydra_plugins.transferlab_launchers`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+class _Planned(Launcher):
+    """What both have in common: the wanted runs, in the order of the jobs."""
+
+    def __init__(self, pack_size: Any, **settings: Any) -> None:
+        self.pack_size, self.settings = pack_size, settings
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Carry the jobs out; for a job its accuracy, where that is known by now."""
+        from transferlab.cli import multirun
+        from transferlab.experiment import compose
+        from transferlab.experiment.resolve import resolve
+
+        assert self.hydra_context is not None and self.config is not None
+        loader = self.hydra_context.config_loader
+        composed = [loader.load_sweep_config(self.config, list(words)) for words in job_overrides]
+        settings = {
+            key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            for key, value in self.settings.items()
+        }
+        results = multirun.launch(
+            [resolve(compose.build(each)) for each in composed], settings, self.pack_size
+        )
+        returns = []
+        for config, words, top1 in zip(composed, job_overrides, results, strict=True):
+            job = JobReturn(cfg=config, overrides=list(words), hydra_cfg=config,
+                            task_name="transferlab", status=JobStatus.COMPLETED)  # fmt: skip
+            job.return_value = top1
+            returns.append(job)
+        return returns
+
+
+class SlurmLauncher(_Planned):
+    """Submits what is missing and returns at once."""
+
+
+class LocalLauncher(_Planned):
+    """Trains what is missing in worker processes, and waits."""

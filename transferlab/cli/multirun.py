@@ -1,0 +1,29 @@
+"""A Hydra multirun with a launcher of ours: its jobs, planned and carried out together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transferlab import store
+from transferlab.cli import sweep
+from transferlab.experiment import launcher, study
+from transferlab.experiment.config import RunConfig
+from transferlab.launch import dispatch
+
+STUDY = "multirun"
+
+
+def launch(wanted: Sequence[RunConfig], raw: Mapping[str, Any], pack: object) -> list[float | None]:
+    """The accuracy of each wanted run, None while it is not known: SLURM returns at once.
+
+    A run that fails does not stop the others; it is told of at the end.
+
+    Raises: UserError, Interrupted; RunFailed if runs are not done.
+    """
+    configs = [study.absolute(config) for config in wanted]
+    order = dispatch.order(STUDY, configs, launcher.build(raw), pack=sweep.pack_size(pack))
+    sweep.carry_out(order)
+    found: list[float | None] = []
+    for config in configs:
+        result = store.read_result(store.locate(config))
+        found.append(None if result is None else float(result["metrics"]["top1_final"]))
+    return found

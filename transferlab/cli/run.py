@@ -1,0 +1,81 @@
+"""The command `run`: one config, or each of a Hydra multirun, composed and carried out.
+
+Hydra parses the command line and calls back for every job; none of its folders appears.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from transferlab.cli import summary
+from transferlab.errors import RunFailed, UserError
+from transferlab.experiment import compose
+from transferlab.experiment.resolve import resolve
+from transferlab.launch import inline
+from transferlab.runtime import logs
+
+log = logging.getLogger(__name__)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Compose and carry out one config, or each of a multirun (-m); the exit status.
+
+    In a multirun a run that fails does not stop the others.
+    Raises: UserError, RunFailed, Interrupted.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    logs.to_stderr()
+    overrides = [compose.with_plus(argument) for argument in arguments]
+    parsed = get_args_parser().parse_args(overrides)
+    several = parsed.multirun
+    compose.check(parsed.overrides)
+    errors: list[UserError | RunFailed] = []
+
+    def task(composed: Any) -> float | None:
+        try:
+            outcomes = inline.carry_out([resolve(compose.build(composed))])
+        except (UserError, RunFailed) as error:  # kept from Hydra, which would print its own
+            if several:
+                log.error("error: %s", error)
+            errors.append(error)
+            return None
+        print(summary.table(outcomes), flush=True)
+        if not several:
+            print(summary.next_command(outcomes, parsed.overrides), file=sys.stderr)
+        return float(outcomes[-1].result["metrics"]["top1_final"])
+
+    _with_hydra(task, overrides)
+    if errors and not several:
+        raise errors[0]
+    if errors:
+        kind = RunFailed if any(isinstance(error, RunFailed) for error in errors) else UserError
+        raise kind(f"{len(errors)} of the runs are not done, see above")
+    return 0
+
+
+def _register_launchers() -> None:
+    """Hydra walks through hydra_plugins to find them, which an editable install does not show."""
+    from hydra.core.plugins import Plugins
+
+    launchers = importlib.import_module("hydra_plugins.transferlab_launchers.launchers")
+    for name in ("LocalLauncher", "SlurmLauncher"):
+        Plugins.instance().register(getattr(launchers, name))
+
+
+def _with_hydra(task: Any, overrides: Sequence[str]) -> None:
+    """Let Hydra parse the command line, compose, and call `task` for every job."""
+    import hydra
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and no trace is printed
+    program, sys.argv = sys.argv, ["transferlab", *overrides]
+    config_path = str(compose.conf_folder())
+    _register_launchers()
+    try:
+        with compose.explained():
+            hydra.main(version_base="1.3", config_path=config_path, config_name="config")(task)()
+    finally:
+        sys.argv = program

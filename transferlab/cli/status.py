@@ -1,0 +1,119 @@
+"""The command `status`: what is done, running, queued, failed and why, missing."""
+
+import json
+import logging
+import shutil
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+
+from transferlab.cli.flags import Flags
+from transferlab.errors import UserError
+from transferlab.launch import status
+from transferlab.launch.cluster import Slurm
+from transferlab.launch.status import State
+from transferlab.runtime import logs
+from transferlab.store import inventory
+from transferlab.store.inventory import Known
+
+log = logging.getLogger(__name__)
+EVERY_S = 2.0
+EVERY_WITH_SLURM_S = 10.0  # each look is a burden on the controller of a site
+AGAIN = ("failed", "stale", "interrupted")  # what `retry` starts again
+# What needs attention comes first
+ORDER = (*AGAIN, "running", "queued", "blocked", "missing")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """What became of the runs of a store: counts, and a line for each that is not done."""
+    flags = Flags("status", run.__doc__ or "")
+    flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
+    flags.add_argument(
+        "--watch", action="store_true", help="look again until nothing runs or waits"
+    )
+    flags.add_argument("--json", action="store_true", help="all runs as one JSON object")
+    chosen = flags.parse_args(arguments)
+    logs.to_stderr()
+    if chosen.watch:
+        return _watch(chosen)
+    found = look(inventory.runs(chosen.store, chosen.study))
+    print(_json(found) if chosen.json else "\n".join(_lines(found)))
+    if not chosen.json and any(state.state in AGAIN for state in found):
+        log.info("to try again: python -m transferlab retry --store %s", chosen.store)
+    return 0
+
+
+def look(runs: Sequence[Known]) -> tuple[State, ...]:
+    """The states of the runs; if the queue cannot be asked, as far as the store says."""
+    try:
+        return status.states(runs, Slurm())
+    except UserError as error:
+        log.warning("the queue cannot be asked, so this is what the store says: %s", error)
+        return status.states(runs, None)
+
+
+def _watch(chosen: Namespace) -> int:
+    """Until nothing runs or waits any more, or Ctrl-C."""
+    try:
+        while True:
+            found = look(inventory.runs(chosen.store, chosen.study))
+            if chosen.json:
+                print(_json(found), flush=True)
+            elif sys.stdout.isatty():
+                print("\x1b[2J\x1b[H" + _screen(_lines(found)), flush=True)  # clear, to the top
+            else:
+                print("\n".join(_lines(found)), flush=True)
+            at_work = [state for state in found if state.state in ("running", "queued")]
+            if not at_work:
+                return 0
+            slurm = any(state.job is not None for state in at_work)
+            time.sleep(EVERY_WITH_SLURM_S if slurm else EVERY_S)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _json(found: Sequence[State]) -> str:
+    runs = [status.as_record(state) for state in found]
+    return json.dumps({"counts": status.count(found), "runs": runs}, indent=1)
+
+
+def _lines(found: Sequence[State]) -> list[str]:
+    """The counts; then a line for each run that is not done, what needs attention first."""
+    counts = status.count(found)
+    head = ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no runs"
+    left = [state for state in found if state.state != "done"]
+    left.sort(key=lambda state: ORDER.index(state.state))
+    namesakes = Counter((state.label, state.split) for state in found)
+    rows = [_row(state, alone=namesakes[state.label, state.split] == 1) for state in left]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width)
+        lines.append("  ".join(cells).rstrip())
+    return [head, *lines]
+
+
+def _row(state: State, *, alone: bool) -> tuple[str, ...]:
+    """`alone`: no other run has its label and split."""
+    progress = ""
+    if state.step is not None and state.total_steps:
+        progress = f"{state.step}/{state.total_steps}"
+        if state.left_s is not None and state.state == "running":
+            progress += f" {logs.duration(state.left_s)} left"
+    words = state.words
+    if state.state in ("failed", "stale") and state.log is not None:
+        words = f"{words}; see {state.log}"
+    name = f"{state.label} {state.split}"
+    return (state.state, name, "" if alone else state.id, state.job or "", progress, words)
+
+
+def _screen(lines: Sequence[str]) -> str:
+    """As much of the lines as fits on the terminal."""
+    width, height = shutil.get_terminal_size()
+    shown = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    if len(shown) >= height:
+        more = len(shown) - (height - 2)
+        shown = [*shown[: height - 2], f"and {more} more"]
+    return "\n".join(shown)

@@ -1,0 +1,23 @@
+"""The command `work`: what a job of SLURM runs; see `launch.job`."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from transferlab.launch import job
+from transferlab.launch.cluster import Slurm
+from transferlab.runtime import logs
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Train one task of a job; the exit status. Raises: UserError, RunFailed."""
+    parser = argparse.ArgumentParser("python -m transferlab work")
+    parser.add_argument("folder", type=Path, help="a job's folder in a store's .sweeps")
+    parser.add_argument("--task", type=int, help="which task (default: SLURM_ARRAY_TASK_ID)")
+    chosen = parser.parse_args(arguments)
+    logs.to_stderr()
+    task = job.current()
+    if chosen.task is not None:
+        task = replace(task, number=chosen.task)
+    return job.work(chosen.folder, task, Slurm())

@@ -1,0 +1,1 @@
+"""Data sets, one file each, each with a line in `data.DATASETS`."""

@@ -1,0 +1,44 @@
+"""The 1,797 handwritten digits that come with scikit-learn: real images, no download.
+
+Source: UCI, Optical Recognition of Handwritten Digits (Alpaydin, Kaynak 1998), its test part.
+"""
+
+import hashlib
+
+import numpy as np
+
+from transferlab.data import sampling
+from transferlab.data.datasets.decode import resize_all
+from transferlab.data.datasets.images import HOLDOUT_SEED, ArraySubset, ImageSet, hold_out
+from transferlab.errors import UserError
+
+CLASSES = tuple("0123456789")
+CONTENT = "0b7e9c3202d7bcd255d6a19a238d3743bf5e320ba74812a6679958a017c55382"  # pixels, labels
+
+
+def digest(holdout: float | None) -> str:
+    """Known without loading the images; `load` checks that they are the ones it speaks of."""
+    return hashlib.sha256(f"{CONTENT} {holdout!r}".encode()).hexdigest()
+
+
+def load(*, holdout: float | None, size: int) -> ImageSet:
+    """The digits enlarged from 8 to `size` pixels, with a fixed, stratified validation subset.
+
+    Raises: UserError without `holdout`, since the digits come as one set.
+    """
+    from sklearn.datasets import load_digits  # half a second that a finished run does not need
+
+    if holdout is None:
+        raise UserError("data.holdout is not given: data=digits has no validation subset")
+    raw = load_digits()
+    pixels = np.rint(raw.images * (255 / 16)).astype(np.uint8)  # (N, 8, 8), 17 grey levels
+    labels = raw.target.astype(np.int64)
+    content = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
+    if content != CONTENT:
+        raise UserError(f"scikit-learn's digits are not the known ones: {content[:12]}...")
+    rgb = resize_all(np.repeat(pixels[..., None], 3, axis=3), size=size)
+    held = hold_out(
+        labels, holdout, lambda n: sampling.bits(sampling.HOLDOUT, HOLDOUT_SEED, np.arange(n))
+    )
+    train, val = (ArraySubset(rgb[mask], labels[mask], "digits") for mask in (~held, held))
+    return ImageSet(CLASSES, digest(holdout), train, val)

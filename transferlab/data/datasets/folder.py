@@ -1,0 +1,199 @@
+"""Any tree of images, `train/CLASS/*` and `val/CLASS/*`, or `CLASS/*` with a part held out.
+
+ImageNet as it is unpacked, for instance. The index is one array of paths and one of labels, so that
+1.28 million images cost some 100 MB once and nothing per worker process.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from transferlab.data import sampling
+from transferlab.data.datasets.decode import EXTENSIONS, UNREADABLE, read_rgb
+from transferlab.data.datasets.images import HOLDOUT_SEED, ImageSet, centre_corners, hold_out
+from transferlab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files below one folder: paths (N,) as bytes `CLASS/NAME`, labels (N,) int64."""
+
+    folder: Path
+    paths: np.ndarray
+    labels: np.ndarray
+
+    def take(self, mask: np.ndarray) -> "Files":
+        return Files(self.folder, self.paths[mask], self.labels[mask])
+
+
+@dataclass(frozen=True)
+class Index:
+    """The classes, the files of both subsets, and the digest of it all."""
+
+    classes: tuple[str, ...]
+    digest: str
+    train: Files
+    val: Files
+
+
+@dataclass(frozen=True)
+class FileSubset:
+    """Images that are decoded from their files whenever they are read."""
+
+    files: Files
+    size: int
+    resize: str
+    in_memory: bool = False
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.files.labels
+
+    def read(
+        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+    ) -> dict[int, str]:
+        crop, unreadable = out.shape[1], {}
+        if corners is None:
+            corners = centre_corners(len(positions), self.size, crop)
+        for place, (row, column) in enumerate(corners.tolist()):
+            name = self.name(positions[place])
+            try:
+                pixels = read_rgb(name, size=self.size, resize=self.resize)
+            except UNREADABLE as error:
+                unreadable[place] = str(error).partition("<_io")[0].strip()
+            else:
+                out[place] = pixels[row : row + crop, column : column + crop]
+        return unreadable
+
+    def name(self, position: int) -> str:
+        return os.path.join(self.files.folder, os.fsdecode(self.files.paths[position]))
+
+
+def load(
+    *, root: str | None, val: str | None, holdout: float | None, size: int, resize: str
+) -> ImageSet:
+    """The image folder as a data set; nothing is decoded yet."""
+    index = scan(root, val, holdout)
+    train, held = (FileSubset(files, size, resize) for files in (index.train, index.val))
+    return ImageSet(index.classes, index.digest, train, held)
+
+
+@lru_cache(maxsize=4)
+def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
+    """List the folder, once in a process.
+
+    The digest covers every file's name and, of the first file of each class, the bytes: other
+    images, or the same images in another size, make another data set; its place does not count.
+
+    Raises: UserError if the folder is missing, empty or not of the expected form.
+    """
+    if root is None:
+        raise UserError("data.root is not given: the folder that holds train/CLASS/* and val/*")
+    place = Path(root).expanduser()
+    if not place.is_dir():
+        raise UserError(f"data.root={root} is not a folder")
+    inside = _folders(place)
+    if not inside:
+        raise UserError(f"data.root={root} has no folders in it: need train/CLASS/* and val/*")
+    if holdout is not None:
+        return _scan_one(place / "train" if "train" in inside else place, holdout)
+    if val is None:
+        raise UserError("data.val is not given: name the validation folder, or set data.holdout")
+    for subset in ("train", val):
+        if subset not in inside:
+            raise UserError(
+                f"data.root={root} has no folder {subset!r} (it has {_some(inside)}): "
+                + (
+                    "need train/CLASS/*"
+                    if subset == "train"
+                    else "name it with data.val=NAME, or hold out a part with data.holdout=0.2"
+                )
+            )
+    classes = _folders(place / "train")
+    _require_same(place, classes, _folders(place / val), val)
+    train, held = _files(place / "train", classes), _files(place / val, classes)
+    return Index(tuple(classes), _digest((train, held)), train, held)
+
+
+def _scan_one(place: Path, holdout: float) -> Index:
+    classes = _folders(place)
+    files = _files(place, classes)
+    smallest = int(np.bincount(files.labels, minlength=len(classes)).argmin())
+    if np.count_nonzero(files.labels == smallest) < 2:
+        raise UserError(
+            f"data.holdout={holdout} needs 2 images of a class or more: "
+            f"{place / classes[smallest]} has 1"
+        )
+    held = hold_out(
+        files.labels, holdout, lambda n: sampling.bits(sampling.HOLDOUT, HOLDOUT_SEED, np.arange(n))
+    )
+    digest = hashlib.sha256(f"{_digest((files,))} {holdout!r}".encode()).hexdigest()
+    return Index(tuple(classes), digest, files.take(~held), files.take(held))
+
+
+def _folders(place: Path) -> list[str]:
+    """Names of the folders in `place`, in ASCII order, the usual numbering of classes."""
+    try:
+        with os.scandir(place) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{place} cannot be read: {error.strerror}") from error
+    return sorted(names)
+
+
+def _files(place: Path, classes: Sequence[str]) -> Files:
+    paths, labels = [], []
+    for label, name in enumerate(classes):
+        with os.scandir(place / name) as entries:
+            found = sorted(
+                e.name
+                for e in entries
+                if e.name.lower().endswith(EXTENSIONS) and not e.name.startswith(".")
+            )
+        if not found:
+            raise UserError(f"{place / name} has no images ({' '.join(EXTENSIONS)})")
+        paths.append(np.array([os.fsencode(f"{name}/{file}") for file in found]))
+        labels.append(np.full(len(found), label, dtype=np.int64))
+    if not paths:
+        raise UserError(f"{place} has no class folders in it")
+    return Files(place, np.concatenate(paths), np.concatenate(labels))
+
+
+def _digest(subsets: Sequence[Files]) -> str:
+    digest = hashlib.sha256()
+    for files in subsets:
+        digest.update(b"\n".join(files.paths.tolist()) + b"\n\n")
+        _, first = np.unique(files.labels, return_index=True)
+        for path in files.paths[first]:
+            digest.update(_content_digest(os.path.join(files.folder, os.fsdecode(path))))
+    return digest.hexdigest()
+
+
+def _content_digest(path: str) -> bytes:
+    """Of nothing for what cannot be opened, a link that leads nowhere: whoever reads it says so."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return hashlib.sha256().digest()
+
+
+def _require_same(place: Path, train: Sequence[str], held: Sequence[str], val: str) -> None:
+    only_train, only_val = sorted(set(train) - set(held)), sorted(set(held) - set(train))
+    if only_train or only_val:
+        parts = [
+            f"only in {name}: {_some(classes)}"
+            for name, classes in (("train", only_train), (val, only_val))
+            if classes
+        ]
+        raise UserError(f"data.root={place} has other classes in train than in {val}: "
+                        + "; ".join(parts))  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,258 @@
+"""A data set that `prepare` has decoded and resized once, so that reading it is a mere copy.
+
+A folder with `prepared.json` and, for each subset, the images in one file (`images.u8`, raw RGB,
+or `images.jpegs`), `labels.npy`, `names.npy` (the files they were made of), `slots.npy` (which of
+all files those are, and where a raw image lies), of JPEGs `spans.npy`, the first byte and size of
+each, and `digests.npy`, by which `prepare --verify` knows whether they are what they were.
+Nothing is unpickled, and no path is read from the disk.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transferlab.data.datasets import decode
+from transferlab.data.datasets.images import ImageSet, centre_corners, copy_crops
+from transferlab.data.datasets.mapped import Mapped
+from transferlab.errors import UserError
+
+FORMAT = 1
+RECORD = "prepared.json"
+IMAGES = {"raw": "images.u8", "jpeg": "images.jpegs"}  # codec -> the file of a subset's images
+SUBSETS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What decides the pixels: side, way of resizing, and how an image is kept.
+
+    `quality` of JPEGs, 1..100; None for raw.
+    """
+
+    size: int
+    resize: str
+    codec: str
+    quality: int | None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One subset as it lies on the disk: its images, room for how many, and bytes of all."""
+
+    images: int
+    slots: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `prepared.json` says. `val`, `holdout` and `listing` say what it was made from."""
+
+    pixels: Pixels
+    val: str | None
+    holdout: float | None
+    listing: str
+    classes: tuple[str, ...]
+    digest: str
+    subsets: dict[str, Stored]
+
+
+def read_record(root: Path) -> Record:
+    """Raises: UserError if `root` holds no prepared data, or those of another version."""
+    path = root / RECORD
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"data.root={root} is not prepared data (it has no {RECORD}): make them with "
+            "python -m transferlab prepare, or read a folder of images with data=image_folder"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if isinstance(raw, dict) and raw.get("format") != FORMAT:
+        raise UserError(
+            f"{path} was written by an incompatible version (format {raw.get('format')}, this one "
+            f"reads {FORMAT}): use that version, or prepare the images again"
+        )
+    try:
+        return Record(
+            pixels=Pixels(**raw["pixels"]),
+            val=raw["val"],
+            holdout=raw["holdout"],
+            listing=raw["listing"],
+            classes=tuple(raw["classes"]),
+            digest=raw["digest"],
+            subsets={name: Stored(**raw["subsets"][name]) for name in SUBSETS},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+
+
+def as_json(record: Record, made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `prepared.json`; `made_from` is for people, and nothing reads it."""
+    return {"format": FORMAT, **dataclasses.asdict(record), "made_from": dict(made_from)}
+
+
+def find(root: str | None, val: str | None, holdout: float | None) -> Record:
+    """What is at `data.root`. Raises: UserError if it is not there or cannot be read so."""
+    if root is None:
+        raise UserError("data.root is not given: the folder that prepare has made, its --out")
+    for key, value in (("val", val), ("holdout", holdout)):
+        if value is not None:
+            raise UserError(
+                f"data.{key}={value} comes too late for data=prepared: the subsets of {root} were "
+                f"fixed when it was made; give data.{key}=null"
+            )
+    return read_record(Path(root).expanduser())
+
+
+def check(root: str | None, *, size: int, resize: str) -> None:
+    """Raises: UserError if these are not the images' size and way of resizing."""
+    pixels = find(root, None, None).pixels
+    if size != pixels.size:
+        raise UserError(
+            f"data.size={size} is not the size of {root}, which holds {pixels.size} pixels: "
+            f"give data.size={pixels.size}, or prepare the images again"
+        )
+    if resize != pixels.resize:
+        raise UserError(
+            f"data.resize={resize} is not how {root} was made: give data.resize={pixels.resize}, "
+            "or prepare the images again"
+        )
+
+
+def labels(root: str | None, val: str | None, holdout: float | None) -> np.ndarray:
+    """The training images' labels (N,)."""
+    record = find(root, val, holdout)
+    assert root is not None
+    return _labels(Path(root).expanduser() / "train", record, record.subsets["train"])
+
+
+def load(
+    *, root: str | None, val: str | None, holdout: float | None, size: int, resize: str
+) -> ImageSet:
+    """The prepared images as a data set. Raises: UserError if files are missing or do not fit."""
+    record = find(root, val, holdout)
+    check(root, size=size, resize=resize)
+    assert root is not None
+    folder = Path(root).expanduser()
+    train, held = (open_subset(folder / name, record, record.subsets[name]) for name in SUBSETS)
+    return ImageSet(record.classes, record.digest, train, held)
+
+
+def open_subset(folder: Path, record: Record, stored: Stored) -> "RawSubset | JpegSubset":
+    """A subset as its arrays say. Raises: UserError if files are missing or do not fit."""
+    labels, codec, size = _labels(folder, record, stored), record.pixels.codec, record.pixels.size
+    names = array(folder / "names.npy", lambda a: a.dtype.kind == "S", (stored.images,))
+    if codec not in IMAGES:
+        raise UserError(f"{folder.parent / RECORD} is damaged: codec {codec!r} is unknown")
+    path = folder / IMAGES[codec]
+    try:
+        mapped = Mapped(path)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    room = stored.slots * size * size * 3 if codec == "raw" else stored.size_bytes
+    if len(mapped.bytes) != room:
+        raise _damaged(path, f"it has {len(mapped.bytes)} bytes, not {room}")
+    if codec == "raw":
+        return RawSubset(mapped, size, slots(folder, stored), labels, names)
+    spans = whole_numbers(folder / "spans.npy", (stored.images, 2), below=room + 1)
+    if spans.sum(axis=1).max(initial=0) > room:
+        raise _damaged(folder / "spans.npy", "an image ends behind the end of the file")
+    return JpegSubset(mapped, size, spans, labels, names)
+
+
+@dataclass(frozen=True)
+class RawSubset:
+    """Images in a map of a file that has room for all files, readable or not. slots: (N,)."""
+
+    mapped: Mapped
+    size: int
+    slots: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+    in_memory: bool = True
+
+    def read(
+        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+    ) -> dict[int, str]:
+        slots, image_bytes = self.slots[positions], self.size * self.size * 3
+        self.mapped.fetch(slots * image_bytes, np.full(len(slots), image_bytes))
+        copy_crops(self.mapped.bytes.reshape(-1, self.size, self.size, 3), slots, out, corners)
+        return {}
+
+    def name(self, position: int) -> str:
+        return os.fsdecode(self.names[position])
+
+
+@dataclass(frozen=True)
+class JpegSubset:
+    """JPEGs of S pixels a side in a map of a file. spans: (N, 2), first byte and size."""
+
+    mapped: Mapped
+    size: int
+    spans: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+    in_memory: bool = False
+
+    def read(
+        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+    ) -> dict[int, str]:
+        crop, unreadable = out.shape[1], {}
+        if corners is None:
+            corners = centre_corners(len(positions), self.size, crop)
+        spans = self.spans[positions]
+        self.mapped.fetch(spans[:, 0], spans[:, 1])
+        for place, (start, size) in enumerate(spans.tolist()):
+            pixels = decode.jpeg(self.mapped.bytes[start : start + size])
+            if pixels is None or pixels.shape != (self.size, self.size, 3):
+                unreadable[place] = "its JPEG in the prepared data is damaged"
+                continue
+            row, column = corners[place]
+            out[place] = pixels[row : row + crop, column : column + crop]
+        return unreadable
+
+    def name(self, position: int) -> str:
+        return os.fsdecode(self.names[position])
+
+
+def _labels(folder: Path, record: Record, stored: Stored) -> np.ndarray:
+    return whole_numbers(folder / "labels.npy", (stored.images,), below=len(record.classes))
+
+
+def slots(folder: Path, stored: Stored) -> np.ndarray:
+    """Which of all files the images of a subset are, (N,) int64."""
+    return whole_numbers(folder / "slots.npy", (stored.images,), below=stored.slots)
+
+
+def whole_numbers(path: Path, shape: tuple[int, ...], *, below: int) -> np.ndarray:
+    """The integers in a file, which are in 0..below-1. Raises: UserError if it is damaged."""
+    return array(
+        path,
+        lambda a: a.dtype == np.int64 and 0 <= a.min(initial=0) and a.max(initial=0) < below,
+        shape,
+    )
+
+
+def array(path: Path, sound: Callable[[np.ndarray], bool], shape: tuple[int, ...]) -> np.ndarray:
+    """The numbers in a file, of this shape. Raises: UserError if they are not `sound`."""
+    try:
+        with path.open("rb") as file:
+            found = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # numpy raises whatever the damage leads to
+        raise _damaged(path, error) from error
+    if found.shape != shape or not sound(found):
+        raise _damaged(path, f"{found.dtype} of shape {found.shape} are not those of {RECORD}")
+    return found
+
+
+def _damaged(path: Path, reason: object) -> UserError:
+    said = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
+    return UserError(f"{path} is damaged ({said}): prepare the images again")

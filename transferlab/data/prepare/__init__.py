@@ -1,0 +1,9 @@
+"""A folder of images decoded and resized once: what the command `prepare` does."""
+
+from transferlab.runtime.files import Advice
+
+# What to do if prepared images cannot be written
+OUT = Advice(
+    full="make room, then give the same command: it goes on from there",
+    refused="choose another place with --out DIR",
+)

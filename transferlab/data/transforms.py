@@ -1,0 +1,121 @@
+"""From bytes to the network's input, on the device: subtract the mean image, mirror, cast.
+
+Shapes: B batch, S stored size, P crop size (pixels a side). Source: yosinski/convnet_transfer,
+data layers of its prototxt files: no scaling, no colour jitter, centre crop for validation. The
+crop itself was made when the image was read.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transferlab.runtime import compiled
+
+LOOPS = ("cpu",)  # where a loop over images is quicker than whole batches
+
+
+class Views(nn.Module):
+    """The inputs of a pack's networks, one per mean image, from one batch of bytes.
+
+    means: name -> mean image (S, S, 3), or None for no subtraction. A training batch brings the
+    `corners` of its crops, and which are to be mirrored in `flips`; one without was cut from the
+    centre.
+    """
+
+    def __init__(
+        self,
+        means: Mapping[str, np.ndarray | None],
+        *,
+        scale: float,
+        mirror: bool,
+        channels_last: bool,
+    ) -> None:
+        super().__init__()
+        self.names = tuple(means)
+        self.scale, self.mirror, self.channels_last = scale, mirror, channels_last
+        for name, mean in means.items():
+            tensor = None if mean is None else torch.from_numpy(mean)
+            self.register_buffer(f"mean_{name}", tensor, persistent=False)
+
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """One input (B, 3, P, P) float32 per view."""
+        pixels, corners = batch["pixels"], batch.get("corners")
+        flips = batch.get("flips") if self.mirror else None
+        convert = looped if pixels.device.type in LOOPS else whole
+        inputs = {}
+        for name in self.names:
+            mean = getattr(self, f"mean_{name}")
+            values = convert(pixels, mean, corners, flips, self.scale).permute(0, 3, 1, 2)
+            # channels_last, as the bytes lie
+            inputs[name] = values if self.channels_last else values.contiguous()
+        return inputs
+
+
+def looped(
+    pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
+) -> Tensor:
+    """The input (B, P, P, 3) float32 of crops (B, P, P, 3) uint8, an image after the other.
+
+    The same crop of the mean (S, S, 3) is subtracted from each, at `corners` (B, 2), row and
+    column, or the centre's; then it is multiplied, and mirrored where `flips` (B,) says so.
+    """
+    values = _subtracted(pixels, mean, corners)
+    if scale != 1.0:
+        values *= scale
+    return values if flips is None else mirrored(values, flips)
+
+
+@compiled.on_cuda
+def whole(
+    pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
+) -> Tensor:
+    """The same as `looped`, as elementwise operations on the whole batch, which are one when fused.
+
+    Asks the device for nothing.
+    """
+    values = pixels.float()
+    if mean is not None and _needs_corners(pixels, mean, corners):
+        assert corners is not None
+        along = torch.arange(pixels.shape[2], device=pixels.device)
+        rows, columns = corners[:, :1] + along, corners[:, 1:] + along  # (B, P)
+        values = values - mean[rows[:, :, None], columns[:, None, :]]
+    elif mean is not None:
+        values = values - _centre(mean, pixels.shape[2])
+    values = values * scale
+    if flips is None:
+        return values
+    return torch.where(flips[:, None, None, None], values.flip(2), values)
+
+
+def mirrored(images: Tensor, flips: Tensor) -> Tensor:
+    """The images (B, P, P, 3), left to right where `flips` (B,) says so; in place, on the host."""
+    for place in np.flatnonzero(flips.numpy()).tolist():
+        images[place] = images[place].flip(1)
+    return images
+
+
+def _subtracted(pixels: Tensor, mean: Tensor | None, corners: Tensor | None) -> Tensor:
+    if mean is None:
+        return pixels.float()
+    crop = pixels.shape[2]
+    if not _needs_corners(pixels, mean, corners):
+        return pixels - _centre(mean, crop)
+    assert corners is not None
+    values = torch.empty(pixels.shape)
+    image, out, means = pixels.numpy(), values.numpy(), mean.numpy()
+    for place, (row, column) in enumerate(corners.tolist()):  # half the time of gathering
+        window = means[row : row + crop, column : column + crop]
+        np.subtract(image[place], window, out=out[place])
+    return values
+
+
+def _needs_corners(pixels: Tensor, mean: Tensor, corners: Tensor | None) -> bool:
+    return corners is not None and pixels.shape[2] < len(mean)
+
+
+def _centre(mean: Tensor, crop: int) -> Tensor:
+    start = (len(mean) - crop) // 2
+    return mean[start : start + crop, start : start + crop]

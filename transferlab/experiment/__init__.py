@@ -1,0 +1,4 @@
+"""What is to be trained: variants, splits, configs, studies and plans; takes no torch.
+
+May import: errors, runtime, models (facts only), data (descriptions only).
+"""

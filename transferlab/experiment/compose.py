@@ -1,0 +1,157 @@
+"""From a command line's overrides and `conf/` to plain dicts and to the config of a run.
+
+Hydra composes; nothing of its config objects goes further than this file. Unknown groups, choices
+and keys are refused before Hydra does, with the nearest that there is.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transferlab.errors import UserError
+from transferlab.experiment.config import RunConfig, build_config, known_keys, unknown_key
+
+# Groups that are not of a run: `sweep.yaml` composes launchers, `study` reads studies itself, and
+# conf/hydra/ belongs to Hydra
+NOT_OF_A_RUN = ("hydra", "launcher", "study")
+OF_A_STUDY = ("study", "launcher", "sweep", "dry_run")  # the keys of `sweep.yaml`
+
+
+def conf_folder() -> Path:
+    """The folder of the config files: in the package where it was installed, else beside it."""
+    package = Path(__file__).parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def build(composed: Any) -> RunConfig:
+    """The run's config from what Hydra composed. Raises: UserError."""
+    return build_config(plain(composed))
+
+
+def plain(composed: Any) -> dict[str, Any]:
+    """The dict of what Hydra composed, everything resolved. Raises: UserError."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    ours = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+    try:
+        raw = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items()}
+
+
+def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """`conf/NAME.yaml` with the overrides, as a plain dict. Raises: UserError."""
+    import hydra
+
+    with explained(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return plain(hydra.compose(name, overrides=list(overrides)))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns what Hydra has against an override or a file of conf/ into our error.
+
+    Raises: UserError.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(reason(error)) from error
+    except YAMLError as error:
+        raise UserError(f"a file of conf/ is not YAML: {' '.join(str(error).split())}") from error
+
+
+def with_plus(word: str) -> str:
+    """`split` has no default, so Hydra wants `+split=`; without the plus is meant the same."""
+    return f"+{word}" if re.match(r"split=", word) else word
+
+
+def parse(word: str) -> Any:
+    """Hydra's reading of one override. Raises: UserError."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise UserError(f"{word}: {reason(error)}") from error
+
+
+def check(words: Sequence[str]) -> None:
+    """Refuse unknown groups, choices and keys of a run, with the nearest that there is.
+
+    Raises: UserError.
+    """
+    for word in words:
+        override = parse(word)
+        key = override.key_or_group
+        if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
+            continue
+        if key in groups():
+            values = (
+                list(override.sweep_string_iterator())
+                if override.is_sweep_override()
+                else [str(override.value())]
+            )
+            for value in values:
+                check_choice(key, value)
+        else:
+            check_key(key)
+
+
+def check_key(key: str) -> None:
+    """Raises: UserError if no run has the key, with the nearest there is."""
+    if key in known_keys():
+        return
+    if key.partition(".")[0] in OF_A_STUDY:
+        raise UserError(
+            f"{key} is not a key of a run: it is for python -m transferlab sweep +study=NAME"
+        )
+    near = difflib.get_close_matches(key, groups(), n=1)
+    if "." not in key and near:
+        raise UserError(f"{key} is not a group of conf/: did you mean {near[0]}=?")
+    raise UserError(unknown_key(key))
+
+
+def check_choice(group: str, value: str) -> None:
+    """Raises: UserError if conf/GROUP/ has no such file, with those that it has."""
+    known = choices(group)
+    if value not in known:
+        raise UserError(
+            f"{group}={value} is not there: {nearest(value, known)}choose one of "
+            f"{', '.join(known)} (they live in conf/{group}/)"
+        )
+
+
+def choices(group: str) -> list[str]:
+    """The names of the files in conf/GROUP/."""
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """The groups of conf/ that a run is composed of."""
+    folders = (path.name for path in conf_folder().iterdir() if path.is_dir())
+    return sorted(name for name in folders if name not in NOT_OF_A_RUN)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """`did you mean X? ` if there is a near one, else nothing."""
+    near = difflib.get_close_matches(word, list(words), n=1)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def reason(error: BaseException) -> str:
+    """The first line of Hydra's message and, where it wraps another, of that one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:2]) if lines else type(error).__name__

@@ -1,0 +1,217 @@
+"""How long the runs of a plan take and how much disk they need, before any of them starts.
+
+Time is images x multiply-accumulates of a training image x seconds per multiply-accumulate. The
+last comes from the finished runs in the store that have the same model, data and recipe, and for
+others from a probe's steps. A probe knows nothing of reading images, of validations and of
+precision: it tells days from weeks, not more.
+"""
+
+import heapq
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from transferlab import data
+from transferlab.experiment import variants
+from transferlab.experiment.config import DataConfig, RunConfig, total_steps
+from transferlab.experiment.cost.networks import network_of
+from transferlab.experiment.identity import base_of
+from transferlab.experiment.resolve import split_of
+from transferlab.models.facts import Facts, Network, NetworkFacts
+
+VALUE_BYTES = 4  # weights and momentum are float32
+RECORD_BYTES = 100_000  # config, log, curve and result of a run
+CHECKPOINT_VALUES = 4  # of each parameter: weights and momentum, in a checkpoint and its successor
+# Runs that have these in common take about the same time for a multiply-accumulate
+RECIPE = (
+    "model.name", "data.name", "data.size", "data.crop", "train.batch_size", "train.precision",
+)  # fmt: skip
+Recipe = tuple[Any, ...]  # the values of RECIPE
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan takes: `device_hours` summed over devices, disk in units of 1e9 bytes.
+
+    `disk_gb` is what stays, `peak_disk_gb` what is needed on the way there; `source` says, in
+    words, where the time comes from.
+    """
+
+    device_hours: float
+    disk_gb: float
+    peak_disk_gb: float
+    source: str
+
+
+def without_records(
+    wanted: Iterable[RunConfig], records: Iterable[Mapping[str, Any]]
+) -> tuple[RunConfig, ...]:
+    """The runs for which `estimate` needs networks that were timed, for lack of records."""
+    known = {timing.recipe for timing in map(_timing, records) if timing is not None}
+    return tuple(config for config in wanted if _recipe(config) not in known)
+
+
+def estimate(
+    packs: Iterable[Sequence[RunConfig]],
+    *,
+    records: Iterable[Mapping[str, Any]],
+    facts: Facts,
+    at_once: int,
+) -> Estimate:
+    """What training these packs takes, while `at_once` runs are trained at the same time.
+
+    `facts` are timed for the networks of `without_records`. In a pack, stages that frozen members
+    have from one base are passed through once.
+    """
+    rates = _rates(records, facts)
+    seconds, parameters = 0.0, []
+    used: dict[Recipe, _Rate] = {}
+    probed: list[NetworkFacts] = []
+    for pack in packs:
+        networks = [facts[network_of(config)] for config in pack]
+        for config, network, macs in zip(pack, networks, _macs(pack, networks), strict=True):
+            recipe = _recipe(config)
+            s_per_mac = network.s_per_mac
+            if recipe in rates:
+                used[recipe] = rates[recipe]
+                s_per_mac = rates[recipe].s_per_mac
+            else:
+                probed.append(network)
+            assert s_per_mac is not None, "a run without records has a network that was timed"
+            seconds += training_images(config) * macs * s_per_mac
+            parameters.append(network.parameters)
+    disk = sum(VALUE_BYTES * count + RECORD_BYTES for count in parameters)
+    training = VALUE_BYTES * CHECKPOINT_VALUES * sum(heapq.nlargest(at_once, parameters))
+    source = _source(sum(rate.runs for rate in used.values()), probed)
+    return Estimate(seconds / 3600, disk / 1e9, (disk + training) / 1e9, source)
+
+
+def training_images(config: RunConfig) -> int:
+    """How many images the run passes through its network in training, all epochs together."""
+    half = split_of(config).half(config.variant.target)
+    return total_steps(config, _train_images(config.data, half)) * config.train.batch_size
+
+
+@lru_cache(maxsize=1024)
+def _train_images(chosen: DataConfig, classes: tuple[str, ...]) -> int:
+    """Of these classes, the images that a run has to learn from."""
+    where = {"root": chosen.root, "val": chosen.val, "holdout": chosen.holdout}
+    counts = dict(
+        zip(
+            data.describe(chosen.name, **where).classes,
+            data.train_counts(chosen.name, **where),
+            strict=True,
+        )
+    )
+    most = math.inf if chosen.per_class is None else chosen.per_class
+    return int(sum(min(counts[name], most) for name in classes))
+
+
+def _macs(pack: Sequence[RunConfig], networks: Sequence[NetworkFacts]) -> list[int]:
+    """Of one image through each run; of stages in common only the deepest cut's are counted."""
+    frozen = [config.variant.n if config.variant.frozen else 0 for config in pack]
+    macs = [network.training_macs(n) for network, n in zip(networks, frozen, strict=True)]
+    sharers: dict[RunConfig, list[int]] = {}
+    for place, config in enumerate(pack):
+        base = base_of(config) if frozen[place] and len(pack) > 1 else None
+        if base is not None:
+            sharers.setdefault(base, []).append(place)
+    for places in sharers.values():
+        for place in sorted(places, key=frozen.__getitem__)[:-1]:
+            macs[place] -= networks[place].forward_macs(frozen[place])
+    return macs
+
+
+# --- what the records say -----------------------------------------------------------------------
+
+
+_RECIPE_PATHS = tuple(key.split(".") for key in RECIPE)
+_recipe: Callable[[RunConfig], Recipe] = attrgetter(*RECIPE)
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What one record says: device time in s, training images, frozen stages, whether the time is
+    this run's own share, as it is not where stages were passed through together with others."""
+
+    recipe: Recipe
+    network: Network
+    device_s: float
+    images: int
+    frozen: int
+    own: bool
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """The median time in s of a multiply-accumulate over so many runs."""
+
+    s_per_mac: float
+    runs: int
+
+
+def _timing(record: Mapping[str, Any]) -> _Timing | None:
+    """None for a record that does not say it. Quick: a store may have 10,000."""
+    try:
+        config, pack_size = record["config"], record.get("pack_size", 1)
+        model, transfer = config["model"], config["transfer"]
+        variant = variants.parse(transfer["variant"], n=transfer["n"], target=transfer["target"])
+        outputs = model["num_outputs"] or record["num_classes"]
+        timing = _Timing(
+            tuple(config[group][leaf] for group, leaf in _RECIPE_PATHS),
+            Network(model["name"], outputs, config["data"]["crop"]),
+            record["time_s"] * config["runtime"]["devices"] / pack_size,
+            record["images"],
+            variant.n if variant.frozen else 0,
+            pack_size == 1 or not variant.frozen,
+        )
+        hash(timing)
+        sound = 0 < timing.device_s < math.inf and timing.images > 0
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        return None
+    return timing if sound else None
+
+
+def _rates(records: Iterable[Mapping[str, Any]], facts: Facts) -> dict[Recipe, _Rate]:
+    """The rate of every recipe, as far as `facts` has its network with any number of outputs."""
+    alike = {(network.model, network.image_size): found for network, found in facts.items()}
+    found: dict[Recipe, dict[bool, list[float]]] = {}
+    for timing in filter(None, map(_timing, records)):
+        network = timing.network
+        known = facts.get(network) or alike.get((network.model, network.image_size))
+        if known is not None:
+            macs = timing.images * max(known.training_macs(timing.frozen), 1)
+            group = found.setdefault(timing.recipe, {True: [], False: []})
+            group[timing.own].append(timing.device_s / macs)
+    chosen = {recipe: group[True] or group[False] for recipe, group in found.items()}
+    return {recipe: _Rate(statistics.median(some), len(some)) for recipe, some in chosen.items()}
+
+
+def _source(runs: int, probed: Sequence[NetworkFacts]) -> str:
+    """`from 12 finished runs in the store`, and what else the time comes from."""
+    parts = []
+    if runs:
+        parts.append(f"from {_several(runs, 'finished run')} in the store")
+    if probed:
+        s_per_mac = [network.s_per_mac for network in probed if network.s_per_mac is not None]
+        ends = dict.fromkeys(_short(1 / s) for s in (max(s_per_mac), min(s_per_mac)))
+        parts.append(
+            (f"for {_several(len(probed), 'other run')} " if runs else "")
+            + f"from multiply-accumulates: {' to '.join(ends)} a second in a probe on this "
+            f"machine ({probed[0].device})"
+        )
+    return "; ".join(parts) or "nothing is to be trained"
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _short(number: float) -> str:
+    """`3.1e9`."""
+    mantissa, _, exponent = f"{number:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"

@@ -1,0 +1,96 @@
+"""How much memory of its device the training of some runs together takes, before it is tried.
+
+One formula for the plan, which cuts its packs by it, and for the process that trains one. It is
+worked out from the networks' facts and no torch is needed. Not here: memory of the processor that
+holds images while a GPU trains.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.cost.networks import network_of
+from transferlab.models.facts import Facts, Footprint
+
+# What a process has before its first network, in bytes. On the processor torch and Lightning, 0.8e9
+# resident with torch 2.15; on a GPU its context, its kernels and the workspaces of the libraries,
+# taken to be no more: not measured.
+RESERVE = 1_000_000_000
+VALUE = 4  # bytes of a float32: weights, gradients and momentum, whatever the precision
+COPY = 2  # bytes of a bfloat16: what autocast makes of the weights and keeps for a step
+BATCHES = 4  # of bytes, in the ring of data.ring
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Room:
+    """The networks of a plan, and the memory in bytes that each process of it has on its device.
+
+    `device_bytes` counts where `runtime.memory_gb` is not given; None: unknown, nothing is cut.
+    """
+
+    facts: Facts
+    device_bytes: int | None
+
+    def limit(self, config: RunConfig) -> int | None:
+        """What the run's process may take."""
+        given = config.runtime.memory_gb
+        return self.device_bytes if given is None else int(given * GB)
+
+    def need(self, configs: Sequence[RunConfig]) -> int:
+        """What the process takes that trains these runs together."""
+        return RESERVE + training_bytes(configs, self.facts)
+
+    def fits(self, configs: Sequence[RunConfig]) -> bool:
+        """Whether these runs can be trained together."""
+        limit = self.limit(configs[0])
+        return limit is None or self.need(configs) <= limit
+
+
+def training_bytes(configs: Sequence[RunConfig], facts: Facts) -> int:
+    """What a training of these runs together has on each device at its worst moment, in bytes.
+
+    All have one target, recipe and image size. The worst moment is in the backward pass, which
+    gives back what the forward pass has kept stage by stage, one member after another; or it is
+    the update, which changes copies of the gradients, all at a time on a GPU, and two of one of
+    them on the processor; or the validation.
+    """
+    train, crop = configs[0].train, configs[0].data.crop
+    parameters = learning = largest = kept = above = outputs = widest = 0
+    for config in configs:
+        frozen = config.variant.n if config.variant.frozen else 0
+        stages = facts[network_of(config)].stages
+        footprints: list[Footprint] = [getattr(stage, train.precision) for stage in stages]
+        parameters += sum(stage.parameters for stage in stages)
+        learning += sum(stage.parameters for stage in stages[frozen:])
+        largest = max(largest, *(stage.parameters for stage in stages[frozen:]))
+        outputs += footprints[frozen - 1].output if frozen else 0  # a tap of the shared prefix
+        widest = max(widest, *(footprint.widest for footprint in footprints))
+        own, most = _passes(footprints[frozen:])
+        kept, above = kept + own, max(above, most - own)
+    views = len({config.variant.base for config in configs})  # a mean image each, at most
+    inputs = 3 * crop**2 * VALUE * (views + 1)  # and one in the making
+    ring = 3 * crop**2 * BATCHES
+    weights = VALUE * (parameters + 2 * learning)  # the gradients, and the momentum
+    if train.precision == "bfloat16":
+        weights += COPY * parameters
+    batch = train.batch_size // configs[0].runtime.devices
+    training = batch * (inputs + outputs + max(kept + above, widest))
+    validation = train.val_batch_size * (ring + inputs + outputs + widest)
+    update = VALUE * max(learning, 2 * largest)
+    return weights + batch * ring + max(training, validation, update)
+
+
+def _passes(learning: Sequence[Footprint]) -> tuple[int, int]:
+    """Of an image, what the stages that learn keep at the end of the forward pass, and the most
+    that is there at any moment, with the widest layer of the stage that is being computed."""
+    kept = most = 0
+    for footprint in learning:
+        kept += footprint.kept
+        most = max(most, kept + footprint.widest)
+    return kept, most
+
+
+def words(need: int, limit: int) -> str:
+    """`38.2 GB of 40 GB`."""
+    return f"{need / GB:.3g} GB of {limit / GB:.3g} GB"

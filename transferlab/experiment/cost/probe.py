@@ -1,0 +1,104 @@
+"""Looks at networks, and times training steps, for a process that has no torch itself.
+
+Run as `python -m transferlab.experiment.cost.probe`: a JSON object on stdin, one on stdout, and
+nothing else there.
+`{"networks": [{"model": "alexnet", "num_outputs": 500, "image_size": 227}], "threads": 1,
+"time": true, "accelerator": "auto"}` is answered by `{"networks": [...]}`, for each network
+either `{"error": MESSAGE}` or `{"stages": [{"name": ..., "parameters": ..., "macs": ...,
+"float32": {"kept": ..., "output": ..., "widest": ...}, "bfloat16": {...}}, ...],
+"device_bytes": ..., "s_per_mac": ..., "device": ...}`. Reads no images and no config; `networks`
+asks and remembers.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from transferlab import models
+from transferlab.errors import UserError
+from transferlab.models import shapes
+from transferlab.models.shapes import StageShape
+from transferlab.models.stages import StagedNetwork
+from transferlab.runtime.devices import best, description, memory_bytes
+
+BATCH = 16
+MOST_STEPS = 20
+TIME_S = 1.5  # for the steps of one network, after the first
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """What stdout says to what stdin asks."""
+    if request["threads"] is not None:
+        torch.set_num_threads(request["threads"])
+    device = best(request["accelerator"])
+    timed = request["time"]
+    return {"networks": [_look(network, device, timed=timed) for network in request["networks"]]}
+
+
+def _look(asked: dict[str, Any], device: torch.device, *, timed: bool) -> dict[str, Any]:
+    """One network's stages and, if it is to be timed, its time on the device."""
+    try:
+        with torch.device("meta"):
+            network = _build(asked)
+    except UserError as error:
+        return {"error": str(error)}
+    found = shapes.stages(network, asked["image_size"])
+    return {
+        "stages": [asdict(stage.fact) for stage in found],
+        "device_bytes": memory_bytes(device),
+        "s_per_mac": _s_per_mac(asked, found, device) if timed else None,
+        "device": description(device) if timed else None,
+    }
+
+
+def _build(asked: dict[str, Any]) -> StagedNetwork:
+    size, outputs = asked["image_size"], asked["num_outputs"]
+    return models.build(asked["model"], num_outputs=outputs, image_size=size)
+
+
+def _s_per_mac(asked: dict[str, Any], found: Sequence[StageShape], device: torch.device) -> float:
+    """Seconds per multiply-accumulate of a training step: forward counts once, backward twice."""
+    network = _build(asked)
+    network.initialise(lambda name: 0)
+    network.to(device)
+    macs = 3 * BATCH * sum(stage.macs for stage in found)
+    seconds = _step_s(network, asked["num_outputs"], asked["image_size"], device)
+    return seconds / max(macs, 1)
+
+
+def _step_s(network: StagedNetwork, outputs: int, size: int, device: torch.device) -> float:
+    """The median time in s of some training steps, forward, backward and update; in place."""
+    x = torch.randn(BATCH, 3, size, size, device=device)
+    y = torch.arange(BATCH, device=device) % outputs
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9)  # stays finite
+    took: list[float] = []
+    while len(took) < 2 or (len(took) <= MOST_STEPS and sum(took[1:]) < TIME_S):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        F.cross_entropy(network(x), y).backward()
+        optimizer.step()
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
+        took.append(time.perf_counter() - start)
+    return statistics.median(took[1:])  # the first is slower: memory, choice of kernels
+
+
+def main() -> None:
+    """Answer the request on stdin. What a user's own module prints goes to stderr."""
+    warnings.simplefilter("ignore")
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as stdout:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        json.dump(answer(json.load(sys.stdin)), stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The run id: a digest of everything in a config that decides a number."""
+
+import hashlib
+import json
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from transferlab.experiment import variants
+from transferlab.experiment.config import (
+    FIELDS,
+    NEUTRAL,
+    PLACES,
+    DataConfig,
+    RunConfig,
+    TrainConfig,
+    TransferConfig,
+)
+
+ID_DIGITS = 12
+
+
+Items = tuple[tuple[str, Any], ...]
+
+
+def base_of(config: RunConfig) -> RunConfig | None:
+    """The run whose network gives this run its prefix; None for base networks and for `random`."""
+    base = config.variant.base
+    if base is None or base == variants.RANDOM:
+        return None
+    transfer = TransferConfig(variant="base", n=0, target=base, keep=0)
+    return replace(config, transfer=transfer)
+
+
+def run_id(config: RunConfig) -> str:
+    """12 hexadecimal digits: one id for all spellings of one run, another for every other run.
+
+    A sha256 over the canonical JSON of everything but `runtime` and `PLACES`, and over the id of
+    the base run. A field with its value in `NEUTRAL` is left out, so that a new field does not
+    rename old runs. Needs a resolved config: both digests must be there.
+    """
+    return identify(config)[0]
+
+
+def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
+    """The id of a run, the run it starts from, and the id of that."""
+    assert config.data.digest and config.split.digest, "an unresolved config has no id"
+    base, neutral = base_of(config), tuple(NEUTRAL.items())
+    base_id = None if base is None else _base_id(base, neutral)
+    data, train = _collapsed(config)
+    parts = [
+        _canonical_json((("base_id", base_id),), ()),
+        _section_json("data", data, neutral),
+        _section_json("model", config.model, neutral),
+        _canonical_json((("seed", config.seed),), neutral),
+        _section_json("split", config.split, neutral),
+        _section_json("train", train, neutral),
+        _section_json("transfer", config.transfer, neutral),
+    ]  # in the order of their names, so that this is the JSON of one sorted object
+    text = "{" + ",".join(filter(None, parts)) + "}"
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS], base, base_id
+
+
+@lru_cache(maxsize=65_536)
+def _base_id(base: RunConfig, neutral: Items) -> str:
+    return run_id(base)
+
+
+@lru_cache(maxsize=65_536)
+def _section_json(name: str, section: Any, neutral: Items) -> str:
+    items = ((f"{name}.{leaf}", getattr(section, leaf)) for leaf in FIELDS[name])
+    return _canonical_json(tuple(item for item in items if item[0] not in PLACES), neutral)
+
+
+@lru_cache(maxsize=65_536)
+def _canonical_json(items: Items, neutral: Items) -> str:
+    """A part of the JSON that the id is a digest of: no braces, keys sorted, no neutral values."""
+    kept = {key: value for key, value in items if (key, value) not in neutral}
+    return json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)[1:-1]
+
+
+def _collapsed(config: RunConfig) -> tuple[DataConfig, TrainConfig]:
+    """Its data and training, with one value for settings that come to the same, or to nothing."""
+    data, train, variant = config.data, config.train, config.variant
+    if data.mean == "base" and variant.base in (None, variants.RANDOM, variant.target):
+        data = _with_target_mean(data)  # there is but one half
+    if train.schedule == "cosine" and not (train.lr_step is None and train.lr_factor is None):
+        train = replace(train, lr_step=None, lr_factor=None)
+    return data, train
+
+
+@lru_cache(maxsize=1024)
+def _with_target_mean(data: DataConfig) -> DataConfig:
+    return replace(data, mean="target")

@@ -1,0 +1,191 @@
+"""Studies: the runs that a figure or a table needs, as a union of grids over config keys.
+
+A study is `conf/study/NAME.yaml` or a YAML file of the user's: a list of grids, each of which maps
+groups (`split`, `data`, ...) and keys (`transfer.n`, ...) to a value or a list of values and means
+all combinations. Overrides of the command line win, and may be lists themselves.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transferlab.errors import UserError
+from transferlab.experiment import compose
+from transferlab.experiment.config import NO_SPLIT, RunConfig, build_config, flatten, vary_config
+from transferlab.experiment.resolve import resolve
+
+SUFFIXES = (".yaml", ".yml")
+PATHS = ("runtime.store", "runtime.cache", "data.root", "split.groups")
+
+Axes = Mapping[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """`axes` of every grid: group or key -> its values."""
+
+    name: str
+    grids: tuple[Axes, ...]
+
+
+def load(name: str) -> Study:
+    """The study of that name in conf/study/, or in a YAML file.
+
+    Raises: UserError if it is not there or not a list of grids over groups and keys of a run.
+    """
+    if name.endswith(SUFFIXES):
+        place = Path(name).expanduser()
+    else:
+        known = compose.choices("study")
+        if name not in known:
+            raise UserError(
+                f"study={name} is not there: {compose.nearest(name, known)}choose one of "
+                f"{', '.join(known)} (they live in conf/study/), or name a YAML file of yours"
+            )
+        place = compose.conf_folder() / "study" / f"{name}.yaml"
+    grids = tuple(_grid(place, number, raw) for number, raw in enumerate(_read(place), start=1))
+    return Study(place.stem, grids)
+
+
+def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
+    """The resolved configs of all points of the study's grids, doubles included.
+
+    An override replaces what the grids say of its key. `transfer.*` only where a grid names the
+    key: `transfer.n=3` does not make a base network of another kind.
+
+    Raises: UserError as composing, building and resolving do.
+    """
+    given = _axes(overrides)
+    for key in given:
+        if key.startswith("transfer.") and not any(key in grid for grid in study.grids):
+            raise UserError(f"{key} is in no grid of study={study.name}: write a study of your own")
+    bases: dict[tuple[str, ...], dict[str, Any]] = {}
+    found: list[RunConfig] = []
+    for grid in study.grids:
+        own = {k: v for k, v in given.items() if not k.startswith("transfer.") or k in grid}
+        axes = {**grid, **own}
+        choices = {key: values for key, values in axes.items() if key in compose.groups()}
+        keys = {key: values for key, values in axes.items() if key not in choices}
+        for combination in _points(choices):
+            if "split" not in combination:
+                raise UserError(f"study={study.name}: {NO_SPLIT}")
+            words = tuple(compose.with_plus(f"{key}={name}") for key, name in combination.items())
+            if words not in bases:
+                bases[words] = compose.compose("config", words)
+            found += (resolve(config) for config in _vary(bases[words], keys))
+    return tuple(found)
+
+
+def absolute(config: RunConfig) -> RunConfig:
+    """The config with all its paths made absolute: a job may start in another folder."""
+    flat = flatten(config)
+    paths = {key: flat[key] for key in PATHS if isinstance(flat[key], str)}
+    return vary_config(config, {key: _absolute(path) for key, path in paths.items()})
+
+
+def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
+    """The composed config at every point of the keys."""
+    once = {key: values[0] for key, values in keys.items() if len(values) == 1}
+    raw = _with(raw, once)
+    transfer = {f"transfer.{leaf}": value for leaf, value in raw["transfer"].items()}
+    first: RunConfig | None = None
+    for point in _points({key: values for key, values in keys.items() if key not in once}):
+        values = transfer | point  # a canonical config says more of its transfer than was written
+        if first is None:
+            first = absolute(build_config(_with(raw, values)))
+            yield first
+        else:
+            values |= {key: _absolute(values[key]) for key in PATHS if key in values}
+            yield vary_config(first, values)
+
+
+def _points(axes: Axes) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _with(raw: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {key: dict(value) if isinstance(value, dict) else value for key, value in raw.items()}
+    for key, value in values.items():
+        group, _, leaf = key.rpartition(".")
+        (changed[group] if group else changed)[leaf] = value
+    return changed
+
+
+def _absolute(path: object) -> object:
+    return str(Path(path).expanduser().absolute()) if isinstance(path, str) else path
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def _axes(overrides: Sequence[str]) -> Axes:
+    """Group or key -> its values, of the command line."""
+    axes: dict[str, tuple[Any, ...]] = {}
+    for word in overrides:
+        override = compose.parse(word)
+        key = override.key_or_group
+        if override.is_delete() or override.package is not None or "${" in word:
+            raise UserError(f"{word} cannot be part of a study: give KEY=VALUE")
+        axes[key] = _values(word, override)
+        _check(key, axes[key])
+    return axes
+
+
+def _check(key: str, values: tuple[Any, ...]) -> None:
+    if key not in compose.groups():
+        compose.check_key(key)
+        return
+    for value in values:
+        compose.check_choice(key, str(value))
+
+
+def _values(word: str, override: Any) -> tuple[Any, ...]:
+    from hydra.core.override_parser.types import QuotedString
+
+    if override.is_sweep_override():
+        values = tuple(override.sweep_iterator())
+    else:
+        values = (override.value(),)
+    values = tuple(v.text if isinstance(v, QuotedString) else v for v in values)
+    if not all(value is None or isinstance(value, str | int | float) for value in values):
+        raise UserError(f"{word} is not a value or a list of values, as KEY=1,2")
+    return values
+
+
+def _read(place: Path) -> list[Any]:
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:  # as Hydra reads the rest of conf/: 1e-3 is a number, and a key that comes twice an error
+        raw = OmegaConf.to_container(OmegaConf.load(place))
+    except UnicodeDecodeError as error:
+        raise UserError(f"study={place} cannot be read: {error}") from error
+    except OSError as error:  # OmegaConf's own, without a number, for what is neither list nor dict
+        reason = error.strerror or "it is not a list of grids: see conf/study/quick.yaml"
+        raise UserError(f"study={place} cannot be read: {reason}") from error
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"study={place} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, list) or not raw:
+        raise UserError(f"study={place} is not a list of grids: see conf/study/quick.yaml")
+    return raw
+
+
+def _grid(place: Path, number: int, raw: Any) -> Axes:
+    where = f"{place}, grid {number}"
+    if not isinstance(raw, dict) or not raw:
+        raise UserError(f"{where} is not a mapping of keys to values: see conf/study/quick.yaml")
+    axes: dict[str, tuple[Any, ...]] = {}
+    for key, given in raw.items():
+        values = tuple(given) if isinstance(given, list) else (given,)
+        if not values or not all(v is None or isinstance(v, str | int | float) for v in values):
+            raise UserError(f"{where}: {key} is not a value or a list of values")
+        try:
+            _check(str(key), values)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        axes[str(key)] = values
+    return axes

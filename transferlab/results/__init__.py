@@ -1,0 +1,8 @@
+"""What finished runs say: one table, the paper's tables and figures, the page; takes no torch.
+
+May import: errors, runtime, experiment, store.
+"""
+
+from transferlab.results.loading import KINDS, Results, curves, load, with_metric
+
+__all__ = ["KINDS", "Results", "curves", "load", "with_metric"]

@@ -1,0 +1,197 @@
+"""A table as text or bytes: for a terminal, for other programs, for a paper.
+
+People get accuracies in percent with two digits, and the notes below the table; programs get
+fractions, every digit and every column. Nothing is computed here.
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from transferlab.errors import UserError
+from transferlab.runtime import files
+
+OUT = files.Advice(
+    full="make room, or write to another disk",
+    refused="give --out a file in a folder that exists and can be written",
+)
+DIGITS = 2  # of a percentage, unless the table says otherwise
+# What LaTeX would take for a command
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    letter: f"\\{letter}" for letter in "&%$#_{}"
+}
+
+
+def render(table: pd.DataFrame, name: str) -> str | bytes:
+    """The table in the format `name`, one of FORMATS. Raises: UserError for another name."""
+    if name not in FORMATS:
+        raise UserError(f"format={name} is not there: choose one of {', '.join(FORMATS)}")
+    return FORMATS[name](table)
+
+
+def of_file(path: Path) -> str | None:
+    """The format that a file's name asks for, None if it asks for none."""
+    return SUFFIXES.get(path.suffix.lower())
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file atomically: a reader sees the old one or the new one.
+
+    Raises: UserError if it cannot be written.
+    """
+    data = content if isinstance(content, bytes) else content.encode()
+    files.write(path, lambda file: file.write(data), OUT)
+
+
+def title(table: pd.DataFrame) -> str:
+    """`Figure 2: top1_best10, imagenet alexnet`."""
+    words = [table.attrs["metric"]]
+    if "experiment" in table and table["experiment"].nunique() == 1:
+        words.append(table["experiment"].iloc[0])
+    return f"{table.attrs['title']}: {', '.join(words)}"
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns to be shown as text, accuracies in percent."""
+    percent = dict.fromkeys(table.attrs.get("percent", ()), DIGITS) | table.attrs.get("digits", {})
+    keys = [key for key in table.attrs.get("shown", table.columns) if key in table]
+    if "experiment" in keys and table["experiment"].nunique() < 2:
+        keys.remove("experiment")  # it is in the title
+    shown = {
+        f"{key} %" if key in percent else key: [_cell(v, percent.get(key)) for v in table[key]]
+        for key in keys
+    }
+    return pd.DataFrame(shown, dtype=object)
+
+
+def column_of(key: object) -> str:
+    """The column of the table that a column of `cells` shows."""
+    return str(key).removesuffix(" %")
+
+
+def is_number(table: pd.DataFrame, key: object) -> bool:
+    """Whether a column of `cells` holds numbers."""
+    column = table[column_of(key)]
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+# --- for people ---------------------------------------------------------------------------------
+
+
+def _text(table: pd.DataFrame) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = cells(table)
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for key in shown:
+        grid.add_column(Text(str(key)), justify="right" if is_number(table, key) else "left")
+    for line in shown.itertuples(index=False):
+        grid.add_row(*map(Text, line))
+    buffer = io.StringIO()
+    width = sum(map(_width, shown.items())) + 3 * len(shown.columns)
+    Console(file=buffer, width=max(width, 20), color_system=None, legacy_windows=False).print(grid)
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    return "\n".join([title(table), "", *lines, "", *_notes(table)]).rstrip() + "\n"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    shown = cells(table)
+    rule = ["---:" if is_number(table, key) else "---" for key in shown]
+    rows = [list(shown.columns), rule, *shown.itertuples(index=False)]
+    lines = ["| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows]
+    notes = [f"\n{note}" for note in _notes(table)]
+    return "\n".join([f"**{title(table)}**", "", *lines, *notes]) + "\n"
+
+
+def _latex(table: pd.DataFrame) -> str:
+    """A table environment with booktabs' rules."""
+    shown = cells(table)
+    columns = "".join("r" if is_number(table, key) else "l" for key in shown)
+    rows = [" & ".join(map(_escaped, row)) + r" \\" for row in shown.itertuples(index=False)]
+    head = " & ".join(map(_escaped, shown.columns)) + r" \\"
+    return (
+        "\n".join(
+            [
+                r"% \usepackage{booktabs}",
+                *(f"% {note}" for note in _notes(table)),
+                r"\begin{table}",
+                r"\centering",
+                rf"\caption{{{_escaped(title(table))}}}",
+                rf"\begin{{tabular}}{{{columns}}}",
+                r"\toprule",
+                head,
+                r"\midrule",
+                *rows,
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+            ]
+        )
+        + "\n"
+    )
+
+
+def _notes(table: pd.DataFrame) -> list[str]:
+    return list(table.attrs.get("notes", ()))
+
+
+def _cell(value: object, digits: int | None) -> str:
+    """`digits` of a percentage; None for what is none."""
+    if value is None or value is pd.NA or value != value:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        text = f"{value:.4g}" if digits is None else f"{100 * value:.{digits}f}"
+        return text.removeprefix("-") if not text.strip("-0.") else text
+    return str(value)
+
+
+def _width(item: tuple[object, pd.Series]) -> int:
+    key, column = item
+    return max([len(str(key)), *map(len, column)])
+
+
+def _escaped(text: object) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in str(text))
+
+
+# --- for programs -------------------------------------------------------------------------------
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def _json(table: pd.DataFrame) -> str:
+    """One object: title, metric, notes, and the rows with null for what is not there."""
+    rows = json.loads(table.to_json(orient="records", double_precision=15))
+    about = {key: table.attrs.get(key) for key in ("title", "metric", "notes")}
+    return json.dumps({**about, "rows": rows}, indent=1, allow_nan=False) + "\n"
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+FORMATS: Mapping[str, Callable[[pd.DataFrame], str | bytes]] = {
+    "table": _text,
+    "csv": _csv,
+    "json": _json,
+    "markdown": _markdown,
+    "latex": _latex,
+    "parquet": _parquet,
+}
+SUFFIXES = {
+    ".txt": "table", ".csv": "csv", ".json": "json", ".md": "markdown", ".tex": "latex",
+    ".parquet": "parquet",
+}  # fmt: skip

@@ -1,0 +1,119 @@
+"""Runs beside those they are rightly compared with: same target, same split, same seed.
+
+The halves of a split are not equally hard, so a difference of means over networks of different
+targets measures that as well. Every pair here is of runs that learned, and of one experiment:
+the caller sees to that.
+"""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from transferlab.results import comparable
+from transferlab.results.loading import with_metric
+
+NEEDED = (
+    "id", "label", "base", "target", "n", "fine_tuned", "split", "split_seed", "split.digest",
+    "seed", "learned", "target_base_id", "target_base_top1", "delta_to_target_base",
+    "transfer.keep", *comparable.KEYS,
+)  # fmt: skip
+SERIES = ("baseB", "BnB", "BnB+", "AnB", "AnB+")  # the paper's, mirror images merged
+
+
+def prepare(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A results table with what comparing needs.
+
+    `accuracy` is the metric; `series` the paper's name, or `random`; `delta` the difference to the
+    base of the own target, `gain` the same where both learned; `unit` names the split, `pair` the
+    split, target, seed and n.
+    """
+    table = with_metric(table, metric)[[*NEEDED, metric]]
+    learned = table["target_base_id"].map(table.set_index("id")["learned"]).eq(True)
+    delta = table["delta_to_target_base"]
+    split = _joined(table[["split", "split_seed", "split.digest"]])
+    return table.assign(
+        accuracy=table[metric],
+        series=_series(table),
+        delta=delta,
+        base_learned=learned,
+        gain=delta.where(table["learned"] & learned),
+        unit=split,
+        pair=split + " " + _joined(table[["target", "seed", "n"]]),
+    )
+
+
+def to_base(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each run less the base of its own target: `difference`, `unit`, `seed`."""
+    found = runs.dropna(subset="gain")
+    return found.assign(difference=found["gain"])[["difference", "unit", "seed"]]
+
+
+def matched(ones: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Each of `ones` less the one of `others` with its target, split, seed and n."""
+    other = others[others["learned"]].set_index("pair")["accuracy"]
+    found = ones[ones["learned"] & ones["pair"].isin(other.index)]
+    difference = found["accuracy"] - found["pair"].map(other).astype(float)
+    return found.assign(difference=difference)[["difference", "unit", "seed"]]
+
+
+def triples(runs: pd.DataFrame) -> pd.DataFrame:
+    """Base, frozen selffer and frozen transfer of the same target, split and seed, a row a triple.
+
+    Columns `n`, `unit`, `seed`, and the differences `co-adaptation`, `specificity`, `total`.
+    """
+    transfers = runs[(runs["series"] == "AnB")].dropna(subset="gain")
+    selffers = runs[(runs["series"] == "BnB")].dropna(subset="gain").set_index("pair")["gain"]
+    found = transfers[transfers["pair"].isin(selffers.index)]
+    selffer = found["pair"].map(selffers).astype(float)
+    return pd.DataFrame(
+        {
+            "pair": found["pair"],
+            "n": found["n"],
+            "unit": found["unit"],
+            "seed": found["seed"],
+            "co-adaptation": -selffer,
+            "specificity": selffer - found["gain"],
+            "total": -found["gain"],
+        }
+    )
+
+
+def unmatched(runs: pd.DataFrame, found: pd.DataFrame) -> Iterator[str]:
+    """What is in no triple, and why, in words."""
+    for series, other in (("AnB", "BnB"), ("BnB", "AnB")):
+        mine = runs[(runs["series"] == series) & ~runs["pair"].isin(found["pair"])]
+        partners = runs[runs["series"] == other].set_index("pair")["learned"]
+        chance = ~mine["learned"] | mine["pair"].isin(partners.index[~partners])
+        no_base = ~chance & mine["target_base_top1"].isna()
+        base_chance = ~chance & ~no_base & ~mine["base_learned"]
+        alone = ~chance & ~no_base & ~base_chance & ~mine["pair"].isin(partners.index)
+        reasons = {
+            f"without its {other} on the same target": alone,
+            "without the base of its target": no_base,
+            "whose base is at chance level": base_chance,
+            f"at chance level, or with such a {other}": chance,
+        }
+        for why, which in reasons.items():
+            if which.any():
+                yield f"{which.sum()} {series} {why} ({_some(mine[which])})"
+
+
+def _some(runs: pd.DataFrame) -> str:
+    seeds = runs["split_seed"].astype(str).where(runs["split_seed"].notna(), "")
+    names = (runs["label"] + " " + runs["split"] + seeds).head(3).tolist()
+    return ", ".join(names) + (", ..." if len(runs) > 3 else "")
+
+
+def _series(table: pd.DataFrame) -> pd.Series:
+    plus = table["fine_tuned"].map({True: "+", False: ""}).astype(str)
+    pattern = (table["base"] == table["target"]).map({True: "BnB", False: "AnB"}) + plus
+    return pattern.mask(table["base"].isna(), "baseB").mask(table["base"] == "R", "random")
+
+
+def _joined(columns: pd.DataFrame) -> pd.Series:
+    """The cells of a row as one text."""
+    text = columns.astype(object).where(columns.notna(), "").astype(str)
+    joined = text.iloc[:, 0]
+    for key in text.columns[1:]:
+        joined = joined + " " + text[key]
+    return joined

@@ -1,0 +1,139 @@
+"""The published networks as records, so that everything that reads a store reads them too.
+
+Yosinski et al. 2014, from the logs that the authors released; `facts/` has the figures and their
+source. Letters follow the paper. A network without a log is missing, and what the logs do not say
+(seeds, digests, times) is None: nothing is guessed.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from transferlab.errors import UserError
+from transferlab.experiment import compose, variants
+from transferlab.experiment.config import known_keys
+
+PREFIX = "published:"
+NAMES = ("yosinski2014",)
+METRIC = "top1_best10"  # what the paper's figures plot
+RECIPES = {False: "yosinski2014", True: "yosinski2014_reduced"}
+OUTPUTS = 1000  # of every network, whatever its half has
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Network:
+    """A published network. `config` is flat, `record` as in `result.json`: None without a log."""
+
+    id: str
+    label: str
+    config: Mapping[str, Any]
+    target_base_id: str
+    record: Mapping[str, Any] | None
+
+
+def is_published(store: Path | str) -> bool:
+    """Whether `store` names published networks, not a folder."""
+    return named(store).startswith(PREFIX)
+
+
+def named(store: Path | str) -> str:
+    """`published:NAME`, also where somebody has taken it for a path and made that absolute."""
+    return Path(store).name
+
+
+def networks(store: str) -> tuple[Network, ...]:
+    """All networks of `published:NAME`. Raises: UserError if there is no such publication."""
+    rows = _read(_name(store))
+    targets = {_group(row): row["network"] for row in rows if row["label"].startswith("base")}
+    return tuple(_network(row, targets) for row in rows)
+
+
+def curves(store: str) -> tuple[dict[str, Any], ...]:
+    """The learning curves there are, a row a validation: network, step, top1, losses."""
+    return tuple(
+        {"id": row["network"], "step": int(row["step"])}
+        | {key: _number(row[key]) for key in ("top1", "val_loss", "train_loss")}
+        for row in _read(f"{_name(store)}_curves")
+    )
+
+
+def _name(store: str) -> str:
+    name = named(store).removeprefix(PREFIX)
+    if name not in NAMES:
+        known = " or ".join(PREFIX + known for known in NAMES)
+        raise UserError(f"{named(store)} is not published here: choose {known}")
+    return name
+
+
+@cache
+def _read(name: str) -> Sequence[Mapping[str, str]]:
+    text = (resources.files("transferlab.results") / f"{name}.csv").read_text("utf-8")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return tuple(csv.DictReader(lines))
+
+
+def _group(row: Mapping[str, str]) -> tuple[str, ...]:
+    """What a network has in common with the base network of its own target."""
+    target = variants.parse(row["label"]).target
+    return (row["split"], row["split_seed"], row["per_class"], target)
+
+
+def _network(row: Mapping[str, str], targets: Mapping[tuple[str, ...], str]) -> Network:
+    record = None if row["log"] == "none" else _record(row)
+    return Network(row["network"], row["label"], _config(row), targets[_group(row)], record)
+
+
+def _record(row: Mapping[str, str]) -> dict[str, Any]:
+    metrics = {key: float(row[key]) for key in ("top1_final", "top1_best10", "top1_peak")}
+    return {
+        "metrics": metrics | {"chance": 1 / int(row["classes"])},
+        "learned": row["learned"] == "true",
+        "base_id": row["base_network"] or None,
+        "num_classes": int(row["classes"]),
+        "train_images": int(row["train_images"]),
+        "val_images": int(row["val_images"]),
+        "steps": int(row["steps"]),
+        "images": int(row["steps"]) * BATCH_SIZE,
+    }
+
+
+def _config(row: Mapping[str, str]) -> dict[str, Any]:
+    """Every key of a run; the recipe is that of `conf/`, which has it from the same release."""
+    variant = variants.parse(row["label"])
+    reduced = bool(row["per_class"])
+    plus = "+" if variant.fine_tuned else ""
+    chosen = {
+        "split.name": row["split"],
+        "split.seed": _whole(row["split_seed"]),
+        "data.per_class": _whole(row["per_class"]),
+        "model.num_outputs": None if row["split"] == "whole" else OUTPUTS,
+        "transfer.variant": f"{variant.base}n{variant.target}{plus}" if variant.n else "base",
+        "transfer.n": variant.n,
+        "transfer.target": variant.target,
+        "transfer.keep": 0,
+    }
+    return {**dict.fromkeys(known_keys()), **_recipe(RECIPES[reduced]), **chosen}
+
+
+@cache
+def _recipe(train: str) -> Mapping[str, Any]:
+    import yaml
+
+    keys: dict[str, Any] = {}
+    for group, choice in (("data", "imagenet"), ("model", "alexnet"), ("train", train)):
+        text = (compose.conf_folder() / group / f"{choice}.yaml").read_text("utf-8")
+        keys |= {f"{group}.{leaf}": value for leaf, value in yaml.safe_load(text).items()}
+    return keys
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
+
+
+def _whole(cell: str) -> int | None:
+    return int(cell) if cell else None

@@ -1,0 +1,110 @@
+"""The one atomic write: a reader sees the old file or the new one, never a part of it.
+
+What to do when the disk refuses depends on who writes: `Advice` says it.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from transferlab.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write a file under a name of its own in the same folder, flush it to disk, and rename it.
+
+    A reader, or a process killed at any moment, sees the old file or the new one, whole.
+
+    Raises: OSError if the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do if the disk is `full`, and if it refuses for any other reason."""
+
+    full: str
+    refused: str
+
+
+IN_STORE = Advice(
+    full="make room, then give the same command: it goes on from the last checkpoint",
+    refused="choose a store that can be written, with runtime.store=DIR",
+)
+
+
+@contextlib.contextmanager
+def explained(path: Path, advice: Advice = IN_STORE) -> Iterator[None]:
+    """Turns the operating system's refusal to write `path` into a message that says what to do.
+
+    Raises: UserError.
+    """
+    try:
+        yield
+    except OSError as error:
+        what = advice.full if error.errno in FULL else advice.refused
+        raise UserError(f"{path} cannot be written: {error.strerror}; {what}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk keep what was made, renamed and deleted in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(path: Path, fill: Callable[[IO[bytes]], object], advice: Advice = IN_STORE) -> None:
+    """Write a file atomically, as `replace` does.
+
+    Raises: UserError if the disk is full or the folder cannot be written.
+    """
+    with explained(path, advice):
+        replace(path, fill)
+
+
+def write_json(path: Path, value: dict[str, Any], advice: Advice = IN_STORE) -> None:
+    """Write a record atomically. Raises: UserError as `write` does."""
+    text = json.dumps(value, indent=1, allow_nan=False)
+    write(path, lambda file: file.write(text.encode() + b"\n"), advice)
+
+
+def peek(path: Path) -> dict[str, Any]:
+    """A record that may be gone or half there by now, `owner.json` for instance; else empty."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def now() -> str:
+    """This moment as it stands in records, with the zone."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

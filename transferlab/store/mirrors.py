@@ -1,0 +1,159 @@
+"""Mirrors of a run in TensorBoard or Weights & Biases. Nothing is ever read back from them.
+
+The curve itself is the store's `metrics.csv`, which is always written: `logger=csv` is no mirror.
+What Weights & Biases is told of a run, and how, is the same while it is trained and when `sync`
+tells it afterwards: one id, one name, the same keys.
+"""
+
+import netrc
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from transferlab.experiment.config import RunConfig, flatten
+from transferlab.experiment.identity import run_id
+
+Row = dict[str, Any]
+
+
+class Mirror(Protocol):
+    def log(self, row: Row) -> None:
+        """Add one row of the curve; `step` says where."""
+        ...
+
+    def close(self, exit_code: int) -> None:
+        """Finish, well (0) or not."""
+        ...
+
+
+def mirror(config: RunConfig, folder: Path) -> Mirror | None:
+    """The mirror that `logger=` asks for, below the run's folder."""
+    if config.runtime.logger == "tensorboard":
+        return _TensorBoard(folder)
+    if config.runtime.logger == "wandb":
+        return WandB(
+            page(config, run_id(config)),
+            folder=folder / "wandb",
+            project=config.runtime.wandb_project,
+            cache=config.runtime.cache,
+            mode=None if os.environ.get("WANDB_MODE") or logged_in() else "offline",
+        )
+    return None
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path) -> None:
+        from tensorboardX import SummaryWriter
+
+        self.writer = SummaryWriter(logdir=str(folder / "tensorboard"))
+
+    def log(self, row: Row) -> None:
+        for name, value in row.items():
+            if name != "step":
+                self.writer.add_scalar(name, value, row["step"])
+
+    def close(self, exit_code: int) -> None:
+        self.writer.close()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What Weights & Biases is told of a run at its start. `tags` of 1 to 64 letters each."""
+
+    id: str
+    name: str
+    group: str
+    job_type: str
+    tags: tuple[str, ...]
+    config: dict[str, Any]
+
+
+def page(
+    config: RunConfig, identity: str, *, study: str | None = None, tags: tuple[str, ...] = ()
+) -> Page:
+    """The page of a run; while it is trained nobody knows which studies it is part of."""
+    return Page(
+        id=identity,
+        name=config.label,
+        group=config.split_label if study is None else f"{study}/{config.split_label}",
+        job_type=config.transfer.variant,
+        tags=tags,
+        config=flatten(config),
+    )
+
+
+class WandB:
+    """A run of Weights & Biases, open. Its own folder is made in `folder`, caches in `cache`.
+
+    `folder` is called `wandb` or `.wandb`. With `mode` None W&B decides itself. `rebuilt`: the run
+    is long finished and told of as a whole, so that it takes the place of any that has its id, and
+    nothing is said of this machine.
+    """
+
+    def __init__(
+        self,
+        page: Page,
+        *,
+        folder: Path,
+        project: str,
+        cache: str,
+        mode: str | None,
+        rebuilt: bool = False,
+    ) -> None:
+        prepare(cache, mode=mode, rebuilt=rebuilt)
+        import wandb
+
+        quiet = wandb.Settings(
+            console="off", silent=True, use_dot_wandb=folder.name.startswith("."),
+            symlink=not rebuilt, x_save_requirements=not rebuilt, x_disable_meta=rebuilt,
+            x_disable_stats=rebuilt, x_disable_machine_info=rebuilt, disable_git=rebuilt,
+        )  # fmt: skip
+        self.run = wandb.init(
+            dir=str(folder.parent),
+            project=project,
+            id=page.id,
+            name=page.name,
+            group=page.group,
+            job_type=page.job_type,
+            tags=page.tags or None,
+            config=page.config,
+            mode=mode,  # type: ignore[arg-type]
+            resume=None if rebuilt else "allow",
+            settings=quiet,
+        )
+
+    def log(self, row: Row) -> None:
+        self.run.log({k: v for k, v in row.items() if k != "step"}, step=row["step"])
+
+    def close(self, exit_code: int) -> None:
+        self.run.finish(exit_code=exit_code)
+
+
+def logged_in() -> bool:
+    """Whether W&B would find a key for its server, in the environment or in `~/.netrc`."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        hosts = netrc.netrc(os.environ.get("NETRC")).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    server = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    return urlsplit(server).hostname in hosts
+
+
+def prepare(cache: str, *, mode: str | None, rebuilt: bool) -> None:
+    """Set in the environment, in place, what W&B looks up there when it is imported.
+
+    Its caches go beside ours: no folder appears where the user stands. It says nothing, and offline
+    sends nothing.
+    """
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if mode == "offline":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    if rebuilt:
+        os.environ.pop("WANDB_RESUME", None)  # rows up to the last step of a mirror would be lost
+    for name in ("CACHE", "CONFIG", "DATA", "ARTIFACT"):
+        place = Path(cache).expanduser() / "wandb" / name.lower()
+        os.environ.setdefault(f"WANDB_{name}_DIR", str(place))

@@ -1,0 +1,244 @@
+"""What was started and is to be found again: sweeps, and the jobs that carry them out.
+
+`<store>/.sweeps/STUDY-DIGEST/` holds the fixed configs of all runs and how they are launched, and
+below `jobs/` a folder for each job: which packs its tasks train, and what became of it. A job's
+record is there before it is submitted, so that nothing is submitted twice.
+"""
+
+import contextlib
+import fcntl
+import logging
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from transferlab.errors import UserError
+from transferlab.experiment import launcher as settings
+from transferlab.experiment.config import FORMAT
+from transferlab.experiment.launcher import Launcher
+from transferlab.experiment.plan import Node, Pack
+from transferlab.runtime import files
+from transferlab.store import manifest as manifest_module
+from transferlab.store import records
+from transferlab.store.manifest import Manifest
+
+log = logging.getLogger(__name__)
+FOLDER = ".sweeps"
+LOCK = "lock"
+LOCAL = "local"  # the role of jobs that SLURM knows nothing of
+NAME_LENGTH = 60  # at most, of a study in the names of folders and jobs
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A study that was started: its folder, and how it is launched."""
+
+    folder: Path
+    study: str
+    launcher: Launcher
+    pack: int | None
+
+    @property
+    def store(self) -> Path:
+        return self.folder.parent.parent
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return manifest_module.read(self.folder / "runs.json")
+
+    def nodes(self) -> tuple[Node, ...]:
+        """All its runs, bases first, as they were composed then."""
+        return self.manifest.nodes(place=self.store)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of `sbatch`, or of the local launcher: task k trains the runs `packs[k]`.
+
+    `role` is that of the packs, or LOCAL. `id` is SLURM's, None while it is not known.
+    """
+
+    folder: Path
+    packs: tuple[tuple[str, ...], ...]
+    role: str
+    submitted: str
+    options: tuple[str, ...]
+    id: str | None
+
+    @property
+    def name(self) -> str:
+        """Its name in the queue, which no other job has."""
+        return self.folder.name
+
+    def log(self, task: int) -> Path:
+        return self.folder / f"{task}.log"
+
+    def task(self, task: int) -> Path:
+        """What a task itself has noted: its id in the queue, and how it ended."""
+        return self.folder / f"{task}.json"
+
+
+def start(
+    place: Path, study: str, nodes: Sequence[Node], launcher: Launcher, pack: int | None
+) -> Sweep:
+    """Record a sweep; the same runs in the same store are the same sweep.
+
+    Raises: UserError if the store cannot be written.
+    """
+    text = manifest_module.text(manifest_module.of(nodes))
+    name = re.sub(r"[^\w.+-]+", "_", study).lstrip(".")[:NAME_LENGTH] or "study"
+    folder = place / FOLDER / f"{name}-{manifest_module.digest(text)}"
+    with files.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "runs.json").exists():
+        files.write(folder / "runs.json", lambda file: file.write(text.encode()))
+    raw = {"study": study, "pack": pack, "launcher": settings.to_dict(launcher)}
+    files.write_json(folder / "sweep.json", {"format": FORMAT, **raw})
+    return Sweep(folder, study, launcher, pack)
+
+
+def read(folder: Path) -> Sweep:
+    """The sweep in a folder. Raises: UserError if its record is damaged."""
+    path = folder / "sweep.json"
+    raw = records.read_json(path)
+    try:
+        return Sweep(folder, raw["study"], settings.build(raw["launcher"]), raw["pack"])
+    except (KeyError, TypeError, AttributeError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete its folder, sweep again") from error
+
+
+def find(place: Path, study: str | None = None) -> tuple[Sweep, ...]:
+    """The sweeps of a store, of one study or of all; the latest last.
+
+    Raises: UserError if there is none of that study.
+    """
+    paths = sorted((place / FOLDER).glob("*/sweep.json"), key=lambda path: path.stat().st_mtime)
+    sweeps = tuple(read(path.parent) for path in paths)
+    if study is None:
+        return sweeps
+    found = tuple(sweep for sweep in sweeps if study in (sweep.study, sweep.folder.name))
+    if not found:
+        names = ", ".join(sorted({sweep.study for sweep in sweeps})) or "no study at all"
+        raise UserError(f"study={study} was never started in {place}: it has {names}")
+    return found
+
+
+def prepare(sweep: Sweep, packs: Sequence[Pack], role: str) -> Job:
+    """A job of these packs, under a name that no other has; not yet recorded."""
+    key = secrets.token_hex(4)
+    folder = sweep.folder / "jobs" / f"{sweep.folder.name.rpartition('-')[0]}-{role}-{key}"
+    with files.explained(folder):
+        folder.mkdir(parents=True)
+    now = datetime.now().astimezone().isoformat()
+    ids = tuple(tuple(node.id for node in pack.nodes) for pack in packs)
+    return Job(folder, ids, role, now, (), None)
+
+
+def record(job: Job) -> Job:
+    """Write the job down: before it is submitted, and again with the id that it got."""
+    record = {
+        "packs": job.packs,
+        "role": job.role,
+        "submitted": job.submitted,
+        "options": job.options,
+        "id": job.id,
+    }
+    files.write_json(job.folder / "job.json", {"format": FORMAT, **record})
+    return job
+
+
+def jobs(sweep: Sweep) -> tuple[Job, ...]:
+    """The sweep's jobs, the latest last. Raises: UserError if a record is damaged."""
+    found = [read_job(path.parent) for path in (sweep.folder / "jobs").glob("*/job.json")]
+    return tuple(sorted(found, key=lambda job: (job.submitted, job.name)))
+
+
+def read_job(folder: Path) -> Job:
+    """The job in a folder. Raises: UserError if its record is damaged."""
+    path = folder / "job.json"
+    raw = records.read_json(path)
+    try:
+        return Job(
+            folder,
+            tuple(tuple(pack) for pack in raw["packs"]),
+            raw["role"],
+            raw["submitted"],
+            tuple(raw["options"]),
+            raw["id"],
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error!r}): delete its folder") from error
+
+
+def sweep_of(job: Job) -> Sweep:
+    """The sweep that a job belongs to."""
+    return read(job.folder.parent.parent)
+
+
+def nodes_of(job: Job, task: int) -> tuple[Node, ...]:
+    """The runs of one task of a job. Raises: UserError if it has no such task."""
+    if not 0 <= task < len(job.packs):
+        raise UserError(f"{job.folder} has no task {task}: choose 0..{len(job.packs) - 1}")
+    sweep = sweep_of(job)
+    if unknown := [run for run in job.packs[task] if run not in sweep.manifest.rows]:
+        raise UserError(f"{job.folder} is damaged: its sweep has no run {unknown[0]}; sweep again")
+    return tuple(sweep.manifest.node(identity, place=sweep.store) for identity in job.packs[task])
+
+
+def note(job: Job, task: int, **what: Any) -> None:
+    """Add to what is noted of a task, unless the disk is full: nothing depends on it."""
+    path = job.task(task)
+    known: Mapping[str, Any] = files.peek(path)
+    with contextlib.suppress(UserError):
+        files.write_json(path, {"format": FORMAT, **known, **what})
+
+
+@contextlib.contextmanager
+def submitting(place: Path) -> Iterator[IO[bytes]]:
+    """Alone in this store while it is decided what to submit, waiting for one who is at it.
+
+    The lock goes with the last process that has the file open: to be handed on to `sbatch`, so
+    that a submission under way is waited for even if its `sweep` was killed.
+    """
+    folder = place / FOLDER
+    with files.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / LOCK) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def carrying_out(job: Job) -> Iterator[None]:
+    """Meanwhile `status` knows that a local launcher is at work on the job."""
+    with _locked(job.folder / LOCK):
+        yield
+
+
+def is_carried_out(job: Job) -> bool:
+    """Whether a local launcher is at work on the job."""
+    try:
+        with (job.folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    with files.explained(path):
+        file = path.open("a+b")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another command that submits: %s", path)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file

@@ -1,0 +1,87 @@
+"""What an interrupted run needs to go on exactly, and the weights of a finished one.
+
+One checkpoint per run, also for runs that are trained together, so that a pack can be cut up again.
+Loaded with `weights_only=True`; weights are safetensors.
+"""
+
+import io
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from transferlab.errors import UserError
+from transferlab.runtime import files
+from transferlab.store import Run
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """A run between two steps. `step` steps are done; `curve` has a row per validation.
+
+    `sums` are the training loss, hits and images since the last validation; `skipped` the files
+    that could not be read; `time_s` the training time so far, over all its sessions.
+    """
+
+    step: int
+    weights: dict[str, Tensor]
+    velocity: dict[str, Tensor]
+    sums: tuple[float, float, float]
+    curve: tuple[dict[str, Any], ...]
+    skipped: tuple[str, ...]
+    time_s: float
+
+    @property
+    def validated(self) -> bool:
+        """True if the validation that belongs to this step is in the curve."""
+        return bool(self.curve) and self.curve[-1]["step"] == self.step
+
+
+def save(run: Run, state: State) -> None:
+    """Write `last.ckpt` atomically. Raises: UserError if the disk is full."""
+    record = {"format": FORMAT, "id": run.id}
+    record |= {field.name: getattr(state, field.name) for field in fields(State)}
+    content = io.BytesIO()  # torch turns a full disk into an error that says nothing of it
+    torch.save(record, content)
+    files.write(run.checkpoint, lambda file: file.write(content.getbuffer()))
+
+
+def load(run: Run) -> State | None:
+    """The run's last state, None if there is none.
+
+    Raises: UserError for a checkpoint that is damaged, foreign or of another version.
+    """
+    if not run.checkpoint.exists():
+        return None
+    try:
+        record = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
+        if record["format"] != FORMAT or record["id"] != run.id:
+            raise ValueError(f"format {record['format']}, run {record['id']}")
+        state = State(**{field.name: record[field.name] for field in fields(State)})
+    except Exception as error:  # torch.load raises whatever the damage leads to
+        raise UserError(
+            f"{run.checkpoint} cannot be read ({type(error).__name__}: {error}): put a good copy "
+            "back, or delete it to train the run from the start"
+        ) from error
+    return state
+
+
+def save_weights(run: Run, weights: dict[str, Tensor]) -> str:
+    """Write `weights.safetensors` atomically; its sha256."""
+    content = safetensors.torch.save({name: w.contiguous() for name, w in weights.items()})
+    files.write(run.weights, lambda file: file.write(content))
+    return files.sha256(run.weights)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises: UserError if it is damaged."""
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete it and its result.json") from error

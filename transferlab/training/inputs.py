@@ -1,0 +1,76 @@
+"""What a run is given to look at: images, its half of them, whose mean image."""
+
+import logging
+
+import numpy as np
+
+from transferlab import data
+from transferlab.data import half as halves
+from transferlab.data import mean
+from transferlab.data.datasets.images import ImageSet
+from transferlab.data.half import Half
+from transferlab.experiment import variants
+from transferlab.experiment.config import RunConfig, cache_folder
+from transferlab.experiment.resolve import split_of
+
+log = logging.getLogger(__name__)
+NO_MEAN = "none"
+
+
+def load_images(config: RunConfig) -> ImageSet:
+    """The data set, all classes."""
+    chosen = config.data
+    return data.load(
+        chosen.name,
+        root=chosen.root,
+        val=chosen.val,
+        holdout=chosen.holdout,
+        size=chosen.size,
+        resize=chosen.resize,
+        cache=cache_folder(config),
+    )
+
+
+def half(config: RunConfig, images: ImageSet, letter: str) -> Half:
+    """Half A or B of the data set."""
+    return halves.cut(
+        images,
+        split_of(config).half(letter),
+        per_class=config.data.per_class,
+        skip_unreadable=config.data.unreadable == "skip",
+    )
+
+
+def mean_letter(config: RunConfig) -> str:
+    """Whose mean image the run subtracts: the base half's, as the authors did, unless told."""
+    if config.data.mean == "none":
+        return NO_MEAN
+    base, target = config.variant.base, config.variant.target
+    return base if config.data.mean == "base" and base in variants.HALVES else target  # type: ignore[return-value]
+
+
+def mean_image(
+    config: RunConfig, images: ImageSet, letter: str, *, workers: int
+) -> np.ndarray | None:
+    """The mean (S, S, 3) over a half's training images, cached; None for `NO_MEAN`."""
+    if letter == NO_MEAN:
+        return None
+    chosen = half(config, images, letter)
+
+    def tell(done: int) -> None:
+        if done % (20 * mean.BATCH) == 0:
+            log.info("mean image of half %s: %d of %d images", letter, done, len(chosen.train))
+
+    return mean.mean_image(
+        chosen.train,
+        cache=cache_folder(config),
+        name=mean.key(
+            images.digest,
+            chosen.classes,
+            size=config.data.size,
+            resize=config.data.resize,
+            per_class=config.data.per_class,
+        ),
+        workers=workers,
+        on_progress=tell,
+    )

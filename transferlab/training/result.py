@@ -1,0 +1,79 @@
+"""The record of a finished run: what was computed, how well it did, and where it came from.
+
+Accuracies are fractions. `top1_best10`, the mean of the ten best validations, is what the authors
+plot (yosinski/convnet_transfer, notebook); `top1_final` is not selected on the validation set.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transferlab.experiment.config import RunConfig, config_dict
+from transferlab.experiment.resolve import split_of
+from transferlab.runtime.devices import name
+from transferlab.runtime.provenance import provenance
+from transferlab.training.checkpoints import State
+
+BEST = 10
+
+
+def result(
+    config: RunConfig,
+    state: State,
+    *,
+    base_id: str | None,
+    prefix_unchanged: bool | None,
+    weights_sha256: str,
+    train_images: int,
+    val_images: int,
+    pack_size: int,
+    device: str,
+) -> dict[str, Any]:
+    """Everything `result.json` holds besides id and label.
+
+    `pack_size` is how many runs were trained together when this one ended: the time is that of
+    all of them, and a record without it is of a run that was trained alone.
+    """
+    classes = len(split_of(config).half(config.variant.target))
+    images = state.step * config.train.batch_size
+    return {
+        "config": config_dict(config),
+        "metrics": metrics(state.curve, chance=1 / classes),
+        "learned": learned(state.curve[-1]["val/accuracy"], chance=1 / classes, images=val_images),
+        "prefix_unchanged": prefix_unchanged,
+        "base_id": base_id,
+        "weights_sha256": weights_sha256,
+        "num_classes": classes,
+        "train_images": train_images,
+        "val_images": val_images,
+        "skipped": list(state.skipped),
+        "steps": state.step,
+        "images": images,
+        "time_s": round(state.time_s, 3),
+        "pack_size": pack_size,
+        "images_per_s": round(images / max(state.time_s, 1e-9), 1),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **provenance(),
+        "device": name,
+    }
+
+
+def metrics(curve: Sequence[Mapping[str, Any]], *, chance: float) -> dict[str, float]:
+    """The numbers that a table shows, from the rows of all validations."""
+    accuracies = [row["val/accuracy"] for row in curve]
+    best = sorted(accuracies, reverse=True)[:BEST]
+    return {
+        "top1_final": accuracies[-1],
+        "top1_best10": sum(best) / len(best),
+        "top1_peak": max(accuracies),
+        "val_loss_final": curve[-1]["val/loss"],
+        "train_loss_final": curve[-1]["train/loss"],
+        "train_accuracy_final": curve[-1]["train/accuracy"],
+        "chance": chance,
+    }
+
+
+def learned(accuracy: float, *, chance: float, images: int) -> bool:
+    """False if the accuracy is what guessing gives, within three standard errors."""
+    return accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / images)
