@@ -11,7 +11,6 @@ from typing import Any
 
 from transferlab.experiment.config import RunConfig, config_dict
 from transferlab.experiment.resolve import split_of
-from transferlab.runtime.devices import name
 from transferlab.runtime.provenance import provenance
 from transferlab.training.checkpoints import State
 
@@ -55,7 +54,7 @@ def result(
         "images_per_s": round(images / max(state.time_s, 1e-9), 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **provenance(),
-        "device": name,
+        "device": device,
     }
 
 
