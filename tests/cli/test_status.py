@@ -19,7 +19,7 @@ from transferlab.experiment.plan import Node
 from transferlab.launch import dispatch, slurm
 from transferlab.launch.dispatch import Order
 from transferlab.runtime import files, logs
-from transferlab.store import lock, sweeps
+from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
 
 Shell = Callable[..., list[str]]
@@ -106,7 +106,7 @@ def test_progress_has_the_steps_and_the_time_left(
         run = store.locate(nodes[label].config)
         run.folder.mkdir(parents=True)
         files.write_json(run.owner, {**owner, **more})
-    monkeypatch.setattr(lock, "is_owned", lambda run: True)
+    monkeypatch.setattr(store, "is_owned", lambda run: True)
 
     assert shown() == [
         "2 running, 1 missing",

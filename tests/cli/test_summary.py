@@ -1,5 +1,6 @@
 """The table a person sees, and the next command, from results made by hand."""
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,15 +55,14 @@ def finish(tmp_path: Path) -> Finish:
     return finish
 
 
-def cells(outcomes: Sequence[Outcome]) -> list[list[str]]:
-    """The table's cells, without its two head lines."""
-    lines = summary.table(outcomes).splitlines()
-    edges, start = [], 0
-    for dashes in lines[1].split("  "):
-        edges.append((start, start + len(dashes)))
-        start += len(dashes) + 2
+def cells(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    """The cells of each line of the table by their headings."""
+    headings, rule, *lines = summary.table(outcomes).splitlines()
+    edges = [match.span() for match in re.finditer("-+", rule)]
     edges[-1] = (edges[-1][0], 10_000)
-    return [[line[first:last].strip() for first, last in edges] for line in lines[2:]]
+    names = [headings[slice(*edge)].strip() for edge in edges]
+    return [dict(zip(names, (line[slice(*edge)].strip() for edge in edges), strict=True))
+            for line in lines]  # fmt: skip
 
 
 def test_table_has_a_line_for_each_run_under_aligned_heads(finish: Finish):
@@ -91,21 +91,27 @@ def test_a_run_is_compared_with_the_base_of_its_own_target(finish: Finish):
         finish("B3B+", 0.95, mean),
     ]
 
-    assert [row[3] for row in cells(outcomes)] == ["-", "-", "-0.1000", "+0.2500", "+0.0500"]
+    assert [row["vs base"] for row in cells(outcomes)] == [
+        "-",
+        "-",
+        "-0.1000",
+        "+0.2500",
+        "+0.0500",
+    ]
 
 
 def test_a_transfer_with_the_mean_of_its_base_is_compared_with_its_targets_base(finish: Finish):
     """`data.mean=base`, the default, is `target` for the base network that it is compared with."""
     outcomes = [finish("baseA", 0.5), finish("baseB", 0.9), finish("A3B", 0.8)]
 
-    assert [row[3] for row in cells(outcomes)] == ["-", "-", "-0.1000"]
+    assert [row["vs base"] for row in cells(outcomes)] == ["-", "-", "-0.1000"]
 
 
 def test_a_base_stored_with_the_other_word_for_its_mean_is_found(finish: Finish):
     finish("baseB", 0.9, {"data.mean": "target"})
 
-    assert cells([finish("A3B", 0.8)])[0][3] == "-0.1000"
-    assert cells([finish("B3B", 0.8, {"data.mean": "none"})])[0][3] == "-"  # no such base
+    assert cells([finish("A3B", 0.8)])[0]["vs base"] == "-0.1000"
+    assert cells([finish("B3B", 0.8, {"data.mean": "none"})])[0]["vs base"] == "-"  # no such base
 
 
 def test_without_the_base_in_the_store_there_is_nothing_to_compare(finish: Finish):
@@ -113,7 +119,7 @@ def test_without_the_base_in_the_store_there_is_nothing_to_compare(finish: Finis
     finish("baseB", 0.9, {**mean, "seed": 1})
     finish("baseA", 0.9, mean)
 
-    assert cells([finish("A3B", 0.8, mean)])[0][3] == "-"
+    assert cells([finish("A3B", 0.8, mean)])[0]["vs base"] == "-"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +141,7 @@ def test_without_the_base_in_the_store_there_is_nothing_to_compare(finish: Finis
 def test_table_warns_of_what_a_person_must_know(
     finish: Finish, record: dict[str, Any], reused: bool, words: str
 ):
-    assert cells([finish("R3B", 0.3, reused=reused, **record)])[0][6] == words
+    assert cells([finish("R3B", 0.3, reused=reused, **record)])[0].get("", "") == words
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from transferlab import __version__
 from transferlab.bench import turns
 from transferlab.bench.turns import Comparison, Ratio, Side, Spread
 from transferlab.runtime import machine as machines
+from transferlab.runtime import tables
 
 PACKAGES = {
     "torch": "torch",
@@ -127,13 +128,19 @@ def as_json(report: Report) -> str:
 
 def as_text(report: Report) -> str:
     """Ratios, times, checks; then where it was measured."""
-    heads = ("ratio", "median", "range", "target", "")
     lines = [f"bench {report.name}: {report.setting}", ""]
-    lines += _aligned([heads, *map(_ratio_row, report.ratios)], right=(1,))
-    lines += ["", *_aligned([("time", "median", "range", "rate"),
-                             *map(_timing_row, report.timings)], right=(1, 3))]  # fmt: skip
+    lines += tables.table(
+        ("ratio", "median", "range", "target", ""), [*map(_ratio_row, report.ratios)], right=(1,)
+    )
+    lines += [
+        "",
+        *tables.table(
+            ("time", "median", "range", "rate"), [*map(_timing_row, report.timings)], right=(1, 3)
+        ),
+    ]
     if report.checks:
-        lines += ["", *_aligned([("check", "", "found"), *map(_check_row, report.checks)])]
+        checks = [*map(_check_row, report.checks)]
+        lines += ["", *tables.table(("check", "", "found"), checks)]
     found, several = report.machine, "" if report.repetitions == 1 else "s, in turn"
     lines += [
         "",
@@ -182,19 +189,6 @@ def _check_row(check: Check) -> tuple[str, ...]:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]], right: Sequence[int] = ()) -> list[str]:
-    """The rows, head first, in columns; those of `right` are right-aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = tuple("-" * width for width in widths)
-    return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (rows[0], rule, *rows[1:])
-    ]
 
 
 # --- the machine --------------------------------------------------------------------------------

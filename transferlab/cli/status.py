@@ -14,7 +14,7 @@ from transferlab.errors import UserError
 from transferlab.launch import status
 from transferlab.launch.cluster import Slurm
 from transferlab.launch.status import State
-from transferlab.runtime import logs
+from transferlab.runtime import logs, tables
 from transferlab.store import inventory
 from transferlab.store.inventory import Known
 
@@ -87,12 +87,7 @@ def _lines(found: Sequence[State]) -> list[str]:
     left.sort(key=lambda state: ORDER.index(state.state))
     namesakes = Counter((state.label, state.split) for state in found)
     rows = [_row(state, alone=namesakes[state.label, state.split] == 1) for state in left]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width)
-        lines.append("  ".join(cells).rstrip())
-    return [head, *lines]
+    return [head, *tables.aligned(rows)]
 
 
 def _row(state: State, *, alone: bool) -> tuple[str, ...]:

@@ -9,17 +9,14 @@ from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig, TransferConfig, build_config, config_dict
 from transferlab.experiment.resolve import resolve
 from transferlab.launch.inline import Outcome
+from transferlab.runtime import tables
 
 COLUMNS = ("run", "top-1", "vs chance", "vs base", "steps", "time", "", "folder")
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """One line a run: accuracy, how far above chance, how far from the base of its own target."""
-    rows = [COLUMNS, *(_row(outcome) for outcome in outcomes)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-             for row in rows]  # fmt: skip
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+    return "\n".join(tables.table(COLUMNS, [_row(outcome) for outcome in outcomes]))
 
 
 def next_command(outcomes: Sequence[Outcome], overrides: Sequence[str]) -> str:

@@ -1,0 +1,32 @@
+"""Aligned text for people: rows in columns, with or without a heading.
+
+Plain string formatting, so that `status` does not wait for an import.
+"""
+
+from collections.abc import Collection, Sequence
+
+GAP = "  "
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """A line for each row, its cells padded to the width of their columns.
+
+    Columns whose numbers are in `right` are right-aligned; columns without any text are omitted.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        GAP.join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+            if width
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def table(
+    heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
+) -> list[str]:
+    """The lines of `aligned` under a heading and a rule."""
+    rule = ["-" * max(map(len, column)) for column in zip(heading, *rows, strict=True)]
+    return aligned([heading, rule, *rows], right)
