@@ -13,7 +13,8 @@ import pytest
 
 from transferlab import store
 from transferlab.errors import UserError
-from transferlab.store import Run, lock
+from transferlab.runtime import locks
+from transferlab.store import Run
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_second_process_waits_for_the_first_and_is_told_which(run: Run, tmp_pa
 
 @pytest.mark.timeout(60)
 def test_a_killed_owner_is_noticed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lock, "WAIT_S", 0.01)
+    monkeypatch.setattr(locks, "WAIT_S", 0.01)
     first = python(OWNS, run.folder, tmp_path)
     assert first.stdout is not None
     assert first.stdout.readline() == "owns True\n"
@@ -95,7 +96,7 @@ def test_a_killed_owner_is_noticed(run: Run, tmp_path: Path, monkeypatch: pytest
 def test_an_owner_that_has_not_said_who_it_is_is_another_process(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lock, "WAIT_S", 0.01)
+    monkeypatch.setattr(locks, "WAIT_S", 0.01)
     first = python(OWNS, run.folder, tmp_path)
     assert first.stdout is not None
     assert first.stdout.readline() == "owns True\n"

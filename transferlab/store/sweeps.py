@@ -6,11 +6,11 @@ record is there before it is submitted, so that nothing is submitted twice.
 """
 
 import contextlib
-import fcntl
 import logging
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -22,7 +22,7 @@ from transferlab.experiment import launcher as settings
 from transferlab.experiment.config import FORMAT
 from transferlab.experiment.launcher import Launcher
 from transferlab.experiment.plan import Node, Pack
-from transferlab.runtime import files
+from transferlab.runtime import files, locks
 from transferlab.store import manifest as manifest_module
 from transferlab.store import records
 from transferlab.store.manifest import Manifest
@@ -200,45 +200,26 @@ def note(job: Job, task: int, **what: Any) -> None:
 
 @contextlib.contextmanager
 def submitting(place: Path) -> Iterator[IO[bytes]]:
-    """Alone in this store while it is decided what to submit, waiting for one who is at it.
+    """Alone in this store while it is decided what to submit; waits for another that submits.
 
-    The lock goes with the last process that has the file open: to be handed on to `sbatch`, so
-    that a submission under way is waited for even if its `sweep` was killed.
+    Yields the open lock file, which holds the lock: hand it on to `sbatch`, so that a submission
+    under way is waited for even if its `sweep` was killed.
     """
-    folder = place / FOLDER
-    with files.explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / LOCK) as file:
+    with _held(place / FOLDER / LOCK) as file:
         yield file
 
 
 @contextlib.contextmanager
 def carrying_out(job: Job) -> Iterator[None]:
-    """Meanwhile `status` knows that a local launcher is at work on the job."""
-    with _locked(job.folder / LOCK):
+    """Meanwhile `status` sees that a local launcher works on the job."""
+    with _held(job.folder / LOCK):
         yield
 
 
 def is_carried_out(job: Job) -> bool:
-    """Whether a local launcher is at work on the job."""
-    try:
-        with (job.folder / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    """Whether a local launcher works on the job."""
+    return locks.is_held(job.folder / LOCK)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[IO[bytes]]:
-    with files.explained(path):
-        file = path.open("a+b")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another command that submits: %s", path)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
+def _held(path: Path) -> AbstractContextManager[IO[bytes]]:
+    return locks.held(path, lambda: log.info("waiting for another command that submits: %s", path))

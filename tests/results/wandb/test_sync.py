@@ -3,7 +3,6 @@
 Two real processes of `sync` are looked at from all sides; the rest goes without W&B.
 """
 
-import fcntl
 import json
 import socket
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from transferlab.experiment.config import flatten
 from transferlab.results.wandb import entries, sync
 from transferlab.results.wandb.entries import Entry
 from transferlab.results.wandb.sync import Target
+from transferlab.runtime import locks
 from transferlab.store import Run, mirrors
 from transferlab.store.mirrors import Page
 
@@ -317,11 +317,11 @@ def test_online_is_told_apart_from_offline(tmp_path: Path, fake: type[Fake]):
 
 def test_another_sync_of_the_same_folder_is_refused(tmp_path: Path, fake: type[Fake]):
     two_runs(tmp_path)
-    (tmp_path / ".wandb").mkdir()
-    with (tmp_path / ".wandb/lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another sync writes .*wandb: wait until it is done"):
-            told(tmp_path)
+    with (
+        locks.held(tmp_path / ".wandb/lock", pytest.fail),
+        pytest.raises(UserError, match="another sync writes .*wandb: wait until it is done"),
+    ):
+        told(tmp_path)
 
 
 def test_a_failure_of_wandb_is_one_line(

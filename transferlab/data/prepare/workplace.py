@@ -5,7 +5,6 @@ gone on with only under the same settings and for the same files.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -14,13 +13,14 @@ import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from transferlab.data.datasets import prepared
 from transferlab.data.datasets.folder import Index
 from transferlab.data.datasets.prepared import Pixels, Record
 from transferlab.data.prepare import OUT
 from transferlab.errors import UserError
+from transferlab.runtime import locks
 from transferlab.runtime.files import explained, sync_folder, write_json
 
 LOCK = "lock"
@@ -75,8 +75,6 @@ def hold(dst: Path, settings: Settings) -> Iterator[Path]:
     Raises: UserError if another process has it, or it was begun with other settings.
     """
     place = dst.with_name(f".{dst.name}.partial")
-    with explained(place, OUT):
-        place.mkdir(parents=True, exist_ok=True)
     with _locked(place, dst):
         _begin_or_go_on(place, settings)
         yield place
@@ -113,25 +111,22 @@ def tidy(dst: Path) -> None:
 @contextlib.contextmanager
 def _locked(place: Path, dst: Path) -> Iterator[None]:
     path = place / LOCK
-    with explained(path, OUT):
-        file = path.open("a+")
-    with file:
+
+    def refuse() -> None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"--out {dst} is being made by {_owner(file)}: wait for it") from None
+            owner = path.read_text()
+        except FileNotFoundError:  # it has been finished since
+            owner = ""
+        raise UserError(f"--out {dst} is being made by {owner or 'another process'}: wait for it")
+
+    with locks.held(path, refuse, advice=OUT) as file:
         if not (path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))):
             # it was renamed between the two
             raise UserError(f"--out {dst} has just been finished: give the same command")
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         file.flush()
         yield
-
-
-def _owner(file: IO[str]) -> str:
-    file.seek(0)
-    return file.read() or "another process"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ the place of any of its id. The folder that W&B makes of it gets a note of what 
 that the same is not told twice, and a run that was stopped half way is told anew.
 """
 
-import fcntl
 import io
 import logging
 import os
@@ -13,15 +12,15 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment.config import FORMAT
 from transferlab.results.wandb.entries import Entry, Medium
-from transferlab.runtime import files, logs
+from transferlab.runtime import files, locks, logs
 from transferlab.store import mirrors
 from transferlab.store.mirrors import Row
 
@@ -29,6 +28,9 @@ log = logging.getLogger(__name__)
 NOTE = "transferlab.json"  # in the folder of a W&B run that was written here
 FOLDER = re.compile(r"(offline-)?run-\d{8}_\d{6}-(.+)")
 There = Mapping[str, Sequence[Path]]
+MIRROR = files.Advice(
+    full="make room, then run the command again", refused="choose another with --out DIR"
+)
 EVERY_S = 10.0  # between two lines of progress where there is no terminal
 
 
@@ -181,22 +183,13 @@ def _note(folder: Path, digest: str | None) -> None:
     files.write_json(folder / NOTE, {"format": FORMAT, "digest": digest})
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> AbstractContextManager[IO[bytes]]:
     """Make the folder, and keep every other sync out of it. Raises: UserError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a+b")
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written: {error.strerror}; choose another with --out DIR"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another sync writes {folder}: wait until it is done") from None
-        yield
+
+    def refuse() -> None:
+        raise UserError(f"another sync writes {folder}: wait until it is done")
+
+    return locks.held(folder / "lock", refuse, advice=MIRROR)
 
 
 # --- progress -----------------------------------------------------------------------------------
