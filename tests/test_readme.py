@@ -20,8 +20,8 @@ from support.commandline import images
 from transferlab import __main__
 from transferlab.cli import sweep
 from transferlab.experiment import compose, study
-from transferlab.experiment import launcher as settings
 from transferlab.experiment.config import known_keys
+from transferlab.experiment.launcher import build_launcher
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -120,7 +120,7 @@ def composes_to_runs(words: list[str], *, root: Path) -> None:
 def expands_to_a_study(words: list[str], *, root: Path) -> None:
     name, own, others = sweep._sorted(words)
     raw = compose.compose("sweep", own)
-    launcher = settings.build(raw["launcher"])
+    launcher = build_launcher(raw["launcher"])
     assert launcher.name == ("slurm" if "launcher=slurm" in words else "local")
     assert isinstance(raw["dry_run"], bool)
     sweep.pack_size(raw["sweep"]["pack"])
@@ -152,7 +152,7 @@ def test_every_setting_of_slurm_that_is_named_is_one():
     assert {'launcher.extra=["--exclude=node7"]', "launcher.gres=null"} <= set(words)
     for word in words:
         _, own, _ = sweep._sorted(["+study=quick", "launcher=slurm", word])
-        assert settings.build(compose.compose("sweep", own)["launcher"]).name == "slurm"
+        assert build_launcher(compose.compose("sweep", own)["launcher"]).name == "slurm"
 
 
 def test_the_multirun_of_the_help_is_fourteen_runs():

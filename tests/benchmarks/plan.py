@@ -20,19 +20,19 @@ from pathlib import Path
 
 from transferlab import store
 from transferlab.experiment import compose, plan, study
-from transferlab.experiment import launcher as settings
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.cost.networks import network_of
+from transferlab.experiment.launcher import build_launcher
 from transferlab.experiment.plan import Node
 from transferlab.launch import dispatch
-from transferlab.models.facts import Footprint, NetworkFacts, Stage
+from transferlab.models.facts import Footprint, NetworkFacts, StageFacts
 from transferlab.store import manifest
 
 SIZES = (1_000, 10_000, 100_000)
 RUNS_OF_A_SPLIT = 58  # of random_splits: 2 bases, 8 variants of 7 cuts
 LIMIT_S = 10.0  # for the largest
 # A network of which four or five make a pack in MEMORY bytes, so that every pack has to be cut
-STAGES = (Stage("any", 5_000_000, 1, *[Footprint(50_000, 10_000, 50_000)] * 2),) * 8
+STAGES = (StageFacts("any", 5_000_000, 1, *[Footprint(50_000, 10_000, 50_000)] * 2),) * 8
 MEMORY = 4_000_000_000
 
 
@@ -72,7 +72,7 @@ def measure(
     splits = -(-runs // RUNS_OF_A_SPLIT)
     # Seeds that no other size has, so that nothing is remembered of another
     words = [f"split.seed=range({runs},{runs + splits})", f"runtime.store={folder}/runs"]
-    launcher = settings.build(compose.compose("sweep", [])["launcher"])
+    launcher = build_launcher(compose.compose("sweep", [])["launcher"])
     marks = [clock()]
 
     wanted = study.expand(study.load("random_splits"), words)

@@ -18,10 +18,10 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
-from transferlab.experiment.launcher import Local, Slurm
+from transferlab.experiment.launcher import LocalSettings, SlurmSettings
 from transferlab.launch import dispatch, inline
 from transferlab.launch.dispatch import Order
-from transferlab.models.facts import Footprint, Stage
+from transferlab.models.facts import Footprint, StageFacts
 from transferlab.store import sweeps
 
 FAKESLURM = Path(__file__).parents[1] / "support" / "fakeslurm"
@@ -83,7 +83,7 @@ BYTES = Footprint(kept=3000, output=1000, widest=2000)
 
 def know_the_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put into the cache what a probe, which takes seconds, would find out."""
-    stages = [asdict(Stage(name, 1000, 1000, BYTES, BYTES)) for name in "12345678"]
+    stages = [asdict(StageFacts(name, 1000, 1000, BYTES, BYTES)) for name in "12345678"]
     answer = {"stages": stages, "device_bytes": None, "s_per_mac": 1e-9, "device": "cpu"}
     monkeypatch.setattr(networks, "_probe", lambda *_, **__: [answer])
     tiny = made({"data.size": 16, "data.crop": 16})
@@ -128,7 +128,7 @@ def test_a_multirun_is_one_plan_in_which_every_run_comes_once(
 
     (order,) = trained
     assert labels(order.nodes) == "baseA baseB A1B A2B"
-    assert order.launcher == Local("local", jobs=2, threads=1, gpus=None, fail_fast=False)
+    assert order.launcher == LocalSettings("local", jobs=2, threads=1, gpus=None, fail_fast=False)
     assert [pack.labels for pack in order.packs] == ["baseA", "baseB", "A1B A2B"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == [
@@ -277,7 +277,7 @@ def test_a_multirun_is_submitted_bases_first_and_returns(
     assert trained == []
     assert values == [None] * 4
     (sweep,) = sweeps.find(runs)
-    assert isinstance(sweep.launcher, Slurm)
+    assert isinstance(sweep.launcher, SlurmSettings)
     assert labels(sweep.nodes()) == "baseA baseB A1B A2B B1B B2B"
 
 

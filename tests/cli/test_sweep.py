@@ -17,10 +17,10 @@ from transferlab.experiment import plan, study
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.cost.networks import network_of
-from transferlab.experiment.launcher import Local, Slurm
+from transferlab.experiment.launcher import LocalSettings, SlurmSettings
 from transferlab.launch.cluster import require
 from transferlab.launch.dispatch import Order
-from transferlab.models.facts import Footprint, NetworkFacts, Stage
+from transferlab.models.facts import Footprint, NetworkFacts, StageFacts
 
 NO_LIMIT = Room({}, None)
 COST = Estimate(0.256, 0.1, 0.5, "from 3 finished runs in the store")
@@ -231,7 +231,9 @@ def test_too_little_room_is_warned_of(
 BYTES = Footprint(kept=0, output=0, widest=0)
 # Of a run 120 MB: ten million weights, frozen ones too
 FACTS = NetworkFacts(
-    tuple(Stage(name, 5_000_000 if name in "78" else 0, 0, BYTES, BYTES) for name in "12345678"),
+    tuple(
+        StageFacts(name, 5_000_000 if name in "78" else 0, 0, BYTES, BYTES) for name in "12345678"
+    ),
     None,
     None,
     None,
@@ -291,7 +293,7 @@ def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Starte
 
     assert names(started) == ["cost", "train", "tell"]
     order = started[1][1]
-    assert order.launcher == Local("local", jobs=2, threads=1, gpus=None, fail_fast=False)
+    assert order.launcher == LocalSettings("local", jobs=2, threads=1, gpus=None, fail_fast=False)
     assert (order.study, order.pack, len(order.todo)) == ("quick", None, 30)
     assert {node.config.seed for node in order.nodes} == {3}
 
@@ -301,7 +303,7 @@ def test_a_study_is_submitted_and_not_waited_for(runs: Path, started: Started):
 
     assert names(started) == ["cost", "submit"]
     order = started[1][1]
-    assert isinstance(order.launcher, Slurm)
+    assert isinstance(order.launcher, SlurmSettings)
     assert order.pack == 2
 
 
@@ -363,7 +365,7 @@ def test_the_table_has_the_runs_that_are_finished_and_says_which_were_before(
             "learned": True, "prefix_unchanged": None, "skipped": [], "steps": 7, "time_s": 1.0,
         })  # fmt: skip
 
-    sweep._tell(Order("quick", nodes, nodes[1:], Local("local", 1, 1, None, False), 1))
+    sweep._tell(Order("quick", nodes, nodes[1:], LocalSettings("local", 1, 1, None, False), 1))
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[:3] for row in rows] == [

@@ -6,8 +6,14 @@ from typing import Any
 import pytest
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose, launcher
-from transferlab.experiment.launcher import Local, Resources, Slurm
+from transferlab.experiment import compose
+from transferlab.experiment.launcher import (
+    LocalSettings,
+    Resources,
+    SlurmSettings,
+    build_launcher,
+    launcher_dict,
+)
 
 NOTHING = Resources(*[None] * 10)
 
@@ -17,15 +23,15 @@ def raw(*words: str) -> dict[str, Any]:
     return compose.compose("sweep", words)["launcher"]
 
 
-def slurm(*words: str) -> Slurm:
-    found = launcher.build(raw("launcher=slurm", *words))
-    assert isinstance(found, Slurm)
+def slurm(*words: str) -> SlurmSettings:
+    found = build_launcher(raw("launcher=slurm", *words))
+    assert isinstance(found, SlurmSettings)
     return found
 
 
 def refusal(*words: str) -> str:
     with pytest.raises(UserError) as error:
-        launcher.build(raw(*words))
+        build_launcher(raw(*words))
     return str(error.value)
 
 
@@ -33,9 +39,11 @@ def refusal(*words: str) -> str:
 
 
 def test_the_local_launcher_is_one_worker_with_one_thread_unless_told():
-    assert launcher.build(raw()) == Local("local", jobs=1, threads=1, gpus=None, fail_fast=False)
+    assert build_launcher(raw()) == LocalSettings(
+        "local", jobs=1, threads=1, gpus=None, fail_fast=False
+    )
     words = ["launcher.jobs=3", "launcher.threads=2", "launcher.gpus=[0,1]"]
-    assert launcher.build(raw(*words, "launcher.fail_fast=true")) == Local(
+    assert build_launcher(raw(*words, "launcher.fail_fast=true")) == LocalSettings(
         "local", jobs=3, threads=2, gpus=(0, 1), fail_fast=True
     )
 
@@ -73,9 +81,9 @@ def test_a_role_says_otherwise_for_its_own_jobs_alone():
 
 @pytest.mark.parametrize("name", ["local", "slurm"])
 def test_settings_that_were_written_down_are_built_again(name: str):
-    found = launcher.build(raw(f"launcher={name}", "launcher.threads=3"))
+    found = build_launcher(raw(f"launcher={name}", "launcher.threads=3"))
 
-    assert launcher.build(launcher.to_dict(found)) == found
+    assert build_launcher(launcher_dict(found)) == found
     assert found.threads == 3
 
 
@@ -188,5 +196,5 @@ def test_a_key_that_is_missing_is_refused_by_its_full_name():
     ):
         lacking = {name: value for name, value in raw().items() if name != key}
         with pytest.raises(UserError) as error:
-            launcher.build(lacking)
+            build_launcher(lacking)
         assert str(error.value) == message

@@ -17,12 +17,12 @@ from transferlab.experiment.launcher import Launcher
 from transferlab.experiment.plan import Node
 from transferlab.launch import dispatch
 from transferlab.launch.local import Progress
-from transferlab.models.facts import Footprint, Network, NetworkFacts, Stage
+from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
 from transferlab.store import sweeps
 
 # Of each image, 3 kB are kept, 1 kB of them the output
 BYTES = Footprint(kept=3_000, output=1_000, widest=2_000)
-STAGES = tuple(Stage(name, 1_000_000, 1_000_000, BYTES, BYTES) for name in "12345678")
+STAGES = tuple(StageFacts(name, 1_000_000, 1_000_000, BYTES, BYTES) for name in "12345678")
 Asked = list[tuple[list[str], bool]]
 
 
@@ -44,7 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, gpu_bytes: int | None) -> Asked:
 
     def facts(
         configs: Iterable[RunConfig], *, timed: bool, threads: int | None, cache: Path
-    ) -> Mapping[Network, NetworkFacts]:
+    ) -> Mapping[NetworkShape, NetworkFacts]:
         found = list(configs)
         calls.append(([config.label for config in found], timed))
         assert (threads, cache) == (1, Path("cache"))

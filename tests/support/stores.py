@@ -8,9 +8,10 @@ from typing import Any
 from support.records import made
 
 from transferlab import store
-from transferlab.experiment import launcher, plan
+from transferlab.experiment import plan
 from transferlab.experiment.config import FORMAT, RunConfig, config_dict
 from transferlab.experiment.identity import identify
+from transferlab.experiment.launcher import build_launcher
 from transferlab.store import Run, sweeps
 
 LOCAL = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False}
@@ -89,4 +90,4 @@ def start(place: Path, chosen: RunConfig) -> Run:
 def planned(place: Path, study: str, *labels: str) -> Path:
     """A sweep of these runs and the bases they need, recorded in the store; its folder."""
     nodes = plan.order([config(label) for label in labels])
-    return sweeps.start(place, study, nodes, launcher.build(LOCAL), 1).folder
+    return sweeps.start(place, study, nodes, build_launcher(LOCAL), 1).folder

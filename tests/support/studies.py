@@ -8,9 +8,8 @@ from typing import Any
 from support.records import made
 
 from transferlab import store
-from transferlab.experiment import launcher as settings
 from transferlab.experiment import plan
-from transferlab.experiment.launcher import Local, Slurm
+from transferlab.experiment.launcher import ROLES, LocalSettings, SlurmSettings, build_launcher
 from transferlab.experiment.plan import Node
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
@@ -33,24 +32,26 @@ def make_runs(place: Path, labels: Sequence[str] = LABELS, **changes: Any) -> tu
     return plan.order(made(leaves, variant=name, n=None, target=None) for name in labels)
 
 
-def make_local(**changes: Any) -> Local:
+def make_local(**changes: Any) -> LocalSettings:
     raw = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False}
-    launcher = settings.build({**raw, **changes})
-    assert isinstance(launcher, Local)
+    launcher = build_launcher({**raw, **changes})
+    assert isinstance(launcher, LocalSettings)
     return launcher
 
 
-def make_slurm(**changes: Any) -> Slurm:
+def make_slurm(**changes: Any) -> SlurmSettings:
     """A launcher that asks for nothing but an hour; `base=dict(...)` and so on change a role."""
     raw = {**NOTHING, "name": "slurm", "time": "1:00:00", "extra": [], "threads": 1,
            "signal_s": 120, "requeues": 2, "template": None}  # fmt: skip
-    roles = {role: {**NOTHING, **changes.pop(role, {})} for role in settings.ROLES}
-    launcher = settings.build({**raw, **changes, **roles})
-    assert isinstance(launcher, Slurm)
+    roles = {role: {**NOTHING, **changes.pop(role, {})} for role in ROLES}
+    launcher = build_launcher({**raw, **changes, **roles})
+    assert isinstance(launcher, SlurmSettings)
     return launcher
 
 
-def start(nodes: Sequence[Node], launcher: Local | Slurm | None = None, **how: Any) -> Sweep:
+def start(
+    nodes: Sequence[Node], launcher: LocalSettings | SlurmSettings | None = None, **how: Any
+) -> Sweep:
     """A sweep of the runs in their store. how: `study`, `pack`."""
     place = Path(nodes[0].config.runtime.store)
     chosen = {"study": "quick", "pack": 1} | how

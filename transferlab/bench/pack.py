@@ -18,7 +18,7 @@ from transferlab.bench.report import Check, Report
 from transferlab.bench.trials import Trial
 from transferlab.bench.turns import Comparison, Side
 from transferlab.experiment import compose, plan
-from transferlab.experiment import launcher as settings
+from transferlab.experiment.launcher import build_launcher
 from transferlab.experiment.plan import Pack
 from transferlab.launch import dispatch, inline
 from transferlab.runtime import signals
@@ -65,7 +65,7 @@ def planned(
     """The planner's packs of these variants at every cut; their base networks are trained."""
     grid = {"transfer.variant": variants, "transfer.n": CUTS}
     wanted = trials.configs(trial, place, grid, trials.FAST if trial.device == "gpu" else ())
-    launcher = settings.build(compose.compose("sweep", [])["launcher"])
+    launcher = build_launcher(compose.compose("sweep", [])["launcher"])
     order = dispatch.order("bench", wanted, launcher, pack=None)
     for node in order.nodes:
         if node.config.variant.n == 0:

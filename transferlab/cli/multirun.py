@@ -5,8 +5,9 @@ from typing import Any
 
 from transferlab import store
 from transferlab.cli import sweep
-from transferlab.experiment import launcher, study
+from transferlab.experiment import study
 from transferlab.experiment.config import RunConfig
+from transferlab.experiment.launcher import build_launcher
 from transferlab.launch import dispatch
 
 STUDY = "multirun"
@@ -20,7 +21,7 @@ def launch(wanted: Sequence[RunConfig], raw: Mapping[str, Any], pack: object) ->
     Raises: UserError, Interrupted; RunFailed if runs are not done.
     """
     configs = [study.absolute(config) for config in wanted]
-    order = dispatch.order(STUDY, configs, launcher.build(raw), pack=sweep.pack_size(pack))
+    order = dispatch.order(STUDY, configs, build_launcher(raw), pack=sweep.pack_size(pack))
     sweep.carry_out(order)
     found: list[float | None] = []
     for config in configs:

@@ -7,7 +7,7 @@ from pathlib import Path
 from transferlab.cli.flags import Flags
 from transferlab.cli.status import look
 from transferlab.errors import RunFailed
-from transferlab.experiment.launcher import Local
+from transferlab.experiment.launcher import LocalSettings
 from transferlab.experiment.plan import Node
 from transferlab.launch import dispatch
 from transferlab.launch.dispatch import Order
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             if order.pack != 1:
                 order = dispatch.look(order)
-            if isinstance(order.launcher, Local):
+            if isinstance(order.launcher, LocalSettings):
                 dispatch.train(order)
             else:
                 dispatch.submit(order)

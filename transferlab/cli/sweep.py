@@ -8,10 +8,9 @@ from transferlab import store
 from transferlab.cli import summary
 from transferlab.errors import UserError
 from transferlab.experiment import compose, plan, study
-from transferlab.experiment import launcher as settings
 from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.estimate import Estimate
-from transferlab.experiment.launcher import Local
+from transferlab.experiment.launcher import LocalSettings, build_launcher
 from transferlab.launch import cluster, dispatch, inline
 from transferlab.launch.dispatch import Order
 from transferlab.runtime import logs
@@ -28,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     logs.to_stderr()
     name, own, words = _sorted(arguments)
     raw = compose.compose("sweep", own)
-    launcher = settings.build(raw["launcher"])
+    launcher = build_launcher(raw["launcher"])
     chosen = study.load(name)
     wanted = dispatch.order(
         chosen.name, study.expand(chosen, words), launcher, pack=pack_size(raw["sweep"]["pack"])
@@ -43,7 +42,7 @@ def carry_out(wanted: Order, *, dry_run: bool = False) -> None:
     Raises: UserError, RunFailed, Interrupted.
     """
     print(_title(wanted), flush=True)
-    here = isinstance(wanted.launcher, Local)
+    here = isinstance(wanted.launcher, LocalSettings)
     if wanted.todo and not dry_run:
         store.require_writable(wanted.store)
         if not here:

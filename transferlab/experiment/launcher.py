@@ -33,7 +33,7 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalSettings:
     """Worker processes on this machine."""
 
     name: str
@@ -44,7 +44,7 @@ class Local:
 
 
 @dataclass(frozen=True)
-class Slurm(Resources):
+class SlurmSettings(Resources):
     """Jobs of a cluster; `base`, `transfer` and `pack` say otherwise for jobs of that role."""
 
     name: str
@@ -64,11 +64,14 @@ class Slurm(Resources):
         return Resources(**chosen)
 
 
-Launcher = Local | Slurm
-KINDS: dict[str, type[Local] | type[Slurm]] = {"local": Local, "slurm": Slurm}
+Launcher = LocalSettings | SlurmSettings
+KINDS: dict[str, type[LocalSettings] | type[SlurmSettings]] = {
+    "local": LocalSettings,
+    "slurm": SlurmSettings,
+}
 
 
-def build(raw: Mapping[str, Any]) -> Launcher:
+def build_launcher(raw: Mapping[str, Any]) -> Launcher:
     """The launcher's settings from a plain dict, strictly. Raises: UserError."""
     name = raw.get("name")
     if name not in KINDS:
@@ -79,8 +82,8 @@ def build(raw: Mapping[str, Any]) -> Launcher:
     return settings
 
 
-def to_dict(settings: Launcher) -> dict[str, Any]:
-    """The plain dict from which `build` makes the same settings again."""
+def launcher_dict(settings: Launcher) -> dict[str, Any]:
+    """The plain dict from which `build_launcher` makes the same settings again."""
     raw: dict[str, Any] = dataclasses.asdict(settings)
     return raw
 
@@ -100,7 +103,7 @@ def _check(settings: Launcher) -> None:
 
 
 def _groups(settings: Launcher) -> list[tuple[str, Any]]:
-    if isinstance(settings, Local):
+    if isinstance(settings, LocalSettings):
         return [("", settings)]
     return [("", settings), *((f"{role}.", getattr(settings, role)) for role in ROLES)]
 
@@ -121,5 +124,5 @@ def _unknown(name: str, key: str) -> str:
     return f"{key} is not a key of launcher={name}: {hint}"
 
 
-def _keys(kind: type[Local] | type[Resources]) -> list[str]:
+def _keys(kind: type[LocalSettings] | type[Resources]) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]

@@ -17,7 +17,7 @@ from transferlab.experiment.config import RunConfig, RuntimeConfig
 from transferlab.experiment.cost import estimate, networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
-from transferlab.experiment.launcher import Launcher, Local
+from transferlab.experiment.launcher import Launcher, LocalSettings
 from transferlab.experiment.plan import Fits, Node, Pack
 from transferlab.launch import local, slurm
 from transferlab.launch.board import Board
@@ -108,7 +108,7 @@ def cost(wanted: Order) -> Estimate:
     records = list(store_module.finished_records(wanted.store))
     unknown = estimate.without_records(configs, records)
     facts = {**wanted.room.facts, **_facts(wanted, unknown, timed=True)}
-    at_once = wanted.launcher.jobs if isinstance(wanted.launcher, Local) else len(configs)
+    at_once = wanted.launcher.jobs if isinstance(wanted.launcher, LocalSettings) else len(configs)
     packs = [[node.config for node in pack.nodes] for pack in wanted.packs]
     return estimate.estimate(packs, records=records, facts=facts, at_once=at_once)
 
@@ -153,7 +153,7 @@ def _device_bytes(launcher: Launcher, config: RunConfig, facts: Facts) -> int | 
 
     Workers share the processor's memory, and GPUs of which there are too few.
     """
-    if not isinstance(launcher, Local):
+    if not isinstance(launcher, LocalSettings):
         return None
     devices = config.runtime.devices
     gpu = next(iter(facts.values())).device_bytes

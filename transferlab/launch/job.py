@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment.launcher import Slurm
+from transferlab.experiment.launcher import SlurmSettings
 from transferlab.experiment.plan import Node
 from transferlab.launch import supervisor
 from transferlab.launch.cluster import Cluster
@@ -56,7 +56,7 @@ def work(folder: Path, task: Task, cluster: Cluster) -> int:
     launcher = sweeps.sweep_of(job).launcher
     nodes = sweeps.nodes_of(job, task.number)
     sweeps.note(job, task.number, queued_as=task.id, starts=task.starts)
-    requeues = launcher.requeues if isinstance(launcher, Slurm) else 0
+    requeues = launcher.requeues if isinstance(launcher, SlurmSettings) else 0
     try:
         if task.starts > requeues:
             raise _too_often(f"job {task.id} was requeued {task.starts} times", requeues)

@@ -14,7 +14,7 @@ from typing import Protocol
 from transferlab import store
 from transferlab.errors import Interrupted
 from transferlab.experiment import plan
-from transferlab.experiment.launcher import Local
+from transferlab.experiment.launcher import LocalSettings
 from transferlab.experiment.plan import Node, Pack
 from transferlab.launch.supervisor import Supervised
 from transferlab.runtime import files, machine, signals
@@ -57,7 +57,7 @@ def carry_out(
 
     Raises: UserError if the store cannot be written; Interrupted after everything was saved.
     """
-    assert isinstance(sweep.launcher, Local)
+    assert isinstance(sweep.launcher, LocalSettings)
     nodes = tuple(todo)
     packs = plan.packs(nodes, sweep.pack, fits=fits)
     job = sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL))
@@ -81,7 +81,7 @@ class _Crew:
 
     def __init__(
         self,
-        launcher: Local,
+        launcher: LocalSettings,
         job: Job,
         packs: Sequence[Pack],
         board: Board,

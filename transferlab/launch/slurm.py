@@ -20,7 +20,7 @@ import transferlab
 from transferlab import store
 from transferlab.errors import Interrupted, UserError
 from transferlab.experiment import plan
-from transferlab.experiment.launcher import Resources, Slurm
+from transferlab.experiment.launcher import Resources, SlurmSettings
 from transferlab.experiment.plan import Node, Pack
 from transferlab.launch.cluster import Cluster, Queued, Refused
 from transferlab.runtime import files
@@ -48,7 +48,7 @@ def submit(
 
     Raises: UserError with sbatch's own words; what was submitted before stays, and is recorded.
     """
-    assert isinstance(sweep.launcher, Slurm)
+    assert isinstance(sweep.launcher, SlurmSettings)
     script = template(sweep.launcher)
     with sweeps.submitting(sweep.store) as hold:
         unfinished = {node.id: node for node in todo if not _finished(node)}
@@ -83,7 +83,7 @@ def cancel(place: Path, cluster: Cluster) -> tuple[Queued, ...]:
     return ours
 
 
-def template(launcher: Slurm) -> str:
+def template(launcher: SlurmSettings) -> str:
     """The script that a job runs. Raises: UserError if it is not there."""
     if launcher.template is not None:
         place = Path(launcher.template).expanduser().absolute()
@@ -97,7 +97,7 @@ def template(launcher: Slurm) -> str:
 
 
 def options(
-    job: Job, asked: Resources, *, launcher: Slurm, devices: int, need: str | None
+    job: Job, asked: Resources, *, launcher: SlurmSettings, devices: int, need: str | None
 ) -> tuple[str, ...]:
     """What `sbatch` is told of a job; `need` is the task that must have ended well before."""
     throttle = f"%{asked.throttle}" if asked.throttle else ""
@@ -150,7 +150,7 @@ def _submit(
     hold: IO[bytes],
 ) -> Job:
     launcher, role = sweep.launcher, group[0].role
-    assert isinstance(launcher, Slurm)
+    assert isinstance(launcher, SlurmSettings)
     job = sweeps.prepare(sweep, group, role)
     chosen = options(
         job,

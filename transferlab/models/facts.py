@@ -7,7 +7,7 @@ from transferlab.errors import UserError
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkShape:
     """What decides on a network's shape; its `num_outputs` are the classes, unless told."""
 
     model: str
@@ -29,7 +29,7 @@ class Footprint:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageFacts:
     """One stage: its parameters, the multiply-accumulates of a forward pass of one image, and its
     memory for an image in either precision."""
 
@@ -49,7 +49,7 @@ class NetworkFacts:
     the GPU that training takes on this machine, None where it takes the processor.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[StageFacts, ...]
     device_bytes: int | None
     s_per_mac: float | None
     device: str | None
@@ -72,7 +72,7 @@ class NetworkFacts:
         return whole + 2 * (whole - self.forward_macs(frozen))
 
 
-Facts = Mapping[Network, NetworkFacts]
+Facts = Mapping[NetworkShape, NetworkFacts]
 
 
 def check_cut(stages: int, n: int, *, keep: int, model: str) -> None:

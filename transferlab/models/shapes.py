@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
-from transferlab.models.facts import Footprint, Stage
+from transferlab.models.facts import Footprint, StageFacts
 from transferlab.models.stages import StagedNetwork
 
 PRECISIONS = torch.float32, torch.bfloat16
@@ -38,9 +38,9 @@ class StageShape:
     bfloat16: Footprint
 
     @property
-    def fact(self) -> Stage:
+    def fact(self) -> StageFacts:
         """What a plan must know of it."""
-        return Stage(self.name, self.parameters, self.macs, self.float32, self.bfloat16)
+        return StageFacts(self.name, self.parameters, self.macs, self.float32, self.bfloat16)
 
 
 def stages(network: StagedNetwork, image_size: int) -> tuple[StageShape, ...]:

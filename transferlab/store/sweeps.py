@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import launcher as settings
 from transferlab.experiment.config import FORMAT
-from transferlab.experiment.launcher import Launcher
+from transferlab.experiment.launcher import Launcher, build_launcher, launcher_dict
 from transferlab.experiment.plan import Node, Pack
 from transferlab.runtime import files, locks
 from transferlab.store import manifest as manifest_module
@@ -97,7 +96,7 @@ def start(
         folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "runs.json").exists():
         files.write(folder / "runs.json", lambda file: file.write(text.encode()))
-    raw = {"study": study, "pack": pack, "launcher": settings.to_dict(launcher)}
+    raw = {"study": study, "pack": pack, "launcher": launcher_dict(launcher)}
     files.write_json(folder / "sweep.json", {"format": FORMAT, **raw})
     return Sweep(folder, study, launcher, pack)
 
@@ -107,7 +106,7 @@ def read(folder: Path) -> Sweep:
     path = folder / "sweep.json"
     raw = records.read_json(path)
     try:
-        return Sweep(folder, raw["study"], settings.build(raw["launcher"]), raw["pack"])
+        return Sweep(folder, raw["study"], build_launcher(raw["launcher"]), raw["pack"])
     except (KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(f"{path} is damaged ({error}): delete its folder, sweep again") from error
 

@@ -15,7 +15,7 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import memory, networks
 from transferlab.experiment.cost.memory import Room
 from transferlab.models import shapes
-from transferlab.models.facts import Network, NetworkFacts
+from transferlab.models.facts import NetworkFacts, NetworkShape
 from transferlab.runtime import devices
 from transferlab.training import build, checkpoints, trainer
 from transferlab.training.build import Subject
@@ -98,7 +98,7 @@ def _first_sentence(text: str) -> str:
 
 def room(configs: Iterable[RunConfig], device: torch.device, *, alike: bool) -> Room:
     """What the networks of these runs need, and what is free for them."""
-    facts: dict[Network, NetworkFacts] = {}
+    facts: dict[NetworkShape, NetworkFacts] = {}
     for config in configs:
         network = networks.network_of(config)
         if network not in facts:

@@ -11,16 +11,16 @@ from transferlab import store
 from transferlab.experiment.config import RunConfig, config_dict
 from transferlab.experiment.cost import estimate
 from transferlab.experiment.cost.estimate import Estimate, training_images
-from transferlab.models.facts import Footprint, Network, NetworkFacts, Stage
+from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
 
 # Forward 123; a training image costs 369, with one frozen stage 169, with two 129
 BYTES = Footprint(0, 0, 0)  # memory is none of the estimate's
 STAGES = (
-    Stage("conv1", 7, 100, BYTES, BYTES),
-    Stage("conv2", 70, 20, BYTES, BYTES),
-    Stage("fc3", 700, 3, BYTES, BYTES),
+    StageFacts("conv1", 7, 100, BYTES, BYTES),
+    StageFacts("conv2", 70, 20, BYTES, BYTES),
+    StageFacts("fc3", 700, 3, BYTES, BYTES),
 )
-SMALL, WIDE = Network("alexnet_small", 5, 32), Network("alexnet_small", 10, 32)
+SMALL, WIDE = NetworkShape("alexnet_small", 5, 32), NetworkShape("alexnet_small", 10, 32)
 SLOW = NetworkFacts(STAGES, None, 1e-3, "cpu: a slow one, 1 thread")
 UNTIMED = NetworkFacts(STAGES, None, None, None)
 # 3,600 / 32 is no whole number of steps: 225 steps of 16
@@ -226,7 +226,7 @@ def test_a_record_with_other_outputs_is_taken_for_one_of_the_same_stages():
 
 
 def test_a_record_is_weighed_with_the_stages_of_its_own_network():
-    double = NetworkFacts((Stage("conv1", 1, 246, BYTES, BYTES),), None, None, None)
+    double = NetworkFacts((StageFacts("conv1", 1, 246, BYTES, BYTES),), None, None, None)
     records = (record(base(**{"model.num_outputs": 10}), 3600 * 0.738),)
 
     for facts in ({SMALL: UNTIMED, WIDE: double}, {WIDE: double, SMALL: UNTIMED}):
@@ -280,8 +280,8 @@ def test_a_damaged_record_says_nothing(damage: dict[str, Any]):
 
 
 def test_disk_is_the_weights_of_all_and_the_checkpoints_of_those_at_once():
-    small = NetworkFacts((Stage("fc1", 1_000_000, 1, BYTES, BYTES),), None, 1e-9, "cpu: any")
-    large = NetworkFacts((Stage("fc1", 60_000_000, 1, BYTES, BYTES),), None, 1e-9, "cpu: any")
+    small = NetworkFacts((StageFacts("fc1", 1_000_000, 1, BYTES, BYTES),), None, 1e-9, "cpu: any")
+    large = NetworkFacts((StageFacts("fc1", 60_000_000, 1, BYTES, BYTES),), None, 1e-9, "cpu: any")
     packs = [
         (base(), short("A1B+")),
         (base(**{"model.num_outputs": 10}),),

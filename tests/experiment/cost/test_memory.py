@@ -18,22 +18,22 @@ from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.memory import RESERVE, Room, training_bytes
 from transferlab.experiment.cost.networks import network_of
 from transferlab.models import shapes
-from transferlab.models.facts import Footprint, Network, NetworkFacts, Stage
+from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
 from transferlab.training import optimiser
 from transferlab.training.module import Member, PackModule
 
 # Of each image in bytes. Parameters: 10 + 200 + 3,000
 STAGES = (
-    Stage("conv1", 10, 1, Footprint(7_000, 1_000, 5_000), Footprint(4_000, 500, 2_500)),
-    Stage("conv2", 200, 1, Footprint(600, 300, 900), Footprint(400, 150, 450)),
-    Stage("fc3", 3_000, 1, Footprint(50, 20, 70), Footprint(30, 10, 35)),
+    StageFacts("conv1", 10, 1, Footprint(7_000, 1_000, 5_000), Footprint(4_000, 500, 2_500)),
+    StageFacts("conv2", 200, 1, Footprint(600, 300, 900), Footprint(400, 150, 450)),
+    StageFacts("fc3", 3_000, 1, Footprint(50, 20, 70), Footprint(30, 10, 35)),
 )
 INPUTS = 3 * 32 * 32 * 4 * 2  # of each image, in float32: the view, and one in the making
 RING = 3 * 32 * 32 * 4  # of each image: four batches of bytes
 RECIPE = {"train.batch_size": 10, "train.val_batch_size": 1}
 
 
-def facts(*configs: RunConfig, device_bytes: int | None = None) -> dict[Network, NetworkFacts]:
+def facts(*configs: RunConfig, device_bytes: int | None = None) -> dict[NetworkShape, NetworkFacts]:
     return {network_of(c): NetworkFacts(STAGES, device_bytes, None, None) for c in configs}
 
 
@@ -89,8 +89,8 @@ def test_a_large_validation_batch_counts_without_what_is_kept():
 def test_an_update_of_many_weights_counts_instead_of_few_images():
     """One of 16 pixels; on the processor two copies of the gradient of the largest stage."""
     one = {"train.batch_size": 1, "data.size": 4, "data.crop": 4}
-    wide = (*STAGES[:2], Stage("fc3", 10**6, 1, *[Footprint(0, 0, 0)] * 2))
-    found = {Network("alexnet_small", 5, 4): NetworkFacts(wide, None, None, None)}
+    wide = (*STAGES[:2], StageFacts("fc3", 10**6, 1, *[Footprint(0, 0, 0)] * 2))
+    found = {NetworkShape("alexnet_small", 5, 4): NetworkFacts(wide, None, None, None)}
     tuned = [made({**RECIPE, **one}, variant="AnB+", n=n) for n in (1, 2, 3)]
 
     assert training_bytes(tuned[:1], found) == 1_000_210 * 12 + 16 * 3 * 4 + 2 * 10**6 * 4
@@ -139,7 +139,7 @@ def test_bytes_in_words():
 # --- against what a training has ----------------------------------------------------------------
 
 
-def trained(configs: Sequence[RunConfig]) -> tuple[int, dict[Network, NetworkFacts]]:
+def trained(configs: Sequence[RunConfig]) -> tuple[int, dict[NetworkShape, NetworkFacts]]:
     """Bytes that one step of these runs holds, by looking, and what their networks look like."""
     found, members, size = {}, [], configs[0].data.crop
     for config in configs:

@@ -16,14 +16,14 @@ from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import networks
 from transferlab.experiment.cost.networks import network_of
-from transferlab.models.facts import Footprint, Network, NetworkFacts, Stage
+from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
 
-SMALL = Network("alexnet_small", 5, 32)
+SMALL = NetworkShape("alexnet_small", 5, 32)
 WHOLE, HALF = Footprint(kept=40, output=8, widest=20), Footprint(kept=20, output=4, widest=10)
 STAGES = (
-    Stage("conv1", 7, 100, WHOLE, HALF),
-    Stage("conv2", 70, 20, WHOLE, HALF),
-    Stage("fc3", 700, 3, WHOLE, HALF),
+    StageFacts("conv1", 7, 100, WHOLE, HALF),
+    StageFacts("conv2", 70, 20, WHOLE, HALF),
+    StageFacts("fc3", 700, 3, WHOLE, HALF),
 )
 WIDE = {"model.num_outputs": 10}
 Requests = list[dict[str, Any]]
@@ -58,7 +58,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
 
 def look(
     cache: Path, *configs: RunConfig, timed: bool = False, threads: int | None = 1
-) -> dict[Network, NetworkFacts]:
+) -> dict[NetworkShape, NetworkFacts]:
     return networks.facts(configs or (made(),), timed=timed, threads=threads, cache=cache)
 
 
@@ -73,9 +73,9 @@ def test_outputs_are_the_targets_classes_unless_told():
     whole = {"split.name": "whole", "split.digest": None, "transfer.target": None}
 
     assert network_of(made()) == SMALL
-    assert network_of(made(WIDE)) == Network("alexnet_small", 10, 32)
-    assert network_of(made(whole, variant="RnB")) == Network("alexnet_small", 10, 32)
-    assert network_of(made({"data.crop": 28})) == Network("alexnet_small", 5, 28)
+    assert network_of(made(WIDE)) == NetworkShape("alexnet_small", 10, 32)
+    assert network_of(made(whole, variant="RnB")) == NetworkShape("alexnet_small", 10, 32)
+    assert network_of(made({"data.crop": 28})) == NetworkShape("alexnet_small", 5, 28)
 
 
 def test_training_is_forward_through_all_and_twice_that_back_through_what_learns():
@@ -97,7 +97,7 @@ def test_all_that_is_missing_is_asked_for_at_once_each_network_once(
     found = look(tmp_path, made(), made(n=4), made({"data.crop": 28}), made(WIDE))
 
     assert found == dict.fromkeys(
-        [SMALL, Network("alexnet_small", 5, 28), Network("alexnet_small", 10, 32)],
+        [SMALL, NetworkShape("alexnet_small", 5, 28), NetworkShape("alexnet_small", 10, 32)],
         NetworkFacts(STAGES, None, None, None),
     )
     assert requests[1:] == [
@@ -231,7 +231,7 @@ def test_a_users_own_network_is_looked_at_every_time(tmp_path: Path, requests: R
 
     found = [look(tmp_path, own), look(tmp_path, own)]
 
-    assert found == [{Network("mine:net", 5, 32): NetworkFacts(STAGES, None, None, None)}] * 2
+    assert found == [{NetworkShape("mine:net", 5, 32): NetworkFacts(STAGES, None, None, None)}] * 2
     assert len(requests) == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -325,8 +325,8 @@ def test_a_real_probe_tells_stages_and_time_and_is_not_started_twice(
 
     assert look(tmp_path, *configs, timed=True) == first
     ((network, found),) = first.items()
-    assert network == Network("alexnet_small", 5, 16)
-    assert len(found.stages) == 8 and found.stages[0] == Stage(
+    assert network == NetworkShape("alexnet_small", 5, 16)
+    assert len(found.stages) == 8 and found.stages[0] == StageFacts(
         "conv1", 2_432, 614_400, Footprint(57_344, 8_192, 65_536), Footprint(38_400, 4_096, 32_768)
     )
     assert found.device_bytes is None

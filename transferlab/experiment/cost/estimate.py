@@ -21,7 +21,7 @@ from transferlab.experiment.config import DataConfig, RunConfig, total_steps
 from transferlab.experiment.cost.networks import network_of
 from transferlab.experiment.identity import base_of
 from transferlab.experiment.resolve import split_of
-from transferlab.models.facts import Facts, Network, NetworkFacts
+from transferlab.models.facts import Facts, NetworkFacts, NetworkShape
 
 VALUE_BYTES = 4  # weights and momentum are float32
 RECORD_BYTES = 100_000  # config, log, curve and result of a run
@@ -134,12 +134,12 @@ _recipe: Callable[[RunConfig], Recipe] = attrgetter(*RECIPE)
 
 
 @dataclass(frozen=True)
-class _Timing:
+class _RunTiming:
     """What one record says: device time in s, training images, frozen stages, whether the time is
     this run's own share, as it is not where stages were passed through together with others."""
 
     recipe: Recipe
-    network: Network
+    network: NetworkShape
     device_s: float
     images: int
     frozen: int
@@ -154,16 +154,16 @@ class _Rate:
     runs: int
 
 
-def _timing(record: Mapping[str, Any]) -> _Timing | None:
+def _timing(record: Mapping[str, Any]) -> _RunTiming | None:
     """None for a record that does not say it. Quick: a store may have 10,000."""
     try:
         config, pack_size = record["config"], record.get("pack_size", 1)
         model, transfer = config["model"], config["transfer"]
         variant = variants.parse(transfer["variant"], n=transfer["n"], target=transfer["target"])
         outputs = model["num_outputs"] or record["num_classes"]
-        timing = _Timing(
+        timing = _RunTiming(
             tuple(config[group][leaf] for group, leaf in _RECIPE_PATHS),
-            Network(model["name"], outputs, config["data"]["crop"]),
+            NetworkShape(model["name"], outputs, config["data"]["crop"]),
             record["time_s"] * config["runtime"]["devices"] / pack_size,
             record["images"],
             variant.n if variant.frozen else 0,

@@ -23,23 +23,30 @@ from transferlab import __version__
 from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import split_of
-from transferlab.models.facts import Facts, Footprint, Network, NetworkFacts, Stage, check_cut
-from transferlab.runtime import files as store
+from transferlab.models.facts import (
+    Facts,
+    Footprint,
+    NetworkFacts,
+    NetworkShape,
+    StageFacts,
+    check_cut,
+)
+from transferlab.runtime.files import write_json
 
 log = logging.getLogger(__name__)
 # Of the probe's answer, in a file each
 KEPT = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
 
 
-def network_of(config: RunConfig) -> Network:
+def network_of(config: RunConfig) -> NetworkShape:
     """The network that the run trains. Raises: UserError as `split_of` does."""
     outputs = config.model.num_outputs or len(split_of(config).half(config.variant.target))
-    return Network(config.model.name, outputs, config.data.crop)
+    return NetworkShape(config.model.name, outputs, config.data.crop)
 
 
 def facts(
     configs: Iterable[RunConfig], *, timed: bool, threads: int | None, cache: Path
-) -> dict[Network, NetworkFacts]:
+) -> dict[NetworkShape, NetworkFacts]:
     """The facts of every network that the configs have, from `cache` or from one probe.
 
     `timed` also has some seconds of training timed, with so many `threads` of torch (None: its
@@ -48,7 +55,7 @@ def facts(
     Raises: UserError for a network that cannot be built, of the first config that has one, and
     where the probe fails.
     """
-    accelerator, wanted = "auto", dict[Network, NetworkFacts | None]()
+    accelerator, wanted = "auto", dict[NetworkShape, NetworkFacts | None]()
     for config in configs:
         if not wanted:
             accelerator = config.runtime.accelerator
@@ -91,7 +98,7 @@ def check(configs: Iterable[RunConfig], facts: Facts) -> None:
 
 
 def _probe(
-    networks: Sequence[Network], *, threads: int | None, timed: bool, accelerator: str
+    networks: Sequence[NetworkShape], *, threads: int | None, timed: bool, accelerator: str
 ) -> list[dict[str, Any]]:
     """What the probe answers for each network. Raises: UserError if it fails."""
     request = {
@@ -114,7 +121,7 @@ def _probe(
 def _facts(answer: Mapping[str, Any], *, timed: bool) -> NetworkFacts:
     """Raises: ValueError, KeyError or TypeError if it is not an answer of the probe."""
     stages = tuple(
-        Stage(
+        StageFacts(
             str(stage["name"]),
             _count(stage["parameters"]),
             _count(stage["macs"]),
@@ -148,7 +155,7 @@ def _count(number: object) -> int:
 
 
 def _files(
-    network: Network, cache: Path, accelerator: str, threads: int | None, *, timed: bool
+    network: NetworkShape, cache: Path, accelerator: str, threads: int | None, *, timed: bool
 ) -> tuple[Path, ...]:
     """Where the network's stages are kept, what device this machine has and, if timed, its time.
 
@@ -181,7 +188,7 @@ def _remember(files: Sequence[Path], answer: Mapping[str, Any]) -> None:
     for path, keys in zip(files, KEPT, strict=False):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            store.write_json(path, {key: answer[key] for key in keys})
+            write_json(path, {key: answer[key] for key in keys})
         except (OSError, UserError):
             log.warning("%s cannot be written: it will be asked for again next time", path)
             return
