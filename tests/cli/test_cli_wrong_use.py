@@ -69,7 +69,7 @@ from support.commandline import TINY, call, images, refused
         ),
         (
             ["+split=random", "data=image_folder", "transfer.n=3"],
-            "data.root is not given: the folder that holds train/CLASS/* and val/*",
+            "data.root is missing: name the folder that holds train/CLASS/* and val/*",
         ),
         (
             ["+split=random", "data=image_folder", "data.root=/nowhere", "transfer.n=3"],

@@ -129,7 +129,7 @@ def test_words_are_for_the_study_for_the_launcher_or_for_the_runs():
         (["+study=quick", "hydra/launcher=slurm"],
          "hydra/launcher is not a key of a run: python -m transferlab --cfg job lists them all"),
         (["+study=quick", "data=image_folder"],
-         "data.root is not given: the folder that holds train/CLASS/* and val/*"),
+         "data.root is missing: name the folder that holds train/CLASS/* and val/*"),
         (["+study=quick", "runtime.store=a,b"],
          "runtime.store is a list: a study is kept in one store"),
     ],

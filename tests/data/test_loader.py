@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.trees import load_folder
 
 from transferlab.data.datasets import folder
 from transferlab.data.datasets.images import ArraySubset
@@ -73,7 +74,7 @@ def folder_half(root: Path, broken: tuple[str, ...] = (), skip: bool = False) ->
     for name in broken:
         (root / name).write_bytes(b"")
     folder.scan.cache_clear()
-    images = folder.load(root=str(root), val="val", holdout=None, size=8, resize="warp")
+    images = load_folder(root, size=8)
     return cut(images, ("bee", "ant"), per_class=None, skip_unreadable=skip)
 
 

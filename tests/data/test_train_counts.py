@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from transferlab import data
-from transferlab.data.datasets import cifar
+from transferlab.data.datasets import cifar, folder
 from transferlab.data.datasets.images import ArraySubset, ImageSet
 from transferlab.errors import UserError
 
@@ -18,7 +18,7 @@ from transferlab.errors import UserError
 @pytest.fixture(autouse=True)
 def nothing_counted_before():
     data.train_counts.cache_clear()
-    data.folder.scan.cache_clear()
+    folder.scan.cache_clear()
 
 
 def counts(name: str, root: Path | None = None, **where: Any) -> tuple[int, ...]:
@@ -90,8 +90,8 @@ def test_a_class_of_a_users_own_without_training_images_counts_too(
 
 def test_what_is_not_there_is_refused_as_it_is_described(tmp_path: Path):
     for name, message in [
-        ("squares", "data.name=squares is not there"),
-        ("image_folder", "data.root is not given"),
+        ("squares", "data.name=squares is unknown"),
+        ("image_folder", "data.root is missing"),
         ("digits", "data.holdout is not given"),
     ]:
         with pytest.raises(UserError, match=message):

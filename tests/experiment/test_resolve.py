@@ -253,10 +253,10 @@ def test_an_unknown_split_is_refused(config: Compose):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("data.name=mnist",), "data.name=mnist is not there: choose one of digits "),
+        (("data.name=mnist",), "data.name=mnist is unknown: choose one of digits "),
         (
             ("data=image_folder",),
-            "data.root is not given: the folder that holds train/CLASS/",
+            "data.root is missing: name the folder that holds train/CLASS/",
         ),
         (
             ("data=image_folder", "data.root=/nowhere/at/all"),

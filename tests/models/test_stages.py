@@ -260,7 +260,7 @@ def test_an_unknown_model_is_refused_with_those_there_are():
     with pytest.raises(UserError) as error:
         models.build("vgg", num_outputs=5, image_size=32)
     assert str(error.value).startswith(
-        "model.name=vgg is not there: choose one of alexnet alexnet_small"
+        "model.name=vgg is unknown: choose one of alexnet alexnet_small"
     )
 
 

@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 
 from transferlab.data.datasets import folder
+from transferlab.data.datasets.folder import ImageFolder
+from transferlab.data.datasets.images import ImageSet
 from transferlab.data.datasets.prepared import Pixels
 from transferlab.data.prepare import whole
 from transferlab.data.prepare.whole import Outcome
@@ -36,6 +38,18 @@ def spoil(root: Path) -> None:
     (root / "train/bee/0.png").write_text("no image")
     (root / "val/cat/1.png").unlink()
     (root / "val/cat/1.png").symlink_to("nowhere.png")
+
+
+def load_folder(
+    root: Path,
+    *,
+    size: int,
+    resize: str = "warp",
+    val: str | None = "val",
+    holdout: float | None = None,
+) -> ImageSet:
+    folder = ImageFolder(str(root), val, holdout)
+    return folder.load(size=size, resize=resize, cache=Path("unused"))
 
 
 def prepare(

@@ -2,82 +2,53 @@
 
 May import: errors, runtime.
 
-Two doors: `describe` tells the classes and the digest, which is all that a plan needs and takes no
-torch (nor does `train_counts`, for what a plan will take); `load` gives the images. A user's own
-data set is a function `package.module:function`, called with the keyword arguments root, val,
-holdout, size and resize, that returns an `ImageSet`.
+A plan asks for `describe`, `check` and `train_counts`, which take no torch; `load` returns the
+images. All raise UserError if they are missing, damaged or unsuitable.
+
+To add a data set: a file in `datasets/` with a class that derives from `DataSet`, a line in
+`DATASETS`, and conf/data/NAME.yaml. A user's own is named `package.module:attribute`: such a class,
+or a function with the keyword arguments root, val, holdout, size and resize that returns an
+`ImageSet`.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
-from transferlab.data.datasets import cifar, digits, folder, prepared
-from transferlab.data.datasets.images import ImageSet
-from transferlab.errors import UserError
+from transferlab.data.datasets.custom import Custom
+from transferlab.data.datasets.images import DataSet, Description, ImageSet
 from transferlab.runtime import plugins
 
-NAMES = ("digits", "image_folder", "imagenet", "prepared", "cifar10", "cifar100")
-CIFAR_TRAIN_IMAGES = 50_000  # of either, the same number of every class: Krizhevsky 2009, Sec. 3
+DATASETS = {
+    "digits": "transferlab.data.datasets.digits:Digits",
+    "image_folder": "transferlab.data.datasets.folder:ImageFolder",
+    "imagenet": "transferlab.data.datasets.folder:ImageFolder",
+    "prepared": "transferlab.data.datasets.prepared:Prepared",
+    "cifar10": "transferlab.data.datasets.cifar:Cifar10",
+    "cifar100": "transferlab.data.datasets.cifar:Cifar100",
+}
 
 
-@dataclass(frozen=True)
-class Description:
-    """The class names in their fixed order, and a digest that changes when the images do."""
-
-    classes: tuple[str, ...]
-    digest: str
+# The three are cached since a plan asks for each of its runs, and a user's own may be slow
 
 
-@lru_cache(maxsize=8)  # asked for again and again in a process, and a user's own may be slow
+@lru_cache(maxsize=8)
 def describe(name: str, *, root: str | None, val: str | None, holdout: float | None) -> Description:
-    """What a plan must know of a data set. Raises: UserError if it is not there or not sound."""
-    if name == "digits":
-        return Description(digits.CLASSES, digits.digest(holdout))
-    if name in cifar.CLASSES:
-        return Description(cifar.CLASSES[name], cifar.DIGESTS[name])
-    if name in ("image_folder", "imagenet"):
-        index = folder.scan(root, val, holdout)
-        return Description(index.classes, index.digest)
-    if name == "prepared":
-        record = prepared.find(root, val, holdout)
-        return Description(record.classes, record.digest)
-    images = _own(name, root=root, val=val, holdout=holdout, size=1, resize="warp")
-    return Description(images.classes, images.digest)
+    """The classes of a data set, and its digest."""
+    return _dataset(name, root, val, holdout).describe()
 
 
-@lru_cache(maxsize=8)  # a plan asks for each of its runs
+@lru_cache(maxsize=8)
 def check(name: str, *, root: str | None, size: int, resize: str) -> None:
-    """Whether the images can be had so. Raises: UserError if they were prepared otherwise."""
-    if name == "prepared":
-        prepared.check(root, size=size, resize=resize)
+    """Raises: UserError if the images are stored in another size or were resized otherwise."""
+    _dataset(name, root, None, None).check(size=size, resize=resize)
 
 
 @lru_cache(maxsize=8)
 def train_counts(
     name: str, *, root: str | None, val: str | None, holdout: float | None
 ) -> tuple[int, ...]:
-    """How many training images each class has, in the order of the classes of `describe`.
-
-    Raises: UserError as `describe` does.
-    """
-    if name in cifar.CLASSES:
-        count = len(cifar.CLASSES[name])
-        return (CIFAR_TRAIN_IMAGES // count,) * count
-    if name == "digits":
-        classes, labels = digits.CLASSES, digits.load(holdout=holdout, size=8).train.labels
-    elif name in ("image_folder", "imagenet"):
-        index = folder.scan(root, val, holdout)
-        classes, labels = index.classes, index.train.labels
-    elif name == "prepared":
-        classes = prepared.find(root, val, holdout).classes
-        labels = prepared.labels(root, val, holdout)
-    else:
-        images = _own(name, root=root, val=val, holdout=holdout, size=1, resize="warp")
-        classes, labels = images.classes, images.train.labels
-    return tuple(np.bincount(labels, minlength=len(classes)).tolist())
+    """The number of training images of each class, in the order of the classes of `describe`."""
+    return _dataset(name, root, val, holdout).train_counts()
 
 
 def load(
@@ -90,24 +61,12 @@ def load(
     resize: str,
     cache: Path,
 ) -> ImageSet:
-    """The data set with images of `size` pixels a side; `cache` is where a download goes.
-
-    Raises: UserError if it is not there or not sound.
-    """
-    if name == "digits":
-        return digits.load(holdout=holdout, size=size)
-    if name in cifar.CLASSES:
-        return cifar.load(name, root=Path(root).expanduser() if root else cache / name, size=size)
-    if name in ("image_folder", "imagenet"):
-        return folder.load(root=root, val=val, holdout=holdout, size=size, resize=resize)
-    if name == "prepared":
-        return prepared.load(root=root, val=val, holdout=holdout, size=size, resize=resize)
-    return _own(name, root=root, val=val, holdout=holdout, size=size, resize=resize)
+    """The data set with images of `size` pixels a side; `cache` is where a download goes."""
+    return _dataset(name, root, val, holdout).load(size=size, resize=resize, cache=cache)
 
 
-def _own(name: str, **arguments: object) -> ImageSet:
-    build = plugins.function("data.name", name, known=NAMES)
-    images = build(**arguments)
-    if not isinstance(images, ImageSet):
-        raise UserError(f"data.name={name} returned {type(images).__name__}, not an ImageSet")
-    return images
+def _dataset(name: str, root: str | None, val: str | None, holdout: float | None) -> DataSet:
+    named = plugins.function("data.name", DATASETS.get(name, name), known=DATASETS)
+    if isinstance(named, type) and issubclass(named, DataSet):
+        return named(root, val, holdout)
+    return Custom(root, val, holdout, name, named)

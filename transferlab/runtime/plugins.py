@@ -1,21 +1,21 @@
-"""A user's own model or data set, named in a config as `package.module:function`."""
+"""What a config names as `package.module:attribute`: a network or a data set, possibly a user's."""
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from transferlab.errors import UserError
 
 
-def function(key: str, name: str, *, known: Iterable[str]) -> Callable[..., Any]:
-    """The function that `name`, the value of `key`, says; `known` are the names of our own.
+def function(key: str, name: str, *, known: Iterable[str]) -> Any:
+    """The function or class that `name`, the value of `key`, names; `known`: the short names.
 
-    Raises: UserError if it has not that form or cannot be imported.
+    Raises: UserError if it has another form or cannot be imported.
     """
     module, colon, attribute = name.partition(":")
     if not colon:
         raise UserError(
-            f"{key}={name} is not there: choose one of {' '.join(known)}, "
+            f"{key}={name} is unknown: choose one of {' '.join(known)}, "
             "or name a function of yours as package.module:function"
         )
     try:

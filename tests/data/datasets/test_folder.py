@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.trees import load_folder
 
 from transferlab import data
 from transferlab.data.datasets import folder
@@ -115,7 +116,7 @@ def test_file_names_of_different_lengths_are_kept_whole(tmp_path: Path):
     picture(tmp_path / "train/longer/müll.png")
     for name in ("a", "longer"):
         picture(tmp_path / "val" / name / "v.png")
-    images = folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize="warp")
+    images = load_folder(tmp_path, size=4)
     assert images.train.name(0).endswith("a/a_much_longer_name_than_the_other.png")
     assert images.train.name(2) == str(tmp_path / "train/longer/müll.png")
     assert read(images.train, 0, 1, 2)[1] == {}
@@ -127,7 +128,7 @@ def test_a_folder_is_listed_once(tmp_path: Path):
 
 
 def test_images_are_read_at_the_size_asked_for(tmp_path: Path):
-    images = folder.load(root=str(tree(tmp_path)), val="val", holdout=None, size=5, resize="warp")
+    images = load_folder(tree(tmp_path), size=5)
     assert images.train.in_memory is False
     pixels, unreadable = read(images.train, 8, 0)
     assert unreadable == {}
@@ -143,9 +144,7 @@ def test_the_way_of_resizing_is_passed_on(tmp_path: Path):
         (tmp_path / subset / "a").mkdir(parents=True)
         Image.fromarray(wide).save(tmp_path / subset / "a/0.png")
     levels = {
-        resize: read(
-            folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize=resize).train, 0
-        )[0].mean()
+        resize: read(load_folder(tmp_path, size=4, resize=resize).train, 0)[0].mean()
         for resize in ("warp", "crop")
     }
     assert levels["crop"] == 240
@@ -173,7 +172,7 @@ def test_a_link_that_leads_nowhere_is_listed_and_unreadable(tmp_path: Path):
     tree(tmp_path)
     (tmp_path / "train/Ant/0.png").unlink()
     (tmp_path / "train/Ant/0.png").symlink_to(tmp_path / "nowhere.png")
-    images = folder.load(root=str(tmp_path), val="val", holdout=None, size=4, resize="warp")
+    images = load_folder(tmp_path, size=4)
     assert images.train.name(0) == f"{tmp_path}/train/Ant/0.png"
     assert list(read(images.train, 0, 1)[1]) == [0]
 
@@ -181,7 +180,7 @@ def test_a_link_that_leads_nowhere_is_listed_and_unreadable(tmp_path: Path):
 def test_a_picture_of_too_many_pixels_is_unreadable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    images = folder.load(root=str(tree(tmp_path)), val="val", holdout=None, size=4, resize="warp")
+    images = load_folder(tree(tmp_path), size=4)
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 23)  # these have 48
     _, unreadable = read(images.train, 0, 5)
     assert sorted(unreadable) == [0, 1]
@@ -300,7 +299,7 @@ def refused(root: Path | str | None, val: str | None = "val", holdout: float | N
 
 def test_no_root_is_refused():
     assert refused(None) == (
-        "data.root is not given: the folder that holds train/CLASS/* and val/*"
+        "data.root is missing: name the folder that holds train/CLASS/* and val/*"
     )
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.trees import JPEG, RAW, prepare, tree
+from support.trees import JPEG, RAW, load_folder, prepare, tree
 
 from transferlab import data
-from transferlab.data.datasets import decode, folder, prepared
+from transferlab.data.datasets import decode, prepared
 from transferlab.data.datasets.images import Subset
 from transferlab.data.datasets.mapped import Mapped
 from transferlab.data.datasets.prepared import JpegSubset, RawSubset
@@ -59,7 +59,7 @@ def read(subset: Subset, positions: list[int], crop: int, corners: object = None
 
 
 def test_crops_are_those_of_the_folder_in_the_order_asked_for(images: Path, made: dict[str, Path]):
-    theirs = folder.load(root=str(images), val="val", holdout=None, size=8, resize="warp").train
+    theirs = load_folder(images, size=8).train
     ours = load(made["raw"]).train
     assert isinstance(ours, RawSubset) and ours.in_memory and ours.size == 8
     places, corners = [15, 2, 2, 9], [[0, 3], [2, 1], [0, 0], [1, 1]]
@@ -125,7 +125,7 @@ def test_a_place_without_prepared_data_is_refused(images: Path, tmp_path: Path):
         f"data.root={images} is not prepared data (it has no prepared.json): make them with "
         "python -m transferlab prepare, or read a folder of images with data=image_folder"
     )
-    with pytest.raises(UserError, match=r"data\.root is not given: the folder that prepare has"):
+    with pytest.raises(UserError, match=r"data\.root is missing: name the folder"):
         data.describe("prepared", root=None, val=None, holdout=None)
 
 

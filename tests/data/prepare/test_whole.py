@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import killed
-from support.trees import JPEG, RAW, picture, prepare, spoil, tree
+from support.trees import JPEG, RAW, load_folder, picture, prepare, spoil, tree
 
 from transferlab.data.datasets import folder, prepared
 from transferlab.data.datasets.images import Subset
-from transferlab.data.datasets.prepared import Pixels
+from transferlab.data.datasets.prepared import Pixels, Prepared
 from transferlab.data.prepare import chunks, space, workplace
 from transferlab.errors import RunFailed, UserError
 
@@ -30,7 +30,8 @@ def pixels_of(subset: Subset) -> np.ndarray:
 
 
 def load(dst: Path, size: int = 8, resize: str = "warp"):
-    return prepared.load(root=str(dst), val=None, holdout=None, size=size, resize=resize)
+    images = Prepared(str(dst), None, None)
+    return images.load(size=size, resize=resize, cache=Path("unused"))
 
 
 def refused(*arguments: object, **more: object) -> str:
@@ -46,7 +47,7 @@ def test_raw_images_of_the_size_are_the_folders_own_in_its_order(tmp_path: Path)
     root, dst = tree(tmp_path / "images"), tmp_path / "new" / "made"
     outcome = prepare(root, dst)
     assert outcome.made == 23
-    theirs = folder.load(root=str(root), val="val", holdout=None, size=8, resize="warp")
+    theirs = load_folder(root, size=8)
     ours = load(dst)
     assert ours.classes == ("Ant", "bee", "cat") and ours.digest == outcome.record.digest
     for name, count in (("train", 16), ("val", 7)):
@@ -62,7 +63,7 @@ def test_raw_images_of_the_size_are_the_folders_own_in_its_order(tmp_path: Path)
 def test_others_are_resized_as_the_folder_resizes_them(tmp_path: Path, resize: str):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     prepare(root, dst, Pixels(5, resize, "raw", None))
-    theirs = folder.load(root=str(root), val="val", holdout=None, size=5, resize=resize)
+    theirs = load_folder(root, size=5, resize=resize)
     ours = load(dst, 5, resize)
     assert np.array_equal(pixels_of(ours.train), pixels_of(theirs.train))
 
@@ -70,7 +71,7 @@ def test_others_are_resized_as_the_folder_resizes_them(tmp_path: Path, resize: s
 def test_a_part_held_out_is_the_folders_own(tmp_path: Path):
     root, dst = tree(tmp_path / "images") / "train", tmp_path / "made"
     prepare(root, dst, val=None, holdout=0.3)
-    theirs = folder.load(root=str(root), val=None, holdout=0.3, size=8, resize="warp")
+    theirs = load_folder(root, size=8, val=None, holdout=0.3)
     ours = load(dst)
     assert len(ours.val.labels) == 5
     assert np.array_equal(pixels_of(ours.val), pixels_of(theirs.val))
@@ -178,7 +179,7 @@ def test_what_is_done_is_kept_unless_its_files_have_changed(tmp_path: Path):
     left(dst, root, 3)  # 12 of 23 images
     picture(root / "train/Ant/1.png", seed=50)
     assert prepare(root, dst).made == 11 + 4
-    theirs = folder.load(root=str(root), val="val", holdout=None, size=8, resize="warp")
+    theirs = load_folder(root, size=8)
     assert np.array_equal(pixels_of(load(dst).train), pixels_of(theirs.train))
 
 

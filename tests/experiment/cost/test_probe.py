@@ -70,7 +70,7 @@ def test_a_network_that_cannot_be_built_is_an_error_of_its_own():
     )
 
     assert unknown == {
-        "error": "model.name=alexnot is not there: choose one of alexnet alexnet_small, "
+        "error": "model.name=alexnot is unknown: choose one of alexnet alexnet_small, "
         "or name a function of yours as package.module:function"
     }
     assert "stages" in sound

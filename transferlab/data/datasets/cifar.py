@@ -7,12 +7,12 @@ unpickler that can make arrays and plain values and nothing else.
 import logging
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from transferlab.data.datasets.decode import resize_all
-from transferlab.data.datasets.images import ArraySubset, ImageSet
+from transferlab.data.datasets.images import ArraySubset, DataSet, Description, ImageSet
 from transferlab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,36 @@ DIGESTS = {
     "cifar10": "c58f30108f718f92721af3b95e74349a",
     "cifar100": "eb9058c3a382ffc7106e4002c42a8d85",
 }
+TRAIN_IMAGES = 50_000  # of either, the same number of every class: Krizhevsky 2009, Sec. 3
+
+
+class Cifar(DataSet):
+    """`root` is the folder with the unpacked archive, None for the cache; the rest is unused."""
+
+    name: ClassVar[str]
+
+    def describe(self) -> Description:
+        return Description(CLASSES[self.name], DIGESTS[self.name])
+
+    def train_counts(self) -> tuple[int, ...]:
+        count = len(CLASSES[self.name])
+        return (TRAIN_IMAGES // count,) * count
+
+    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+        root = Path(self.root).expanduser() if self.root else cache / self.name
+        return load(self.name, root=root, size=size)
+
+
+class Cifar10(Cifar):
+    """`data=cifar10`."""
+
+    name = "cifar10"
+
+
+class Cifar100(Cifar):
+    """`data=cifar100`."""
+
+    name = "cifar100"
 
 
 def load(name: str, *, root: Path, size: int) -> ImageSet:

@@ -4,16 +4,38 @@ Source: UCI, Optical Recognition of Handwritten Digits (Alpaydin, Kaynak 1998), 
 """
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
 from transferlab.data import sampling
 from transferlab.data.datasets.decode import resize_all
-from transferlab.data.datasets.images import HOLDOUT_SEED, ArraySubset, ImageSet, hold_out
+from transferlab.data.datasets.images import (
+    HOLDOUT_SEED,
+    ArraySubset,
+    DataSet,
+    Description,
+    ImageSet,
+    class_counts,
+    hold_out,
+)
 from transferlab.errors import UserError
 
 CLASSES = tuple("0123456789")
 CONTENT = "0b7e9c3202d7bcd255d6a19a238d3743bf5e320ba74812a6679958a017c55382"  # pixels, labels
+
+
+class Digits(DataSet):
+    """`data=digits`; `root` and `val` are unused."""
+
+    def describe(self) -> Description:
+        return Description(CLASSES, digest(self.holdout))
+
+    def train_counts(self) -> tuple[int, ...]:
+        return class_counts(load(holdout=self.holdout, size=8).train.labels, CLASSES)
+
+    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+        return load(holdout=self.holdout, size=size)
 
 
 def digest(holdout: float | None) -> str:

@@ -15,7 +15,15 @@ import numpy as np
 
 from transferlab.data import sampling
 from transferlab.data.datasets.decode import EXTENSIONS, UNREADABLE, read_rgb
-from transferlab.data.datasets.images import HOLDOUT_SEED, ImageSet, centre_corners, hold_out
+from transferlab.data.datasets.images import (
+    HOLDOUT_SEED,
+    DataSet,
+    Description,
+    ImageSet,
+    centre_corners,
+    class_counts,
+    hold_out,
+)
 from transferlab.errors import UserError
 
 
@@ -74,13 +82,23 @@ class FileSubset:
         return os.path.join(self.files.folder, os.fsdecode(self.files.paths[position]))
 
 
-def load(
-    *, root: str | None, val: str | None, holdout: float | None, size: int, resize: str
-) -> ImageSet:
-    """The image folder as a data set; nothing is decoded yet."""
-    index = scan(root, val, holdout)
-    train, held = (FileSubset(files, size, resize) for files in (index.train, index.val))
-    return ImageSet(index.classes, index.digest, train, held)
+class ImageFolder(DataSet):
+    """`data=image_folder` and `data=imagenet`: the folder `root`, `val` being the name of its
+    validation folder, or `holdout` the part of every class that is held out."""
+
+    def describe(self) -> Description:
+        index = scan(self.root, self.val, self.holdout)
+        return Description(index.classes, index.digest)
+
+    def train_counts(self) -> tuple[int, ...]:
+        index = scan(self.root, self.val, self.holdout)
+        return class_counts(index.train.labels, index.classes)
+
+    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+        """Lists the files; each is decoded when it is read."""
+        index = scan(self.root, self.val, self.holdout)
+        train, held = (FileSubset(files, size, resize) for files in (index.train, index.val))
+        return ImageSet(index.classes, index.digest, train, held)
 
 
 @lru_cache(maxsize=4)
@@ -93,7 +111,7 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
     Raises: UserError if the folder is missing, empty or not of the expected form.
     """
     if root is None:
-        raise UserError("data.root is not given: the folder that holds train/CLASS/* and val/*")
+        raise UserError("data.root is missing: name the folder that holds train/CLASS/* and val/*")
     place = Path(root).expanduser()
     if not place.is_dir():
         raise UserError(f"data.root={root} is not a folder")

@@ -4,8 +4,10 @@ Shapes: B images of a batch, N of a subset, S pixels a side of a stored image, P
 are (S, S, 3) uint8, RGB.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +56,47 @@ class ImageSet:
     digest: str
     train: Subset
     val: Subset
+
+
+@dataclass(frozen=True)
+class Description:
+    """The class names in their fixed order, and a digest that changes when the images do."""
+
+    classes: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class DataSet(ABC):
+    """A data set as a config names it: its `data.root`, `data.val` and `data.holdout`.
+
+    Every method raises UserError if the images are missing or damaged, or the three do not suit
+    this data set. Only `load` may import torch: the others serve a plan.
+    """
+
+    root: str | None
+    val: str | None
+    holdout: float | None
+
+    @abstractmethod
+    def describe(self) -> Description:
+        """The classes and the digest."""
+
+    @abstractmethod
+    def train_counts(self) -> tuple[int, ...]:
+        """The number of training images of each class, in the order of the classes."""
+
+    @abstractmethod
+    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+        """The images, `size` pixels a side; a download goes into the folder `cache`."""
+
+    def check(self, *, size: int, resize: str) -> None:  # noqa: B027  # most resize when read
+        """Raises: UserError if the images are stored in another size or were resized otherwise."""
+
+
+def class_counts(labels: np.ndarray, classes: Sequence[str]) -> tuple[int, ...]:
+    """How many of the labels (N,) each class has."""
+    return tuple(np.bincount(labels, minlength=len(classes)).tolist())
 
 
 @dataclass(frozen=True)

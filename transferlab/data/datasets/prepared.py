@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 
 from transferlab.data.datasets import decode
-from transferlab.data.datasets.images import ImageSet, centre_corners, copy_crops
+from transferlab.data.datasets.images import (
+    DataSet,
+    Description,
+    ImageSet,
+    centre_corners,
+    class_counts,
+    copy_crops,
+)
 from transferlab.data.datasets.mapped import Mapped
 from transferlab.errors import UserError
 
@@ -99,51 +106,54 @@ def as_json(record: Record, made_from: Mapping[str, Any]) -> dict[str, Any]:
     return {"format": FORMAT, **dataclasses.asdict(record), "made_from": dict(made_from)}
 
 
-def find(root: str | None, val: str | None, holdout: float | None) -> Record:
-    """What is at `data.root`. Raises: UserError if it is not there or cannot be read so."""
-    if root is None:
-        raise UserError("data.root is not given: the folder that prepare has made, its --out")
-    for key, value in (("val", val), ("holdout", holdout)):
-        if value is not None:
+class Prepared(DataSet):
+    """`data=prepared`: the folder `root` that `prepare` has made, with its subsets."""
+
+    def describe(self) -> Description:
+        record = self._record()
+        return Description(record.classes, record.digest)
+
+    def train_counts(self) -> tuple[int, ...]:
+        record = self._record()
+        labels = _labels(self._folder / "train", record, record.subsets["train"])
+        return class_counts(labels, record.classes)
+
+    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+        self.check(size=size, resize=resize)
+        record = self._record()
+        train, val = (
+            open_subset(self._folder / name, record, record.subsets[name]) for name in SUBSETS
+        )
+        return ImageSet(record.classes, record.digest, train, val)
+
+    def check(self, *, size: int, resize: str) -> None:
+        pixels = self._record().pixels
+        if size != pixels.size:
             raise UserError(
-                f"data.{key}={value} comes too late for data=prepared: the subsets of {root} were "
-                f"fixed when it was made; give data.{key}=null"
+                f"data.size={size} is not the size of {self.root}, which holds {pixels.size} "
+                f"pixels: give data.size={pixels.size}, or prepare the images again"
             )
-    return read_record(Path(root).expanduser())
+        if resize != pixels.resize:
+            raise UserError(
+                f"data.resize={resize} is not how {self.root} was made: give "
+                f"data.resize={pixels.resize}, or prepare the images again"
+            )
 
+    @property
+    def _folder(self) -> Path:
+        if self.root is None:
+            raise UserError("data.root is missing: name the folder --out of prepare")
+        return Path(self.root).expanduser()
 
-def check(root: str | None, *, size: int, resize: str) -> None:
-    """Raises: UserError if these are not the images' size and way of resizing."""
-    pixels = find(root, None, None).pixels
-    if size != pixels.size:
-        raise UserError(
-            f"data.size={size} is not the size of {root}, which holds {pixels.size} pixels: "
-            f"give data.size={pixels.size}, or prepare the images again"
-        )
-    if resize != pixels.resize:
-        raise UserError(
-            f"data.resize={resize} is not how {root} was made: give data.resize={pixels.resize}, "
-            "or prepare the images again"
-        )
-
-
-def labels(root: str | None, val: str | None, holdout: float | None) -> np.ndarray:
-    """The training images' labels (N,)."""
-    record = find(root, val, holdout)
-    assert root is not None
-    return _labels(Path(root).expanduser() / "train", record, record.subsets["train"])
-
-
-def load(
-    *, root: str | None, val: str | None, holdout: float | None, size: int, resize: str
-) -> ImageSet:
-    """The prepared images as a data set. Raises: UserError if files are missing or do not fit."""
-    record = find(root, val, holdout)
-    check(root, size=size, resize=resize)
-    assert root is not None
-    folder = Path(root).expanduser()
-    train, held = (open_subset(folder / name, record, record.subsets[name]) for name in SUBSETS)
-    return ImageSet(record.classes, record.digest, train, held)
+    def _record(self) -> Record:
+        folder = self._folder
+        for key, value in (("val", self.val), ("holdout", self.holdout)):
+            if value is not None:
+                raise UserError(
+                    f"data.{key}={value} comes too late for data=prepared: the subsets of "
+                    f"{self.root} were fixed when it was made; give data.{key}=null"
+                )
+        return read_record(folder)
 
 
 def open_subset(folder: Path, record: Record, stored: Stored) -> "RawSubset | JpegSubset":

@@ -1,0 +1,40 @@
+"""A user's own data set: a function that returns all of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transferlab.data.datasets.images import DataSet, Description, ImageSet, class_counts
+from transferlab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Custom(DataSet):
+    """What `build` returns, `name` as `package.module:function`.
+
+    A plan calls it for images of one pixel.
+    """
+
+    name: str
+    build: Callable[..., ImageSet]
+
+    def describe(self) -> Description:
+        images = self._images()
+        return Description(images.classes, images.digest)
+
+    def train_counts(self) -> tuple[int, ...]:
+        images = self._images()
+        return class_counts(images.train.labels, images.classes)
+
+    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+        return self._images(size, resize)
+
+    def _images(self, size: int = 1, resize: str = "warp") -> ImageSet:
+        images = self.build(
+            root=self.root, val=self.val, holdout=self.holdout, size=size, resize=resize
+        )
+        if not isinstance(images, ImageSet):
+            raise UserError(
+                f"data.name={self.name} returned {type(images).__name__}, not an ImageSet"
+            )
+        return images
