@@ -38,6 +38,12 @@ def test_a_run_is_composed_of_seven_groups():
     assert compose.choices("nothing") == []
 
 
+def test_what_others_inherit_from_is_no_choice():
+    assert (compose.conf_folder() / "data" / "_base.yaml").exists()
+    with pytest.raises(UserError, match="data=_base is "):
+        compose.check(["data=_base"])
+
+
 def test_only_the_choice_of_a_split_gets_a_plus():
     words = ["split=random", "+split=random", "split.seed=1", "splits=2", "data=digits", "-m"]
 

@@ -135,8 +135,8 @@ def check_choice(group: str, value: str) -> None:
 
 
 def choices(group: str) -> list[str]:
-    """The names of the files in conf/GROUP/."""
-    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+    """The names of the files in conf/GROUP/, without those that others inherit from (`_base`)."""
+    return sorted(path.stem for path in (conf_folder() / group).glob("[!_]*.yaml"))
 
 
 def groups() -> list[str]:

@@ -122,12 +122,10 @@ def _config(row: Mapping[str, str]) -> dict[str, Any]:
 
 @cache
 def _recipe(train: str) -> Mapping[str, Any]:
-    import yaml
-
     keys: dict[str, Any] = {}
     for group, choice in (("data", "imagenet"), ("model", "alexnet"), ("train", train)):
-        text = (compose.conf_folder() / group / f"{choice}.yaml").read_text("utf-8")
-        keys |= {f"{group}.{leaf}": value for leaf, value in yaml.safe_load(text).items()}
+        section = compose.compose(f"{group}/{choice}", [])[group]
+        keys |= {f"{group}.{leaf}": value for leaf, value in section.items()}
     return keys
 
 
