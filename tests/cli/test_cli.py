@@ -89,7 +89,7 @@ def test_ctrl_c_and_sigterm_save_say_how_to_go_on_and_exit_75(place: Path):
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 75, err
-        assert "give the same command to go on from there" in err and "Traceback" not in err
+        assert "run the command again to resume" in err and "Traceback" not in err
         (folder,) = (place.parent / "store").iterdir()
         assert (folder / "last.ckpt").exists() and not (folder / "result.json").exists()
     code, out, err = call(place, *long, "transfer.variant=baseA")
@@ -155,7 +155,7 @@ def test_several_processes_are_interrupted_as_one_and_one_goes_on(place: Path):
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
-    assert "Traceback" not in err and "give the same command to go on" in err
+    assert "Traceback" not in err and "run the command again to resume" in err
     (folder,) = (place.parent / "store").iterdir()
     assert (folder / "last.ckpt").exists() and not (folder / "owner.json").exists()
     code, _, err = call(place, *long, "transfer.variant=baseA")

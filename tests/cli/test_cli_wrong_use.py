@@ -75,11 +75,11 @@ from support.commandline import TINY, call, images, refused
             ["+split=random", "data=image_folder", "data.root=/nowhere", "transfer.n=3"],
             "data.root=/nowhere is not a folder",
         ),
-        (["stauts"], "stauts is not a command of this version: did you mean status?"),
+        (["stauts"], "stauts is an unknown command: did you mean status?"),
         (
             ["infer"],
-            "infer is not a command of this version: choose one of: run sweep status results "
-            "report prepare sync retry cancel bench work",
+            "infer is an unknown command: choose one of: run sweep status results "
+            "report prepare sync retry cancel bench work help",
         ),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_stopped_process_leaves_no_worker_and_goes_on(
         assert process.returncode == 75, err
         assert re.search(
             rf"^stopped by {number.name}: about \d+ of 1204 images are done and kept in "
-            rf"{partial}; give the same command to go on from there$",
+            rf"{partial}: run the command again to resume$",
             err,
             re.MULTILINE,
         ), err

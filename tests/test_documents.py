@@ -1,4 +1,4 @@
-"""What the READMEs, the help text and the heads of conf/ tell the user to type, name and expect."""
+"""The documents, the help text and the heads of conf/: what they tell the reader to run is run."""
 
 import argparse
 import importlib
@@ -15,8 +15,10 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from support import conf_readme
 from support.commandline import images
 
+import transferlab.cli.help
 from transferlab import __main__
 from transferlab.cli import sweep
 from transferlab.experiment import compose, study
@@ -24,10 +26,17 @@ from transferlab.experiment.config import known_keys
 from transferlab.experiment.launcher import build_launcher
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-BLOCKS = BLOCK.findall(README)
-INLINE = re.findall(r"`([^`]+)`", BLOCK.sub("", README))
+FOLDERS = ("conf", "notebooks", "slurm", "transferlab")
+HISTORY = "CHANGELOG.md"  # speaks of what was
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in sorted(
+        (*ROOT.glob("*.md"), *(p for f in FOLDERS for p in ROOT.glob(f"{f}/**/*.md")))
+    )
+    if path.name != HISTORY
+}
+SCREENS = 100  # lines on two of them
+BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"python -m transferlab (.*)")
 WITH_FLAGS = {"status", "results", "report", "prepare", "bench", "sync", "retry", "cancel"}
 WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
@@ -40,11 +49,20 @@ def head(path: Path) -> str:
     return "\n".join(lines[:end])
 
 
+def blocks(text: str, language: str | None = None) -> list[str]:
+    """The fenced blocks of a document, or those of one language."""
+    return [block for kind, block in BLOCK.findall(text) if language in (None, kind)]
+
+
+def inline(text: str) -> list[str]:
+    """What stands between single backticks, also across the end of a line."""
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", BLOCK.sub("", text))]
+
+
 def commands() -> Iterator[tuple[str, str]]:
     """Where each command line stands, and its arguments."""
-    texts = [(f"README block {number}", block) for number, block in enumerate(BLOCKS)]
-    texts += [("slurm/README.md", (ROOT / "slurm/README.md").read_text())]
-    texts += [("HELP", __main__.HELP)]
+    texts = [(name, "\n".join([*blocks(text), *inline(text)])) for name, text in DOCUMENTS.items()]
+    texts += [("HELP", transferlab.cli.help.text())]
     texts += [(str(path.relative_to(ROOT)), head(path)) for path in sorted(ROOT.glob("conf/**/*"))
               if path.suffix == ".yaml"]  # fmt: skip
     for place, text in texts:
@@ -54,6 +72,9 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 COMMANDS = list(commands())
+CONF_README = DOCUMENTS["conf/README.md"]
+# Files that a command of the documents writes, and a reader's own
+WRITTEN = {"classes.csv", "metrics.csv"}
 
 
 def composed(words: list[str]) -> list[DictConfig]:
@@ -73,7 +94,8 @@ def composed(words: list[str]) -> list[DictConfig]:
 
 def test_commands_are_found_where_they_are_written():
     places = [place for place, _ in COMMANDS]
-    assert sum(place.startswith("README") for place in places) >= 5
+    assert {"README.md", "conf/README.md", "notebooks/README.md", "slurm/README.md"} <= set(places)
+    assert places.count("README.md") >= 10
     assert places.count("HELP") == 3
     assert {"conf/config.yaml", "conf/split/random.yaml", "conf/data/imagenet.yaml"} <= set(places)
     joined = [words for place, words in COMMANDS if place == "HELP"][-1]
@@ -99,7 +121,9 @@ def test_every_command_is_one_that_works(
 ):
     words = [re.sub(r"\bDIR\b", str(folder), word) for word in shlex.split(line, comments=True)]
     name, rest = __main__._command(words)
-    if name == "run":
+    if __main__.HELP_FLAGS & {*rest}:
+        assert name == "run"
+    elif name == "run":
         composes_to_runs(rest, root=folder)
     elif name == "sweep":
         expands_to_a_study(rest, root=folder)
@@ -146,9 +170,10 @@ def parses(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_every_setting_of_slurm_that_is_named_is_one():
-    text = BLOCK.sub("", (ROOT / "slurm/README.md").read_text())
-    named = re.findall(r"`('?launcher\.[\w.]+=[^`]+)`", text)
-    words = [word for code in named for word in shlex.split(code)]
+    named = [
+        code for code in inline(DOCUMENTS["slurm/README.md"]) if re.match(r"'?launcher\.", code)
+    ]
+    words = [word for code in named if "=" in code for word in shlex.split(code)]
     assert {'launcher.extra=["--exclude=node7"]', "launcher.gres=null"} <= set(words)
     for word in words:
         _, own, _ = sweep._sorted(["+study=quick", "launcher=slurm", word])
@@ -162,37 +187,42 @@ def test_the_multirun_of_the_help_is_fourteen_runs():
     assert [run.label for run in runs] == expected
 
 
-@pytest.mark.parametrize("text", [README, (ROOT / "CONTRIBUTING.md").read_text()])
-def test_every_make_target_that_is_named_exists(text: str):
-    makefile = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"^([a-z]+):", makefile, re.MULTILINE)
-    code = [*BLOCK.findall(text), *re.findall(r"`([^`]+)`", BLOCK.sub("", text))]
-    named = {target for part in code for target in re.findall(r"^make (\w+)", part, re.MULTILINE)}
-    assert "test" in named
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_make_target_that_is_named_exists(name: str):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    code = [*blocks(DOCUMENTS[name], "sh"), *inline(DOCUMENTS[name])]
+    named = {target for c in code for target in re.findall(r"^make ([\w-]+)", c, re.MULTILINE)}
+    assert "test" in named or name not in ("README.md", "CONTRIBUTING.md")
     assert named <= set(targets)
 
 
 # --- keys ----------------------------------------------------------------------------------------
 
 
-def key_table() -> list[tuple[str, str]]:
-    """Key and default of every row below the mark."""
-    rows = README.split("<!-- keys -->\n")[1].split("\n\n")[0].splitlines()
-    assert rows[:2] == ["| key | default | meaning |", "| --- | --- | --- |"]
-    return [re.match(r"\| `(\S+)` \| `(\S+)` \| \S", row).groups() for row in rows[2:]]
+def key_table() -> dict[str, str]:
+    """Key -> default of every row of the tables of a run's keys, in the order of the document."""
+    tables = re.findall(r"<!-- keys \w+ -->\n(.*?)<!-- end -->", CONF_README, re.DOTALL)
+    return dict(re.findall(r"^\| `(\S+)` \| `(\S+)` \| \S.* \| \S", "".join(tables), re.MULTILINE))
 
 
-def test_the_table_of_keys_has_every_key_in_order():
-    assert [key for key, _ in key_table()] == known_keys()
+def test_the_tables_of_conf_are_those_of_its_files():
+    assert conf_readme.complete(CONF_README) == CONF_README, "python tests/support/conf_readme.py"
 
 
-def test_the_table_of_keys_has_the_defaults(monkeypatch: pytest.MonkeyPatch):
+def test_the_tables_of_conf_have_every_key_and_choice():
+    assert sorted(key_table()) == sorted(known_keys())
+    for path in ROOT.glob("conf/*/[!_]*.yaml"):
+        named = f"`{path.stem}`" in CONF_README or f"`launcher={path.stem}`" in CONF_README
+        assert named or path.stem == "default", path
+
+
+def test_the_tables_of_conf_have_the_defaults(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TRANSFERLAB_STORE", raising=False)
     monkeypatch.delenv("TRANSFERLAB_CACHE", raising=False)
     (raw,) = composed(["+split=random"])
     defaults = {key: OmegaConf.select(raw, key) for key in known_keys()}
     shown = {k: v if isinstance(v, str) else json.dumps(v) for k, v in defaults.items()}
-    assert dict(key_table()) == shown
+    assert key_table() == shown
     assert (shown["runtime.store"], shown["runtime.cache"]) == ("runs", "~/.cache/transferlab")
 
 
@@ -200,38 +230,69 @@ def test_the_table_of_keys_has_the_defaults(monkeypatch: pytest.MonkeyPatch):
 
 
 def files_named() -> set[str]:
-    """What the backticks name below transferlab/, conf/ or tests/, and modules by themselves."""
-    return {
-        word
-        for word in INLINE
-        if re.fullmatch(r"(transferlab|conf|tests)/[\w./]*", word) or re.fullmatch(r"\w+\.py", word)
-    }
+    """Files and folders that the documents name in backticks, and modules by themselves."""
+    pattern = r"(transferlab|conf|tests|notebooks|slurm)/[\w./-]*|\w+\.(py|ipynb|csv)"
+    codes = (code for text in DOCUMENTS.values() for code in inline(text))
+    return {code for code in codes if re.fullmatch(pattern, code)} - WRITTEN
 
 
 def test_files_are_found_where_they_are_named():
-    expected = {"transferlab/splits.py", "conf/split/", "optimiser.py", "tests/test_imports.py"}
+    expected = {"transferlab/experiment/splits.py", "conf/split/", "optimiser.py",
+                "tests/test_imports.py", "results.ipynb"}  # fmt: skip
     assert expected <= files_named()
 
 
 @pytest.mark.parametrize("name", sorted(files_named()))
 def test_every_file_and_folder_that_is_named_exists(name: str):
     if "/" not in name:  # a neighbour of a module named in full
-        assert list(ROOT.glob(f"transferlab/**/{name}"))
+        assert list(ROOT.glob(f"transferlab/**/{name}")) or (ROOT / "notebooks" / name).exists()
     elif name.endswith("/"):
         assert (ROOT / name).is_dir()
     else:
         assert any(path.is_file() for path in ROOT.glob(name.replace("NAME", "*")))
 
 
-def test_every_choice_of_conf_is_named():
-    for path in ROOT.glob("conf/*/*.yaml"):
-        if path.stem != "default" and not path.stem.startswith("_"):
-            word = re.compile(rf"\b{path.stem}\b")
-            assert any(word.search(code) for code in INLINE), path
-            assert word.search(__main__.HELP) or path.parent.name == "study", path
+def anchors(text: str) -> set[str]:
+    """What a link may point to: the headings as GitHub makes anchors of them."""
+    titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_somewhere(name: str):
+    for target in re.findall(r"\]\(([^)]+)\)", BLOCK.sub("", DOCUMENTS[name])):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        place = (ROOT / name).parent / path if path else ROOT / name
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place.read_text()), target
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_of_more_than_two_screens_has_a_table_of_contents(name: str):
+    text = DOCUMENTS[name]
+    sections = re.findall(r"^## (.*)$", BLOCK.sub("", text), re.MULTILINE)
+    if len(text.splitlines()) > SCREENS:
+        missing = anchors("".join(f"## {title}\n" for title in sections)) - set(
+            re.findall(r"\]\(#([^)]+)\)", text)
+        )
+        assert missing == set()
+
+
+def test_the_readme_has_at_most_two_hundred_lines():
+    assert len(DOCUMENTS["README.md"].splitlines()) <= 200
 
 
 def test_the_help_fits_a_screen():
-    lines = __main__.HELP.splitlines()
+    lines = transferlab.cli.help.text().splitlines()
     assert max(map(len, lines)) <= 100
     assert len(lines) <= 40
+
+
+def test_the_help_names_every_choice_of_conf_and_marks_the_defaults():
+    for path in ROOT.glob("conf/*/[!_]*.yaml"):
+        if path.stem != "default" and path.parent.name not in ("study", "launcher"):
+            assert re.search(rf"\b{path.stem}\b", transferlab.cli.help.text()), path
+    for word in ("digits*", "alexnet_small*", "quick*", "csv*", "AnB*"):
+        assert word in transferlab.cli.help.text().replace(",", " ").split()

@@ -1,0 +1,75 @@
+"""`--help` and `help`: the commands and what they take, on one screen."""
+
+import re
+from collections.abc import Sequence
+
+from transferlab.experiment import compose, variants
+
+TEXT = """\
+transferlab: how transferable are the features of a deep network, layer by layer?
+(Yosinski et al. 2014, arXiv 1411.1792)
+
+usage: python -m transferlab [COMMAND] [GROUP=CHOICE] [KEY=VALUE] ...
+
+commands
+  run        train one network, and first the base network it depends on; finished runs are
+             skipped (the default: a line without a command is a run)
+  sweep      train a whole study: +study=NAME [launcher=local*|slurm] [dry_run=true]
+  status     list done, running, queued, failed and missing runs; --watch, --json, --study NAME
+  results    print a table (--table figure2, table1, ...) or draw a figure (--plot figure2, ...);
+             --metric, --format, --out FILE, --store DIR or published:yosinski2014
+  report     write all tables and figures as one HTML page; --out report.html
+  prepare    decode and resize a folder of images once, for data=prepared; --root DIR --out DIR
+  sync       rebuild Weights & Biases from the store; --online to upload it
+  retry      start failed and dead runs again, with their dependents; --failed, --stale
+  cancel     cancel this store's SLURM jobs
+  bench      measure speed as ratios: loader, pack, trainer, startup, step, study
+
+groups (files of conf/; * is the default, and +split has none)
+  +split     {split}
+  data       {data}
+  model      {model}
+  train      {train}
+  logger     {logger}
+  +study     {study}
+
+keys
+  transfer.variant  {variants}; or A3B+, baseA
+  transfer.n        copy the first n layers, 0 to 7: frozen, or with + fine-tuned
+  split.seed=0  data.root=DIR  train.epochs=15  runtime.store=runs (or TRANSFERLAB_STORE)
+
+examples
+  python -m transferlab +split=random transfer.n=3
+  python -m transferlab -m +split=random transfer.variant=AnB,BnB 'transfer.n=range(1,8)'
+  python -m transferlab +split=random data=imagenet data.root=DIR model=alexnet \\
+      train=yosinski2014 transfer.variant=A5B+
+
+All keys with their defaults: --cfg job. Hydra's own help: --hydra-help.
+Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted (run the command again to resume).
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print the help."""
+    print(text(), end="")
+    return 0
+
+
+def text() -> str:
+    """The help, with the choices that conf/ has and its defaults marked."""
+    defaults = dict(re.findall(r"^  - (\w+): (\w+)$", _config(), re.MULTILINE))
+    groups = ("split", "data", "model", "train", "logger", "study")
+    listed = {group: ", ".join(_marked(group, defaults.get(group))) for group in groups}
+    return TEXT.format(**listed, variants=" ".join(_starred(variants.PATTERNS, "AnB")))
+
+
+def _marked(group: str, default: str | None) -> list[str]:
+    return _starred(compose.choices(group), default)
+
+
+def _starred(names: Sequence[str], default: str | None) -> list[str]:
+    return [f"{name}*" if name == default else name for name in names]
+
+
+def _config() -> str:
+    return (compose.conf_folder() / "config.yaml").read_text()
