@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
 # What the light half leaves to torch; `training` as a whole, and what draws
 HEAVY_MODULES = (
-    "runtime.compiled", "runtime.devices", "runtime.provenance",
+    "runtime.compiled", "runtime.devices",
     "models.normalisation", "models.shapes", "models.stages", "models.transfer", "models.zoo",
     "data.half", "data.loader", "data.mean", "data.ring", "data.transforms", "data.datasets.decode",
     "data.datasets.mapped",

@@ -162,13 +162,13 @@ def test_cleaning_removes_half_written_files_and_an_old_failure_and_nothing_else
     }
     half = {
         "failure.json",
-        ".config.json.host.1",
-        ".result.json.host.1",
-        ".failure.json.host.1",
-        ".owner.json.host.1",
-        ".metrics.csv.host.1",
-        ".last.ckpt.host.1",
-        ".weights.safetensors.host.name.1",
+        ".config.json.0123456789abcdef",
+        ".result.json.0123456789abcdef",
+        ".failure.json.0123456789abcdef",
+        ".owner.json.0123456789abcdef",
+        ".metrics.csv.0123456789abcdef",
+        ".last.ckpt.0123456789abcdef",
+        ".weights.safetensors.host.1",
     }
     for name in kept | half:
         (run.folder / name).touch()

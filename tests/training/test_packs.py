@@ -231,7 +231,7 @@ def test_a_run_alone_for_which_there_is_no_memory_fails_and_says_what_to_do(
     ],
 )  # fmt: skip
 def test_what_says_that_memory_is_full(error: Exception, is_full: bool):
-    assert devices.is_full(error) is is_full
+    assert devices.is_out_of_memory(error) is is_full
 
 
 def test_the_processors_memory_is_what_is_free_and_for_several_processes_all_there_is(

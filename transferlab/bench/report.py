@@ -2,28 +2,15 @@
 
 import json
 import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from transferlab import __version__
 from transferlab.bench import turns
 from transferlab.bench.turns import Comparison, Ratio, Side, Spread
 from transferlab.runtime import machine as machines
 from transferlab.runtime import tables
-
-PACKAGES = {
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "lightning": "pytorch-lightning",
-    "numpy": "numpy",
-}
-CPUINFO = Path("/proc/cpuinfo")
+from transferlab.runtime.provenance import versions
 
 
 @dataclass(frozen=True)
@@ -107,13 +94,9 @@ def measure(
 
 def machine() -> Machine:
     """This one, as it is before anything is measured."""
-    return Machine(_cpu(), machines.cores(), _gpu(), round(os.getloadavg()[0], 1))
-
-
-def versions() -> dict[str, str]:
-    """Ours, Python's, and those of the packages that the times depend on."""
-    ours = {"transferlab": __version__, "python": platform.python_version()}
-    return ours | {name: metadata.version(package) for name, package in PACKAGES.items()}
+    return Machine(
+        machines.cpu_name(), machines.cores(), machines.gpu_name(), round(os.getloadavg()[0], 1)
+    )
 
 
 def as_json(report: Report) -> str:
@@ -189,26 +172,3 @@ def _check_row(check: Check) -> tuple[str, ...]:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
-
-
-# --- the machine --------------------------------------------------------------------------------
-
-
-def _cpu() -> str:
-    """The processor's name."""
-    if CPUINFO.exists():  # Linux
-        for line in CPUINFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _gpu() -> str | None:
-    """The first GPU's name, from NVIDIA's own tool: torch would take seconds to say it."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False)
-    names = done.stdout.strip().splitlines()
-    return names[0] if done.returncode == 0 and names else None

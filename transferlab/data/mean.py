@@ -5,8 +5,8 @@ Source: yosinski/convnet_transfer: a per-pixel mean image is subtracted, the one
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from transferlab.data.half import View
 from transferlab.data.loader import Sequence, loader
 from transferlab.errors import UserError
+from transferlab.runtime import files
 
 log = logging.getLogger(__name__)
 BATCH = 256
@@ -79,11 +80,9 @@ def _cached(path: Path) -> np.ndarray | None:
 
 
 def _keep(path: Path, mean: np.ndarray) -> None:
-    """The cache only saves time: that it cannot be written is said, and no reason to stop."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.npy")
+    """Only saves time: if the cache cannot be written, a warning says so."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(temporary, mean)
-        os.replace(temporary, path)
+        files.replace(path, partial(np.save, arr=mean, allow_pickle=False))
     except OSError as error:
         log.warning("%s cannot be written (%s): the mean will be computed again", path, error)

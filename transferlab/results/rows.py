@@ -27,6 +27,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig, TransferConfig, build_config, known_keys
 from transferlab.experiment.identity import run_id
 from transferlab.runtime import files
+from transferlab.runtime.provenance import VERSIONS
 from transferlab.store import Run
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,6 @@ PROVENANCE: dict[str, type] = {
     "images_per_s": float, "pack_size": int, "finished": str, "commit": str, "dirty": bool,
     "host": str, "device": str, "threads": int, "cpu_count": int,
 }  # fmt: skip
-VERSIONS = (
-    "transferlab", "python", "torch", "torchvision", "pytorch-lightning", "numpy", "hydra-core",
-    "pillow",
-)  # fmt: skip
 _KEYS = tuple(known_keys())
 _values = attrgetter(*_KEYS)  # what `config.flat` gives, in a tenth of the time
 STAMP: dict[str, type] = {"_mtime_ns": int, "_size": int}

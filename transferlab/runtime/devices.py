@@ -1,4 +1,4 @@
-"""What a torch device is called, what memory it has, and when that is full."""
+"""What a torch device is called, what memory it has, and which errors say that it is full."""
 
 import gc
 import platform
@@ -7,66 +7,52 @@ import torch
 
 from transferlab.runtime import machine
 
+# What the message of a full memory contains where it has no type of its own: of the processor's
+# memory (torch), CUDA's, and in cuBLAS and cuDNN
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
-def name(chosen: torch.device) -> str:
+
+def name(device: torch.device) -> str:
     """The device's name with its kind, `cuda: NVIDIA H200`."""
-    if chosen.type == "cuda":
-        return f"cuda: {torch.cuda.get_device_name(chosen)}"
-    name = torch.cpu.get_capabilities().get("cpu_name") if chosen.type == "cpu" else None
-    return f"{chosen.type}: {name or platform.machine()}"
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    processor = torch.cpu.get_capabilities().get("cpu_name") if device.type == "cpu" else None
+    return f"{device.type}: {processor or platform.machine()}"
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself rather than by way of float32."""
-    if device.type != "cpu":
-        return True
-    return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)
-
-
-def best(accelerator: str) -> torch.device:
-    """The best device of this machine, or the processor where `cpu` is asked for."""
-    there = None if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
-    return torch.device("cpu") if there is None else there
-
-
-def memory_bytes(device: torch.device) -> int | None:
-    """The memory of a GPU; None for the processor, and for one that does not say."""
-    if device.type != "cuda":
-        return None
-    return torch.cuda.get_device_properties(device).total_memory
-
-
-def description(device: torch.device) -> str:
-    """`cuda: NVIDIA H200`, `cpu: AMD EPYC, 1 thread`."""
+def name_with_threads(device: torch.device) -> str:
+    """The device's name and, of a processor, the threads: `cpu: AMD EPYC, 1 thread`."""
     if device.type != "cpu":
         return name(device)
     threads = torch.get_num_threads()
     return f"{name(device)}, {threads} thread{'' if threads == 1 else 's'}"
 
 
-# How a full memory is told of where that is not an error of its own kind: the processor's, by
-# torch; CUDA's own; those of cuBLAS and cuDNN
-FULL = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+def best(accelerator: str) -> torch.device:
+    """The accelerator of this machine; the processor if there is none, or `cpu` is asked for."""
+    device = None if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
+    return torch.device("cpu") if device is None else device
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether the error says that there was no memory left, on the device or for the process."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself, not by way of float32."""
+    if device.type != "cpu":
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
+    capabilities = torch.cpu.get_capabilities()
+    return any(present for key, present in capabilities.items() if "bf16" in key)
 
 
-def release() -> None:
-    """Give back the memory of networks that nobody has any more; they hold one another."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+def gpu_memory_bytes(device: torch.device) -> int | None:
+    """The memory of a GPU; None for the processor, and for a device that does not report it."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.get_device_properties(device).total_memory
 
 
-def free_bytes(device: torch.device, *, alike: bool) -> int | None:
-    """What is free on the device, None if it does not say.
+def free_memory_bytes(device: torch.device, *, alike: bool) -> int | None:
+    """The memory that is free on the device, None if the device does not report it.
 
-    `alike`: all that it has, since several processes have to come to the same.
+    `alike`: all that it has, free or not, so that several processes get the same answer.
     """
     if device.type == "cpu":
         return machine.total_bytes() if alike else machine.free_bytes()
@@ -74,3 +60,17 @@ def free_bytes(device: torch.device, *, alike: bool) -> int | None:
         return None
     free, total = torch.cuda.mem_get_info(device)
     return total if alike else free
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that no memory was left, on the device or for the process."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in OUT_OF_MEMORY)
+
+
+def release_memory() -> None:
+    """Free the memory of networks without a reference; they hold one another in circles."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -8,7 +8,7 @@ import errno
 import hashlib
 import json
 import os
-import socket
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,15 +21,16 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Write a file under a name of its own in the same folder, flush it to disk, and rename it.
+    """Write a file under another name in the same folder, flush it to disk, and rename it.
 
-    A reader, or a process killed at any moment, sees the old file or the new one, whole.
+    A reader sees the old file or the new one, complete, also if the writer is killed, which leaves
+    `.NAME.TOKEN` behind.
 
     Raises: OSError if the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:  # no file or link of that name is opened
             fill(file)
             file.flush()
             os.fsync(file.fileno())

@@ -1,10 +1,13 @@
-"""The cores of this machine that a process may use, and the memory.
+"""The cores and the memory of this machine that a process may use; what its devices are called.
 
-Less than all where its launcher shares them out, or a control group limits them, as that of a job
-of SLURM or of a container.
+Less than all where a launcher shares them out, or a control group limits them, as that of a SLURM
+job or of a container. Takes no torch: see `devices`.
 """
 
 import os
+import platform
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,25 +16,44 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """How many cores this process may use: of the machine's, its share."""
+    """How many of the machine's cores this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
-        whole = len(os.sched_getaffinity(0))
+        count = len(os.sched_getaffinity(0))
     else:
-        whole = os.cpu_count() or 1
+        count = os.cpu_count() or 1
     shares = (os.environ.get(name) for name in ("TRANSFERLAB_CORES", "SLURM_CPUS_PER_TASK"))
-    return min([whole, *(int(share) for share in shares if share)])
+    return min([count, *(int(share) for share in shares if share)])
+
+
+def cpu_name() -> str:
+    """The processor's name, as the kernel has it."""
+    for line in _lines(PROC / "cpuinfo"):
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def gpu_name() -> str | None:
+    """The first GPU's name by NVIDIA's own tool, which is faster than loading torch; or None."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    names = done.stdout.strip().splitlines()
+    return names[0] if done.returncode == 0 and names else None
 
 
 def total_bytes() -> int:
-    """All the memory, used or not."""
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([whole, *(limit for limit, _ in _limits())])
+    """The memory, used or not."""
+    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([installed, *(limit for limit, _ in _limits())])
 
 
 def free_bytes() -> int:
-    """The memory that nobody uses now, or only as a cache of files."""
+    """The memory that is unused now, or used only to cache files."""
     free = [total_bytes()]
-    available = _told(PROC / "meminfo").get("MemAvailable:")
+    available = _numbers(PROC / "meminfo").get("MemAvailable:")
     if available is not None:  # in kB; not on macOS
         free.append(available * 1024)
     free += [limit - used for limit, used in _limits()]
@@ -39,7 +61,7 @@ def free_bytes() -> int:
 
 
 def _limits() -> Iterator[tuple[int, int]]:
-    """Limit and use, in bytes, of every control group that this process is in and that has one."""
+    """Limit and use, in bytes, of every control group of this process that has a limit."""
     for line in _lines(PROC / "self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if not controllers:  # version 2
@@ -49,11 +71,11 @@ def _limits() -> Iterator[tuple[int, int]]:
             limit, use = "memory.limit_in_bytes", "memory.usage_in_bytes"
         else:
             continue
-        own = root / path.lstrip("/")  # in a container the path may be that of the host
-        for group in (own, *own.parents):
+        innermost = root / path.lstrip("/")  # in a container the path may be that of the host
+        for group in (innermost, *innermost.parents):
             if group.is_relative_to(root) and (most := _number(group / limit)) is not None:
-                files = _told(group / "memory.stat").get(cached, 0)
-                yield most, (_number(group / use) or 0) - files
+                cached_bytes = _numbers(group / "memory.stat").get(cached, 0)
+                yield most, (_number(group / use) or 0) - cached_bytes
 
 
 def _number(path: Path) -> int | None:
@@ -62,10 +84,10 @@ def _number(path: Path) -> int | None:
     return int(first) if first.isdigit() else None
 
 
-def _told(path: Path) -> dict[str, int]:
+def _numbers(path: Path) -> dict[str, int]:
     """The lines of a file that are a word and a number."""
-    words = (line.split() for line in _lines(path))
-    return {some[0]: int(some[1]) for some in words if len(some) > 1 and some[1].isdigit()}
+    rows = (line.split() for line in _lines(path))
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
 def _lines(path: Path) -> list[str]:

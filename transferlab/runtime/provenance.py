@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, host, threads."""
+"""Where a result comes from: versions, commit, host."""
 
 import os
 import platform
@@ -8,29 +8,32 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from transferlab import __version__
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "hydra-core", "pillow")
+VERSIONS = ("transferlab", "python", *PACKAGES)  # the keys of `versions`
 
 
 def provenance() -> dict[str, Any]:
+    """What a record says of the software and the host, as JSON."""
     commit, dirty = source_commit()
-    versions = {"transferlab": __version__, "python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in PACKAGES}
     return {
-        "versions": versions,
+        "versions": versions(),
         "commit": commit,
         "dirty": dirty,
         "host": socket.gethostname(),
-        "threads": torch.get_num_threads(),
         "cpu_count": os.cpu_count(),
     }
 
 
+def versions() -> dict[str, str]:
+    """Ours, Python's, and those of the packages that decide a result or its time."""
+    ours = {"transferlab": __version__, "python": platform.python_version()}
+    return ours | {name: metadata.version(name) for name in PACKAGES}
+
+
 def source_commit() -> tuple[str | None, bool | None]:
-    """The commit of this package's source and whether it was changed; None if it has none."""
+    """The commit of this package's source, and whether it has changes; None without a checkout."""
     source = Path(__file__).parent
     git = ["git", "-C", str(source)]
     try:

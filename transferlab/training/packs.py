@@ -65,7 +65,7 @@ def fitting(group: Group) -> list[Group]:
 
 def halves(members: Sequence[Subject]) -> list[Group]:
     """The runs for which memory was too small, from their last checkpoints, half of them each."""
-    devices.release()
+    devices.release_memory()
     middle = (len(members) + 1) // 2
     log.warning(
         "the memory is full: the %d runs go on from their checkpoints in two parts", len(members)
@@ -103,7 +103,7 @@ def room(configs: Iterable[RunConfig], device: torch.device, *, alike: bool) -> 
         network = networks.network_of(config)
         if network not in facts:
             facts[network] = networks.remembered(config) or _facts(config)
-    return Room(facts, devices.free_bytes(device, alike=alike))
+    return Room(facts, devices.free_memory_bytes(device, alike=alike))
 
 
 def _facts(config: RunConfig) -> NetworkFacts:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from transferlab.experiment.config import RunConfig, config_dict
 from transferlab.experiment.resolve import split_of
 from transferlab.runtime.provenance import provenance
@@ -54,6 +56,7 @@ def result(
         "images_per_s": round(images / max(state.time_s, 1e-9), 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **provenance(),
+        "threads": torch.get_num_threads(),
         "device": device,
     }
 

@@ -92,7 +92,7 @@ def _finish(
         training(members).finish(states)
         return [], []
     except (RuntimeError, MemoryError) as error:
-        if devices.is_full(error):
+        if devices.is_out_of_memory(error):
             full = str(error)  # and no more of it, which holds on to what is in memory
         elif isinstance(error, RunFailed):
             return [], [str(error)]

@@ -28,7 +28,7 @@ from transferlab.errors import UserError
 from transferlab.models import shapes
 from transferlab.models.shapes import StageShape
 from transferlab.models.stages import StagedNetwork
-from transferlab.runtime.devices import best, description, memory_bytes
+from transferlab.runtime.devices import best, gpu_memory_bytes, name_with_threads
 
 BATCH = 16
 MOST_STEPS = 20
@@ -54,9 +54,9 @@ def _look(asked: dict[str, Any], device: torch.device, *, timed: bool) -> dict[s
     found = shapes.stages(network, asked["image_size"])
     return {
         "stages": [asdict(stage.fact) for stage in found],
-        "device_bytes": memory_bytes(device),
+        "device_bytes": gpu_memory_bytes(device),
         "s_per_mac": _s_per_mac(asked, found, device) if timed else None,
-        "device": description(device) if timed else None,
+        "device": name_with_threads(device) if timed else None,
     }
 
 

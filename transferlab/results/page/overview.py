@@ -13,7 +13,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import variants
 from transferlab.results.loading import KINDS, Results
 from transferlab.results.pairs import SERIES
-from transferlab.results.rows import VERSIONS
+from transferlab.runtime.provenance import VERSIONS
 
 NAMES = {"chance": "at chance level"}
 METRICS = {
