@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from support.stores import finish, planned
 
-from transferlab.results import figures, tables
+from transferlab.results import catalogue
 from transferlab.results.page import report
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "results.ipynb"
@@ -119,7 +119,7 @@ def test_each_cell_is_one_statement_without_logic_or_numbers(source: str):
 
 
 def test_it_shows_every_plot_and_every_table():
-    shown = [f'report.section(found, "{name}")' for name in report.SECTIONS]
+    shown = [f'report.section(found, "{name}")' for name in report.section_names()]
     assert [source for source in SOURCES if "section(" in source] == shown
-    assert {*figures.PLOTS, *tables.TABLES} - {*report.SECTIONS} == {"left_out"}
+    assert set(catalogue.EXHIBITS) - {*report.section_names()} == {"left_out"}
     assert "report.missing(found)" in SOURCES

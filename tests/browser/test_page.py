@@ -8,7 +8,7 @@ from support.chromium import Browser
 from support.stores import finish, planned
 
 from transferlab import results
-from transferlab.results import figures as plots
+from transferlab.results import catalogue
 from transferlab.results.page import report
 
 LABELS = ("baseB", "A1B", "B1B", "A1B+", "B1B+", "A2B", "B2B", "A10B")
@@ -49,7 +49,7 @@ def test_it_opens_without_an_error_or_a_request(
     browser.open(pages[name])
 
     assert browser.run("return document.querySelectorAll('main section').length") == (
-        len(report.SECTIONS) + 3
+        len(report.section_names()) + 3
     )
     assert browser.console() == []
     asked = [address for address in browser.requests() if not address.startswith("data:")]
@@ -127,7 +127,7 @@ def test_every_figure_has_size_and_ink(browser: Browser, pages: dict[str, Path],
         "  return [box.width, box.height, line.width / box.width, line.height / box.height];"
         "})"
     )
-    assert len(figures) == len(plots.PLOTS)
+    assert len(figures) == len(catalogue.figure_names())
     for across, down, inner_across, inner_down in figures:
         assert 300 < across <= width and 200 < down < 800
         assert 0.5 < inner_across <= 1.01 and 0.4 < inner_down <= 1.01

@@ -37,7 +37,7 @@ def test_runs_are_shown_unless_a_table_is_asked_for(runs: Path, capsys: pytest.C
 
     assert out.splitlines()[0] == "Runs: top1_final"
     assert [line.split()[0] for line in out.splitlines()[4:7]] == ["baseB", "A3B", "A5B"]
-    assert "of the runs there should be: 1 at chance level (--table left_out says" in out
+    assert "of the expected runs: 1 at chance level (--table left_out says" in out
     assert err == ""
 
 
@@ -61,7 +61,7 @@ def test_csv_goes_to_stdout_and_notes_to_stderr(capsys: pytest.CaptureFixture[st
     assert len(rows) == 29
     assert (rows[0]["series"], rows[0]["count"], rows[0]["metric"]) == ("baseB", "8", "top1_best10")
     assert float(rows[0]["mean"]) == pytest.approx(0.625101, abs=1e-6)
-    assert "of the runs there should be: 6 at chance level, 22 missing" in err
+    assert "of the expected runs: 6 at chance level, 22 missing" in err
 
 
 def test_what_a_file_is_called_says_its_format(runs: Path, capsys: pytest.CaptureFixture[str]):
@@ -84,20 +84,20 @@ def test_what_is_left_out_is_a_table(runs: Path, capsys: pytest.CaptureFixture[s
 
 def test_parquet_is_not_for_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    with pytest.raises(UserError, match="--format parquet is not for reading: give --out FILE"):
+    with pytest.raises(UserError, match="--format parquet is binary: .* --out FILE"):
         results.run(["--store", str(runs), "--format", "parquet"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--table", "figure4"], "--table figure4 is not there: choose one of runs, figure2, "
-                                 "figure3, table1, decomposition, left_out"),
-        (["--metric", "loss"], "--metric loss is not there: choose one of top1_final, "
+        (["--table", "figure4"], "--table figure4 is unknown: choose one of figure2, "
+                                 "decomposition, table1, figure3, runs, left_out"),
+        (["--metric", "loss"], "--metric loss is unknown: choose one of top1_final, "
                                "top1_best10, top1_peak"),
-        (["--format", "xls"], "--format xls is not there: choose one of table, csv, json, "
+        (["--format", "xls"], "--format xls is unknown: choose one of table, csv, json, "
                               "markdown, latex, parquet"),
-        (["--out", "nowhere/a.csv"], "--out nowhere/a.csv cannot be written: No such file"),
+        (["--out", "nowhere/a.csv"], "nowhere/a.csv cannot be written: No such file"),
         (["--study", "mine"], "study=mine was never started in"),
         (["--store", "/elsewhere"], "/elsewhere is not a store: name one with --store DIR, or fill "
                                     "it with python -m transferlab sweep +study=quick"),

@@ -11,7 +11,7 @@ from support.stores import finish
 
 from transferlab import results
 from transferlab.errors import UserError
-from transferlab.results import Results, tables
+from transferlab.results import Results, catalogue
 
 STORE = "published:yosinski2014"
 METRICS = ("top1_final", "top1_best10")
@@ -59,7 +59,7 @@ def notes(table: pd.DataFrame) -> str:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_figure_2_is_the_papers_in_every_cell(metric: str, published: Results):
-    table = tables.figure2(published, metric)
+    table = results.table(published, "figure2", metric)
     expected = list(facts("random_splits", metric))
 
     assert len(expected) == len(table) == 29
@@ -73,7 +73,7 @@ def test_figure_2_is_the_papers_in_every_cell(metric: str, published: Results):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_figure_3_is_the_papers_in_every_cell(metric: str, published: Results):
-    table = tables.figure3(published, metric)
+    table = results.table(published, "figure3", metric)
     names = {
         ("natman", "target natural (paper: baseB/AnB)"): ("man-made/natural, target natural", ""),
         ("natman", "target man-made (paper: baseA/BnA)"): ("man-made/natural, target man-made", ""),
@@ -96,7 +96,7 @@ def test_figure_3_is_the_papers_in_every_cell(metric: str, published: Results):
 
 
 def test_untrained_filters_that_never_learned_are_shown_and_marked(published: Results):
-    table = tables.figure3(published)
+    table = results.table(published, "figure3")
 
     row = of(table, series="random filters", n=3)
     assert (row["mean"], row["learned"], row["at_chance"]) == (0.001114, False, 1)
@@ -104,7 +104,7 @@ def test_untrained_filters_that_never_learned_are_shown_and_marked(published: Re
 
 
 def test_table_1_is_the_papers_and_beside_it_the_pairs(published: Results):
-    table = tables.table1(published)
+    table = results.table(published, "table1")
     pooled = {(row.layers, row.comparison): row.pooled for row in table.itertuples()}
     printed = [round(100 * pooled[f"{n}-7", name], 1)
                for n in (1, 3, 5) for name in ("AnB+ - baseB", "AnB+ - BnB+")]  # fmt: skip
@@ -125,15 +125,15 @@ def test_table_1_is_the_papers_and_beside_it_the_pairs(published: Results):
 
 
 def test_no_published_fine_tuned_transfer_has_its_selffer(published: Results):
-    table = tables.table1(published)
+    table = results.table(published, "table1")
 
     assert set(table[table["comparison"] == "AnB+ - BnB+"]["pairs"]) == {0}
-    assert "AnB+ - BnB+ without a pair: hold AnB+ - baseB against BnB+ - baseB" in notes(table)
+    assert "AnB+ - BnB+ without a pair: compare AnB+ - baseB with BnB+ - baseB" in notes(table)
     assert "baseB rests on 8 halves, BnB+ on 2, AnB+ on 2" in notes(table)
 
 
 def test_the_parts_are_those_of_the_release(published: Results):
-    table = tables.decomposition(published)
+    table = results.table(published, "decomposition")
     table = table[table["split"] == "random"]
     parts = {
         "BnB minus own-target base": "co-adaptation",
@@ -153,7 +153,7 @@ def test_the_parts_are_those_of_the_release(published: Results):
 
 
 def test_the_paired_differences_of_figure_3_are_the_references(published: Results):
-    table = tables.figure3(published)
+    table = results.table(published, "figure3")
     for row in facts("random_splits_paired"):
         if row["series"] == "AnB minus own-target base":
             found = of(table, series="random halves", n=int(row["n"]))
@@ -176,7 +176,7 @@ def three_splits(runs: Path) -> Results:
 
 
 def test_the_drop_is_taken_apart_as_by_hand(runs: Path):
-    table = tables.decomposition(three_splits(runs))
+    table = results.table(three_splits(runs), "decomposition")
 
     # Co-adaptation 0.02, 0.03, 0.01: mean 0.02, sd 0.01, half 4.302653 x 0.01 / sqrt(3)
     row = of(table, part="co-adaptation")
@@ -202,7 +202,7 @@ def test_one_pair_has_a_mean_and_no_interval(runs: Path):
     finish(runs, "B3B", 0.78)
     finish(runs, "A3B", 0.70)
 
-    row = of(tables.decomposition(results.load(runs)), part="specificity")
+    row = of(results.table(results.load(runs), "decomposition"), part="specificity")
     assert row["mean"] == pytest.approx(0.08)
     assert row["pairs"] == 1
     assert row[["sd", "low", "high", "boot_low", "boot_high"]].isna().all()
@@ -214,7 +214,7 @@ def test_runs_of_different_targets_are_no_pair(runs: Path):
     finish(runs, "A3A", 0.88)
     finish(runs, "A3B", 0.70)
 
-    table = tables.decomposition(results.load(runs))
+    table = results.table(results.load(runs), "decomposition")
     assert set(table["pairs"]) == {0}
     assert table["mean"].isna().all()
     assert "1 AnB without its BnB on the same target (A3B random0)" in notes(table)
@@ -228,14 +228,14 @@ def test_runs_of_different_seeds_and_splits_are_no_pair(other: dict[str, object]
     finish(runs, "B3B", 0.78)
     finish(runs, "A3B", 0.70, other)
 
-    assert set(tables.decomposition(results.load(runs))["pairs"]) == {0}
+    assert set(results.table(results.load(runs), "decomposition")["pairs"]) == {0}
 
 
 def test_a_missing_selffer_costs_its_triple_and_is_named(runs: Path):
     three_splits(runs)
     finish(runs, "A5B", 0.6)
 
-    table = tables.decomposition(results.load(runs))
+    table = results.table(results.load(runs), "decomposition")
     assert of(table, part="total", n=5)["pairs"] == 0
     assert of(table, part="total", n=3)["pairs"] == 3
     assert "1 AnB without its BnB on the same target (A5B random0)" in notes(table)
@@ -245,7 +245,7 @@ def test_a_missing_base_costs_its_triple_and_is_named(runs: Path):
     finish(runs, "B3B", 0.78)
     finish(runs, "A3B", 0.70)
 
-    table = tables.decomposition(results.load(runs))
+    table = results.table(results.load(runs), "decomposition")
     assert of(table, part="specificity")["pairs"] == 0
     assert "1 AnB without the base of its target (A3B random0)" in notes(table)
 
@@ -255,19 +255,19 @@ def test_a_run_at_chance_level_is_counted_and_enters_no_mean(runs: Path):
     finish(runs, "A3B", 0.2, split=0, learned=False)
 
     found = results.load(runs)
-    figure, parts = tables.figure2(found), tables.decomposition(found)
+    figure, parts = results.table(found, "figure2"), results.table(found, "decomposition")
     row = of(figure, series="AnB", n=3)
     assert (row["mean"], row["count"], row["at_chance"]) == (pytest.approx(0.73), 2, 1)
     assert of(parts, part="total")["mean"] == pytest.approx((0.09 + 0.11) / 2)
     assert "1 AnB at chance level, or with such a BnB (A3B random0)" in notes(parts)
     for table in (figure, parts):
-        assert "of the runs there should be: 1 at chance level" in notes(table)
+        assert "of the expected runs: 1 at chance level" in notes(table)
 
 
 def test_a_point_with_nothing_but_chance_has_no_mean_and_is_not_gone(runs: Path):
     finish(runs, "A3B", 0.2, learned=False)
 
-    row = of(tables.figure2(results.load(runs)), series="AnB")
+    row = of(results.table(results.load(runs), "figure2"), series="AnB")
     assert math.isnan(row["mean"])
     assert (row["count"], row["at_chance"]) == (0, 1)
 
@@ -279,9 +279,9 @@ def test_a_base_at_chance_level_is_no_measure(runs: Path):
     finish(runs, "A3B+", 0.80)
 
     found = results.load(runs)
-    assert of(tables.decomposition(found), part="total")["pairs"] == 0
-    assert "1 AnB whose base is at chance level" in notes(tables.decomposition(found))
-    row = of(tables.table1(found), layers="1-3", comparison="AnB+ - baseB")
+    assert of(results.table(found, "decomposition"), part="total")["pairs"] == 0
+    assert "1 AnB whose base is at chance level" in notes(results.table(found, "decomposition"))
+    row = of(results.table(found, "table1"), layers="1-3", comparison="AnB+ - baseB")
     assert (row["count_other"], row["pairs"], row["at_chance"]) == (0, 0, 1)
     assert math.isnan(row["pooled"])
 
@@ -294,16 +294,14 @@ def test_two_seeds_of_one_split_are_two_pairs_of_one_split_and_said(runs: Path):
         finish(runs, "A3B", 0.70, changes)
 
     found = results.load(runs)
-    row = of(tables.decomposition(found), part="specificity")
+    row = of(results.table(found, "decomposition"), part="specificity")
     assert [row[key] for key in ("pairs", "splits", "seeds")] == [2, 1, 2]
     assert row["mean"] == pytest.approx((0.08 + 0.10) / 2)
     assert math.isnan(row["boot_low"])  # one split cannot be drawn otherwise
-    row = of(tables.figure2(found), series="BnB", n=3)
+    row = of(results.table(found, "figure2"), series="BnB", n=3)
     assert [row[key] for key in ("count", "splits", "seeds")] == [2, 1, 2]
-    for table in (tables.figure2(found), tables.decomposition(found)):
-        assert "runs of one split with different seeds count as networks of their own" in notes(
-            table
-        )
+    for table in (results.table(found, "figure2"), results.table(found, "decomposition")):
+        assert "runs of one split with different seeds count as separate networks" in notes(table)
 
 
 OTHERS = ({"data.name": "cifar10"}, {"data.digest": "e" * 64}, {"model.name": "alexnet"},
@@ -319,7 +317,7 @@ def test_runs_of_other_experiments_are_never_averaged_with_these(
         for label, top1 in (("baseB", 0.8), ("B3B", 0.7), ("A3B", 0.6), ("A3B+", 0.85)):
             finish(runs, label, top1 - (0.1 if changes else 0), changes)
 
-    table = tables.TABLES[name](results.load(runs), None)
+    table = results.table(results.load(runs), name)
     by_experiment = dict(iter(table.groupby("experiment")))
     assert len(by_experiment) == 2
     counts = table["count" if "count" in table else "pairs"]
@@ -333,10 +331,12 @@ def test_half_a_mirrors_half_b(runs: Path):
         finish(runs, label, top1)
 
     found = results.load(runs)
-    figure = {row.series: (row.mean, row.count) for row in tables.figure2(found).itertuples()}
+    figure = {
+        row.series: (row.mean, row.count) for row in results.table(found, "figure2").itertuples()
+    }
     assert figure == {"baseB": (pytest.approx(0.85), 2), "BnB": (pytest.approx(0.8), 2),
                       "AnB": (pytest.approx(0.65), 2)}  # fmt: skip
-    row = of(tables.decomposition(found), part="total")
+    row = of(results.table(found, "decomposition"), part="total")
     assert (row["mean"], row["pairs"], row["splits"]) == (pytest.approx(0.2), 2, 1)
 
 
@@ -346,14 +346,14 @@ def test_pooled_and_paired_gains_differ_where_halves_do(runs: Path):
     finish(runs, "A3B+", 0.85)  # 0.05 above its own base, and equal to the mean of both
     finish(runs, "A3A+", 0.92)
 
-    table = tables.table1(results.load(runs))
+    table = results.table(results.load(runs), "table1")
     row = of(table, layers="1-3", comparison="AnB+ - baseB")
     assert (row["pooled"], row["paired"]) == (pytest.approx(0), pytest.approx(0.05))
     row = of(table, layers="1-3", comparison="AnB+ - BnB+")
     assert (row["pooled"], row["pairs"]) == (pytest.approx(-0.07), 0)
 
     finish(runs, "B3B+", 0.83)
-    row = of(tables.table1(results.load(runs)), layers="1-3", comparison="AnB+ - BnB+")
+    row = of(results.table(results.load(runs), "table1"), layers="1-3", comparison="AnB+ - BnB+")
     assert (row["paired"], row["pairs"]) == (pytest.approx(0.02), 1)
 
 
@@ -362,7 +362,7 @@ def test_table_1_has_the_layers_that_there_are(runs: Path):
     finish(runs, "A2B+", 0.85)
     finish(runs, "A4B+", 0.87)
 
-    table = tables.table1(results.load(runs))
+    table = results.table(results.load(runs), "table1")
     assert list(table["layers"].unique()) == ["1-4", "3-4"]
     assert of(table, layers="3-4", comparison="AnB+ - baseB")["count"] == 1
 
@@ -372,7 +372,7 @@ def test_both_directions_need_both(runs: Path):
     for label, top1 in (("baseA", 0.5), ("baseB", 0.7), ("B3A", 0.4), ("A3B", 0.5), ("A5B", 0.3)):
         finish(runs, label, top1, natman)
 
-    table = tables.figure3(results.load(runs))
+    table = results.table(results.load(runs), "figure3")
     both = of(table, series="man-made/natural, both", n=3)
     assert (both["mean"], both["relative"], both["count"]) == (
         pytest.approx(0.45), pytest.approx(-0.15), 2,
@@ -388,11 +388,11 @@ def test_random_filters_of_halves_are_a_series_of_their_own(runs: Path):
     finish(runs, "baseB", 0.6, {"split.name": "whole"})
     finish(runs, "R3B", 0.4, {"split.name": "whole"})
 
-    table = tables.figure3(results.load(runs))
+    table = results.table(results.load(runs), "figure3")
     halves = of(table, series="random filters, random halves", n=3)
     whole = of(table, series="random filters", n=3)
     assert (halves["relative"], whole["relative"]) == pytest.approx((-0.3, -0.2))
-    assert "AnB" not in set(tables.figure2(results.load(runs))["series"])
+    assert "AnB" not in set(results.table(results.load(runs), "figure2")["series"])
 
 
 def test_filters_that_learned_are_not_averaged_with_those_that_did_not(runs: Path):
@@ -401,7 +401,7 @@ def test_filters_that_learned_are_not_averaged_with_those_that_did_not(runs: Pat
     finish(runs, "R3B", 0.4, whole)
     finish(runs, "R3B", 0.1, {**whole, "seed": 1}, learned=False)
 
-    row = of(tables.figure3(results.load(runs)), series="random filters", n=3)
+    row = of(results.table(results.load(runs), "figure3"), series="random filters", n=3)
     assert (row["mean"], row["count"], row["at_chance"], row["learned"]) == (0.4, 1, 1, True)
 
 
@@ -409,9 +409,9 @@ def test_networks_that_keep_stages_are_in_no_figure_and_said(runs: Path):
     finish(runs, "A3B", 0.7)
     finish(runs, "A3B", 0.9, {"transfer.keep": 1})
 
-    table = tables.figure2(results.load(runs))
+    table = results.table(results.load(runs), "figure2")
     assert of(table, series="AnB")["mean"] == 0.7
-    assert "finished runs that are no part of this table: 1 AnB of random" in notes(table)
+    assert "finished runs that are not in this table: 1 AnB of random" in notes(table)
 
 
 def test_runs_are_shown_against_their_base_in_the_metric_asked_for(runs: Path):
@@ -419,26 +419,26 @@ def test_runs_are_shown_against_their_base_in_the_metric_asked_for(runs: Path):
     finish(runs, "A3B", 0.75, metrics={"top1_final": 0.75, "top1_best10": 0.77, "top1_peak": 0.8,
                                        "chance": 0.2})  # fmt: skip
 
-    table = tables.runs(results.load(runs), "top1_best10")
+    table = results.table(results.load(runs), "runs", "top1_best10")
     assert list(table["label"]) == ["baseB", "A3B"]
     assert of(table, label="A3B")["delta_to_target_base"] == pytest.approx(0.77 - 0.81)
     assert set(table["metric"]) == {"top1_best10"}
 
 
-@pytest.mark.parametrize("name", list(tables.TABLES))
+@pytest.mark.parametrize("name", catalogue.table_names())
 def test_a_store_with_nothing_finished_gives_an_empty_table_that_says_so(name: str, runs: Path):
     finish(runs, "A3B", 0.7).result.write_text("{")
 
-    table = tables.TABLES[name](results.load(runs), None)
+    table = results.table(results.load(runs), name)
     if name == "left_out":
         assert len(table) == 1
     else:
         assert table.empty
         assert "the table is empty" in notes(table)
-        assert "of the runs there should be: 1 damaged" in notes(table)
+        assert "of the expected runs: 1 damaged" in notes(table)
 
 
 def test_an_unknown_metric_is_refused_with_those_there_are(published: Results):
-    for make in tables.TABLES.values():
-        with pytest.raises(UserError, match="metric=loss is not there: choose one of top1_final"):
-            make(published, "loss")
+    for name in catalogue.table_names():
+        with pytest.raises(UserError, match="metric=loss is unknown: choose one of top1_final"):
+            results.table(published, name, "loss")

@@ -8,47 +8,49 @@ from pathlib import Path
 from transferlab import results
 from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
-from transferlab.results import formats, tables
+from transferlab.results import Results, catalogue, formats
+from transferlab.results.metrics import METRICS
 from transferlab.runtime import logs
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Finished runs, or a table of the paper made of them. --store published:yosinski2014 takes
-    the paper's own networks."""
-    chosen = _flags().parse_args(arguments)
+    """Finished runs, or a table or figure of the paper made of them. --store
+    published:yosinski2014 shows the paper's own networks."""
+    options = _flags().parse_args(arguments)
     logs.to_stderr()
-    for flag, name, known in (
-        ("--table", chosen.table, tuple(tables.TABLES)),
-        ("--metric", chosen.metric, tables.METRICS),
-        ("--format", chosen.format, tuple(formats.FORMATS)),
+    for flag, value, known in (
+        ("--table", options.table, catalogue.table_names()),
+        ("--plot", options.plot, catalogue.figure_names()),
+        ("--metric", options.metric, METRICS),
+        ("--format", options.format, formats.FORMATS),
     ):
-        if name is not None and name not in known:
-            raise UserError(f"{flag} {name} is not there: choose one of {', '.join(known)}")
-    if chosen.plot is not None:
-        return _plot(chosen)
-    found = results.load(chosen.store, study=chosen.study)
-    return _table(found, chosen)
+        if value is not None and value not in known:
+            raise UserError(f"{flag} {value} is unknown: choose one of {_list(known)}")
+    if options.plot is not None:
+        return _plot(options)
+    return _table(results.load(options.store, study=options.study), options)
 
 
 def _flags() -> Flags:
     flags = Flags("results", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument("--table", metavar="NAME", default="runs",
-                       help=f"{_list(tables.TABLES)} (default: runs)")  # fmt: skip
+                       help=f"{_list(catalogue.table_names())} (default: runs)")  # fmt: skip
     flags.add_argument("--plot", metavar="NAME",
-                       help="figure2, interpretation, figure3, decomposition, curves or reduced, "
-                       "to --out FILE.pdf, .png or .svg")  # fmt: skip
-    flags.add_argument("--with-published", action="store_true",
-                       help="put the paper's own curve behind the plot")  # fmt: skip
-    flags.add_argument("--experiment", metavar="WORDS",
-                       help="which one to plot, where the store has several")  # fmt: skip
+                       help=f"{_list(catalogue.figure_names())}; to --out FILE.pdf, .png or "
+                       ".svg")  # fmt: skip
+    flags.add_argument("--published", action=argparse.BooleanOptionalAction,
+                       help="draw the paper's networks behind yours (default: where data and "
+                       "network are the paper's)")  # fmt: skip
+    flags.add_argument("--experiment", metavar="NAME",
+                       help="the one to plot, where the store has several")  # fmt: skip
     flags.add_argument("--width", type=float, default=3.3, metavar="INCHES",
                        help="of the plot (default: 3.3, one column; two are about 7)")  # fmt: skip
     flags.add_argument("--metric", metavar="NAME",
-                       help=f"{_list(tables.METRICS)} (default: top1_final; of published networks "
-                       "top1_best10, which is what the paper plots)")  # fmt: skip
+                       help=f"{_list(METRICS)} (default: top1_final; of published networks "
+                       "top1_best10, as in the paper)")  # fmt: skip
     flags.add_argument("--format", metavar="NAME",
-                       help=f"{_list(formats.FORMATS)} (default: what --out is called, else "
+                       help=f"{_list(formats.FORMATS)} (default: by the name of --out, else "
                        "table)")  # fmt: skip
     flags.add_argument("--out", type=lambda text: Path(text).expanduser(), metavar="FILE",
                        help="write to a file instead of stdout")  # fmt: skip
@@ -59,47 +61,47 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _plot(chosen: argparse.Namespace) -> int:
-    """Write the plot that is asked for; what can be wrong is looked at before the store is read."""
+def _plot(options: argparse.Namespace) -> int:
+    """Write a figure; what can be wrong with the flags is checked before the store is read."""
+    name, path = options.plot, options.out
+    if options.format is not None:
+        raise UserError(
+            f"--format {options.format} is for tables: end the name in --out in a plot's format"
+        )
+    if path is None:
+        raise UserError(f"--plot {name} needs a file: --out {name}.pdf, .png or .svg")
     from transferlab.results import figures
 
-    if chosen.plot not in figures.PLOTS:
-        known = _list(figures.PLOTS)
-        raise UserError(f"--plot {chosen.plot} is not there: choose one of {known}")
-    if chosen.format is not None:
-        raise UserError(f"--format {chosen.format} is for tables: a plot's is what --out ends in")
-    if chosen.out is None:
-        raise UserError(f"--plot {chosen.plot} needs a file: --out {chosen.plot}.pdf, .png or .svg")
-    figures.kind_of(chosen.out)
+    figures.kind_of(path)
     figure = figures.draw(
-        results.load(chosen.store, study=chosen.study),
-        chosen.plot,
-        chosen.metric,
-        chosen.with_published,
-        experiment=chosen.experiment,
-        width=chosen.width,
+        results.load(options.store, study=options.study),
+        name,
+        options.metric,
+        options.published,
+        experiment=options.experiment,
+        width=options.width,
     )
-    figures.write(figure, chosen.out)
-    print(chosen.out, file=sys.stderr)
+    figures.write(figure, path)
+    print(path, file=sys.stderr)
     return 0
 
 
-def _table(found: results.Results, chosen: argparse.Namespace) -> int:
-    """Show or write the table that is asked for."""
-    table = tables.TABLES[chosen.table](found, chosen.metric)
-    by_name = None if chosen.out is None else formats.of_file(chosen.out)
-    name = chosen.format or by_name or "table"
+def _table(found: Results, options: argparse.Namespace) -> int:
+    """Show or write a table."""
+    table = results.table(found, options.table, options.metric)
+    of_file = None if options.out is None else formats.of_file(options.out)
+    name = options.format or of_file or "table"
     content = formats.render(table, name)
-    if chosen.out is not None:
-        formats.write(chosen.out, content)
-        print(chosen.out, file=sys.stderr)
+    if options.out is not None:
+        formats.write(options.out, content)
+        print(options.out, file=sys.stderr)
     elif isinstance(content, bytes):
         if sys.stdout.isatty():
-            raise UserError(f"--format {name} is not for reading: give --out FILE")
+            raise UserError(f"--format {name} is binary: write it to a file with --out FILE")
         sys.stdout.buffer.write(content)
     else:
         print(content, end="")
-    if name in ("csv", "parquet"):  # which have no place for them
+    if name in ("csv", "parquet"):  # which have no place for notes
         for note in table.attrs["notes"]:
             print(note, file=sys.stderr)
     return 0

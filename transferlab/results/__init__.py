@@ -3,6 +3,7 @@
 May import: errors, runtime, experiment, store.
 """
 
+from transferlab.results.catalogue import table
 from transferlab.results.loading import KINDS, Results, curves, load, with_metric
 
-__all__ = ["KINDS", "Results", "curves", "load", "with_metric"]
+__all__ = ["KINDS", "Results", "curves", "load", "table", "with_metric"]

@@ -1,10 +1,23 @@
-"""What each table and figure shows, for a reader who does not have the paper at hand.
+"""Every table and figure: what it is called, what it says, and which runs it shows.
 
-In the paper's words where it has some (Yosinski et al. 2014: captions of Fig. 2 and 3 and of
-Table 1, Sec. 4); where we show more than the paper does, it is said.
+The texts are for a reader who does not have the paper at hand, in the paper's words where it has
+some (Yosinski et al. 2014: captions of Fig. 2 and 3 and of Table 1, Sec. 4); where we show more
+than the paper does, they say so. To add an exhibit, write its builder and add an entry here: the
+commands, the page and the mirror read EXHIBITS.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from transferlab.errors import UserError
+from transferlab.results import comparable, loading, pairs
+from transferlab.results.comparable import Experiment
+from transferlab.results.exhibits import Exhibit, Select, Selection
+from transferlab.results.loading import Results
+from transferlab.results.metrics import metric_of
+from transferlab.results.tables import decomposition, figure2, figure3, left_out, runs, table1
 
 TITLE = "How transferable are the features, layer by layer?"
 SUBJECT = (
@@ -15,70 +28,198 @@ SUBJECT = (
 )
 PUBLISHED = (
     "The networks of Yosinski et al. 2014, read from the training logs that the authors released "
-    "(github.com/yosinski/convnet_transfer). What has no log is missing, not guessed."
+    "(github.com/yosinski/convnet_transfer). A network without a log is listed as missing."
 )
 COVERAGE = (
-    "How many networks of each kind are finished; where more were planned or begun, of how many."
+    "The number of finished networks of each kind; where more are planned or begun, of how many."
 )
 MIRRORED = "Mirror images are merged: AnB stands for BnA too, and baseB for baseA."
+FIGURES = "transferlab.results.figures"
 
-TITLES: Mapping[str, str] = {
-    "figure2": "Figure 2: transfer and selffer networks, layer by layer",
-    "interpretation": "Figure 2, interpreted: two reasons for the drop",
-    "decomposition": "Decomposition: co-adaptation and specificity",
-    "table1": "Table 1: what transferring and fine-tuning gains",
-    "figure3": "Figure 3: dissimilar halves, and random filters",
-    "reduced": "Fewer training images",
-    "curves": "Learning curves",
-    "runs": "Runs",
-    "left_out": "Left out, and why",
-}
 
-TEXTS: Mapping[str, str] = {
-    "figure2": (
-        "Each marker is the accuracy on the validation set of one trained network, and lines "
+def table(results: Results, name: str, metric: str | None = None) -> pd.DataFrame:
+    """The table `name` in fractions, with title, notes and the columns for people in its `attrs`.
+
+    Raises: UserError for an unknown name or metric.
+    """
+    build = EXHIBITS[name].table if name in EXHIBITS else None
+    if build is None:
+        raise UserError(f"table={name} is unknown: choose one of {', '.join(table_names())}")
+    return build(select(results, name, metric))
+
+
+def select(results: Results, name: str, metric: str | None = None) -> Selection:
+    """The runs that the table and the figure `name` show. Raises: UserError: unknown metric."""
+    exhibit = EXHIBITS[name]
+    metric = metric_of(metric, results.metric)
+    if exhibit.select is None:
+        return Selection(exhibit, metric, (), results)
+    prepared = pairs.prepare(results.table, metric)
+    return Selection(exhibit, metric, tuple(exhibit.select(prepared, results)), results)
+
+
+def table_names() -> tuple[str, ...]:
+    """The exhibits that have a table."""
+    return tuple(name for name, exhibit in EXHIBITS.items() if exhibit.table is not None)
+
+
+def figure_names() -> tuple[str, ...]:
+    """The exhibits that have a figure."""
+    return tuple(name for name, exhibit in EXHIBITS.items() if exhibit.figure is not None)
+
+
+# --- selections of runs -------------------------------------------------------------------------
+
+
+def _random_halves(*series: str) -> Select:
+    """Networks of these series for random halves."""
+
+    def select(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+        runs = _plain(runs)
+        return comparable.split(runs[(runs["split"] == "random") & runs["series"].isin(series)])
+
+    return select
+
+
+def _frozen(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Frozen transfers, random filters and their base networks, where there is any with n > 0."""
+    runs = _plain(runs)
+    runs = runs[runs["series"].isin(["baseB", "AnB", "random"])]
+    return _with_any(runs, lambda runs: runs["n"] > 0)
+
+
+def _halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Frozen selffers and transfers with their base networks, where there is any with n > 0."""
+    runs = _plain(runs)
+    runs = runs[runs["series"].isin(["baseB", "BnB", "AnB"]) & (runs["split"] != "whole")]
+    return _with_any(runs, lambda runs: runs["n"] > 0)
+
+
+def _with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
+    ids = set(loading.curves(results)["id"])
+    return _with_any(runs, lambda runs: runs["id"].isin(ids))
+
+
+def _reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Base networks that differ in images per class, which else tells experiments apart."""
+    runs = runs[runs["series"] == "baseB"]
+    per_class = runs["data.per_class"]
+    alike = comparable.split(runs.assign(**{"data.per_class": None}))
+    return [
+        replace(
+            experiment,
+            runs=experiment.runs.assign(**{"data.per_class": per_class.loc[experiment.runs.index]}),
+        )
+        for experiment in alike
+        if per_class.loc[experiment.runs.index].nunique(dropna=False) > 1
+    ]
+
+
+def _plain(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that keep no stages above the cut."""
+    return runs[runs["transfer.keep"] == 0]
+
+
+def _with_any(
+    runs: pd.DataFrame, shown: Callable[[pd.DataFrame], pd.Series]
+) -> Sequence[Experiment]:
+    """The experiments with a run to be shown, named as if there were no others."""
+    parts = [part.runs for part in comparable.split(runs) if shown(part.runs).any()]
+    return comparable.split(pd.concat(parts).drop_duplicates("id")) if parts else ()
+
+
+# --- the exhibits, in the order of the page -----------------------------------------------------
+
+_FIGURE2 = _random_halves(*pairs.SERIES)
+EXHIBITS: dict[str, Exhibit] = {
+    "figure2": Exhibit(
+        title="Figure 2: transfer and selffer networks, layer by layer",
+        text="Each marker is the accuracy on the validation set of one trained network, and lines "
         "connect the means of each treatment. Where BnB lies below baseB, layers that had learned "
         "to work together were parted and could not find each other again: fragile co-adaptation. "
         "Where AnB lies below BnB, the copied features are specific to the base task. AnB+ above "
-        f"baseB: networks that transfer, then learn on, generalize better. {MIRRORED}"
+        f"baseB: networks that transfer, then learn on, generalize better. {MIRRORED}",
+        select=_FIGURE2,
+        nothing="no finished run has random halves",
+        table=figure2.build,
+        figure=f"{FIGURES}.figure2:draw",
     ),
-    "interpretation": (
-        "The drop from baseB to AnB has two reasons. Down to BnB, which sees its own task only, it "
-        "is lost co-adaptation of the layers on both sides of the cut. From there down to AnB it "
-        "is representation specificity: the features were made for other classes."
+    "interpretation": Exhibit(
+        title="Figure 2, interpreted: two reasons for the drop",
+        text="The drop from baseB to AnB has two reasons. Down to BnB, which sees its own task "
+        "only, it is lost co-adaptation of the layers on both sides of the cut. From there down to "
+        "AnB it is representation specificity: the features were made for other classes.",
+        select=_FIGURE2,
+        nothing="no finished run has random halves",
+        figure=f"{FIGURES}.interpretation:draw",
     ),
-    "decomposition": (
-        "The same two gaps, measured in pairs: a base network, a selffer and a transfer network "
-        "for the same half of the same split, so that halves of unequal difficulty do not matter. "
-        "Co-adaptation is baseB less BnB, specificity BnB less AnB, and together they are the "
-        "whole drop. Intervals are of 95 %: low and high from Student's t over the pairs, boot "
-        "from drawing whole splits anew. The paper has no such table."
+    "decomposition": Exhibit(
+        title="Decomposition: co-adaptation and specificity",
+        text="The same two gaps, measured in pairs: a base network, a selffer and a transfer "
+        "network for the same half of the same split, so that halves of unequal difficulty do not "
+        "matter. Co-adaptation is baseB less BnB, specificity BnB less AnB, and together they are "
+        "the whole drop. Intervals are of 95 %: low and high from Student's t over the pairs, boot "
+        "from resampling whole splits. The paper has no such table.",
+        select=_halves,
+        nothing="no finished run is a frozen selffer or transfer",
+        table=decomposition.build,
+        figure=f"{FIGURES}.decomposition:draw",
     ),
-    "table1": (
-        "The boost of AnB+ over its controls, averaged over different ranges of layers. Pooled is "
-        "as the paper prints it: the mean of all networks of one kind less the mean of all of the "
-        "other. These may be for different halves, and halves are not equally hard. Paired, which "
-        "the paper does not have, compares networks for the same half of the same split."
+    "table1": Exhibit(
+        title="Table 1: what transferring and fine-tuning gains",
+        text="The boost of AnB+ over its controls, averaged over different ranges of layers. "
+        "Pooled is as the paper prints it: the mean of all networks of one kind less the mean of "
+        "all of the other. These may be for different halves, and halves are not equally hard. "
+        "Paired, which the paper does not have, compares networks for the same half of the same "
+        "split.",
+        select=_random_halves("baseB", "AnB+", "BnB+"),
+        nothing="no finished run has random halves",
+        table=table1.build,
     ),
-    "figure3": (
-        "How performance falls with the layer at which a network is cut, when base and target "
+    "figure3": Exhibit(
+        title="Figure 3: dissimilar halves, and random filters",
+        text="How performance falls with the layer at which a network is cut, when base and target "
         "tasks are dissimilar (man-made and natural classes) and when the first n layers are "
         "random, untrained weights. Compared with the random halves, all after subtracting their "
         "base level. The farther the tasks are apart, the worse high layers transfer; even "
-        "features of distant tasks are better than random ones."
+        "features of distant tasks are better than random ones.",
+        select=_frozen,
+        nothing="no finished run is a frozen transfer or has random filters",
+        study="manmade_natural",
+        table=figure3.build,
+        figure=f"{FIGURES}.figure3:draw",
     ),
-    "reduced": (
-        "Networks for all classes, trained from scratch on so many images of each: what having "
-        "less data does by itself."
+    "reduced": Exhibit(
+        title="Fewer training images",
+        text="Networks for all classes, trained from scratch on so many images of each: what "
+        "having less data does by itself.",
+        select=_reduced,
+        nothing="no finished run is a base network with fewer images per class beside one with "
+        "more",
+        study="reduced",
+        figure=f"{FIGURES}.reduced:draw",
     ),
-    "curves": "Accuracy on the validation set while training, one line a network.",
-    "runs": (
-        "Every finished run; one at chance level did not learn, and is counted in no mean. Delta "
-        "is the difference to the base network of the run's own target half. The file has every "
-        "key of every run's config too, and where its numbers are from."
+    "curves": Exhibit(
+        title="Learning curves",
+        text="Accuracy on the validation set during training, one line a network.",
+        select=_with_curves,
+        nothing="no finished run has a learning curve",
+        figure=f"{FIGURES}.curves:draw",
+        drawn=lambda selection: loading.curves(selection.results, selection.ids),
     ),
-    "left_out": (
-        "Runs that are damaged, failed or missing are in no table; those at chance level, whose "
-        "accuracy is no better than guessing, are listed but enter no mean."
+    "runs": Exhibit(
+        title="Runs",
+        text="Every finished run; one at chance level did not learn and enters no mean. Delta is "
+        "the difference to the base network of the run's own target half. The file has every key "
+        "of every run's config as well, and the provenance of its numbers.",
+        nothing="no run is finished",
+        table=runs.build,
+    ),
+    "left_out": Exhibit(
+        title="Left out: runs in no table or in no mean",
+        text="Damaged, failed and missing runs are in no table; runs at chance level, whose "
+        "accuracy is no better than guessing, are listed but enter no mean.",
+        nothing="every expected run is finished",
+        table=left_out.build,
     ),
 }

@@ -1,38 +1,45 @@
-"""What is said with a table: its title, the metric, what is not in it, and what to be wary of.
+"""Notes below a table or a figure: what it leaves out, and what to be wary of.
 
-Goes into the table's `attrs`, where every format finds it: nothing is dropped in silence.
+They stand in a table's `attrs`, where every format finds them: no run is dropped in silence.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 
 from transferlab.results import pairs
 from transferlab.results.comparable import Experiment
+from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 
-WORDS = {"chance": "at chance level"}
+KINDS = {"chance": "at chance level"}  # of what is left out; the others are called what they are
 
 
-def table(
-    columns: Sequence[str],
-    lines: Iterable[Mapping[str, Any]],
-    title: str,
-    metric: str,
-    notes: Sequence[str],
-    percent: Sequence[str],
-) -> pd.DataFrame:
-    """The lines as a table with its title and notes; `percent` are the columns of accuracies."""
-    made = pd.DataFrame([{**line, "metric": metric} for line in lines], columns=list(columns))
-    made.attrs = {
-        "title": title,
-        "metric": metric,
-        "notes": list(notes),
-        "percent": list(percent),
-        "shown": [key for key in columns if key != "metric"],
-    }
-    return made
+def of_selection(selection: Selection) -> list[str]:
+    """What the reader of a table has to know: which runs are not in it, what is averaged."""
+    experiments, table = selection.experiments, selection.results.table
+    used = table["id"].isin(selection.ids)
+    notes = [] if used.any() else [f"{selection.exhibit.nothing}: the table is empty"]
+    if len(experiments) > 1:
+        notes.append(
+            f"{len(experiments)} experiments, not averaged together: see column experiment"
+        )
+    seeds = (part.runs.groupby("unit")["seed"].nunique(dropna=False).max() for part in experiments)
+    if max(seeds, default=1) > 1:
+        notes.append("runs of one split with different seeds count as separate networks")
+    unused = table[~used]
+    if len(unused):
+        kinds = unused["variant"].str.cat(unused["split"], sep=" of ")
+        notes.append(f"finished runs that are not in this table: {_counts(kinds)}")
+    return [*notes, *left_out(selection.results)]
+
+
+def left_out(results: Results) -> list[str]:
+    """How many runs are in no table or in no mean."""
+    kinds = results.left_out["kind"].replace(KINDS)
+    if kinds.empty:
+        return []
+    return [f"of the expected runs: {_counts(kinds)} (--table left_out says which and why)"]
 
 
 def uneven(experiment: Experiment) -> Iterator[str]:
@@ -49,26 +56,7 @@ def uneven(experiment: Experiment) -> Iterator[str]:
         )
 
 
-def notes(
-    results: Results,
-    used: pd.DataFrame,
-    found: Sequence[Experiment] = (),
-    nothing: str = "no run is finished",
-) -> list[str]:
-    """What a reader of the table has to know: what is not in it, and what is averaged."""
-    said = [f"{nothing}: the table is empty"] if used.empty else []
-    if len(found) > 1:
-        said.append(f"{len(found)} experiments, not averaged together: see column experiment")
-    seeds = (one.runs.groupby("unit")["seed"].nunique(dropna=False).max() for one in found)
-    if max(seeds, default=1) > 1:
-        said.append("runs of one split with different seeds count as networks of their own")
-    unused = results.table[~results.table["id"].isin(used["id"])]
-    if len(unused):
-        kinds = unused["variant"].str.cat(unused["split"], sep=" of ").value_counts(sort=False)
-        words = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        said.append(f"finished runs that are no part of this table: {words}")
-    counts = results.left_out["kind"].value_counts(sort=False)
-    if len(counts):
-        words = ", ".join(f"{count} {WORDS.get(str(k), k)}" for k, count in counts.items())
-        said.append(f"of the runs there should be: {words} (--table left_out says which and why)")
-    return said
+def _counts(kinds: pd.Series) -> str:
+    """`2 AnB of random, 1 base of whole`."""
+    counts = kinds.value_counts(sort=False)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())

@@ -14,7 +14,7 @@ from support.stores import finish, planned
 from transferlab import results
 from transferlab.cli import report as command
 from transferlab.errors import UserError
-from transferlab.results import catalogue, figures, tables
+from transferlab.results import catalogue, loading
 from transferlab.results.page import html, overview, report
 
 LABELS = ("baseB", "A1B", "B1B", "A1B+", "B1B+", "A2B", "B2B")
@@ -85,7 +85,7 @@ def test_it_is_whole_and_refers_to_nothing_outside(published_page: str):
     inside |= set(re.findall(r"url\(#([^)]+)\)", published_page))
     assert inside <= set(outline.ids)
     assert "@import" not in published_page
-    assert outline.tags.count("svg") == len(figures.PLOTS)
+    assert outline.tags.count("svg") == len(catalogue.figure_names())
     assert {"script", "style"} & set(outline.tags) == {"script", "style"}
     assert (outline.tags.count("script"), outline.tags.count("style")) == (1, 1)
 
@@ -102,7 +102,7 @@ def test_its_policy_allows_its_own_script_and_no_other(published_page: str):
 
 
 def test_the_same_store_gives_the_same_page(place: Path):
-    pages = {report.page(results.load(place), published=False) for _ in range(2)}
+    pages = {report.page(results.load(place)) for _ in range(2)}
     assert len(pages) == 1
 
 
@@ -114,24 +114,18 @@ def test_every_figure_and_table_has_its_words_and_its_data(published_page: str):
 
     assert set(files) == {
         "left_out.csv", "figure2.csv", "figure3.csv", "table1.csv", "decomposition.csv",
-        "runs.csv", *(f"{name}_drawn.csv" for name in figures.PLOTS),
+        "runs.csv", *(f"{name}_drawn.csv" for name in catalogue.figure_names()),
     }  # fmt: skip
     found = results.load("published:yosinski2014")
     for name in ("figure2", "figure3", "table1", "decomposition"):
-        expected = tables.TABLES[name](found)
+        expected = results.table(found, name)
         assert len(files[f"{name}.csv"]) == len(expected), name
     points = files["figure2_drawn.csv"]
     assert (len(points), points["top1_best10"].max()) == (112, 0.647581)
-    assert set(files["curves_drawn.csv"].columns) == set(results.CURVE)
-    for name in report.SECTIONS:
+    assert set(files["curves_drawn.csv"].columns) == set(loading.CURVE)
+    for name in report.section_names():
         assert f'<section id="{name}"' in published_page
-        assert html.paragraph(catalogue.TEXTS[name]) in published_page
-
-
-def test_the_words_are_there_for_everything():
-    names = {*figures.PLOTS, *tables.TABLES}
-    assert names == {*report.SECTIONS, "left_out"}
-    assert set(catalogue.TEXTS) == set(catalogue.TITLES) == names
+        assert html.paragraph(catalogue.EXHIBITS[name].text) in published_page
 
 
 def test_cells_hold_the_number_that_their_column_is_sorted_by(place: Path):
@@ -146,7 +140,7 @@ def test_what_lacks_is_said_where_it_would_be(tmp_path: Path):
     finish(tmp_path / "runs", "baseB", 0.8)
     finish(tmp_path / "runs", "A2B", 0.2, learned=False)
 
-    page = report.page(results.load(tmp_path / "runs"), published=False)
+    page = report.page(results.load(tmp_path / "runs"))
 
     assert "<dd>1 at chance level, 3 missing</dd>" in page
     assert "planned by study quick, not started" in page
@@ -160,7 +154,7 @@ def test_a_store_with_nothing_finished_has_a_page(tmp_path: Path):
     page = report.page(results.load(tmp_path / "runs"))
 
     assert "<dt>finished runs</dt><dd>0</dd>" in page
-    assert page.count("Nothing to draw yet") == len(figures.PLOTS)
+    assert page.count("Nothing to draw yet") == len(catalogue.figure_names())
 
 
 def test_several_experiments_have_a_figure_each(place: Path):
@@ -173,12 +167,12 @@ def test_several_experiments_have_a_figure_each(place: Path):
     assert set(saved(section)) == {"figure2.csv", "figure2_1_drawn.csv", "figure2_2_drawn.csv"}
 
 
-def test_the_papers_networks_are_behind_unless_they_are_not_wanted(place: Path):
+def test_the_papers_networks_are_behind_other_data_only_on_request(place: Path):
     found = results.load(place)
     comment = "Yosinski et al. 2014"  # matplotlib writes a text beside its outlines
 
-    assert comment in report.section(found, "figure2")
-    assert comment not in report.section(found, "figure2", published=False)
+    assert comment in report.section(found, "figure2", published=True)
+    assert comment not in report.section(found, "figure2")
 
 
 def test_coverage_counts_what_is_there_of_what_should_be(tmp_path: Path):
@@ -206,7 +200,7 @@ def test_names_that_look_like_html_are_shown_as_they_are(tmp_path: Path):
     finish(place, "A1B", 0.7, {"model.name": f"mine:{evil}"})
     (place / f"{place.name}-0123456789ab").mkdir()
 
-    page = report.page(results.load(place), published=False)
+    page = report.page(results.load(place))
 
     Outline(page)
     assert page.count("<script>") == 1
@@ -221,13 +215,13 @@ def test_the_command_writes_the_page(
 ):
     out = tmp_path / "mine.html"
 
-    given = ["--store", place, "--metric", "top1_peak", "--study", "quick", "--no-published"]
+    given = ["--store", place, "--metric", "top1_peak", "--study", "quick", "--published"]
     planned(place, "quick", "A1B")
     assert command.run([*map(str, given), "--out", str(out)]) == 0
 
     assert tuple(capsys.readouterr()) == ("", f"{out}\n")
     found = results.load(place, study="quick")
-    assert out.read_text() == report.page(found, "top1_peak", published=False)
+    assert out.read_text() == report.page(found, "top1_peak", published=True)
     assert list(tmp_path.glob(".*")) == []
 
 
@@ -236,7 +230,7 @@ def test_the_command_writes_the_page(
     [
         (["--store", "nowhere"], "nowhere is not a store: name one with --store DIR, or fill it"),
         (["--store", "published:other"], "published here: choose published:yosinski2014"),
-        (["--metric", "top5"], "--metric top5 is not there: choose one of top1_final, top1_best10"),
+        (["--metric", "top5"], "--metric top5 is unknown: choose one of top1_final, top1_best10"),
         (["--out", "no/such/page.html"], "no/such/page.html cannot be written: No such file"),
         (["--what"], "unrecognized arguments: --what"),
     ],

@@ -1,11 +1,11 @@
-"""The paper's figures: results in, matplotlib axes or a file out.
+"""The figures, one a module: `draw` puts a selection of runs of one experiment on axes.
 
 Yosinski et al. 2014, Fig. 2 and Fig. 3, what Fig. 2 is about, learning curves, and fewer images.
-Every function draws one experiment on the axes it is given and returns what should be said below.
 Importing this needs matplotlib, and no display.
 """
 
 import io
+import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -15,44 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transferlab.errors import UserError
-from transferlab.results import formats
+from transferlab.results import catalogue, formats
+from transferlab.results.exhibits import Selection
 from transferlab.results.figures import layout, select
-from transferlab.results.figures.curves import curves, reduced
-from transferlab.results.figures.figure2 import figure2, interpretation
-from transferlab.results.figures.figure3 import decomposition, figure3
 from transferlab.results.loading import Results
 
-__all__ = [
-    "PLOTS", "Plot", "curves", "decomposition", "draw", "experiments", "figure2", "figure3",
-    "interpretation", "kind_of", "reduced", "render", "write",
-]  # fmt: skip
-
-
-class Plot(Protocol):
-    """Draws one experiment and returns sentences: what is missing, what to be wary of.
-
-    Raises: UserError if there is nothing to draw, or several experiments and no word on which.
-    """
-
-    def __call__(
-        self,
-        axes: Axes,
-        results: Results,
-        metric: str | None = None,
-        published: bool = False,
-        experiment: str | None = None,
-    ) -> list[str]: ...
-
-
-PLOTS: Mapping[str, Plot] = {
-    "figure2": figure2,
-    "interpretation": interpretation,
-    "figure3": figure3,
-    "decomposition": decomposition,
-    "curves": curves,
-    "reduced": reduced,
-}
-# Format -> what its file would say about when and by whom it was made, left out
+__all__ = ["Draw", "draw", "draw_on", "experiments", "kind_of", "render", "write"]
+# Format -> the metadata to leave out: when and by which program the file was made
 METADATA: Mapping[str, Mapping[str, str | None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
@@ -60,41 +29,69 @@ METADATA: Mapping[str, Mapping[str, str | None]] = {
 }
 
 
+class Draw(Protocol):
+    """Draws a selection of one experiment, with the published one behind if there is any.
+
+    Returns the sentences below the figure: what is missing, what to be wary of.
+    """
+
+    def __call__(
+        self, axes: Axes, selection: Selection, published: Selection | None
+    ) -> list[str]: ...
+
+
 def draw(
     results: Results,
     name: str,
     metric: str | None = None,
-    published: bool = False,
+    published: bool | None = None,
     *,
     experiment: str | None = None,
     width: float = layout.COLUMN,
 ) -> Figure:
-    """A figure with the plot `name`, its legend and its notes. `width` in inches.
+    """The figure `name`, with its legend and its notes. `width` in inches.
 
-    `published` puts the paper's own curve behind. Raises: UserError.
+    `published`: whether the paper's own curve stands behind; None: where data and network are the
+    paper's. Raises: UserError if there is nothing to draw, or several experiments and none named.
     """
-    function = PLOTS[_known(name)]
+    known(name)
     if not layout.NARROWEST <= width <= layout.WIDEST:
         raise UserError(
-            f"--width {width:g} is not the width of a figure: {layout.NARROWEST:g} to "
-            f"{layout.WIDEST:g} inches"
+            f"--width {width:g} is out of range: a figure is {layout.NARROWEST:g} to "
+            f"{layout.WIDEST:g} inches wide"
         )
     with matplotlib.rc_context(layout.style()):
         figure, axes = layout.blank(width)
-        notes = function(axes, results, metric, published, experiment)
+        notes = draw_on(axes, results, name, metric, published, experiment=experiment)
         layout.lay_out(figure, axes, notes)
     return figure
 
 
+def draw_on(
+    axes: Axes,
+    results: Results,
+    name: str,
+    metric: str | None = None,
+    published: bool | None = None,
+    *,
+    experiment: str | None = None,
+) -> list[str]:
+    """The figure `name` on axes of yours; the notes to put below. Arguments as of `draw`."""
+    function: Draw = pkgutil.resolve_name(known(name))
+    selection = select.choose(results, name, metric, experiment)
+    return function(axes, selection, select.behind(selection, name, published))
+
+
 def experiments(results: Results, name: str) -> tuple[str, ...]:
-    """The experiments of which the plot `name` has something to show; each goes with `draw`."""
-    return tuple(one.name for one in select.found(results, _known(name)))
+    """The experiments of which the figure `name` has something to show; each goes with `draw`."""
+    known(name)
+    return tuple(part.name for part in catalogue.select(results, name).experiments)
 
 
 def render(figure: Figure, kind: str) -> bytes:
     """The figure as a file of the kind pdf, png or svg; the same bytes for the same figure."""
     if kind not in METADATA:
-        raise UserError(f"{kind} is no kind of picture: choose one of {', '.join(METADATA)}")
+        raise UserError(f"{kind} is an unknown kind of picture: choose one of {_list(METADATA)}")
     buffer = io.BytesIO()
     with matplotlib.rc_context({**layout.style(), "svg.hashsalt": "transferlab"}):
         figure.savefig(buffer, format=kind, dpi=layout.DPI, metadata=dict(METADATA[kind]))
@@ -102,7 +99,7 @@ def render(figure: Figure, kind: str) -> bytes:
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write the figure in the format that the file's name ends in, whole or not at all.
+    """Write the figure atomically, in the format that the file's name ends in.
 
     Raises: UserError for another ending than pdf, png or svg, or a folder that cannot be written.
     """
@@ -114,13 +111,19 @@ def kind_of(path: Path) -> str:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in METADATA:
         *most, last = (f".{name}" for name in METADATA)
-        raise UserError(
-            f"--out {path} is no kind of picture: end it in {', '.join(most)} or {last}"
-        )
+        raise UserError(f"--out {path} is not a picture: end it in {', '.join(most)} or {last}")
     return kind
 
 
-def _known(name: str) -> str:
-    if name not in PLOTS:
-        raise UserError(f"--plot {name} is not there: choose one of {', '.join(PLOTS)}")
-    return name
+def known(name: str) -> str:
+    """The `module:function` that draws the figure `name`. Raises: UserError if there is none."""
+    exhibit = catalogue.EXHIBITS.get(name)
+    if exhibit is None or exhibit.figure is None:
+        raise UserError(
+            f"--plot {name} is unknown: choose one of {_list(catalogue.figure_names())}"
+        )
+    return exhibit.figure
+
+
+def _list(names: Mapping[str, object] | tuple[str, ...]) -> str:
+    return ", ".join(names)

@@ -1,30 +1,38 @@
-"""The axes that several plots have in common. Only here and in the drawing functions: percent."""
+"""Scales, labels and marks that several figures have in common; accuracies are in percent."""
 
 import math
 import textwrap
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from transferlab.results.exhibits import Selection
+from transferlab.results.figures import style
+from transferlab.results.figures.style import Look
+from transferlab.results.metrics import METRICS
+
 TITLE = 7  # points
 LETTER = 5  # points, a digit's width
-METRICS = {
-    "top1_final": "final accuracy",
-    "top1_best10": "mean of the ten best validations",
-    "top1_peak": "best validation",
-}
 CUT = "layer n at which network is chopped and retrained"  # the paper's words
 
 
+def highest_cut(selection: Selection, published: Selection | None) -> int:
+    """The highest n to be shown."""
+    shown = [selection] if published is None else [selection, published]
+    return max(int(part.experiment.runs["n"].max()) for part in shown)
+
+
 def cut_points(axes: Axes, highest: int) -> None:
-    """x is n, from 0 to the highest there is."""
+    """x is n, from 0 to the highest."""
     axes.set_xlim(-0.5, highest + 0.5)
     axes.set_xticks(range(highest + 1))
     axes.set_xlabel(CUT)
 
 
-def accuracy(axes: Axes) -> None:
+def accuracy_axis(axes: Axes) -> None:
     """y is an accuracy in percent; above 100 there is room for half a marker, and no tick."""
     axes.set_ylabel("top-1 accuracy (%)")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
@@ -35,9 +43,9 @@ def accuracy(axes: Axes) -> None:
     grid(axes)
 
 
-def difference(axes: Axes, words: str) -> None:
+def difference_axis(axes: Axes, label: str) -> None:
     """y is a difference of accuracies in percentage points."""
-    axes.set_ylabel(words)
+    axes.set_ylabel(label)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     low, high = axes.get_ylim()
     if high - low < 2:
@@ -54,14 +62,13 @@ def grid(axes: Axes) -> None:
 
 def title(axes: Axes, experiment: str, metric: str | None) -> None:
     """Which experiment and which accuracy it is, small and to the left."""
-    words = experiment if metric is None else f"{experiment}: {METRICS[metric]}"
+    text = experiment if metric is None else f"{experiment}: {METRICS[metric]}"
     letters = max(20, int(points_wide(axes) / (TITLE * 0.56)))
-    axes.set_title(
-        textwrap.fill(words, letters, break_on_hyphens=False), loc="left", fontsize=TITLE
-    )
+    text = textwrap.fill(text, letters, break_on_hyphens=False)
+    axes.set_title(text, loc="left", fontsize=TITLE)
 
 
-def images(axes: Axes, values: Sequence[float]) -> None:
+def image_counts(axes: Axes, values: Sequence[float]) -> None:
     """x is a number of images, logarithmic, with ticks at the values as far as legible."""
     axes.set_xscale("log")
     decades = max(math.log10(values[-1] / values[0]), 0.1) * 1.1
@@ -81,3 +88,34 @@ def points_wide(axes: Axes) -> float:
     figure = axes.get_figure(root=True)
     assert figure is not None
     return axes.get_window_extent().width / figure.dpi * 72
+
+
+# --- figures of differences ---------------------------------------------------------------------
+
+
+def intervals(
+    axes: Axes, x: np.ndarray, low: pd.Series, high: pd.Series, look: Look, gid: str
+) -> None:
+    """Vertical lines where both ends of an interval are known."""
+    known = (low.notna() & high.notna()).to_numpy()
+    if known.any():
+        axes.vlines(
+            x[known], low[known], high[known], color=look.colour, linewidth=style.THIN,
+            zorder=2.4, gid=gid,
+        )  # fmt: skip
+
+
+def nothing_of(names: Sequence[str]) -> list[str]:
+    """A note on the series without a point, if any."""
+    return [f"Nothing to show of: {'; '.join(names)}."] if names else []
+
+
+def finish_differences(
+    axes: Axes, selection: Selection, published: Selection | None, label: str
+) -> None:
+    """Scales, labels and title of a figure of differences against n."""
+    if published is not None:
+        style.name_published(axes)
+    cut_points(axes, highest_cut(selection, published))
+    difference_axis(axes, label)
+    title(axes, selection.experiment.name, selection.metric)

@@ -25,7 +25,6 @@ DARK_GREY = "#666666"
 MARKER = 3.6  # points
 LINE = 1.2
 THIN = 0.8
-PUBLISHED = "published:yosinski2014"
 PUBLISHED_NAME = "Yosinski et al. 2014"
 CHANCE_NAME = "at chance level"
 

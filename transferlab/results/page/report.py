@@ -1,12 +1,13 @@
 """A store's results as one page, and its parts for a notebook: tables, figures, what is missing.
 
-The page is one file that asks nobody for anything: style, script, figures and data are in it, and
-its content security policy forbids the rest. The same store gives the same page. What a store does
-not have yet is said where it would be shown.
+The page is one self-contained file: style, script, figures and data are in it, and its content
+security policy forbids the rest. The same store gives the same page. What a store does not have
+yet is said where it would be shown.
 """
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -15,20 +16,14 @@ from string import Template
 import pandas as pd
 
 from transferlab.errors import UserError
-from transferlab.results import catalogue, figures, loading, tables
-from transferlab.results.comparable import Experiment
-from transferlab.results.figures import select
+from transferlab.results import catalogue, figures
 from transferlab.results.loading import Results
+from transferlab.results.metrics import metric_of
 from transferlab.results.page import html, overview
 from transferlab.results.page.html import Fragment
 from transferlab.results.published import is_published
 
-SECTIONS = (
-    "figure2", "interpretation", "decomposition", "table1", "figure3", "reduced", "curves", "runs",
-)  # fmt: skip
-FIRST, LAST = "overview", "provenance"
-DRAWN = ("id", "label", "series", "n", "target", "split", "split_seed", "seed", "data.per_class",
-         "learned")  # fmt: skip
+LEFT_OUT = "left_out"  # has a place of its own, before the other exhibits
 
 
 def default_store() -> str:
@@ -38,70 +33,73 @@ def default_store() -> str:
     return os.environ.get("TRANSFERLAB_STORE") or (str(above) if beside else "runs")
 
 
-def summary(found: Results, metric: str | None = None) -> Fragment:
+def section_names() -> tuple[str, ...]:
+    """The exhibits with a section of their own, in order."""
+    return tuple(name for name in catalogue.EXHIBITS if name != LEFT_OUT)
+
+
+def summary(results: Results, metric: str | None = None) -> Fragment:
     """What the store holds and how much of it is finished."""
-    metric = tables.left_out(found, metric).attrs["metric"]
-    counts = overview.coverage(found)
+    counts = overview.coverage(results)
     return html.join(
         [
-            html.facts(overview.facts(found, metric)),
+            html.facts(overview.facts(results, metric_of(metric, results.metric))),
             html.paragraph(catalogue.COVERAGE),
             html.table(counts) if len(counts) else "",
         ]
     )
 
 
-def missing(found: Results) -> Fragment:
+def missing(results: Results) -> Fragment:
     """What is in no table or in no mean, each with its reason."""
-    left = tables.left_out(found)
-    if left.empty:
-        return html.paragraph("Nothing is left out: every run there should be is finished.")
-    return html.join(
-        [
-            html.paragraph(catalogue.TEXTS["left_out"]),
-            html.table(left),
-            html.data(left, "left_out"),
-        ]
-    )
+    if results.left_out.empty:
+        return html.paragraph("Nothing is left out: every expected run is finished.")
+    return section(results, LEFT_OUT)
 
 
 def section(
-    found: Results, name: str, metric: str | None = None, *, published: bool = True
+    results: Results, name: str, metric: str | None = None, *, published: bool | None = None
 ) -> Fragment:
-    """One of SECTIONS: what it is, its figures, its table, and the data of both.
+    """An exhibit: what it is, its figures, its table, and the data of both.
 
-    `published` draws the paper's networks behind one's own. Raises: UserError for another name.
+    `published` draws the paper's networks behind one's own; None: where data and network are the
+    paper's. Raises: UserError for another name.
     """
-    if name not in SECTIONS:
-        raise UserError(f"section={name} is not there: choose one of {', '.join(SECTIONS)}")
-    pieces: list[str] = [html.paragraph(catalogue.TEXTS[name])]
-    if name in figures.PLOTS:
-        pieces += _figures(found, name, metric, published)
-    if name in tables.TABLES:
-        pieces += _table(tables.TABLES[name](found, metric), name)
+    if name not in catalogue.EXHIBITS:
+        known = ", ".join(section_names())
+        raise UserError(f"section={name} is unknown: choose one of {known}")
+    exhibit = catalogue.EXHIBITS[name]
+    pieces: list[str] = [html.paragraph(exhibit.text)]
+    if exhibit.figure is not None:
+        pieces += _figures(results, name, metric, published)
+    if exhibit.table is not None:
+        pieces += _table(catalogue.table(results, name, metric), name)
     return html.join(pieces)
 
 
-def sources(found: Results) -> Fragment:
+def sources(results: Results) -> Fragment:
     """Where the numbers are from."""
     return html.join(
         [
-            html.paragraph(catalogue.PUBLISHED) if is_published(found.store) else "",
-            html.facts(overview.provenance(found)),
+            html.paragraph(catalogue.PUBLISHED) if is_published(results.store) else "",
+            html.facts(overview.provenance(results)),
         ]
     )
 
 
-def page(found: Results, metric: str | None = None, *, published: bool = True) -> str:
-    """Everything as one HTML page."""
+def page(results: Results, metric: str | None = None, *, published: bool | None = None) -> str:
+    """Everything as one HTML page. Arguments as of `section`."""
     parts = {
-        FIRST: ("Overview", summary(found, metric)),
-        "left_out": (catalogue.TITLES["left_out"], missing(found)),
+        "overview": ("Overview", summary(results, metric)),
+        LEFT_OUT: (catalogue.EXHIBITS[LEFT_OUT].title, missing(results)),
         **{
-            name: (catalogue.TITLES[name], section(found, name, metric, published=published))
-            for name in SECTIONS
+            name: (
+                catalogue.EXHIBITS[name].title,
+                section(results, name, metric, published=published),
+            )
+            for name in section_names()
         },
-        LAST: ("Provenance", sources(found)),
+        "provenance": ("Provenance", sources(results)),
     }
     script = _file("script.js")
     policy = (
@@ -111,7 +109,7 @@ def page(found: Results, metric: str | None = None, *, published: bool = True) -
     return Template(_file("page.html")).substitute(
         policy=policy,
         title=escape(catalogue.TITLE),
-        store=escape(found.store),
+        store=escape(results.store),
         subject=escape(catalogue.SUBJECT),
         style=_file("style.css"),
         script=script,
@@ -120,32 +118,19 @@ def page(found: Results, metric: str | None = None, *, published: bool = True) -
     )
 
 
-def _figures(found: Results, name: str, metric: str | None, published: bool) -> Iterator[str]:
-    """The figure of every experiment, each with its data; what is lacking if there is none."""
-    there = select.found(found, name, metric)
-    if not there:
-        yield html.lacking(f"Nothing to draw yet: no finished run {select.NEEDS[name][0]}.")
-    for number, one in enumerate(there, 1):
-        key = name if len(there) == 1 else f"{name}_{number}"
-        data = _drawn(found, name, metric, one)
-        if data.empty:
-            yield html.lacking(f"Nothing to draw of {one.name}: no curve was kept.")
-            continue
-        try:
-            drawn = figures.draw(found, name, metric, published, experiment=one.name)
-        except UserError as error:
-            yield html.lacking(str(error))
-            continue
-        yield html.figure(drawn, key, alt=f"{catalogue.TITLES[name]} ({one.name})")
-        yield html.data(data, f"{key}_drawn")
-
-
-def _drawn(found: Results, name: str, metric: str | None, one: Experiment) -> pd.DataFrame:
-    """What a figure is drawn from: its networks, or their curves."""
-    if name == "curves":
-        return loading.curves(found, one.runs["id"])
-    columns = [*DRAWN, select.metric_of(found, metric)]
-    return one.runs[columns].sort_values(["series", "n", "split_seed"], ignore_index=True)
+def _figures(
+    results: Results, name: str, metric: str | None, published: bool | None
+) -> Iterator[str]:
+    """The figure of every experiment, each with its data; a sentence if there is none."""
+    selection = catalogue.select(results, name, metric)
+    if not selection.experiments:
+        yield html.lacking(f"Nothing to draw yet: {selection.exhibit.nothing}.")
+    for number, experiment in enumerate(selection.experiments, 1):
+        key = name if len(selection.experiments) == 1 else f"{name}_{number}"
+        figure = figures.draw(results, name, metric, published, experiment=experiment.name)
+        yield html.figure(figure, key, alt=f"{selection.exhibit.title} ({experiment.name})")
+        shown = replace(selection, experiments=(experiment,))
+        yield html.data(selection.exhibit.drawn(shown), f"{key}_drawn")
 
 
 def _table(table: pd.DataFrame, name: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ import pandas as pd
 from transferlab import __version__, store
 from transferlab.errors import UserError
 from transferlab.experiment.config import build_config
-from transferlab.results import loading, tables
+from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
 from transferlab.runtime import files
 from transferlab.store import Run, mirrors, sweeps
@@ -175,7 +175,7 @@ def _members(place: Path) -> dict[str, set[str]]:
 def _report(study: str, shown: Results, runs: Sequence[Entry]) -> Entry:
     """Tables and figures of a study. Its id is that of the run that finished first, so that it
     stays while the study grows, and says which study it is wherever the store is."""
-    made = {name: tables.TABLES[name](shown, None) for name in TABLES}
+    made = {name: catalogue.table(shown, name) for name in TABLES}
     notes = {name: table.attrs["notes"] for name, table in made.items() if table.attrs["notes"]}
     first = shown.table.sort_values(["finished", "id"], ignore_index=True)["id"][0]
     page = Page(
@@ -197,7 +197,7 @@ def _media(shown: Results, made: Mapping[str, pd.DataFrame]) -> dict[str, Medium
     from transferlab.results import figures
 
     media: dict[str, Medium] = {f"tables/{k}": table for k, table in made.items() if len(table)}
-    for name in figures.PLOTS:
+    for name in catalogue.figure_names():
         drawn = [
             Picture(
                 figures.render(figures.draw(shown, name, experiment=experiment), "png"), experiment

@@ -1,0 +1,70 @@
+"""What a table or a figure is made of: its wording, its selection of runs, and its builders.
+
+The exhibits themselves are entries of `catalogue.EXHIBITS`. A table and a figure of one exhibit
+are built from one selection, so they cannot show different runs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from transferlab.results.comparable import Experiment
+from transferlab.results.loading import Results
+
+DRAWN = ["id", "label", "series", "n", "target", "split", "split_seed", "seed", "data.per_class",
+         "learned"]  # fmt: skip
+Select = Callable[[pd.DataFrame, Results], Sequence[Experiment]]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The runs that an exhibit shows of `results`, by experiment, as `pairs.prepare` makes them."""
+
+    exhibit: "Exhibit"
+    metric: str
+    experiments: tuple[Experiment, ...]
+    results: Results
+
+    @property
+    def experiment(self) -> Experiment:
+        """The only one: a figure shows one experiment."""
+        (experiment,) = self.experiments
+        return experiment
+
+    @property
+    def ids(self) -> set[str]:
+        """The ids of all selected runs."""
+        return {identity for experiment in self.experiments for identity in experiment.runs["id"]}
+
+
+def networks(selection: Selection) -> pd.DataFrame:
+    """A row a network of a selection of one experiment: what most figures are drawn from."""
+    runs = selection.experiment.runs[[*DRAWN, selection.metric]]
+    return runs.sort_values(["series", "n", "split_seed"], ignore_index=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """A table, a figure, or one of each.
+
+    `select` takes prepared runs and the results they are from; None for a listing of all runs,
+    which compares nothing. `nothing` says why there is nothing to show, and `study` names a study
+    whose runs would change that. `table` builds the table; `figure` is the `module:function` that
+    draws (`figures.Draw`), imported when it is drawn because it needs matplotlib, and `drawn` the
+    data that it draws.
+    """
+
+    title: str
+    text: str
+    nothing: str
+    select: Select | None = None
+    study: str = "quick"
+    table: Callable[[Selection], pd.DataFrame] | None = None
+    figure: str | None = None
+    drawn: Callable[[Selection], pd.DataFrame] = networks
+
+    @property
+    def name(self) -> str:
+        """What it is called in a caption: the title up to its colon."""
+        return self.title.partition(":")[0]

@@ -1,0 +1,108 @@
+"""The drop from baseB to AnB in its two parts at every n, over pairs, with intervals.
+
+Yosinski et al. 2014, Sec. 4.1, whose Fig. 2 shows the gaps of the means. Here a transfer is
+compared with the selffer on the same target, and that with its base.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from transferlab.results.exhibits import Selection
+from transferlab.results.figures import select, style
+from transferlab.results.figures.axes import finish_differences, intervals, nothing_of
+from transferlab.results.figures.style import Look
+from transferlab.results.tables import decomposition
+from transferlab.results.tables.frame import HALVES
+
+BOOTSTRAP = 4.5  # points, the width of its bars, behind the markers
+PARTS = {
+    "co-adaptation": Look("co-adaptation, baseB \N{MINUS SIGN} BnB", style.BLUE, "s", -0.12),
+    "specificity": Look("specificity, BnB \N{MINUS SIGN} AnB", style.VERMILION, "D", 0.12),
+}
+SPLITS = {"random": 0.0, "manmade_natural": 0.06}  # a dodge of their own, and hollow markers
+
+
+def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
+    """Drops in accuracy against n, in points."""
+    table = decomposition.build(selection)
+    style.zero(axes, 0, "zero")
+    if published is not None:
+        _published(axes, published)
+    several = table.loc[table["pairs"] > 0, "split"].nunique() > 1
+    none = []
+    for split, part, rows in _shown(table):
+        look = _look(split, part, several=several)
+        any_pair = bool(rows["pairs"].gt(0).any())
+        if any_pair:
+            _part(axes, rows, look, f"{part} {split}")
+        elif not several:
+            none.append(part)
+        style.name(axes, look, missing=not any_pair)
+    if table["low"].notna().any():
+        style.name_once(axes, "95 % t-interval", color=style.DARK_GREY, linewidth=style.THIN)
+    if table["boot_low"].notna().any():
+        style.name_once(
+            axes, "95 % bootstrap", color=style.DARK_GREY, linewidth=BOOTSTRAP, alpha=0.35
+        )
+    finish_differences(axes, selection, published, "drop in accuracy (points)")
+    axes.set_xlim(left=0.5)
+    return [*_counts(table), *nothing_of(none), *select.left_out(selection)]
+
+
+def _shown(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Split, part, and its rows by n. Of a split without a pair only the notes tell, unless it is
+    the random halves or there is no other."""
+    for split in SPLITS:
+        rows = table[table["split"] == split]
+        alone = split == "random" or len(table) == len(rows)
+        if rows.empty or not (rows["pairs"].any() or alone):
+            continue
+        for part in PARTS:
+            yield split, part, rows[rows["part"] == part].set_index("n")
+
+
+def _look(split: str, part: str, *, several: bool) -> Look:
+    look = PARTS[part]
+    look = replace(look, dodge=look.dodge + math.copysign(SPLITS[split], look.dodge))
+    if split != "random":
+        look = replace(look, hollow=True, line=":")
+    return replace(look, name=f"{look.name}, {HALVES[split]}") if several else look
+
+
+def _part(axes: Axes, rows: pd.DataFrame, look: Look, gid: str) -> None:
+    x = np.array(rows.index, dtype=float) + look.dodge
+    style.line(axes, x.tolist(), (100 * rows["mean"]).tolist(), look, f"means {gid}", marks=True)
+    boot = 100 * rows[["boot_low", "boot_high"]]
+    known = boot.notna().all(axis=1).to_numpy()
+    axes.vlines(
+        x[known], boot["boot_low"][known], boot["boot_high"][known], color=look.colour,
+        linewidth=BOOTSTRAP, alpha=0.35, zorder=2.2, gid=f"bootstrap {gid}",
+    )  # fmt: skip
+    intervals(axes, x, 100 * rows["low"], 100 * rows["high"], look, f"t {gid}")
+
+
+def _published(axes: Axes, published: Selection) -> None:
+    table = decomposition.build(published)
+    table = table[table["split"] == "random"]
+    for part, look in PARTS.items():
+        rows = table[table["part"] == part]
+        x = [float(n) for n in rows["n"]]
+        style.published(axes, x, (100 * rows["mean"]).tolist(), look, f"published {part}")
+
+
+def _counts(table: pd.DataFrame) -> list[str]:
+    """How many pairs each point rests on."""
+    notes = []
+    for split, rows in table[table["part"] == "total"].groupby("split", sort=False):
+        pairs = rows["pairs"].tolist()
+        if len(set(pairs)) == 1:
+            counts = f"{pairs[0]} at every n"
+        else:
+            counts = ", ".join(f"{k} at n = {n}" for n, k in zip(rows["n"], pairs, strict=True))
+        notes.append(f"Pairs, {HALVES[str(split)]}: {counts}.")
+    return notes

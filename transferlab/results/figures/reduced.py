@@ -1,0 +1,66 @@
+"""Accuracy against the number of images to train on, of base networks."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from transferlab.results.exhibits import Selection
+from transferlab.results.figures import select, style
+from transferlab.results.figures.axes import accuracy_axis, image_counts, title
+from transferlab.results.figures.style import Look
+
+BASES = {
+    "whole": Look("base, all classes", style.BLACK, "o"),
+    "random": Look("base, random halves", style.BLUE, "s", line="--"),
+    "manmade_natural": Look("base, man-made/natural", style.GREEN, "^", line=":"),
+}
+
+
+def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
+    """Accuracies in percent against training images per class."""
+    ticks = set()
+    if published is not None:
+        x, y = _means(_with_images(published))
+        style.published(axes, x, y, BASES["whole"], "published whole")
+        style.name_published(axes)
+        ticks |= set(x)
+    runs = _with_images(selection)
+    for split, look in BASES.items():
+        networks = runs[runs["split"] == split]
+        if networks.empty:
+            continue
+        learned, lost = networks[networks["learned"]], networks[~networks["learned"]]
+        style.line(axes, *_means(networks), look, f"means {split}")
+        style.points(axes, *_points(learned), look, f"points {split}")
+        style.name(axes, look, missing=learned.empty)
+        if not lost.empty:
+            axes.plot(*_points(lost), "x", color=style.DARK_GREY, markersize=style.MARKER,
+                      gid=f"chance {split}")  # fmt: skip
+            style.name_once(axes, style.CHANCE_NAME, linestyle="none", marker="x",
+                            color=style.DARK_GREY)  # fmt: skip
+        ticks |= set(networks["images"])
+    image_counts(axes, sorted(ticks))
+    accuracy_axis(axes)
+    title(axes, selection.experiment.name, selection.metric)
+    unknown = len(selection.experiment.runs) - len(runs)
+    note = f"The number of training images is unknown for {unknown} networks."
+    return [*([note] if unknown else []), *select.left_out(selection)]
+
+
+def _with_images(selection: Selection) -> pd.DataFrame:
+    """The runs with `images` of each class, the mean where all are taken; where it is known."""
+    table = selection.results.table.set_index("id")
+    mean = table["train_images"].astype(float) / table["num_classes"].astype(float)
+    images = table["data.per_class"].astype(float).fillna(mean)
+    runs = selection.experiment.runs
+    return runs.assign(images=runs["id"].map(images)).dropna(subset="images")
+
+
+def _means(runs: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """Images and percent; nan, which breaks the line, where no network learned."""
+    every = sorted(set(runs["images"]))
+    means = runs[runs["learned"]].groupby("images")["accuracy"].mean().reindex(every)
+    return every, (100 * means).tolist()
+
+
+def _points(runs: pd.DataFrame) -> tuple[list[float], list[float]]:
+    return runs["images"].tolist(), (100 * runs["accuracy"]).tolist()

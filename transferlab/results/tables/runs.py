@@ -1,0 +1,27 @@
+"""Every finished run, with all its columns."""
+
+import pandas as pd
+
+from transferlab.results import notes
+from transferlab.results.exhibits import Selection
+from transferlab.results.loading import with_metric
+from transferlab.results.metrics import METRICS
+
+ORDER = ["data", "model", "split", "split_seed", "seed", "target", "base", "fine_tuned", "n"]
+
+
+def build(selection: Selection) -> pd.DataFrame:
+    """The columns of `Results.table`; differences to the target's base are of the metric."""
+    metric, results = selection.metric, selection.results
+    table = with_metric(results.table, metric).assign(metric=metric)
+    table = table.sort_values(ORDER, na_position="first", ignore_index=True)
+    empty = [f"{selection.exhibit.nothing}: the table is empty"] if table.empty else []
+    table.attrs = {
+        "title": selection.exhibit.name,
+        "metric": metric,
+        "notes": [*empty, *notes.left_out(results)],
+        "percent": [*METRICS, "chance", "target_base_top1", "delta_to_target_base"],
+        "shown": ["label", "split", "split_seed", "seed", "data", "model", metric, "chance",
+                  "delta_to_target_base", "learned", "steps", "time_s"],
+    }  # fmt: skip
+    return table
