@@ -39,7 +39,7 @@ HEAVY_MODULES = (
     "data.datasets.mapped",
     "experiment.cost.probe", "training", "results.figures", "results.page.html",
     "results.page.report",
-    "bench.bare", "bench.loader", "bench.pack", "bench.step", "bench.stopwatch", "bench.trainer",
+    "bench.loader", "bench.loops", "bench.step", "bench.trainer",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from transferlab.__main__ import main
 from transferlab.bench import pack, study
-from transferlab.bench.report import Check
+from transferlab.bench.harness import Check
 from transferlab.experiment import plan
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
@@ -84,7 +84,7 @@ def test_step(bench: Bench):
 def test_loader(bench: Bench):
     found = bench("loader", "--images", "24", repetitions=3)
 
-    assert counts(found) == [(24, "images"), (4096, "images"), (4096, "images"), (96, "images"),
+    assert counts(found) == [(96, "images"), (4096, "images"), (4096, "images"), (96, "images"),
                              (96, "images")]  # fmt: skip
     assert targets(found) == [50.0, 0.3, 4.0, 1.4]
     measured = ratios(found)
@@ -123,15 +123,15 @@ def test_processes_train_all_base_networks_before_the_rest_and_two_at_a_time(
     started: list[tuple[str, ...]] = []
     two = threading.Barrier(2, timeout=10)
 
-    def front_door(place: Path, *words: str) -> None:
+    def command(folder: Path, *words: str) -> None:
         started.append(tuple(word for word in words if word.startswith("transfer.")))
         two.wait()
 
-    monkeypatch.setattr(study, "front_door", front_door)
+    monkeypatch.setattr(study, "command", command)
     labels = ["A1B", "B1B"]
     nodes = plan.order(resolve(config("+split=random", f"transfer.variant={v}")) for v in labels)
 
-    study.by_processes(study.lines(nodes), 2, tmp_path)
+    study.by_processes(nodes, 2, tmp_path)
 
     assert len(started) == 4
     assert {words[-1] for words in started[:2]} == {'transfer.target="A"', 'transfer.target="B"'}

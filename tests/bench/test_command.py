@@ -1,31 +1,53 @@
 """The command `bench`: its flags, and how it ends."""
 
 import logging
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from transferlab import bench
 from transferlab.__main__ import main
-from transferlab.bench import report, turns
-from transferlab.bench.report import Check, Report
-from transferlab.bench.turns import Comparison, Side
-from transferlab.cli import bench
-from transferlab.cli.bench import Benchmark
+from transferlab.bench import harness
+from transferlab.bench.harness import Check, Comparison, Report, Side
+
+Measure = Callable[[Any], Report]
 
 
-def found(passed: bool) -> Report:
+def measured(passed: bool) -> Report:
     sides = [Side("a", lambda: 1.0, 1, "steps"), Side("b", lambda: 1.0, 1, "steps")]
-    comparison = Comparison("a", "b", "speed", 2.0)
-    measured = report.measure("fake", "nothing", sides, [comparison], repetitions=1)
-    return replace(measured, checks=(Check("same bits", passed, "3 of 4"),))
-
-
-def fake(monkeypatch: pytest.MonkeyPatch, *, passed: bool) -> None:
-    monkeypatch.setitem(
-        bench.BENCHMARKS,  # type: ignore[arg-type]
+    return harness.measure(
         "fake",
-        Benchmark("nothing", 3, lambda flags: None, lambda chosen: found(passed)),
+        "nothing",
+        sides,
+        [Comparison("a", "b", "speed", 2.0)],
+        repetitions=1,
+        checks=lambda: [Check("same bits", passed, "3 of 4")],
     )
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Measure], None]:
+    """Makes a function the benchmark `fake`."""
+
+    def register(measure: Measure) -> None:
+        module = SimpleNamespace(REPETITIONS=3, add_flags=lambda parser: None, measure=measure)
+        monkeypatch.setitem(bench.BENCHMARKS, "fake", "nothing")
+        monkeypatch.setitem(sys.modules, "transferlab.bench.fake", module)  # type: ignore[arg-type]
+
+    return register
+
+
+@pytest.fixture(autouse=True)
+def levels() -> Iterator[None]:
+    """Undo what the command sets for the rest of the process."""
+    loggers = [logging.getLogger(name) for name in ("transferlab", "transferlab.bench")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +56,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, *, passed: bool) -> None:
         (["lader"], "argument name: invalid choice: 'lader'"),
         (["pack", "--repetitions", "0"], "argument --repetitions: 0 is not a number: 1 or more"),
         (["pack", "--steps", "x"], "argument --steps: x is not a number: 1 or more"),
-        (["step", "--workers", "-1"], "argument --workers: -1 is not a number: 0 or more"),
+        (["step", "--workers", "-1"], "argument --workers: -1 is not a number: 1 or more"),
         (["step", "--root", "/nowhere"], "argument --root: /nowhere is not a folder"),
         (["trainer", "--store", "x"], "unrecognized arguments: --store x"),
         (["study", "--study", "quik"], "study=quik is not there: did you mean quick?"),
@@ -57,10 +79,10 @@ def test_every_benchmark_tells_its_flags(name: tuple[str, ...], capsys: pytest.C
     assert ("--json" in out) == bool(name) and "--store" not in out
 
 
-def test_a_target_that_is_missed_is_told_and_no_failure(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_missed_target_is_reported_and_no_failure(
+    capsys: pytest.CaptureFixture[str], register: Callable[[Measure], None]
 ):
-    fake(monkeypatch, passed=True)
+    register(lambda selected: measured(True))
 
     assert main(["bench", "fake"]) == 0
     out, err = capsys.readouterr()
@@ -68,35 +90,28 @@ def test_a_target_that_is_missed_is_told_and_no_failure(
     assert "warming up: a  1.000 s" in err
 
 
-def test_what_is_not_so_is_a_failure_after_the_report(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_failed_check_is_a_failure_after_the_report(
+    capsys: pytest.CaptureFixture[str], register: Callable[[Measure], None]
 ):
-    fake(monkeypatch, passed=False)
+    register(lambda selected: measured(False))
 
     assert main(["bench", "fake"]) == 1
     out, err = capsys.readouterr()
     assert "same bits  NO  3 of 4\n" in out
-    assert err.splitlines()[-1] == "error: bench fake: not so: same bits: 3 of 4"
+    assert err.splitlines()[-1] == "error: bench fake: failed checks: same bits: 3 of 4"
 
 
-def test_of_what_it_runs_only_warnings_are_shown_and_only_meanwhile(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_of_what_it_runs_only_warnings_are_shown(
+    capsys: pytest.CaptureFixture[str], register: Callable[[Measure], None]
 ):
-    def measure(chosen: object) -> Report:
+    def measure(selected: object) -> Report:
         logging.getLogger("transferlab.training.run").info("step 1")
         logging.getLogger("transferlab.training.run").warning("nan")
-        turns.log.info("half way")
-        return found(True)
+        harness.log.info("half way")
+        return measured(True)
 
-    before = logging.getLogger("transferlab").level
-    monkeypatch.setitem(
-        bench.BENCHMARKS,  # type: ignore[arg-type]
-        "fake",
-        Benchmark("nothing", 3, lambda flags: None, measure),
-    )
+    register(measure)
 
     main(["bench", "fake"])
 
     assert capsys.readouterr().err.splitlines()[:2] == ["nan", "half way"]
-    assert logging.getLogger("transferlab").level == before or before == logging.NOTSET
-    assert logging.getLogger("transferlab.bench").level == logging.NOTSET

@@ -26,7 +26,7 @@ def linked(place: Path, subset: str) -> list[str]:
 def test_a_part_of_many_is_spread_over_all_classes(tmp_path: Path):
     root = jpegs(tmp_path / "root/train", {"a": 4, "b": 4}).parent
 
-    place = photographs.folder(root, tmp_path / "here", 4)
+    place = photographs.link(root, tmp_path / "here", 4)
 
     assert linked(place, "train") == ["a/0.JPEG", "a/2.JPEG", "b/0.JPEG", "b/2.JPEG"]
     assert linked(place, "val") == ["a/0.JPEG", "b/0.JPEG"]
@@ -35,14 +35,14 @@ def test_a_part_of_many_is_spread_over_all_classes(tmp_path: Path):
 def test_few_come_again_until_there_are_enough(tmp_path: Path):
     root = jpegs(tmp_path / "root", {"a": 2, "b": 1})
 
-    place = photographs.folder(root, tmp_path / "here", 5)
+    place = photographs.link(root, tmp_path / "here", 5)
 
     assert linked(place, "train") == ["a/0.JPEG", "a/1.JPEG", "b/0.JPEG", "a/0.JPEG", "a/1.JPEG"]
 
 
 def test_a_folder_without_jpegs_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"^--root .* has no JPEGs: need CLASS/\*\.jpg or train/"):
-        photographs.folder(tmp_path, tmp_path / "here", 5)
+        photographs.link(tmp_path, tmp_path / "here", 5)
 
 
 def test_the_photographs_that_are_cut_are_all_different(tmp_path: Path):

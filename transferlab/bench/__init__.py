@@ -1,4 +1,16 @@
-"""The workshop: what is fast, measured in turn and told as a ratio.
+"""Benchmarks: each compares implementations measured in turn, and prints the ratio of their times.
+
+A benchmark is a module of its name here, whose `add_flags(parser)` declares what it takes beside
+`--json` and `--repetitions`, and whose `measure(flags)` returns a `harness.Report`.
 
 May import: everything but `results` and `cli`.
 """
+
+BENCHMARKS = {
+    "loader": "our loaders against torchvision's default, on one core",
+    "pack": "runs in the planner's packs against one after another",
+    "trainer": "steps of the Trainer against a bare loop",
+    "startup": "light commands against importing everything",
+    "step": "our step against float32 eager; real data against a resident batch",
+    "study": "a study by sweep against a process for each run",
+}

@@ -8,12 +8,13 @@ cache.
 Shapes: B images of a batch, P = 227 pixels a side of a crop.
 """
 
-import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,15 +25,14 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from transferlab import data
-from transferlab.bench import photographs, report, turns
-from transferlab.bench.processes import front_door
-from transferlab.bench.report import Report
-from transferlab.bench.turns import Comparison, Side
-from transferlab.data import sampling
+from transferlab.bench import flags, harness, loops, photographs
+from transferlab.bench.harness import Comparison, Report, Side
+from transferlab.bench.processes import command
 from transferlab.data.half import View
-from transferlab.data.loader import Request, loader
+from transferlab.data.loader import Stream, loader
 from transferlab.data.transforms import mirrored
 
+REPETITIONS = 5
 SIZE, CROP = 256, 227  # the paper's
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's models
 DEFAULT, RAW, JPEG, FOLDER, COPY = (
@@ -44,7 +44,6 @@ COMPARISONS = (
     Comparison(JPEG, DEFAULT, "speed", 4.0),
     Comparison(FOLDER, DEFAULT, "speed", 1.4),
 )
-DECODED = 96  # images of a repetition that are decoded, the same on every side
 
 
 @dataclass(frozen=True)
@@ -61,39 +60,50 @@ class Window:
 
 
 COPIED = Window(size=256, skipped=4, batches=16)  # every buffer of the ring was used before
-READ = Window(size=16, skipped=1, batches=DECODED // 16)
+READ = Window(size=16, skipped=1, batches=6)  # decoded, the same images on every side
 
 
-def measure(*, root: Path | None, count: int, repetitions: int) -> Report:
-    """All loaders over `count` images of a folder. Raises: UserError if it has no JPEGs."""
+def add_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--root", type=flags.folder, metavar="DIR",
+                        help="JPEGs, CLASS/* or train/CLASS/* (default: two photographs that come "
+                        "with scikit-learn, cut into 64)")  # fmt: skip
+    parser.add_argument("--images", type=flags.positive, default=512, metavar="N",
+                        help="number of images (default: %(default)s, more than a cache "
+                        "holds)")  # fmt: skip
+
+
+def measure(selected: Namespace) -> Report:
+    """All loaders over images of a folder. Raises: UserError if it has no JPEGs."""
     torch.set_num_threads(1)
-    with TemporaryDirectory() as folder:
-        place = Path(folder)
-        source = photographs.folder(root, place, count)
+    root, count = selected.root, selected.images
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        source = root or photographs.cut(folder / "photographs")
+        images = photographs.link(source, folder / "linked", count)
         for codec in ("raw", "jpeg"):
-            front_door(place, "prepare", "--root", str(source), "--out", str(place / codec),
-                       "--codec", codec)  # fmt: skip
-        raw, jpeg = (view("prepared", place / codec) for codec in ("raw", "jpeg"))
-        files = view("image_folder", source)
-        some = sampling.permutation(0, 0, count)[:DECODED]
+            command(folder, "prepare", "--root", str(images), "--out", str(folder / codec),
+                    "--codec", codec)  # fmt: skip
+        raw, jpeg = (_view("prepared", folder / codec) for codec in ("raw", "jpeg"))
+        files = _view("image_folder", images)
+        requests = islice(_requests(files, READ), READ.skipped, READ.skipped + READ.batches)
+        decoded = np.concatenate([request.places for request in requests])
         sides = [
-            Side(DEFAULT, lambda: by_default(source, some), len(some), "images"),
-            Side(RAW, lambda: by_ours(raw, COPIED), COPIED.images, "images"),
-            Side(COPY, lambda: by_copying(COPIED, count), COPIED.images, "images"),
-            Side(JPEG, lambda: by_ours(jpeg, READ), READ.images, "images"),
-            Side(FOLDER, lambda: by_ours(files, READ), READ.images, "images"),
+            Side(DEFAULT, lambda: _by_default(images, decoded), len(decoded), "images"),
+            Side(RAW, lambda: _by_ours(raw, COPIED), COPIED.images, "images"),
+            Side(COPY, lambda: _by_copying(COPIED, count), COPIED.images, "images"),
+            Side(JPEG, lambda: _by_ours(jpeg, READ), READ.images, "images"),
+            Side(FOLDER, lambda: _by_ours(files, READ), READ.images, "images"),
         ]
-        where = "scikit-learn's photographs" if root is None else root
-        return report.measure(
+        return harness.measure(
             "loader",
-            f"{count} images of {where}, crop {CROP} and mirror, on one core",
-            [replace(side, measure=partial(on_one_core, side.measure)) for side in sides],
+            f"{count} images of {root or 'two photographs'}, crop {CROP} and mirror, on one core",
+            [replace(side, measure=partial(_on_one_core, side.measure)) for side in sides],
             COMPARISONS,
-            repetitions=repetitions,
+            repetitions=selected.repetitions,
         )
 
 
-def view(name: str, root: Path) -> View:
+def _view(name: str, root: Path) -> View:
     """The training images of a data set."""
     val = "val" if name == "image_folder" else None
     images = data.load(name, root=str(root), val=val, holdout=None, size=SIZE, resize="warp",
@@ -102,7 +112,7 @@ def view(name: str, root: Path) -> View:
     return View(images.train, np.arange(len(labels)), labels, skip_unreadable=False)
 
 
-def by_default(source: Path, places: np.ndarray) -> float:
+def _by_default(folder: Path, indices: np.ndarray) -> float:
     """What torchvision's examples do, in s."""
     transform = transforms.Compose(
         [
@@ -112,16 +122,14 @@ def by_default(source: Path, places: np.ndarray) -> float:
             transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
-    images = Subset(ImageFolder(str(source / "train"), transform), places.tolist())
+    images = Subset(ImageFolder(str(folder / "train"), transform), indices.tolist())
     batches: DataLoader[object] = DataLoader(images, batch_size=READ.size)
-    return turns.timed(lambda: list(map(len, batches)))  # type: ignore[arg-type]
+    return harness.timed(lambda: list(map(len, batches)))  # type: ignore[arg-type]
 
 
-def by_ours(images: View, window: Window) -> float:
+def _by_ours(images: View, window: Window) -> float:
     """Our loader, its batches mirrored on the host, in s."""
-    # It reads ahead at the end of the window as it did at the beginning
-    ahead = window.skipped + window.batches + 4
-    batches = loader(images, requests(len(images), window, ahead), crop=CROP, workers=0,
+    batches = loader(images, _requests(images, window), crop=CROP, workers=0,
                      device=torch.device("cpu"))  # fmt: skip
     start = 0.0
     for number, batch in enumerate(batches, start=1):
@@ -129,41 +137,35 @@ def by_ours(images: View, window: Window) -> float:
         if number == window.skipped:
             start = time.perf_counter()
         elif number == window.skipped + window.batches:
-            return time.perf_counter() - start
-    raise AssertionError("there are more batches than are asked for")
+            break
+    return time.perf_counter() - start
 
 
-def requests(count: int, window: Window, batches: int) -> Iterator[Request]:
-    """So many batches in random order; what comes after the skipped ones is always the same."""
-    shuffled = sampling.permutation(0, 0, count)
-    for number in range(-window.skipped, batches - window.skipped):
-        places = shuffled.take(np.arange(window.size) + number * window.size, mode="wrap")
-        corners, flips = sampling.crops(
-            0, np.full(window.size, number), places, slack=SIZE - CROP, mirror=True
-        )
-        yield Request(places, corners, flips)
+def _requests(images: View, window: Window) -> Stream:
+    """The window's, and four more: it reads ahead at the end as it did at the beginning."""
+    return loops.stream(images, batch_size=window.size, steps=window.skipped + window.batches + 4,
+                        crop=CROP, reshuffle=True, mirror=True)  # fmt: skip
 
 
-def by_copying(window: Window, count: int) -> float:
+def _by_copying(window: Window, count: int) -> float:
     """As many bytes from memory to memory, `count` crops of them, as a ring would take them."""
+    size = min(window.size, count)
     source = np.ones((count, CROP, CROP, 3), dtype=np.uint8)
-    ring = [np.ones((window.size, CROP, CROP, 3), dtype=np.uint8) for _ in range(4)]
-    starts = itertools.cycle(range(0, max(count - window.size, 0) + 1, window.size))
-    parts = [source[start : start + window.size] for start in
-             itertools.islice(starts, window.batches)]  # fmt: skip
+    ring = [np.ones((size, CROP, CROP, 3), dtype=np.uint8) for _ in range(4)]
+    starts = cycle(range(0, count - size + 1, size))
+    pairs = list(zip(islice(starts, window.batches), cycle(ring)))
 
     def copy() -> None:
-        for part, out in zip(parts, itertools.cycle(ring), strict=False):
-            out[: len(part)] = part
+        for start, out in pairs:
+            out[:] = source[start : start + size]
 
-    whole = turns.timed(copy)
-    return whole * window.size / len(parts[0])
+    return harness.timed(copy) * window.size / size
 
 
-def on_one_core(measure: Callable[[], float]) -> float:
-    """What `measure` finds while this process has one core, where it can be told so (not on macOS).
+def _on_one_core(measure: Callable[[], float]) -> float:
+    """What `measure` returns while this process and the threads that it starts have one core.
 
-    Threads that it starts share the core.
+    Not on macOS, where a process cannot choose its cores.
     """
     if not hasattr(os, "sched_setaffinity"):
         return measure()

@@ -5,75 +5,78 @@ process; the base networks that they start from are trained beforehand.
 """
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-
 from transferlab import store
-from transferlab.bench import report, trials, turns
-from transferlab.bench.report import Check, Report
+from transferlab.bench import harness, trials
+from transferlab.bench.harness import Check, Comparison, Report, Side
 from transferlab.bench.trials import Trial
-from transferlab.bench.turns import Comparison, Side
 from transferlab.experiment import compose, plan
 from transferlab.experiment.launcher import build_launcher
 from transferlab.experiment.plan import Pack
 from transferlab.launch import dispatch, inline
 from transferlab.runtime import signals
 
+REPETITIONS = 5
 FROZEN, ALL = ("AnB", "BnB"), ("AnB", "BnB", "AnB+", "BnB+")
 CUTS = tuple(range(1, 8))
-# What is asked of the frozen runs, small and full-size, and of all runs
+# Targets of the frozen runs, small and full-size, and of all runs
 LEAST, LEAST_FULL, LEAST_ALL = 1.7, 1.45, 1.08
+PACKED, ALONE = "packed", "one after another"
 
 
-def measure(trial: Trial, *, all_runs: bool, repetitions: int) -> Report:
+def add_flags(parser: ArgumentParser) -> None:
+    trials.add_flags(parser, batch=32, steps=100)
+    parser.add_argument("--all", action="store_true", help="the fine-tuned runs too: 28, not 14")
+
+
+def measure(selected: Namespace) -> Report:
     """The runs packed and alone, and whether they end with the same bits."""
-    torch.set_num_threads(1)
+    trial = trials.trial(selected)
+    target = LEAST_FULL if trial.model == "alexnet" else LEAST
     with TemporaryDirectory() as folder, signals.watch() as stop:
-        packs = planned(trial, Path(folder), ALL if all_runs else FROZEN, stop)
+        packs = planned(trial, Path(folder), ALL if selected.all else FROZEN, stop)
         single = plan.packs((node for pack in packs for node in pack.nodes), 1)
-        ends: dict[str, dict[str, str]] = {}
+        precision = single[0].nodes[0].config.train.precision
+        digests: dict[str, dict[str, str]] = {}
 
-        def side(name: str, some: Sequence[Pack]) -> Side:
-            def measured() -> float:
-                elapsed_s = turns.timed(lambda: train(some, stop))
-                ends[name] = taken_away(some)
+        def side(name: str, packs: Sequence[Pack]) -> Side:
+            def trained() -> float:
+                elapsed_s = harness.timed(lambda: train(packs, stop))
+                digests[name] = taken_away(packs)
                 return elapsed_s
 
-            return Side(name, measured, len(single), "runs")
+            return Side(name, trained, len(single), "runs")
 
-        found = report.measure(
+        return harness.measure(
             "pack",
-            f"{len(single)} runs, {trial.words}; {len(packs)} packs",
-            [side("packed", packs), side("one after another", single)],
-            [Comparison("packed", "one after another", "speed", _target(trial, all_runs))],
-            repetitions=repetitions,
-        )
-    precision = single[0].nodes[0].config.train.precision
-    check = same_bits(
-        ends["packed"], ends["one after another"], precision, promised=trial.device == "cpu"
-    )
-    return replace(found, checks=(check,))
+            f"{len(single)} runs, {trial}; {len(packs)} packs",
+            [side(PACKED, packs), side(ALONE, single)],
+            [Comparison(PACKED, ALONE, "speed", LEAST_ALL if selected.all else target)],
+            repetitions=selected.repetitions,
+            checks=lambda: [
+                same_bits(digests[PACKED], digests[ALONE], precision,
+                          promised=trial.device == "cpu")
+            ],
+        )  # fmt: skip
 
 
 def planned(
-    trial: Trial, place: Path, variants: Sequence[str], stop: signals.StopRequest
+    trial: Trial, folder: Path, variants: Sequence[str], stop: signals.StopRequest
 ) -> tuple[Pack, ...]:
     """The planner's packs of these variants at every cut; their base networks are trained."""
     grid = {"transfer.variant": variants, "transfer.n": CUTS}
-    wanted = trials.configs(trial, place, grid, trials.FAST if trial.device == "gpu" else ())
+    configs = trials.configs(trial, folder, grid, trials.FAST if trial.device == "gpu" else ())
     launcher = build_launcher(compose.compose("sweep", [])["launcher"])
-    order = dispatch.order("bench", wanted, launcher, pack=None)
-    for node in order.nodes:
-        if node.config.variant.n == 0:
-            inline.train([node.config], stop)
-    return dispatch.order("bench", wanted, launcher, pack=None).packs
+    packs = dispatch.order("bench", configs, launcher, pack=None).packs
+    train((pack for pack in packs if pack.role == "base"), stop)
+    return dispatch.order("bench", configs, launcher, pack=None).packs
 
 
-def train(packs: Sequence[Pack], stop: signals.StopRequest) -> None:
+def train(packs: Iterable[Pack], stop: signals.StopRequest) -> None:
     for pack in packs:
         inline.train([node.config for node in pack.nodes], stop)
 
@@ -82,11 +85,11 @@ def taken_away(packs: Sequence[Pack]) -> dict[str, str]:
     """The digest of the weights that each run ended with; its folder is deleted."""
     digests = {}
     for node in (node for pack in packs for node in pack.nodes):
-        place = store.locate(node.config)
-        result = store.read_result(place)
+        run = store.locate(node.config)
+        result = store.read_result(run)
         assert result is not None, "a run that was trained has a record"
         digests[node.label] = result["weights_sha256"]
-        shutil.rmtree(place.folder)
+        shutil.rmtree(run.folder)
     return digests
 
 
@@ -97,9 +100,3 @@ def same_bits(
     same = sum(alone[label] == digest for label, digest in packed.items())
     passed = same == len(alone) if promised else None
     return Check(f"weights bit-identical in {precision}", passed, f"{same} of {len(alone)} runs")
-
-
-def _target(trial: Trial, all_runs: bool) -> float | None:
-    if all_runs:
-        return LEAST_ALL
-    return LEAST_FULL if trial.model == "alexnet" else LEAST

@@ -11,47 +11,47 @@ from PIL import Image
 from transferlab.errors import UserError
 
 WIDTH, HEIGHT = 500, 375  # of most photographs in ImageNet
-COLUMNS, ROWS = 8, 4  # so many cuts of either photograph
+COLUMNS, ROWS = 8, 4  # cuts of each photograph
 QUALITY = 95
 ENDS = (".jpg", ".jpeg")
 
 
-def folder(root: Path | None, place: Path, count: int) -> Path:
-    """A folder in `place` with `count` training images and one for validation of each class.
+def link(source: Path, folder: Path, count: int) -> Path:
+    """Fill the folder with `count` training images and one for validation of each class.
 
-    They are spread evenly over the JPEGs of `root` (CLASS/* or train/CLASS/*), and come again
-    where it has fewer. None: photographs that are cut here.
+    They are spread evenly over the JPEGs of `source` (CLASS/* or train/CLASS/*), which are
+    repeated where there are fewer.
 
     Raises: UserError if there are no JPEGs.
     """
-    source = cut(place / "photographs") if root is None else root
     inside = source / "train" if (source / "train").is_dir() else source
     files = sorted(path for path in inside.glob("*/*") if path.suffix.lower() in ENDS)
     if not files:
         raise UserError(f"--root {source} has no JPEGs: need CLASS/*.jpg or train/CLASS/*.jpg")
-    linked = place / "linked"
     for number in range(count):
         file = files[number * len(files) // count if len(files) > count else number % len(files)]
-        train, val = (linked / subset / file.parent.name for subset in ("train", "val"))
+        train, val = (folder / subset / file.parent.name for subset in ("train", "val"))
         for classes in (train, val):
             classes.mkdir(parents=True, exist_ok=True)
         (train / f"{number}.jpg").symlink_to(file)
         if not any(val.iterdir()):
             (val / f"{number}.jpg").symlink_to(file)
-    return linked
+    return folder
 
 
-def cut(place: Path) -> Path:
-    """64 different JPEGs of 500 x 375 pixels below `place`, in two classes."""
+def cut(folder: Path) -> Path:
+    """Fill the folder with 64 different JPEGs of 500 x 375 pixels, in two classes."""
     from sklearn.datasets import load_sample_images
 
     for name, pixels in zip(("china", "flower"), load_sample_images().images, strict=True):
-        (place / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
         height, width = pixels.shape[:2]
-        for row in range(ROWS):
-            for column in range(COLUMNS):
-                top = row * (height - HEIGHT) // (ROWS - 1)
-                left = column * (width - WIDTH) // (COLUMNS - 1)
-                part = pixels[top : top + HEIGHT, left : left + WIDTH]
-                Image.fromarray(part).save(place / name / f"{row}{column}.jpg", quality=QUALITY)
-    return place
+        for number in range(ROWS * COLUMNS):
+            row, column = divmod(number, COLUMNS)
+            top, left = (
+                row * (height - HEIGHT) // (ROWS - 1),
+                column * (width - WIDTH) // (COLUMNS - 1),
+            )
+            part = Image.fromarray(pixels[top : top + HEIGHT, left : left + WIDTH])
+            part.save(folder / name / f"{row}{column}.jpg", quality=QUALITY)
+    return folder

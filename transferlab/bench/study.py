@@ -1,128 +1,97 @@
-"""A whole study by `sweep` with two workers, in packs, against one process a run.
+"""A whole study by `sweep` with two workers, in packs, against a process for each run.
 
 The other side is what a user does without `sweep`: `python -m transferlab` once for every run, base
 networks first, one after another as in a loop of the shell, or several at once as with `xargs -P2`,
 against which packs alone make the difference. Each side starts with an empty store and an empty
-cache. Takes no torch itself.
+cache.
 """
 
 import itertools
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from transferlab import store
-from transferlab.bench import report, turns
-from transferlab.bench.processes import front_door
-from transferlab.bench.report import Check, Report
-from transferlab.bench.turns import Comparison, Side
+from transferlab.bench import flags, harness
+from transferlab.bench.harness import Check, Comparison, Report, Side
+from transferlab.bench.processes import command
 from transferlab.experiment import compose, plan
-from transferlab.experiment import study as studies
 from transferlab.experiment.config import RunConfig, flatten
 from transferlab.experiment.plan import Node
+from transferlab.experiment.study import expand, load
 
 log = logging.getLogger(__name__)
+REPETITIONS = 1
 LEAST = 2.0  # against processes one after another
 WORKERS = 2  # of sweep
 SWEEP = "sweep"
 FOUND = (".digest", ".store", ".cache")  # ends of keys whose values a run finds where it starts
 
 
-@dataclass(frozen=True)
-class Task:
-    """A study by name or file, and words for all its runs."""
-
-    study: str
-    words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A command line that trains one run."""
-
-    label: str
-    words: tuple[str, ...]
+def add_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--study", default="quick", metavar="NAME", help="(default: %(default)s)")
+    parser.add_argument("--steps", type=flags.positive, metavar="N",
+                        help="of training (default: those of the recipe)")  # fmt: skip
+    parser.add_argument("--at-once", type=flags.positive, default=1, metavar="N",
+                        help="single runs at a time (default: 1, as in a loop)")  # fmt: skip
 
 
-def measure(study: str, *, steps: int | None, at_once: int, repetitions: int) -> Report:
+def measure(selected: Namespace) -> Report:
     """Wall time of both sides, and whether all runs of both were finished.
 
-    `at_once` is how many of the processes of a run there are at a time.
-
-    Raises: UserError for a study that is not there, RunFailed if a process fails.
+    Raises: UserError for an unknown study, RunFailed if a process fails.
     """
-    short = () if steps is None else ("train.epochs=null", f"train.total_steps={steps}")
-    task = Task(study, ("runtime.threads=1", *short))
-    how = "one after another" if at_once == 1 else f"{at_once} at a time"
-    processes = f"a process a run, {how}"
-    nodes = plan.order(studies.expand(studies.load(study), task.words))
-    sides = {
-        SWEEP: partial(by_sweep, task),
-        processes: partial(by_processes, lines(nodes), at_once),
-    }
+    name, at_once, steps = selected.study, selected.at_once, selected.steps
+    words = ["runtime.threads=1"]
+    words += [] if steps is None else ["train.epochs=null", f"train.total_steps={steps}"]
+    order = "one after another" if at_once == 1 else f"{at_once} at a time"
+    processes = f"a process a run, {order}"
+    nodes = plan.order(expand(load(name), words))
     finished: dict[str, int] = {}
 
-    def side(name: str) -> Side:
-        def measured() -> float:
+    def by_sweep(folder: Path) -> None:
+        command(folder, "sweep", f"+study={name}", f"launcher.jobs={WORKERS}", *words)
+
+    def side(name: str, train: Callable[[Path], None]) -> Side:
+        def trained() -> float:
             with TemporaryDirectory() as folder:
-                elapsed_s = turns.timed(lambda: sides[name](Path(folder)))
-                finished[name] = count(nodes, Path(folder))
+                elapsed_s = harness.timed(lambda: train(Path(folder)))
+                names = {store.folder_name(node.config, node.id) for node in nodes}
+                finished[name] = len(store.finished(Path(folder) / "runs", names))
             return elapsed_s
 
-        return Side(name, measured, len(nodes), "runs")
+        return Side(name, trained, len(nodes), "runs")
 
-    found = report.measure(
+    return harness.measure(
         "study",
-        f"{len(nodes)} runs of study {study}, sweep with {WORKERS} workers",
-        [side(SWEEP), side(processes)],
+        f"{len(nodes)} runs of study {name}, sweep with {WORKERS} workers",
+        [side(SWEEP, by_sweep),
+         side(processes, lambda folder: by_processes(nodes, at_once, folder))],
         [Comparison(SWEEP, processes, "speed", LEAST if at_once == 1 else None)],
-        repetitions=repetitions,
+        repetitions=selected.repetitions,
         warm=False,
-    )
-    checks = (
-        Check(f"{name}: all runs finished", finished[name] == len(nodes),
-              f"{finished[name]} of {len(nodes)} runs")
-        for name in sides
+        checks=lambda: [
+            Check(f"{name}: all runs finished", done == len(nodes), f"{done} of {len(nodes)} runs")
+            for name, done in finished.items()
+        ],
     )  # fmt: skip
-    return replace(found, checks=tuple(checks))
 
 
-def by_sweep(task: Task, place: Path) -> None:
-    """The study in a store in `place`, by one command."""
-    words = [f"+study={task.study}", f"launcher.jobs={WORKERS}", *task.words]
-    front_door(place, "sweep", *words)
+def by_processes(nodes: Sequence[Node], at_once: int, folder: Path) -> None:
+    """A command for every run, in a store in the folder, so many at a time; base networks first."""
+    number = itertools.count(1)
 
-
-def lines(nodes: Iterable[Node]) -> tuple[tuple[Line, ...], ...]:
-    """A command for every run: those of all base networks, then those of all others."""
-    return tuple(
-        tuple(Line(n.label, tuple(overrides(n.config))) for pack in wave for n in pack.nodes)
-        for wave in plan.waves(plan.packs(nodes))
-    )
-
-
-def by_processes(waves: Sequence[Sequence[Line]], at_once: int, place: Path) -> None:
-    """Every run by its command, in a store in `place`, so many at a time, wave after wave."""
-    number, total = itertools.count(1), sum(map(len, waves))
-
-    def train(line: Line) -> None:
-        front_door(place, *line.words)
-        log.info("run %d of %d: %s", next(number), total, line.label)
+    def train(node: Node) -> None:
+        command(folder, *overrides(node.config))
+        log.info("run %d of %d: %s", next(number), len(nodes), node.label)
 
     with ThreadPoolExecutor(at_once) as pool:
-        for wave in waves:
-            list(pool.map(train, wave))
-
-
-def count(nodes: Iterable[Node], place: Path) -> int:
-    """How many of the runs the store in `place` has the record of."""
-    names = {store.folder_name(node.config, node.id) for node in nodes}
-    return len(store.finished(place / "runs", names))
+        for wave in plan.waves(plan.packs(nodes)):
+            list(pool.map(train, (node for pack in wave for node in pack.nodes)))
 
 
 def overrides(config: RunConfig) -> list[str]:

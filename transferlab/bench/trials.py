@@ -1,15 +1,17 @@
-"""What the benchmarks train: runs of a study in a store of their own, small or full-size.
+"""What the benchmarks train: runs in a store of their own, small or full-size.
 
 `alexnet_small` learns the digits as `train=quick` does; `alexnet` the paper's recipe at 227 pixels,
-on images made on the fly. Both take a folder of images instead.
+on noise. Both take a folder of images instead.
 """
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from transferlab.bench import flags
 from transferlab.data.datasets import prepared
 from transferlab.data.datasets.images import ArraySubset, ImageSet
 from transferlab.experiment import study
@@ -18,12 +20,12 @@ from transferlab.experiment.study import Study
 
 HELD_OUT = 0.2  # of the classes of a folder that has no val/
 FAST = ("train.precision=bfloat16", "train.channels_last=true")  # where the device computes so
-CLASSES, PER_CLASS = 1000, 2  # of the images made on the fly; in the paper's halves 500 classes
+CLASSES, PER_CLASS = 1000, 2  # of the noise; in the paper's halves 500 classes
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained, for how many steps, on which device (`cpu`, `gpu`, `auto`)."""
+    """What is trained, for how many steps of how many images, on which device (`cpu`, `gpu`)."""
 
     model: str
     batch: int
@@ -31,65 +33,75 @@ class Trial:
     device: str
     root: Path | None
 
-    @property
-    def words(self) -> str:
+    def __str__(self) -> str:
         """`alexnet_small on digits, 60 steps of 32 images, cpu`."""
-        images = "digits" if self.model == "alexnet_small" else "images made on the fly"
-        where = self.root or images
-        return f"{self.model} on {where}, {self.steps} steps of {self.batch} images, {self.device}"
+        images = self.root or ("digits" if self.model == "alexnet_small" else "noise")
+        return f"{self.model} on {images}, {self.steps} steps of {self.batch} images, {self.device}"
 
 
-def configs(trial: Trial, place: Path, grid: Mapping[str, Sequence[object]],
-            more: Sequence[str] = ()) -> tuple[RunConfig, ...]:  # fmt: skip
-    """The resolved runs of a grid over `transfer.*`, with store and cache in `place`."""
+def add_flags(parser: ArgumentParser, *, batch: int, steps: int) -> None:
+    """Declare what is trained, with these defaults."""
+    parser.add_argument("--steps", type=flags.positive, default=steps, metavar="N",
+                        help="of training (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--model", choices=("alexnet_small", "alexnet"), default="alexnet_small",
+                        help="at 32 or at 227 pixels (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--batch", type=flags.positive, default=batch, metavar="N",
+                        help="images of a step (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu",
+                        help="(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--root", type=flags.folder, metavar="DIR",
+                        help="a folder of images, train/CLASS/*, val/CLASS/* or CLASS/* "
+                        "(default: the digits; at 227 pixels noise)")  # fmt: skip
+
+
+def trial(selected: Namespace) -> Trial:
+    """What the flags say."""
+    return Trial(selected.model, selected.batch, selected.steps, selected.device, selected.root)
+
+
+def configs(
+    trial: Trial, store: Path, grid: Mapping[str, Sequence[object]], more: Sequence[str] = ()
+) -> tuple[RunConfig, ...]:
+    """The resolved runs of a grid over `transfer.*`, with store and cache in the folder `store`."""
+    data, images = _images(trial)
     overrides = [
-        f"runtime.store={place}/runs",
-        f"runtime.cache={place}/cache",
+        f"runtime.store={store}/runs",
+        f"runtime.cache={store}/cache",
         "runtime.threads=1",
         f"runtime.accelerator={trial.device}",
         "train.epochs=null",
         f"train.total_steps={trial.steps}",
         f"train.val_every={trial.steps}",
         f"train.batch_size={trial.batch}",
-        *_data(trial),
+        *images,
         *more,
     ]
-    axes = {"split": ("random",), **_groups(trial), **{k: tuple(v) for k, v in grid.items()}}
+    recipe = "quick" if trial.model == "alexnet_small" else "yosinski2014"
+    choices = {"split": "random", "data": data, "model": trial.model, "train": recipe}
+    axes: dict[str, tuple[object, ...]] = {key: (choice,) for key, choice in choices.items()}
+    axes |= {key: tuple(values) for key, values in grid.items()}
     return study.expand(Study("bench", (axes,)), overrides)
 
 
-def images(*, root: str | None, val: str | None, holdout: float | None, size: int,
-           resize: str) -> ImageSet:  # fmt: skip
-    """Noise in 1,000 classes, as a data set of the user's: what a step costs is the same."""
+def noise(*, root: str | None, val: str | None, holdout: float | None, size: int,
+          resize: str) -> ImageSet:  # fmt: skip
+    """Noise in 1,000 classes, as a data set of one's own: a step costs what it does on images."""
     count = CLASSES * PER_CLASS
-    noise = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     labels = np.arange(count) % CLASSES
-    train = ArraySubset(noise, labels, "noise")
-    val_set = ArraySubset(noise[:CLASSES], labels[:CLASSES], "noise")
     names = tuple(f"noise{label:03}" for label in range(CLASSES))
-    return ImageSet(names, "noise", train, val_set)
+    val_set = ArraySubset(pixels[:CLASSES], labels[:CLASSES], "noise")
+    return ImageSet(names, "noise", ArraySubset(pixels, labels, "noise"), val_set)
 
 
-def _groups(trial: Trial) -> dict[str, tuple[str, ...]]:
-    """The choices of conf/ that are not the defaults."""
-    small = trial.model == "alexnet_small"
-    if trial.root is None:
-        data = "digits" if small else "imagenet"
-    elif (trial.root / prepared.RECORD).exists():
-        data = "prepared"
-    else:
-        data = "image_folder" if small else "imagenet"
-    train = "quick" if small else "yosinski2014"
-    return {"data": (data,), "model": (trial.model,), "train": (train,)}
-
-
-def _data(trial: Trial) -> list[str]:
-    """Where the images are."""
-    if trial.root is None:
-        made = [f"data.name={__name__}:images", "data.val=null"]
-        return [] if trial.model == "alexnet_small" else made
-    inside = {path.name for path in trial.root.iterdir()}
-    held = (
-        [] if inside & {"val", prepared.RECORD} else ["data.val=null", f"data.holdout={HELD_OUT}"]
-    )
-    return [f"data.root={trial.root}", *held]
+def _images(trial: Trial) -> tuple[str, list[str]]:
+    """The choice of `data`, and the overrides that say where the images are."""
+    small, root = trial.model == "alexnet_small", trial.root
+    if root is None:
+        made = ("imagenet", [f"data.name={__name__}:noise", "data.val=null"])
+        return ("digits", []) if small else made
+    names = {path.name for path in root.iterdir()}
+    if prepared.RECORD in names:
+        return "prepared", [f"data.root={root}"]
+    split = [] if "val" in names else ["data.val=null", f"data.holdout={HELD_OUT}"]
+    return "image_folder" if small else "imagenet", [f"data.root={root}", *split]

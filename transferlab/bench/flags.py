@@ -1,0 +1,17 @@
+"""Types of the flags that benchmarks take, with messages for people."""
+
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is not a number: 1 or more")
+    return int(text)
+
+
+def folder(text: str) -> Path:
+    path = Path(text).expanduser().absolute()
+    if not path.is_dir():
+        raise ArgumentTypeError(f"{text} is not a folder")
+    return path
