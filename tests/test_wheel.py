@@ -77,4 +77,4 @@ def test_a_wheel_in_an_empty_environment_runs_from_any_folder(tmp_path: Path):
     several = call("-m", "+split=random", "transfer.variant=baseA,baseB", "hydra/launcher=local")
     assert several.startswith("study multirun: 2 runs (base 2)  in ")
     assert [line.split()[0] for line in several.splitlines()[-2:]] == ["baseA", "baseB"]
-    assert "\n1 are done already, 1 are to be trained\n" in several
+    assert "\n1 done, 1 to train\n" in several

@@ -198,9 +198,9 @@ def test_a_queue_that_cannot_be_asked_is_told_of_and_the_store_is_shown(
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == "1 done, 1 failed, 1 blocked, 2 missing"
     assert err.splitlines() == [
-        "the queue cannot be asked, so this is what the store says: squeue: Unable to contact "
+        "cannot query the queue, showing what the store says: squeue: Unable to contact "
         "slurm controller (connect failure)",
-        f"to try again: python -m transferlab retry --store {place}",
+        f"to retry: python -m transferlab retry --store {place}",
     ]
 
 
@@ -344,7 +344,7 @@ def test_it_is_launched_as_its_sweep_was(
     jobs = [(job.id, job.need, len(job.tasks)) for job in cluster.jobs.values()]
     assert jobs[3:] == [("103", None, 1), ("104", "103_0", 1)]
     assert [found.folder for found in sweeps.find(place)] == [sweep.folder]
-    assert capsys.readouterr().err.splitlines()[0] == "study quick: 2 runs again: baseB B1B"
+    assert capsys.readouterr().err.splitlines()[0] == "study quick: retrying 2 runs: baseB B1B"
     assert again(place) == 0  # they wait by now
     assert len(cluster.jobs) == 5
     assert capsys.readouterr().err.splitlines()[-1] == (
@@ -403,7 +403,7 @@ def test_a_run_without_a_sweep_is_for_its_own_command(
     assert again(place) == 0
     assert trained == []
     assert capsys.readouterr().err == (
-        f"{run.folder} was started by itself: give its command again\n"
+        f"{run.folder} was started on its own: run its command again\n"
     )
 
 
@@ -424,7 +424,7 @@ def test_cancel_names_what_it_took_out_of_the_queue(
     assert cancel.run(["--store", str(place)]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == [f"101_0  {base}  was running", f"102_0  {transfer}  was pending"]
-    assert err == f"2 tasks of {place} are taken out of the queue\n"
+    assert err == f"cancelled 2 tasks of {place}\n"
     assert [job.tasks[0] for job in cluster.jobs.values()] == ["PENDING", "CANCELLED", "CANCELLED"]
 
 

@@ -236,7 +236,7 @@ def test_below_one_layer_there_is_nothing_less(finish: Finish):
         finish(name, 0.9)
 
     assert summary.next_command([finish("A1B", 0.8)], WORDS) == (
-        "everything to compare this run with is in the store"
+        "the store has everything to compare this run with"
     )
 
 
@@ -289,5 +289,5 @@ def labels_proposed(config: Callable[..., RunConfig], words: Sequence[str], name
         proposed = shlex.split(said.splitlines()[1])[3:]
         followed.append(stored(config(*proposed), 0.8).run.label)
         assert len(followed) < 10
-    assert said == "everything to compare this run with is in the store"
+    assert said == "the store has everything to compare this run with"
     return followed

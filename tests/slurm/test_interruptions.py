@@ -65,7 +65,7 @@ def test_a_job_whose_processes_are_all_killed_is_told_of_and_tried_again(
     )
     assert user.states()["baseB"]["state"] == "failed"
     user.hurry()
-    assert "1 runs again: baseB" in user.ordered("retry", "--failed").err
+    assert "retrying 1 run: baseB" in user.ordered("retry", "--failed").err
     user.wait_until_done(1)
     assert users.essence(user.results()) == only(undisturbed, "baseB")
     assert resumed(user, lost=10)

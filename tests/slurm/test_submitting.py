@@ -80,7 +80,7 @@ def test_what_waits_for_a_base_that_fails_never_starts_and_retry_finishes_the_st
     assert not list(user.store.glob("A?B-*"))
     before = users.essence(user.results())
     bad.write_bytes(good)
-    assert "3 runs again: baseA A1B A3B" in user.ordered("retry").err
+    assert "retrying 3 runs: baseA A1B A3B" in user.ordered("retry").err
     user.wait_until_done(6)
     assert user.summary() == dict.fromkeys(FOUR, "done")
     assert {**users.essence(user.results()), **before} == users.essence(user.results())
@@ -228,7 +228,7 @@ def test_a_job_whose_base_slurm_has_forgotten_refuses_at_once(user: User, undist
     assert user.summary() == {"baseB": "queued", "B2B+": "failed"}
     assert user.reads() == []
     user.cluster.run("scontrol", "release", base)
-    assert "1 runs again: B2B+" in user.ordered("retry").err
+    assert "retrying 1 run: B2B+" in user.ordered("retry").err
     user.wait_until_done(2)
     assert users.essence(user.results()) == only(undisturbed, "baseB", "B2B+")
 

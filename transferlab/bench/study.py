@@ -83,10 +83,11 @@ def measure(selected: Namespace) -> Report:
 
 def by_processes(nodes: Sequence[Node], at_once: int, folder: Path) -> None:
     """A command for every run, in a store in the folder, so many at a time; base networks first."""
+    words = {node.id: overrides(node.config) for node in nodes}  # Hydra is not for threads
     number = itertools.count(1)
 
     def train(node: Node) -> None:
-        command(folder, *overrides(node.config))
+        command(folder, *words[node.id])
         log.info("run %d of %d: %s", next(number), len(nodes), node.label)
 
     with ThreadPoolExecutor(at_once) as pool:

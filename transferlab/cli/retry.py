@@ -1,4 +1,4 @@
-"""The command `retry`: once more for runs that failed or vanished, and what waits for them."""
+"""The command `retry`: start failed and stale runs again, and their dependents."""
 
 import logging
 from collections.abc import Sequence
@@ -22,13 +22,12 @@ FAILED, STALE = ("failed",), ("stale", "interrupted")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Start runs again that failed or are stale, as their sweep was launched, and what is blocked
-    by them."""
+    """Start failed and stale runs again, as their sweep was launched, and the runs they block."""
     flags = Flags("retry", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument("--failed", action="store_true", help="only those that failed")
     flags.add_argument("--stale", action="store_true",
-                       help="only those that vanished or were interrupted")  # fmt: skip
+                       help="only stale and interrupted runs")  # fmt: skip
     chosen = flags.parse_args(arguments)
     logs.to_stderr()
     both = chosen.failed == chosen.stale
@@ -40,7 +39,8 @@ def run(arguments: Sequence[str]) -> int:
     failures: list[str] = []
     for order in _orders(again):
         labels = " ".join(node.label for node in order.todo)
-        log.info("study %s: %d runs again: %s", order.study, len(order.todo), labels)
+        runs = "1 run" if len(order.todo) == 1 else f"{len(order.todo)} runs"
+        log.info("study %s: retrying %s: %s", order.study, runs, labels)
         try:
             if order.pack != 1:
                 order = dispatch.look(order)
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
                 dispatch.train(order)
             else:
                 dispatch.submit(order)
-        except RunFailed as error:  # the other studies have their turn
+        except RunFailed as error:  # the other studies are still retried
             failures.append(str(error))
     if failures:
         raise RunFailed("; ".join(failures))
@@ -74,7 +74,7 @@ def _orders(again: Sequence[Known]) -> list[Order]:
     by_sweep: dict[Path, tuple[Sweep, list[Node]]] = {}
     for run in again:
         if run.sweep is None:
-            log.warning("%s was started by itself: give its command again", run.run.folder)
+            log.warning("%s was started on its own: run its command again", run.run.folder)
             continue
         by_sweep.setdefault(run.sweep.folder, (run.sweep, []))[1].append(run.node)
     return [

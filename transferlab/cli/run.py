@@ -1,4 +1,4 @@
-"""The command `run`: one config, or each of a Hydra multirun, composed and carried out.
+"""The command `run`: train one config, or each config of a Hydra multirun.
 
 Hydra parses the command line and calls back for every job; none of its folders appears.
 """
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         raise errors[0]
     if errors:
         kind = RunFailed if any(isinstance(error, RunFailed) for error in errors) else UserError
-        raise kind(f"{len(errors)} of the runs are not done, see above")
+        raise kind(f"{len(errors)} of the runs failed, see above")
     return 0
 
 
@@ -70,7 +70,7 @@ def _with_hydra(task: Any, overrides: Sequence[str]) -> None:
     """Let Hydra parse the command line, compose, and call `task` for every job."""
     import hydra
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and no trace is printed
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     program, sys.argv = sys.argv, ["transferlab", *overrides]
     config_path = str(compose.conf_folder())
     _register_launchers()

@@ -1,4 +1,4 @@
-"""The command `status`: what is done, running, queued, failed and why, missing."""
+"""The command `status`: which runs are done, running, queued, failed and why, or missing."""
 
 import json
 import logging
@@ -20,18 +20,18 @@ from transferlab.store.inventory import Known
 
 log = logging.getLogger(__name__)
 EVERY_S = 2.0
-EVERY_WITH_SLURM_S = 10.0  # each look is a burden on the controller of a site
+EVERY_WITH_SLURM_S = 10.0  # each query is a load on the controller of a site
 AGAIN = ("failed", "stale", "interrupted")  # what `retry` starts again
 # What needs attention comes first
 ORDER = (*AGAIN, "running", "queued", "blocked", "missing")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """What became of the runs of a store: counts, and a line for each that is not done."""
+    """Show the state of the runs of a store: counts, and a line for each run that is not done."""
     flags = Flags("status", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument(
-        "--watch", action="store_true", help="look again until nothing runs or waits"
+        "--watch", action="store_true", help="refresh until nothing is running or queued"
     )
     flags.add_argument("--json", action="store_true", help="all runs as one JSON object")
     chosen = flags.parse_args(arguments)
@@ -41,16 +41,16 @@ def run(arguments: Sequence[str]) -> int:
     found = look(inventory.runs(chosen.store, chosen.study))
     print(_json(found) if chosen.json else "\n".join(_lines(found)))
     if not chosen.json and any(state.state in AGAIN for state in found):
-        log.info("to try again: python -m transferlab retry --store %s", chosen.store)
+        log.info("to retry: python -m transferlab retry --store %s", chosen.store)
     return 0
 
 
 def look(runs: Sequence[Known]) -> tuple[State, ...]:
-    """The states of the runs; if the queue cannot be asked, as far as the store says."""
+    """The states of the runs; without an answer from the queue, what the store says."""
     try:
         return status.states(runs, Slurm())
     except UserError as error:
-        log.warning("the queue cannot be asked, so this is what the store says: %s", error)
+        log.warning("cannot query the queue, showing what the store says: %s", error)
         return status.states(runs, None)
 
 

@@ -35,7 +35,7 @@ def next_command(outcomes: Sequence[Outcome], overrides: Sequence[str]) -> str:
         if transfer.variant == "base":
             chosen.append(f"transfer.target={transfer.target}")
         return f"next, {why}:\n  python -m transferlab {shlex.join([*others, *chosen])}"
-    return "everything to compare this run with is in the store"
+    return "the store has everything to compare this run with"
 
 
 def resolve_or_none(config: RunConfig) -> RunConfig | None:

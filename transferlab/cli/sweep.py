@@ -48,15 +48,15 @@ def carry_out(wanted: Order, *, dry_run: bool = False) -> None:
         if not here:
             cluster.require()
     if wanted.todo:
-        log.info("looking at the networks ...")
+        log.info("measuring the networks ...")
         wanted = dispatch.look(wanted)
         print("\n".join(_jobs(wanted)), flush=True)
         print(_cost(wanted, dispatch.cost(wanted)), flush=True)
     if dry_run:
-        log.info("dry run: nothing was started")
+        log.info("dry run: nothing started")
     elif wanted.todo and not here:
         dispatch.submit(wanted)
-        log.info("how it goes: python -m transferlab status --store %s", wanted.store)
+        log.info("to see the progress: python -m transferlab status --store %s", wanted.store)
     else:
         try:
             if wanted.todo:
@@ -71,26 +71,26 @@ def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
     for word in arguments:
         override = None if word.startswith("-") else compose.parse(word)
         if override is None or override.is_delete() or override.package is not None:
-            raise UserError(f"{word} is not for sweep: it takes KEY=VALUE; see --help")
+            raise UserError(f"{word} is not an override: sweep takes KEY=VALUE; see --help")
         key = override.key_or_group
         if key not in OWN and not key.startswith(("launcher.", "sweep.")):
             words.append(word)
             continue
         if override.is_sweep_override():
-            raise UserError(f"{word} is a list: {key} has one value")
+            raise UserError(f"{word} is a list: {key} takes one value")
         if key == "study":
             name = str(override.value())
             continue
         if key == "launcher":
             compose.check_choice("launcher", str(override.value()))
         elif key.startswith("sweep.") and key not in OWN:
-            raise UserError(f"{key} is not a key of sweep: did you mean sweep.pack?")
+            raise UserError(f"unknown key {key}: did you mean sweep.pack?")
         bare = word.lstrip("+")
         # What no launcher has is to be refused in our words, not in Hydra's
         own.append(f"++{bare}" if key.startswith("launcher.") else bare)
     if not name:
         raise UserError(
-            f"no study is given: choose one with +study=NAME, {', '.join(compose.choices('study'))}"
+            f"no study given: choose one with +study=NAME, {', '.join(compose.choices('study'))}"
         )
     return name, own, words
 
@@ -101,12 +101,12 @@ def pack_size(size: object) -> int | None:
         return None
     if type(size) is int and size >= 1:
         return size
-    raise UserError(f"sweep.pack={size} is not a number of runs: auto, 1, or at most K")
+    raise UserError(f"sweep.pack={size} is not a pack size: use auto, or a number of runs from 1")
 
 
 def _true(key: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise UserError(f"{key}={value} is neither true nor false")
+        raise UserError(f"{key}={value} is not a truth value: use true or false")
     return value
 
 
@@ -117,7 +117,7 @@ def _title(wanted: Order) -> str:
     lines = [f"study {wanted.study}: {len(wanted.nodes)} runs ({variants})  in {wanted.store}"]
     if not wanted.todo:
         return "\n".join([*lines, f"all {done} are done: nothing to do"])
-    lines.append(f"{done} are done already, {len(wanted.todo)} are to be trained")
+    lines.append(f"{done} done, {len(wanted.todo)} to train")
     return "\n".join(lines)
 
 
@@ -151,7 +151,7 @@ def _memory(wanted: Order) -> list[str]:
         others = f", and {len(too_large) - 1} more" if len(too_large) > 1 else ""
         lines.append(
             f"warning: {pack.labels} may not fit{others}: it needs {memory.words(need, limit)}; "
-            "another device has more, or runtime.devices shares the batch out"
+            "use a device with more memory, or divide the batch with runtime.devices"
         )
     return lines
 
@@ -163,11 +163,13 @@ def _cost(wanted: Order, cost: Estimate) -> str:
     hours = f"{cost.device_hours:,.1f}" if cost.device_hours >= 1 else f"{cost.device_hours:.2f}"
     lines = [
         f"about {hours} hours of one device, {cost.source}",
-        f"disk: {cost.disk_gb:,.2f} GB, on the way {cost.peak_disk_gb:,.2f} GB; "
-        f"{free:,.1f} GB are free in {place}",
+        f"disk: {cost.disk_gb:,.2f} GB, at most {cost.peak_disk_gb:,.2f} GB while training; "
+        f"{free:,.1f} GB free in {place}",
     ]
     if cost.peak_disk_gb > free:
-        lines.append("warning: that is more than is free; runs that find no room fail at once")
+        lines.append(
+            "warning: there is not enough disk space; runs will fail when the disk is full"
+        )
     return "\n".join(lines)
 
 
