@@ -22,9 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "results": {"errors", "experiment", "runtime", "store"},
     "training": {"data", "errors", "experiment", "models", "runtime", "store"},
     "launch": {"errors", "experiment", "models", "runtime", "store", "training"},
-    "bench": {
-        "data", "errors", "experiment", "launch", "models", "runtime", "store", "training",
-    },
+    "bench": {"data", "errors", "experiment", "launch", "runtime", "store", "training"},
     "cli": {
         "bench", "data", "errors", "experiment", "launch", "results", "runtime", "store",
     },
