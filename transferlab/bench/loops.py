@@ -54,21 +54,21 @@ def bare(
 
     In float32, nothing compiled: loss, gradient and update of a run on half A, and nothing else.
     """
-    network = build.fresh(build.subject(config)).to(device)
-    optimizer = build.make_optimizer(config)([network])
-    schedule = build.schedule(config, skipped + steps)
+    module = build.module(build.subject(config)).to(device)
+    network = module.network
+    optimizer, scheduler = optimiser.build([network], module.recipe, total_steps=skipped + steps)
     mean = inputs.mean_image(config, images, "A", workers=0)
     views = Views({"A": mean}, scale=config.data.scale, mirror=config.train.mirror,
                   channels_last=False).to(device)  # fmt: skip
     started = _now(device)
     with torch.compiler.set_stance("force_eager"):
         for step, batch in enumerate(batches, start=1):
-            optimiser.set_rate(optimizer, schedule(step), rescale_from=None)
             network.set_step(step - 1)
             loss = F.cross_entropy(network(views(batch)["A"]), batch["labels"])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            scheduler.step()
             if step == skipped:
                 started = _now(device)
     return _now(device) - started

@@ -90,12 +90,17 @@ def _ours(
     """Our step, through the Trainer, in s."""
     subject = build.subject(config)
     fresh = State(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
-    module = build.pack_module(
-        [subject], [fresh], images, total_steps=SKIPPED + steps, workers=workers
-    )
+    total = SKIPPED + steps
+    module = build.pack_module([subject], [fresh], total_steps=total)
+    data = build.pack_data(
+        [subject], images, inputs.half(config, images, "A"), start_step=0, total_steps=total,
+        val_every=total, workers=workers,
+    )  # fmt: skip
     watch = loops.Stopwatch(skipped=SKIPPED, steps=steps)
     fitting = trainer.build(config, [watch], intervals=1)
     with trainer.interruptible(stop):
-        fitting.fit(module, train_dataloaders=batches)
+        data.views.to(fitting.strategy.root_device)
+        prepared = (data.on_after_batch_transfer(batch, 0) for batch in batches)
+        fitting.fit(module, train_dataloaders=prepared)
     assert watch.elapsed_s is not None
     return watch.elapsed_s

@@ -1,4 +1,21 @@
-"""All that knows Lightning: from the configs of a pack to its finished runs.
+"""All that knows Lightning: one network's module and data, and packs of them from config to record.
 
 May import: errors, runtime, models, data, experiment, store.
+
+For a notebook: `TransferModule`, `HalfDataModule` and `Recipe`, loaded when they are asked for.
 """
+
+from importlib import import_module
+from typing import Any
+
+PUBLIC = {"HalfDataModule": "datamodule", "Recipe": "recipe", "TransferModule": "module"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *PUBLIC])

@@ -3,31 +3,32 @@
 Every part is made with plain arguments; a config goes no further than this file and `run`.
 """
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transferlab import models, store
 from transferlab.data.datasets.images import ImageSet
+from transferlab.data.half import Half
 from transferlab.data.transforms import Views
 from transferlab.errors import RunFailed
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import base_of
 from transferlab.experiment.resolve import split_of
-from transferlab.models import transfer
 from transferlab.models.facts import check_cut
 from transferlab.models.stages import StagedNetwork
 from transferlab.store import Run
-from transferlab.training import checkpoints, inputs, optimiser
+from transferlab.training import checkpoints, inputs
 from transferlab.training.checkpoints import State
+from transferlab.training.datamodule import PackData, Reader
 from transferlab.training.inputs import mean_letter
-from transferlab.training.module import Member, PackModule
+from transferlab.training.module import TransferModule
+from transferlab.training.pack_module import Member, PackModule
+from transferlab.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -82,111 +83,87 @@ def network(config: RunConfig) -> StagedNetwork:
     return built
 
 
-def fresh(subject: Subject) -> StagedNetwork:
+def module(subject: Subject) -> TransferModule:
     """The run's network before its first step: drawn, copied, frozen."""
-    config = subject.config
-    built = network(config)
-    built.initialise(partial(seed_of, config.seed, subject.run.label, "init"))
-    built.key_dropout(partial(seed_of, config.seed, subject.run.label, "dropout"))
-    transfer.graft(
-        built,
-        n=config.variant.n,
-        keep=config.transfer.keep,
-        frozen=config.variant.frozen,
+    config, variant = subject.config, subject.config.variant
+    return TransferModule(
+        network(config),
+        n=variant.n,
         base=subject.base_weights,
-        model=config.model.name,
+        frozen=variant.frozen,
+        keep=config.transfer.keep,
+        recipe=Recipe.from_config(config.train),
+        seed=config.seed,
+        label=subject.run.label,
     )
-    return built
 
 
-def seed_of(seed: int, label: str, purpose: str, stage: str) -> int:
-    """A seed for one purpose of one stage of one network, independent of all others.
-
-    The label counts, so that B3B does not get the head that baseB began with: it would fit the
-    copied stages better than a fresh one, and the co-adaptation gap would look smaller.
-    """
-    digest = hashlib.sha256(f"{seed}/{label}/{purpose}/{stage}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+def fresh(subject: Subject) -> StagedNetwork:
+    """The network of `module`."""
+    return module(subject).network
 
 
-def member(subject: Subject, built: StagedNetwork) -> Member:
-    """The network's place in a pack: what it may share, and which input it takes."""
-    variant = subject.config.variant
-    frozen = variant.n if variant.frozen else 0
+def member(subject: Subject) -> Member:
+    """The run's network in a pack, with what it may share, and which input it takes."""
     origin = subject.run.id if subject.base is None else subject.base.id
     view = mean_letter(subject.config)
-    return Member(
-        name=subject.run.label,
-        network=built,
-        frozen=frozen,
-        shared=min(frozen, built.deterministic_stages()),
-        trunk=f"{origin}/{view}",
-        view=view,
-    )
-
-
-def schedule(config: RunConfig, steps: int) -> optimiser.Schedule:
-    """The recipe's learning rate by step."""
-    train = config.train
-    warmup_steps = round(train.warmup * steps)
-    if train.schedule == "cosine":
-        return optimiser.Cosine(train.lr, steps, warmup_steps)
-    assert train.lr_step is not None and train.lr_factor is not None
-    return optimiser.StepDecay(train.lr, train.lr_step, train.lr_factor, warmup_steps)
-
-
-def make_optimizer(
-    config: RunConfig,
-) -> Callable[[Iterable[nn.Module]], torch.optim.Optimizer]:
-    """The recipe's optimiser, to be given the networks."""
-    train = config.train
-    return partial(
-        optimiser.build,
-        momentum=train.momentum,
-        nesterov=train.nesterov,
-        weight_decay=train.weight_decay,
-        bias_lr_factor=train.bias_lr_factor,
-        bias_decay_factor=train.bias_decay_factor,
-    )
+    return Member(module(subject), trunk=f"{origin}/{view}", view=view)
 
 
 def pack_module(
-    subjects: Sequence[Subject],
-    states: Sequence[State],
-    images: ImageSet,
-    *,
-    total_steps: int,
-    workers: int,
+    subjects: Sequence[Subject], states: Sequence[State], *, total_steps: int
 ) -> PackModule:
-    """The networks of a pack as the states say, ready for a Trainer.
+    """The networks of a pack as the states say, ready for a Trainer."""
+    members = [member(subject) for subject in subjects]
+    for each, subject, state in zip(members, subjects, states, strict=True):
+        each.network.load_state_dict(state.weights)
+        if subject.config.train.channels_last:
+            each.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pack = PackModule(
+        members,
+        total_steps=total_steps,
+        step=states[0].step,
+        velocities=[state.velocity for state in states],
+    )
+    pack.train_sums.copy_(torch.tensor([s.sums for s in states], dtype=torch.float64).T)
+    return pack
 
-    `workers` processes read the images for a mean image that is not cached.
+
+def pack_data(
+    subjects: Sequence[Subject],
+    images: ImageSet,
+    target: Half,
+    *,
+    start_step: int,
+    total_steps: int,
+    val_every: int,
+    workers: int,
+) -> PackData:
+    """The batches of a pack: of the target half, as each of its networks sees them.
+
+    `workers` processes read the images, also those for a mean image that is not cached.
     """
-    config, members = subjects[0].config, []
+    config = subjects[0].config
     train = config.train
-    for subject, state in zip(subjects, states, strict=True):
-        network = fresh(subject)
-        network.load_state_dict(state.weights)
-        if train.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        members.append(member(subject, network))
     views = Views(
         {
             letter: inputs.mean_image(config, images, letter, workers=workers)
-            for letter in sorted({member.view for member in members})
+            for letter in sorted({mean_letter(subject.config) for subject in subjects})
         },
         scale=config.data.scale,
         mirror=train.mirror,
         channels_last=train.channels_last,
     )
-    module = PackModule(
-        members,
-        views=views,
-        schedule=schedule(config, total_steps),
-        optimizer=make_optimizer(config),
-        rate_in_velocity=train.rate_in_velocity,
-        step=states[0].step,
-        velocities=[state.velocity for state in states],
+    reader = Reader(
+        target,
+        seed=config.seed,
+        batch_size=train.batch_size,
+        val_batch_size=train.val_batch_size,
+        reshuffle=train.reshuffle,
+        crop=config.data.crop,
+        mirror=train.mirror,
+        workers=workers,
     )
-    module.train_sums.copy_(torch.tensor([s.sums for s in states], dtype=torch.float64).T)
-    return module
+    return PackData(
+        reader, views, start_step=start_step, total_steps=total_steps, val_every=val_every
+    )

@@ -1,81 +1,246 @@
-"""The LightningDataModule of a pack: one stream of training batches, cut at the validations.
+"""LightningDataModules of one half: for any Trainer, and for a pack between its validations.
 
-To Lightning an epoch is the time from one validation to the next, so that validations fall on
-fixed steps wherever a run was interrupted.
+What a batch holds is a function of (seed, epoch, index), so that a training resumes exactly. Bytes
+become inputs on the device: crops are made when an image is read, the mean image is subtracted
+after the transfer.
+
+Shapes: B batch, C channels, P pixels a side of a crop.
 """
 
-from collections.abc import Iterator
+import logging
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as lightning
+import torch
+from torch import Tensor
 
 from transferlab.data.half import Half, View
-from transferlab.data.loader import Batch, Batches, Sequence, Stream, loader
+from transferlab.data.loader import Batch, Batches, Sequence, Stream, auto_workers, loader
+from transferlab.data.transforms import Views
+from transferlab.experiment.compose import compose, with_plus
+from transferlab.experiment.config import build_config
+from transferlab.experiment.resolve import resolve
+from transferlab.runtime import machine
+from transferlab.training import inputs
+
+log = logging.getLogger(__name__)
 
 
-class PackData(lightning.LightningDataModule):
-    """Training batches of steps start_step..total_steps-1 and the whole validation subset."""
+@dataclass(frozen=True)
+class Reader:
+    """The batches of one half for the process of a Trainer: its share, on its device.
+
+    `batch_size` is that of all processes together. Without a Trainer there is one, on the CPU.
+    """
+
+    half: Half
+    seed: int
+    batch_size: int
+    val_batch_size: int
+    reshuffle: bool
+    crop: int
+    mirror: bool
+    workers: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which every training image is used; the last one begins the next epoch."""
+        return math.ceil(len(self.half.train) / self.batch_size)
+
+    def training(
+        self, trainer: lightning.Trainer | None, *, start_step: int, total_steps: int
+    ) -> Iterator[Batch]:
+        """The batches of steps start_step..total_steps-1, one epoch after the other."""
+        view = self.half.train
+        stream = Stream(
+            count=len(view),
+            seed=self.seed,
+            start_step=start_step,
+            total_steps=total_steps,
+            batch_size=self.batch_size,
+            reshuffle=self.reshuffle,
+            slack=view.subset.size - self.crop,
+            mirror=self.mirror,
+            **_share(trainer),
+        )
+        return iter(self._loader(view, stream, trainer))
+
+    def validation(self, trainer: lightning.Trainer | None) -> Batches:
+        """Every validation image once."""
+        view = self.half.val
+        requests = Sequence(len(view), self.val_batch_size, **_share(trainer))
+        return self._loader(view, requests, trainer)
+
+    def _loader(
+        self, view: View, requests: Stream | Sequence, trainer: lightning.Trainer | None
+    ) -> Batches:
+        device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
+        return loader(view, requests, crop=self.crop, workers=self.workers, device=device)
+
+
+class HalfDataModule(lightning.LightningDataModule):
+    """One half of a data set, for any Trainer: pairs of inputs (B, C, P, P) and labels (B,).
+
+    Everything that is not an argument is what `conf/` says for the data set, and can be changed
+    with the overrides of the command line: `overrides=["data.size=16", "split.seed=1"]`. An epoch
+    has as many steps as it takes to use every image.
+
+    data: a data set of `conf/data`, `digits`, or a function `package.module:function`.
+    half: `A` or `B` of the classes, as `split` divides them.
+    mean: whose mean image is subtracted, `A`, `B` or `none`; by default that of the half. The
+        authors took the base half's also for a transfer network.
+    seed: of the order of the images, crops and mirroring.
+    batch_size: of all processes together; by default that of `conf/train`.
+
+    Raises: UserError for what does not exist or fit; `setup`, if the images cannot be read.
+    """
 
     def __init__(
         self,
-        half: Half,
+        data: str = "digits",
         *,
-        seed: int,
-        start_step: int,
-        total_steps: int,
-        val_every: int,
-        batch_size: int,
-        val_batch_size: int,
-        reshuffle: bool,
-        crop: int,
-        mirror: bool,
-        workers: int,
+        half: str = "B",
+        split: str = "random",
+        mean: str | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+        overrides: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self.half = half
-        self.stream = dict(
-            count=len(half.train),
-            seed=seed,
-            start_step=start_step,
-            total_steps=total_steps,
-            batch_size=batch_size,
-            reshuffle=reshuffle,
-            slack=half.train.subset.size - crop,
-            mirror=mirror,
-        )
-        self.val_every, self.val_batch_size = val_every, val_batch_size
-        self.crop, self.workers = crop, workers
+        overrides = tuple(overrides)
+        # Not for the logger, which takes no key twice: `seed` is one of TransferModule too
+        self.save_hyperparameters(logger=False)
+        words = [
+            f"data.name={data}" if ":" in data else f"data={data}",
+            with_plus(f"split={split}"),
+            f"transfer.variant=base{half}",
+            f"seed={seed}",
+            *([] if batch_size is None else [f"train.batch_size={batch_size}"]),
+            *overrides,
+        ]
+        self.config = resolve(build_config(compose("config", words)))
+        self.mean = inputs.mean_letter(self.config) if mean is None else mean
+        self.reader: Reader | None = None
 
-    def train_dataloader(self) -> "Intervals":
-        stream = Stream(**self.stream, **self._share())  # type: ignore[arg-type]
-        batches = iter(self._loader(self.half.train, stream))
-        return Intervals(batches, stream.start_step, stream.total_steps, self.val_every)
+    def setup(self, stage: str | None = None) -> None:
+        """Read the data set and the mean image, or take that from the cache."""
+        if self.reader is None:
+            config, train = self.config, self.config.train
+            images = inputs.load_images(config)
+            half = inputs.half(config, images, config.variant.target)
+            workers = config.runtime.workers
+            if workers is None:
+                workers = auto_workers(half.train, machine.cores())
+            self.reader = Reader(
+                half,
+                seed=config.seed,
+                batch_size=train.batch_size,
+                val_batch_size=train.val_batch_size,
+                reshuffle=train.reshuffle,
+                crop=config.data.crop,
+                mirror=train.mirror,
+                workers=workers,
+            )
+            self.views = Views(
+                {self.mean: inputs.mean_image(config, images, self.mean, workers=workers)},
+                scale=config.data.scale,
+                mirror=train.mirror,
+                channels_last=train.channels_last,
+            )
+        if self.trainer is not None:
+            self.views.to(self.trainer.strategy.root_device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels."""
+        return self._reader().half.classes
+
+    def train_dataloader(self) -> "Epochs":
+        reader, trainer = self._reader(), self.trainer
+        # Of a Trainer that resumes the batches before the checkpoint are done
+        step = 0 if trainer is None else trainer.fit_loop.total_batch_idx + 1
+        batches = reader.training(trainer, start_step=step, total_steps=sys.maxsize)
+        return Epochs(batches, step, sys.maxsize, reader.steps_per_epoch)
 
     def val_dataloader(self) -> Batches:
-        return self._loader(
-            self.half.val, Sequence(len(self.half.val), self.val_batch_size, **self._share())
-        )
+        return self._reader().validation(self.trainer)
 
-    def _loader(self, view: View, requests: Stream | Sequence) -> Batches:
-        assert self.trainer is not None
-        device = self.trainer.strategy.root_device
-        return loader(view, requests, crop=self.crop, workers=self.workers, device=device)
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """From bytes on the device to inputs and labels."""
+        for name in batch["skipped"]:
+            log.warning("%s cannot be read and is left out", name)
+        return self.views(batch)[self.mean], batch["labels"]
 
-    def _share(self) -> dict[str, int]:
+    def _reader(self) -> Reader:
+        if self.reader is None:
+            self.setup()
+        assert self.reader is not None
+        return self.reader
+
+
+class PackData(lightning.LightningDataModule):
+    """Training batches of steps start_step..total_steps-1 and the whole validation subset.
+
+    To Lightning an epoch is the time from one validation to the next, so that validations fall on
+    fixed steps wherever a run was interrupted. `views` makes the inputs of the pack's networks.
+    """
+
+    def __init__(
+        self, reader: Reader, views: Views, *, start_step: int, total_steps: int, val_every: int
+    ) -> None:
+        super().__init__()
+        self.reader, self.views = reader, views
+        self.start_step, self.total_steps, self.val_every = start_step, total_steps, val_every
+
+    def setup(self, stage: str | None = None) -> None:
         assert self.trainer is not None
-        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        self.views.to(self.trainer.strategy.root_device)
+
+    def train_dataloader(self) -> "Intervals":
+        steps = {"start_step": self.start_step, "total_steps": self.total_steps}
+        batches = self.reader.training(self.trainer, **steps)
+        return Intervals(batches, self.start_step, self.total_steps, self.val_every)
+
+    def val_dataloader(self) -> Batches:
+        return self.reader.validation(self.trainer)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> dict[str, Any]:
+        """From bytes on the device to the inputs of all views."""
+        return {
+            "inputs": self.views(batch),
+            "labels": batch["labels"],
+            "skipped": batch["skipped"],
+        }
 
 
 class Intervals:
-    """Each iteration goes on with the stream up to the next step that has a validation."""
+    """Each iteration goes through the stream up to the next multiple of `every` steps."""
 
     def __init__(
-        self, batches: Iterator[Batch], start_step: int, total_steps: int, val_every: int
+        self, batches: Iterator[Batch], start_step: int, total_steps: int, every: int
     ) -> None:
         self.batches = batches
-        self.step, self.total_steps, self.val_every = start_step, total_steps, val_every
+        self.step, self.total_steps, self.every = start_step, total_steps, every
 
     def __iter__(self) -> Iterator[Batch]:
-        stop = (self.step // self.val_every + 1) * self.val_every
+        stop = (self.step // self.every + 1) * self.every
         while self.step < min(stop, self.total_steps):
             self.step += 1
             yield next(self.batches)
+
+
+class Epochs(Intervals):
+    """Intervals of one length, which Lightning asks for: the Trainer counts on from there."""
+
+    def __len__(self) -> int:
+        return self.every
+
+
+def _share(trainer: lightning.Trainer | None) -> dict[str, int]:
+    if trainer is None:
+        return {"rank": 0, "world_size": 1}
+    return {"rank": trainer.global_rank, "world_size": trainer.world_size}

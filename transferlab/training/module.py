@@ -1,200 +1,179 @@
-"""The LightningModule of a pack: one or more networks that learn from one stream of images.
+"""The LightningModule of one network: a base network, or one with its first stages copied.
 
-Every member computes exactly what it would compute alone: it has its own initial values and
-dropout masks, and no term of its loss or its update depends on the others. Frozen members of one
-base share one forward pass of its first stages, tapped at each one's cut.
+Yosinski et al. 2014, Sec. 2. A plain Lightning module: automatic optimisation, and whatever
+Lightning has (callbacks, loggers, checkpoints) works on it. `PackModule` trains many of them on
+one stream of images, by the same steps.
 
-Shapes: B batch, M members, K outputs. Losses are means over the batch, accuracies in [0, 1].
-Not here: what a run is, files, and when to stop.
+Shapes: B batch, C channels, P pixels a side, K classes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from transferlab.errors import UserError
+from transferlab.models import transfer
+from transferlab.models.stages import StagedNetwork
 from transferlab.training import optimiser
+from transferlab.training.checkpoints import load_weights
+from transferlab.training.recipe import Recipe
 
-NEVER = -1
-Means = tuple[list[float], list[float]]
-
-
-@dataclass(frozen=True)
-class Member:
-    """One network of a pack.
-
-    `frozen` stages do not learn. The first `shared` of them are without dropout, and members with
-    one `trunk` have them bit for bit in common. `view` says which of the inputs is this one's.
-    """
-
-    name: str
-    network: nn.Sequential
-    frozen: int
-    shared: int
-    trunk: str
-    view: str
+Weights = Mapping[str, Tensor]
 
 
-class PackModule(lightning.LightningModule):
-    """Trains the members with one optimiser; step `self.step` of `schedule` is the next.
+class TransferModule(lightning.LightningModule):
+    """Trains `network`, in place: fresh from `seed`, its first n stages copied from `base`.
 
-    `views` turns a batch into one network input (B, 3, P, P) per view, on the device.
+    A batch is a pair of inputs (B, C, P, P) and labels (B,). Logs train/loss, train/accuracy,
+    val/loss and val/accuracy as means over the images of an epoch; accuracies are in [0, 1].
+
+    n: the cut point, 0 <= n < number of stages; 0 is a base network.
+    base: a state dict, a network, or a safetensors file. None copies nothing: a base network, or
+        with n > 0 a random prefix.
+    frozen: stages 1..n do not learn: no gradient, not in the optimiser, batch norm in evaluation.
+    keep: how many stages after the cut are copied too, as initial values that learn.
+    seed: initial values and dropout masks are functions of it and of `label`. None keeps the
+        values that the network has; its dropout masks are then those of seed 0.
+    label: what the network is called in its seeds, `A3B`; networks with other labels have other
+        heads. By default `base` or `n3`, `n3+`.
+
+    Raises: UserError if n or keep is no cut point, or the base's weights do not fit.
     """
 
     def __init__(
         self,
-        members: Iterable[Member],
+        network: StagedNetwork,
         *,
-        views: Callable[[Mapping[str, Any]], Mapping[str, Tensor]],
-        schedule: optimiser.Schedule,
-        optimizer: Callable[[Iterable[nn.Module]], torch.optim.Optimizer],
-        rate_in_velocity: bool,
-        step: int,
-        velocities: Iterable[Mapping[str, Tensor]],
+        n: int = 0,
+        base: Weights | nn.Module | str | Path | None = None,
+        frozen: bool = False,
+        keep: int = 0,
+        recipe: Recipe | Mapping[str, Any],
+        seed: int | None = 0,
+        label: str | None = None,
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False
-        self.members = tuple(members)
-        self.networks = nn.ModuleList(member.network for member in self.members)
-        self.views = views
-        self.schedule = schedule
-        self.make_optimizer = optimizer
-        self.rate_in_velocity = rate_in_velocity
-        self.step = step
-        self.velocities = tuple(velocities)
-        self.active = list(range(len(self.members)))
-        self.train_sums: Tensor
-        self.val_sums: Tensor
-        self.first_bad: Tensor
-        # losses, hits and images since the last validation, (3, M): read by `means`
-        zeros = torch.zeros(3, len(self.members), dtype=torch.float64)
-        self.register_buffer("train_sums", zeros, persistent=False)
-        self.register_buffer("val_sums", zeros.clone(), persistent=False)
-        bad = torch.full((len(self.members),), NEVER)
-        self.register_buffer("first_bad", bad, persistent=False)
+        self.recipe = recipe if isinstance(recipe, Recipe) else Recipe.of(recipe)
+        self.label = _default_label(n, frozen) if label is None else label
+        self.save_hyperparameters(
+            {
+                "n": n,
+                "frozen": frozen,
+                "keep": keep,
+                "seed": seed,
+                "label": self.label,
+                "recipe": asdict(self.recipe),
+            }
+        )
+        self.network = network
+        self.frozen_stages = n if frozen else 0
+        if seed is not None:
+            network.initialise(partial(seed_of, seed, self.label, "init"))
+        network.key_dropout(partial(seed_of, seed or 0, self.label, "dropout"))
+        weights = None if base is None else _weights(base)
+        transfer.graft(network, n=n, keep=keep, frozen=frozen, base=weights)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = self.make_optimizer(self.networks)
-        for network, saved in zip(self.networks, self.velocities, strict=True):
-            optimiser.restore_velocity(optimizer, network, saved)
-        self.velocities = ()
-        return optimizer
+    def train(self, mode: bool = True) -> "TransferModule":
+        """As of any module, but batch norm of frozen stages stays in evaluation."""
+        super().train(mode)
+        if self.frozen_stages:
+            transfer.freeze(self.network.prefix(self.frozen_stages))
+        return self
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        number = self.step + 1
-        before = self.schedule(self.step) if self.rate_in_velocity and self.step else None
-        optimiser.set_rate(optimizer, self.schedule(number), rescale_from=before)
-        for index in self.active:
-            self.members[index].network.set_step(self.step)  # type: ignore[operator]
-        losses, hits = self._losses(batch)
-        optimizer.zero_grad()
-        self.manual_backward(losses.sum())
-        optimizer.step()
-        losses = losses.detach()
-        _count(self.train_sums, losses, hits, len(batch["labels"]))
-        self.step = number
-        self._note_bad(losses)
+    def forward(self, x: Tensor, *, start: int = 0) -> Tensor:
+        """Logits (B, K), float32 whatever the precision; from the features after `start` stages."""
+        for depth in range(start, len(self.network)):
+            x = self.apply_stage(depth, x)
+        return x.float()
 
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        losses, hits = self._losses(batch)
-        _count(self.val_sums, losses, hits, len(batch["labels"]))
-        self._note_bad(losses)  # the last update may have spoiled the weights
+    def prefix_features(self, x: Tensor, cuts: Iterable[int]) -> dict[int, Tensor]:
+        """The features after each of these numbers of stages, in one pass."""
+        wanted, features = set(cuts), {}
+        for depth in range(max(wanted)):
+            x = self.apply_stage(depth, x)
+            if depth + 1 in wanted:  # others need not stay in memory
+                features[depth + 1] = x
+        return features
 
-    def drop_failed(self) -> dict[str, int]:
-        """Take members whose loss was not finite out of the pack; name -> the step it was seen at.
+    def apply_stage(self, depth: int, x: Tensor) -> Tensor:
+        """Stage `depth`, counted from 0; without a graph if it is frozen."""
+        stage = self.network[depth]
+        if depth >= self.frozen_stages:
+            return stage(x)
+        with torch.no_grad():
+            return stage(x)
 
-        Reads from the device, so not for every step.
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The recipe's optimiser and its rate by step.
+
+        Raises: UserError if neither the recipe nor the Trainer says how many steps there are.
         """
-        failed = {}
-        for index, step in enumerate(self.first_bad.tolist()):
-            if step != NEVER and index in self.active:
-                self.active.remove(index)
-                failed[self.members[index].name] = step
-                for parameter in self.networks[index].parameters():
-                    parameter.grad = None  # which the optimiser passes over
-                    parameter.requires_grad_(False)
-        return failed
+        total_steps = self.recipe.total_steps
+        if total_steps is None:
+            steps = self.trainer.estimated_stepping_batches
+            if not 0 < steps < float("inf"):
+                raise UserError(
+                    "recipe.total_steps=None needs a Trainer that ends: give it max_epochs or "
+                    "max_steps, or the recipe its total_steps"
+                )
+            total_steps = int(steps)
+        optimizer, scheduler = optimiser.build([self.network], self.recipe, total_steps=total_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
-    def end_interval(self) -> tuple[Means, Means]:
-        """Training and validation means since the last call, over all processes; then zero."""
-        results = []
-        for sums in (self.train_sums, self.val_sums):
-            if self.trainer.world_size > 1:
-                results.append(means(self.trainer.strategy.reduce(sums.clone(), reduce_op="sum")))
-            else:
-                results.append(means(sums))
-            sums.zero_()
-        return results[0], results[1]
+    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+        self.network.set_step(self.trainer.global_step)
+        return self._log_scores("train", batch)
 
-    def _note_bad(self, losses: Tensor) -> None:
-        """Remember, on the device, at which step a member's loss was first not finite."""
-        bad = ~torch.isfinite(losses) & (self.first_bad == NEVER)
-        self.first_bad.masked_fill_(bad, self.step)
+    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
+        self._log_scores("val", batch)
 
-    def _losses(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """Mean losses (M,) and numbers of hits (M,); zero for members that have left."""
-        labels = batch["labels"]
-        inputs = self.views(batch)
-        taps = self._trunks(inputs)
-        losses = [torch.zeros((), device=self.device)] * len(self.members)
-        hits = [torch.zeros((), device=self.device)] * len(self.members)
-        for index in self.active:
-            member = self.members[index]
-            x = taps.get((member.trunk, member.shared), inputs[member.view])
-            for depth, stage in enumerate(member.network):
-                if depth >= member.shared:
-                    x = _apply(stage, x, frozen=depth < member.frozen)
-            logits = x.float()  # (B, K): the loss is computed in float32 whatever the precision
-            losses[index] = F.cross_entropy(logits, labels)
-            hits[index] = (logits.detach().argmax(dim=1) == labels).sum()
-        return torch.stack(losses), torch.stack(hits)
-
-    def _trunks(self, inputs: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
-        """The frozen prefixes' outputs, each computed once: (trunk, depth) -> features."""
-        wanted: dict[str, list[Member]] = {}
-        for index in self.active:
-            if self.members[index].shared:
-                wanted.setdefault(self.members[index].trunk, []).append(self.members[index])
-        taps = {}
-        for trunk, sharers in wanted.items():
-            cuts = {member.shared for member in sharers}
-            deepest = max(sharers, key=lambda member: member.shared)
-            x = inputs[deepest.view]
-            for depth, stage in enumerate(deepest.network[: deepest.shared], start=1):
-                x = _apply(stage, x, frozen=True)
-                if depth in cuts:  # others need not stay in memory
-                    taps[trunk, depth] = x
-        return taps
+    def _log_scores(self, subset: str, batch: Sequence[Tensor]) -> Tensor:
+        x, labels = batch
+        loss, hits = score(self(x), labels)
+        scores = {f"{subset}/loss": loss, f"{subset}/accuracy": hits / len(labels)}
+        self.log_dict(
+            scores,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(labels),
+            sync_dist=self.trainer.world_size > 1,
+        )
+        return loss
 
 
-def as_pack(module: lightning.LightningModule) -> PackModule:
-    """The module that a callback is given, as what it is."""
-    assert isinstance(module, PackModule)
-    return module
+def score(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy and number of hits, scalars, of logits (B, K) for labels (B,)."""
+    return F.cross_entropy(logits, labels), (logits.detach().argmax(dim=1) == labels).sum()
 
 
-def means(sums: Tensor) -> Means:
-    """Mean loss and accuracy of each member, from losses, hits and images (3, M)."""
-    losses, hits, images = sums
-    count = images.clamp(min=1)
-    return (losses / count).tolist(), (hits / count).tolist()
+def seed_of(seed: int, label: str, purpose: str, stage: str) -> int:
+    """A seed for one purpose of one stage of one network, independent of all others.
+
+    The label counts, so that B3B does not get the head that baseB began with: it would fit the
+    copied stages better than a fresh one, and the co-adaptation gap would look smaller.
+    """
+    digest = hashlib.sha256(f"{seed}/{label}/{purpose}/{stage}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _count(sums: Tensor, losses: Tensor, hits: Tensor, images: int) -> None:
-    """Add a batch to the sums, in place: mean losses (M,), numbers of hits (M,)."""
-    sums[0] += losses.double() * images
-    sums[1] += hits
-    sums[2] += images
+def _default_label(n: int, frozen: bool) -> str:
+    return "base" if n == 0 else f"n{n}" if frozen else f"n{n}+"
 
 
-def _apply(stage: nn.Module, x: Tensor, *, frozen: bool) -> Tensor:
-    if not frozen:
-        return stage(x)
-    with torch.no_grad():
-        return stage(x)
+def _weights(base: Weights | nn.Module | str | Path) -> Weights:
+    if isinstance(base, nn.Module):
+        return base.state_dict()
+    return load_weights(Path(base)) if isinstance(base, str | Path) else base

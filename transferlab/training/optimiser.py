@@ -1,67 +1,29 @@
-"""SGD as the authors ran it: rates and decay by parameter, the schedule in steps.
+"""SGD as the authors ran it: rates and decay by parameter, the rate by step, Caffe's velocity.
 
-Source: yosinski/convnet_transfer, solver and train_val prototxt; update rule of Caffe's SGDSolver.
-Steps are counted from 1 here, as Caffe counts iterations: step i is the i-th update.
+Source: yosinski/convnet_transfer, train_val prototxt; update rule of Caffe's SGDSolver.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
-Schedule = Callable[[int], float]
-
-
-@dataclass(frozen=True)
-class StepDecay:
-    """lr * factor ** floor(i / every): the step `every` itself already has the lower rate."""
-
-    lr: float
-    every: int
-    factor: float
-    warmup_steps: int
-
-    def __call__(self, i: int) -> float:
-        return _warm(i, self.warmup_steps) * self.lr * self.factor ** (i // self.every)
-
-
-@dataclass(frozen=True)
-class Cosine:
-    """A linear warm-up to lr in `warmup_steps`, then half a cosine down to 0 at the last step."""
-
-    lr: float
-    total_steps: int
-    warmup_steps: int
-
-    def __call__(self, i: int) -> float:
-        if i <= self.warmup_steps:
-            return self.lr * _warm(i, self.warmup_steps)
-        done = (i - self.warmup_steps) / (self.total_steps - self.warmup_steps)
-        return self.lr * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _warm(i: int, warmup_steps: int) -> float:
-    return min(1.0, i / warmup_steps) if warmup_steps else 1.0
+from transferlab.training.recipe import Recipe
 
 
 def build(
-    networks: Iterable[nn.Module],
-    *,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    bias_lr_factor: float,
-    bias_decay_factor: float,
-) -> torch.optim.SGD:
-    """One optimiser over everything that learns; frozen parameters are not in it.
+    networks: Iterable[nn.Module], recipe: Recipe, *, total_steps: int, step: int = 0
+) -> tuple[torch.optim.SGD, LambdaLR]:
+    """One optimiser over everything that learns, and its rates after `step` of `total_steps` steps.
 
-    Two groups: weights, and biases with a rate and a decay of their own (Caffe's lr_mult and
-    decay_mult; 2 and 0 in the release). Rates are set by `set_rate` before every step. On CUDA the
-    update is one pass over the weights' memory instead of five.
+    Frozen parameters are not in it. Two groups: weights, and biases with a rate and a decay of
+    their own (Caffe's lr_mult and decay_mult; 2 and 0 in the release). The scheduler has set the
+    rate of the next step already, and is stepped after every update. On CUDA the update is one pass
+    over the weights' memory instead of five.
     """
+    schedule = recipe.rate(total_steps)
     weights: list[nn.Parameter] = []
     biases: list[nn.Parameter] = []
     for network in networks:
@@ -69,36 +31,42 @@ def build(
             if parameter.requires_grad:
                 (biases if name.endswith("bias") else weights).append(parameter)
     learning = [*weights, *biases]
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         [
-            {"params": weights, "weight_decay": weight_decay, "lr_factor": 1.0},
-            {
-                "params": biases,
-                "weight_decay": weight_decay * bias_decay_factor,
-                "lr_factor": bias_lr_factor,
-            },
+            _group("weights", weights, lr_factor=1.0, weight_decay=recipe.weight_decay),
+            _group(
+                "biases",
+                biases,
+                lr_factor=recipe.bias_lr_factor,
+                weight_decay=recipe.weight_decay * recipe.bias_decay_factor,
+            ),
         ],
-        lr=0.0,
-        momentum=momentum,
-        nesterov=nesterov,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
         fused=True if learning and all(p.is_cuda for p in learning) else None,
     )
+    if recipe.rate_in_velocity:
+        optimizer.param_groups[0]["last_lr"] = schedule(step) if step else None
+        optimizer.register_step_pre_hook(keep_rate_in_velocity)
+    # Counts the steps that are done, where a schedule counts from 1
+    return optimizer, LambdaLR(optimizer, lambda done: schedule(done + 1), last_epoch=step - 1)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, lr: float, *, rescale_from: float | None) -> None:
-    """Set every group's rate from `lr`, in place.
+def keep_rate_in_velocity(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """A hook before each step for Caffe's rule v = m v + lr g, w = w - v.
 
-    `rescale_from` is the rate of the step before, for Caffe's rule v = m v + lr g, w = w - v,
-    which has the rate inside the velocity: after a drop the old velocity keeps its size. torch
-    keeps v / lr instead, which is the same once it is multiplied by old rate / new rate.
+    It has the rate inside the velocity: after a drop the old velocity keeps its size. torch keeps
+    v / lr instead, which is the same once it is multiplied by old rate / new rate. The rates are
+    those of the weights, whose factor is 1; the last one is part of the optimiser's state.
     """
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_factor"]
-    if rescale_from is None or rescale_from == lr or lr == 0.0:
+    weights = optimizer.param_groups[0]
+    before, lr = weights["last_lr"], weights["lr"]
+    weights["last_lr"] = lr
+    if before is None or before == lr or lr == 0.0:
         return
     for state in optimizer.state.values():
         if state.get("momentum_buffer") is not None:
-            state["momentum_buffer"].mul_(rescale_from / lr)
+            state["momentum_buffer"].mul_(before / lr)
 
 
 def velocity(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
@@ -119,3 +87,11 @@ def restore_velocity(
         if name in saved:
             buffer = torch.empty_like(parameter, memory_format=torch.preserve_format)
             optimizer.state[parameter]["momentum_buffer"] = buffer.copy_(saved[name])
+
+
+def _group(
+    name: str, parameters: list[nn.Parameter], *, lr_factor: float, weight_decay: float
+) -> dict[str, Any]:
+    """A group of parameters whose rate is `lr_factor` times the schedule's."""
+    rates = {"lr": lr_factor, "initial_lr": lr_factor}
+    return {"name": name, "params": parameters, "weight_decay": weight_decay, **rates}

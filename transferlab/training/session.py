@@ -18,11 +18,10 @@ from transferlab.runtime.signals import StopRequest
 from transferlab.training import build, checkpoints, packs
 from transferlab.training import result as record
 from transferlab.training import trainer as trainers
-from transferlab.training.build import Subject, pack_module
+from transferlab.training.build import Subject
 from transferlab.training.callbacks.bars import Bars
 from transferlab.training.callbacks.checkpoint import Keeper, Task
 from transferlab.training.checkpoints import State
-from transferlab.training.datamodule import PackData
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +82,7 @@ class Session:
         """
         train, runtime, step = self.config.train, self.config.runtime, states[0].step
         val_every = train.val_every or math.ceil(self.steps_per_epoch)
-        module = pack_module(
-            self.subjects, states, self.images, total_steps=self.total_steps, workers=self.workers
-        )
+        module = build.pack_module(self.subjects, states, total_steps=self.total_steps)
         runs = [subject.run for subject in self.subjects]
         task = Task(
             total_steps=self.total_steps,
@@ -106,17 +103,13 @@ class Session:
                 "%s computes bfloat16 slowly: train.precision=float32 is another run, but faster",
                 self.device,
             )
-        stream = PackData(
+        stream = build.pack_data(
+            self.subjects,
+            self.images,
             self.target,
-            seed=self.config.seed,
             start_step=step,
             total_steps=self.total_steps,
             val_every=val_every,
-            batch_size=train.batch_size,
-            val_batch_size=train.val_batch_size,
-            reshuffle=train.reshuffle,
-            crop=self.config.data.crop,
-            mirror=train.mirror,
             workers=self.workers,
         )
         due = step == self.total_steps or (step > 0 and step % val_every == 0)

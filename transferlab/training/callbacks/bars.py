@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from transferlab.runtime import logs
 from transferlab.training.callbacks.checkpoint import READ_EVERY, Keeper
-from transferlab.training.module import as_pack, means
+from transferlab.training.pack_module import as_pack, means
 
 
 class Bars(lightning.Callback):

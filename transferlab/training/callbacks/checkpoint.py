@@ -26,7 +26,7 @@ from transferlab.training import checkpoints, optimiser
 from transferlab.training.callbacks.curve import write_curve
 from transferlab.training.callbacks.stop import Stopped
 from transferlab.training.checkpoints import State
-from transferlab.training.module import PackModule, as_pack
+from transferlab.training.pack_module import PackModule, as_pack
 
 log = logging.getLogger(__name__)
 HEARTBEAT_S = 20

@@ -1,0 +1,197 @@
+"""The LightningModule of a pack: one or more networks that learn from one stream of images.
+
+Every member is a `TransferModule` and computes exactly what it would compute alone: it has its own
+initial values and dropout masks, and no term of its loss or its update depends on the others.
+Frozen members of one base share one forward pass of its first stages, tapped at each one's cut.
+
+Shapes: B batch, M members, K outputs. Losses are means over the batch, accuracies in [0, 1].
+Not here: what a run is, files, and when to stop.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from transferlab.models.stages import StagedNetwork
+from transferlab.training import optimiser
+from transferlab.training.module import TransferModule, score
+
+NEVER = -1
+Means = tuple[list[float], list[float]]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a pack.
+
+    Members with one `trunk` have their frozen stages bit for bit in common, and the same input,
+    which is the `view` of the batch. They share those of them that are without dropout.
+    """
+
+    module: TransferModule
+    trunk: str
+    view: str
+
+    @property
+    def name(self) -> str:
+        return self.module.label
+
+    @property
+    def network(self) -> StagedNetwork:
+        return self.module.network
+
+    @property
+    def shared(self) -> int:
+        return min(self.module.frozen_stages, self.network.deterministic_stages())
+
+
+class PackModule(lightning.LightningModule):
+    """Trains the members with one optimiser; step `self.step`, counted from 0, is the next.
+
+    A batch has `inputs`, one (B, C, P, P) per view, and `labels` (B,). `velocities` are the momenta
+    of the members after `step` steps. What it does itself, where a `TransferModule` leaves it to
+    Lightning, says why.
+    """
+
+    def __init__(
+        self,
+        members: Iterable[Member],
+        *,
+        total_steps: int,
+        step: int,
+        velocities: Iterable[Mapping[str, Tensor]],
+    ) -> None:
+        super().__init__()
+        # Manual: one update of all members, without reading back whether their sum is finite
+        self.automatic_optimization = False
+        self.members = tuple(members)
+        self.networks = nn.ModuleList(member.network for member in self.members)
+        self.recipe = self.members[0].module.recipe  # that of all
+        self.total_steps = total_steps
+        self.schedule = self.recipe.rate(total_steps)
+        # Not Trainer.global_step: a run is resumed in a Trainer of its own, with other members
+        self.step = step
+        self.velocities = tuple(velocities)
+        self.active = list(range(len(self.members)))
+        self.shared = [member.shared for member in self.members]
+        self.train_sums: Tensor
+        self.val_sums: Tensor
+        self.first_bad: Tensor
+        # Not self.log: losses, hits and images since the last validation stay on the device, as
+        # (3, M), survive an interruption, and are read by `means`
+        zeros = torch.zeros(3, len(self.members), dtype=torch.float64)
+        self.register_buffer("train_sums", zeros, persistent=False)
+        self.register_buffer("val_sums", zeros.clone(), persistent=False)
+        bad = torch.full((len(self.members),), NEVER)
+        self.register_buffer("first_bad", bad, persistent=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer, scheduler = optimiser.build(
+            self.networks, self.recipe, total_steps=self.total_steps, step=self.step
+        )
+        for network, velocity in zip(self.networks, self.velocities, strict=True):
+            optimiser.restore_velocity(optimizer, network, velocity)
+        self.velocities = tuple({} for _ in self.members)
+        return [optimizer], [scheduler]  # which `training_step` steps
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        optimizer, scheduler = self.optimizers(use_pl_optimizer=False), self.lr_schedulers()
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        assert isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR)
+        for index in self.active:
+            self.members[index].network.set_step(self.step)
+        losses, hits = self._losses(batch)
+        optimizer.zero_grad()
+        self.manual_backward(losses.sum())
+        optimizer.step()
+        scheduler.step()
+        losses = losses.detach()
+        _count(self.train_sums, losses, hits, len(batch["labels"]))
+        self.step += 1
+        self._note_bad(losses)
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        losses, hits = self._losses(batch)
+        _count(self.val_sums, losses, hits, len(batch["labels"]))
+        self._note_bad(losses)  # the last update may have spoiled the weights
+
+    def drop_failed(self) -> dict[str, int]:
+        """Take members whose loss was not finite out of the pack; name -> the step it was seen at.
+
+        Reads from the device, so not for every step.
+        """
+        failed = {}
+        for index, step in enumerate(self.first_bad.tolist()):
+            if step != NEVER and index in self.active:
+                self.active.remove(index)
+                failed[self.members[index].name] = step
+                for parameter in self.networks[index].parameters():
+                    parameter.grad = None  # which the optimiser passes over
+                    parameter.requires_grad_(False)
+        return failed
+
+    def end_interval(self) -> tuple[Means, Means]:
+        """Training and validation means since the last call, over all processes; then zero."""
+        results = []
+        for sums in (self.train_sums, self.val_sums):
+            if self.trainer.world_size > 1:
+                results.append(means(self.trainer.strategy.reduce(sums.clone(), reduce_op="sum")))
+            else:
+                results.append(means(sums))
+            sums.zero_()
+        return results[0], results[1]
+
+    def _note_bad(self, losses: Tensor) -> None:
+        """Remember, on the device, at which step a member's loss was first not finite."""
+        bad = ~torch.isfinite(losses) & (self.first_bad == NEVER)
+        self.first_bad.masked_fill_(bad, self.step)
+
+    def _losses(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Mean losses (M,) and numbers of hits (M,); zero for members that have left."""
+        inputs = batch["inputs"]
+        trunks = self._trunks(inputs)
+        losses = [torch.zeros((), device=self.device)] * len(self.members)
+        hits = [torch.zeros((), device=self.device)] * len(self.members)
+        for index in self.active:
+            member, shared = self.members[index], self.shared[index]
+            x = trunks[member.trunk][shared] if shared else inputs[member.view]
+            losses[index], hits[index] = score(member.module(x, start=shared), batch["labels"])
+        return torch.stack(losses), torch.stack(hits)
+
+    def _trunks(self, inputs: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
+        """The shared stages' outputs, each computed once: trunk -> number of stages -> features."""
+        sharers: dict[str, dict[int, Member]] = {}
+        for index in self.active:
+            if self.shared[index]:
+                member = self.members[index]
+                sharers.setdefault(member.trunk, {})[self.shared[index]] = member
+        features = {}
+        for trunk, by_cut in sharers.items():
+            deepest = by_cut[max(by_cut)]
+            features[trunk] = deepest.module.prefix_features(inputs[deepest.view], by_cut)
+        return features
+
+
+def as_pack(module: lightning.LightningModule) -> PackModule:
+    """The module that a callback is given, as what it is."""
+    assert isinstance(module, PackModule)
+    return module
+
+
+def means(sums: Tensor) -> Means:
+    """Mean loss and accuracy of each member, from losses, hits and images (3, M)."""
+    losses, hits, images = sums
+    count = images.clamp(min=1)
+    return (losses / count).tolist(), (hits / count).tolist()
+
+
+def _count(sums: Tensor, losses: Tensor, hits: Tensor, images: int) -> None:
+    """Add a batch to the sums, in place: mean losses (M,), numbers of hits (M,)."""
+    sums[0] += losses.double() * images
+    sums[1] += hits
+    sums[2] += images

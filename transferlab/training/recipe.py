@@ -1,0 +1,64 @@
+"""The update rule of a training as plain values: what `conf/train` says of it, without a run.
+
+Source: yosinski/convnet_transfer, solver and train_val prototxt files. Not here: batches, their
+order, validation and precision, which belong to the data module and the Trainer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from transferlab.errors import UserError
+from transferlab.experiment.config import TrainConfig
+from transferlab.training.schedule import Cosine, Schedule, StepDecay
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with a rate by step. What is left out is off: no momentum, no decay, no warm-up.
+
+    `schedule` is `cosine`, down to 0 at `total_steps`, or `step`: times `lr_factor` every `lr_step`
+    steps. `warmup` is the fraction of `total_steps` in which the rate rises linearly. Without
+    `total_steps` the Trainer says how many there are. Biases have a rate and a decay of their own,
+    as multiples of those of weights. `rate_in_velocity` is Caffe's rule: v = m v + lr g, w = w - v.
+    """
+
+    lr: float
+    schedule: Literal["cosine", "step"]
+    lr_step: int | None = None
+    lr_factor: float | None = None
+    warmup: float = 0.0
+    total_steps: int | None = None
+    momentum: float = 0.0
+    nesterov: bool = False
+    rate_in_velocity: bool = False
+    weight_decay: float = 0.0
+    bias_lr_factor: float = 1.0
+    bias_decay_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("cosine", "step"):
+            raise UserError(f"recipe.schedule={self.schedule} is unknown: choose cosine or step")
+        if self.schedule == "step" and (self.lr_step is None or self.lr_factor is None):
+            raise UserError("recipe.schedule=step needs recipe.lr_step and recipe.lr_factor")
+        if self.nesterov and self.momentum == 0:
+            raise UserError("recipe.nesterov=True needs recipe.momentum above 0")
+
+    @classmethod
+    def from_config(cls, train: TrainConfig, total_steps: int | None = None) -> "Recipe":
+        """The recipe of `conf/train`, over `total_steps` or as many as the Trainer makes."""
+        return cls.of(vars(train) | {"total_steps": total_steps or train.total_steps})
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Recipe":
+        """The recipe among these values; others are passed over."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+    def rate(self, total_steps: int) -> Schedule:
+        """The learning rate of steps 1 to `total_steps`."""
+        warmup_steps = round(self.warmup * total_steps)
+        if self.schedule == "cosine":
+            return Cosine(self.lr, total_steps, warmup_steps)
+        assert self.lr_step is not None and self.lr_factor is not None
+        return StepDecay(self.lr, self.lr_step, self.lr_factor, warmup_steps)
