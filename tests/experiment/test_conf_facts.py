@@ -46,29 +46,29 @@ def test_imagenet_is_the_data_layer_of_the_release(config: Callable[..., RunConf
 
 
 def test_the_learning_rates_of_a_run_are_those_in_the_logs(config: Callable[..., RunConfig]):
-    from transferlab.training import build
+    from transferlab.training import Recipe
 
-    rate = build.schedule(config(*IMAGENET), 450_000)
+    rate = Recipe.from_config(config(*IMAGENET).train).rate(450_000)
     seen = {1: 0.01, 99_999: 0.01, 100_000: 1e-3, 199_999: 1e-3, 200_000: 1e-4, 300_000: 1e-5}
     for step, lr in (seen | {400_000: 1e-6, 450_000: 1e-6}).items():
         assert rate(step) == pytest.approx(lr, rel=1e-12)
 
 
 def test_the_rate_of_a_reduced_network_drops_three_times(config: Callable[..., RunConfig]):
-    from transferlab.training import build
+    from transferlab.training import Recipe
 
-    rate = build.schedule(config(*IMAGENET, "train=yosinski2014_reduced"), 200_000)
+    rate = Recipe.from_config(config(*IMAGENET, "train=yosinski2014_reduced").train).rate(200_000)
     seen = {1: 0.0125, 63_999: 0.0125, 64_000: 1.25e-3, 127_999: 1.25e-3, 128_000: 1.25e-4}
     for step, lr in (seen | {191_999: 1.25e-4, 192_000: 1.25e-5, 200_000: 1.25e-5}).items():
         assert rate(step) == pytest.approx(lr, rel=1e-12)
 
 
 def test_small32_is_nine_epochs_with_a_tenth_of_warm_up(config: Callable[..., RunConfig]):
-    from transferlab.training import build
+    from transferlab.training import Recipe
 
     chosen = config("+split=random", "train=small32", "transfer.n=3")
     steps = total_steps(chosen, 50_000)
-    rate = build.schedule(chosen, steps)
+    rate = Recipe.from_config(chosen.train).rate(steps)
     assert steps == 3516
     assert rate(352) == pytest.approx(0.02) and rate(176) == pytest.approx(0.01)
     assert rate(352 + 1582) == pytest.approx(0.01, rel=1e-3) and rate(steps) == 0.0

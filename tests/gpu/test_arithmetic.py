@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transferlab import models
 from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Dropout, StagedNetwork
-from transferlab.training import optimiser
+from transferlab.training import Recipe, optimiser
 from transferlab.training.callbacks.arithmetic import Arithmetic
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -108,10 +108,11 @@ def test_the_update_is_that_of_the_cpu_and_goes_on_after_a_restart(
     there = copy.deepcopy(here).to(device)
 
     def build(network: nn.Module) -> torch.optim.SGD:
-        return optimiser.build(
-            [network], momentum=0.9, nesterov=nesterov, weight_decay=0.01, bias_lr_factor=2.0,
-            bias_decay_factor=0.0,
+        recipe = Recipe(
+            lr=0.01, schedule="step", lr_step=1000, lr_factor=1.0, momentum=0.9, nesterov=nesterov,
+            weight_decay=0.01, bias_lr_factor=2.0, bias_decay_factor=0.0,
         )  # fmt: skip
+        return optimiser.build([network], recipe, total_steps=6)[0]
 
     optimizers = [build(here), build(there)]
     assert optimizers[1].defaults["fused"] is True
@@ -124,7 +125,6 @@ def test_the_update_is_that_of_the_cpu_and_goes_on_after_a_restart(
         for network, optimizer, inputs in zip(
             (here, there), optimizers, (x, x.to(device)), strict=True
         ):
-            optimiser.set_rate(optimizer, 0.01, rescale_from=None)
             optimizer.zero_grad()
             network(inputs).square().mean().backward()
             optimizer.step()

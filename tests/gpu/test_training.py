@@ -21,7 +21,7 @@ from transferlab.runtime import signals
 from transferlab.store import Run
 from transferlab.training import inputs, run
 from transferlab.training.callbacks.checkpoint import Keeper
-from transferlab.training.module import PackModule
+from transferlab.training.pack_module import PackModule
 
 Compose = Callable[..., RunConfig]
 SMALL = (

@@ -13,7 +13,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.variants import parse
 from transferlab.models import transfer
 from transferlab.models.stages import Dropout, Stage, StagedNetwork
-from transferlab.training import optimiser
+from transferlab.training import Recipe, optimiser
 
 NAMES = ("conv1", "conv2", "fc3", "fc4")
 
@@ -87,15 +87,15 @@ def grafted(variant: str, *, keep: int = 0, base: dict[str, Tensor] | None = Non
 
 def learn(chosen: StagedNetwork, steps: int = 1) -> None:
     """Training steps as a run takes them: momentum, weight decay, dropout by step."""
-    optimizer = optimiser.build(
-        [chosen], momentum=0.9, nesterov=False, weight_decay=0.01, bias_lr_factor=2.0,
-        bias_decay_factor=0.0,
+    recipe = Recipe(
+        lr=0.1, schedule="step", lr_step=1000, lr_factor=1.0, momentum=0.9, weight_decay=0.01,
+        bias_lr_factor=2.0, bias_decay_factor=0.0,
     )  # fmt: skip
+    optimizer, _ = optimiser.build([chosen], recipe, total_steps=steps)
     generator = torch.Generator().manual_seed(5)
     for step in range(steps):
         x = torch.randn(8, 3, 6, 6, generator=generator)
         labels = torch.randint(4, (8,), generator=generator)
-        optimiser.set_rate(optimizer, 0.1, rescale_from=None)
         chosen.set_step(step)
         optimizer.zero_grad()
         F.cross_entropy(chosen(x), labels).backward()

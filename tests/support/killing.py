@@ -18,7 +18,7 @@ def train(pack: Any, moment: str, count: int) -> None:
     from transferlab.launch import inline
     from transferlab.runtime import files
     from transferlab.runtime.signals import StopRequest
-    from transferlab.training.module import PackModule
+    from transferlab.training.pack_module import PackModule
 
     torch.set_num_threads(1)
     left = count

@@ -11,6 +11,7 @@ from transferlab.experiment.resolve import resolve
 from transferlab.store import locate
 from transferlab.training import build, inputs
 from transferlab.training.build import Subject
+from transferlab.training.module import seed_of
 
 Compose = Callable[..., RunConfig]
 
@@ -65,8 +66,8 @@ def test_what_a_member_shares_is_frozen_and_without_dropout(
     chosen = resolve(config("+split=random", f"transfer.variant={variant}"))
     base = base_of(chosen)
     subject = Subject(chosen, locate(chosen), None if base is None else locate(base), None)
-    member = build.member(subject, build.network(chosen))
-    assert (member.name, member.frozen, member.shared) == (variant, frozen, shared)
+    member = build.member(subject)
+    assert (member.name, member.module.frozen_stages, member.shared) == (variant, frozen, shared)
     origin = run_id(chosen if base is None else base)
     assert member.trunk == f"{origin}/{member.view}"
 
@@ -79,13 +80,13 @@ def test_runs_with_one_base_have_one_trunk_unless_their_means_differ(config: Com
         base = base_of(chosen)
         assert base is not None
         subject = Subject(chosen, locate(chosen), locate(base), None)
-        trunks.append(build.member(subject, build.network(chosen)).trunk)
+        trunks.append(build.member(subject).trunk)
     assert trunks[0] == trunks[1] and len(set(trunks)) == 3
 
 
 def test_seeds_differ_by_whatever_they_are_for():
     others = [(0, "A3B", "init", "conv1"), (1, "A3B", "init", "conv1"), (0, "A4B", "init", "conv1"),
               (0, "A3B", "dropout", "conv1"), (0, "A3B", "init", "conv2")]  # fmt: skip
-    seeds = [build.seed_of(*parts) for parts in others]
+    seeds = [seed_of(*parts) for parts in others]
     assert len(set(seeds)) == 5 and all(0 <= seed < 2**63 for seed in seeds)
     assert seeds[0] == 4256497018622836079  # golden: all initial values hang on it

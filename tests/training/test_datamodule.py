@@ -1,6 +1,7 @@
 """Training cut at the validations, wherever it starts, and the shares of several processes."""
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 
 from transferlab.data.datasets.images import ArraySubset
 from transferlab.data.half import Half, View
-from transferlab.training.datamodule import Intervals, PackData
+from transferlab.data.transforms import Views
+from transferlab.errors import UserError
+from transferlab.training.datamodule import HalfDataModule, Intervals, PackData, Reader
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +28,22 @@ def view(count: int) -> View:
     return View(ArraySubset(pixels, labels, "fake"), np.arange(count), labels, False)
 
 
-def pack(rank: int = 0, world_size: int = 1, **settings) -> PackData:
-    chosen: dict = dict(
-        seed=0, start_step=0, total_steps=10, val_every=4, batch_size=4, val_batch_size=3,
-        reshuffle=True, crop=3, mirror=True, workers=0,
+VIEWS = Views({"A": None}, scale=1.0, mirror=False, channels_last=False)
+
+
+def reader(**settings) -> Reader:
+    recipe: dict = dict(
+        seed=0, batch_size=4, val_batch_size=3, reshuffle=True, crop=3, mirror=True, workers=0,
     )  # fmt: skip
-    data = PackData(Half(("a", "b"), view(10), view(7)), **(chosen | settings))
+    return Reader(Half(("a", "b"), view(10), view(7)), **(recipe | settings))
+
+
+def pack(
+    rank: int = 0, world_size: int = 1, *, start_step: int = 0, val_every: int = 4, **settings
+) -> PackData:
+    data = PackData(
+        reader(**settings), VIEWS, start_step=start_step, total_steps=10, val_every=val_every
+    )
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy)
     return data
@@ -134,20 +147,17 @@ class Slow(lightning.LightningModule):
 
     def training_step(self, batch: dict, batch_idx: int) -> None:
         time.sleep(0.01)
-        self.seen["train"].append(values(batch))
+        self.seen["train"].append(batch["inputs"]["A"][:, 0, 0, 0].tolist())
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         time.sleep(0.01)
-        self.seen["val"].append(values(batch))
+        self.seen["val"].append(batch["inputs"]["A"][:, 0, 0, 0].tolist())
 
 
 def test_a_step_of_the_trainer_ends_with_the_images_that_it_began_with():
     loader = pack().train_dataloader()
     expected = [values(batch) for _ in range(3) for batch in loader]
-    data = PackData(
-        Half(("a", "b"), view(10), view(7)), seed=0, start_step=0, total_steps=10, val_every=4,
-        batch_size=4, val_batch_size=1, reshuffle=True, crop=3, mirror=True, workers=0,
-    )  # fmt: skip
+    data = PackData(reader(val_batch_size=1), VIEWS, start_step=0, total_steps=10, val_every=4)
     module = Slow()
     trainer = lightning.Trainer(
         accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False,
@@ -156,3 +166,49 @@ def test_a_step_of_the_trainer_ends_with_the_images_that_it_began_with():
     trainer.fit(module, datamodule=data)
     assert module.seen["train"] == expected
     assert module.seen["val"] == 3 * [[k] for k in range(7)]
+
+
+# --- one half for any Trainer -------------------------------------------------------------------
+
+
+def half(tmp_path: Path, **settings) -> HalfDataModule:
+    small = ["data.size=8", "data.crop=6", "data.per_class=4", f"runtime.cache={tmp_path}"]
+    return HalfDataModule("digits", half="A", batch_size=8, overrides=small, **settings)
+
+
+def test_a_half_stands_alone_as_inputs_and_labels(tmp_path: Path):
+    data = half(tmp_path)
+    data.setup()
+    assert len(data.classes) == 5
+    batches = list(data.train_dataloader())
+    assert len(batches) == len(data.train_dataloader()) == 3  # 20 images: the last takes four more
+    inputs, labels = data.on_after_batch_transfer(batches[0], 0)
+    assert (inputs.shape, inputs.dtype) == ((8, 3, 6, 6), torch.float32)
+    assert labels.shape == (8,) and set(labels.tolist()) <= set(range(5))
+
+
+def test_the_mean_image_of_the_half_is_subtracted_unless_another_is_named(tmp_path: Path):
+    totals = {}
+    for mean in (None, "A", "B", "none"):
+        data = half(tmp_path, mean=mean)
+        data.setup()
+        inputs = [data.on_after_batch_transfer(b, 0)[0].clone() for b in data.val_dataloader()]
+        totals[mean] = torch.cat(inputs).mean().item()
+    assert totals[None] == totals["A"] != totals["B"]
+    assert abs(totals["A"]) < abs(totals["B"]) < totals["none"]
+
+
+def test_a_half_goes_on_from_epoch_to_epoch_and_begins_anew_with_the_same(tmp_path: Path):
+    def labels(epochs: int, **settings) -> list[list[int]]:
+        data = half(tmp_path, **settings)
+        data.setup()
+        loader = data.train_dataloader()
+        return [batch["labels"].tolist() for _ in range(epochs) for batch in loader]
+
+    assert labels(2) == labels(2) != labels(2, seed=1)
+    assert labels(1) == labels(2)[:3] != labels(2)[3:]
+
+
+def test_a_half_that_does_not_exist_is_refused():
+    with pytest.raises(UserError, match="base?C|baseC"):
+        HalfDataModule("digits", half="C")

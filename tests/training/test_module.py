@@ -1,145 +1,346 @@
-"""The arithmetic of a pack, on networks small enough to follow by hand."""
+"""One network as a plain Lightning module, and that a pack computes what it does, bit for bit."""
 
+import csv
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from transferlab.models.stages import Dropout, Stage, StagedNetwork
-from transferlab.training import optimiser
-from transferlab.training.module import Member, PackModule, means
+from transferlab import models
+from transferlab.errors import UserError
+from transferlab.models.stages import Stage, StagedNetwork
+from transferlab.models.transfer import same_bits
+from transferlab.training.datamodule import HalfDataModule, PackData
+from transferlab.training.module import TransferModule
+from transferlab.training.pack_module import Member, PackModule, means
+from transferlab.training.recipe import Recipe
 
-
-class Counting(nn.Module):
-    """Passes its input on and counts how often."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        return x
-
-
-def network(seed: int) -> StagedNetwork:
-    """Four stages on (B, 3), the third of them with dropout, two classes."""
-    built = StagedNetwork(
-        {
-            "one": Stage({"count": Counting(), "fc": nn.Linear(3, 4)}, weight_std=1.0, bias=0.5),
-            "two": Stage({"count": Counting(), "fc": nn.Linear(4, 4)}, weight_std=1.0, bias=0.5),
-            "three": Stage(
-                {"dropout": Dropout(0.5), "count": Counting(), "fc": nn.Linear(4, 4)},
-                weight_std=1.0,
-                bias=0.5,
-            ),
-            "four": Stage({"count": Counting(), "fc": nn.Linear(4, 2)}, weight_std=1.0, bias=0.0),
-        }
-    )
-    built.initialise(lambda stage: seed)
-    return built
-
-
-def member(name: str, *, frozen: int, trunk: str, view: str = "A", seed: int = 0) -> Member:
-    built = network(seed)
-    built.prefix(frozen).requires_grad_(False)
-    shared = min(frozen, built.deterministic_stages())
-    return Member(name, built, frozen=frozen, shared=shared, trunk=trunk, view=view)
-
-
-def pack(members: list[Member]) -> PackModule:
-    def views(batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {"A": batch["pixels"], "B": batch["pixels"] + 1}
-
-    def sgd(networks: Any) -> torch.optim.Optimizer:
-        return optimiser.build(
-            networks,
-            momentum=0.9,
-            nesterov=False,
-            weight_decay=0.0,
-            bias_lr_factor=2.0,
-            bias_decay_factor=0.0,
-        )
-
-    return PackModule(
-        members,
-        views=views,
-        schedule=optimiser.StepDecay(0.1, 1000, 0.1, 0),
-        optimizer=sgd,
-        rate_in_velocity=False,
-        step=0,
-        velocities=[{} for _ in members],
-    )
-
-
-BATCH = {
-    "pixels": torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]),
-    "labels": torch.tensor([0, 1]),
-    "skipped": (),
+STEPS = 10
+COSINE = Recipe(
+    lr=0.02, schedule="cosine", warmup=0.2, total_steps=STEPS, momentum=0.9, nesterov=True,
+    weight_decay=0.01, bias_lr_factor=2.0, bias_decay_factor=0.0,
+)  # fmt: skip
+CAFFE = Recipe(
+    lr=0.02, schedule="step", lr_step=4, lr_factor=0.1, total_steps=STEPS, momentum=0.9,
+    rate_in_velocity=True, weight_decay=0.01, bias_lr_factor=2.0, bias_decay_factor=0.0,
+)  # fmt: skip
+# Label -> the cut: base, frozen before and behind the first dropout, fine-tuned, some stages kept
+CUTS: dict[str, dict[str, Any]] = {
+    "baseB": {"n": 0},
+    "A3B": {"n": 3, "frozen": True},
+    "A5B": {"n": 5, "frozen": True},
+    "A7B": {"n": 7, "frozen": True},
+    "A3B+": {"n": 3},
+    "A2B-keep2": {"n": 2, "frozen": True, "keep": 2},
 }
 
 
-def calls(chosen: Member) -> list[int]:
-    return [stage.count.calls for stage in chosen.network]  # type: ignore[union-attr]
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
 
 
-def test_frozen_members_of_one_base_share_one_pass_of_its_stages():
-    members = [
-        member("A1B", frozen=1, trunk="a"),
-        member("A2B", frozen=2, trunk="a"),
-        member("A3B", frozen=3, trunk="a"),
-        member("B2B", frozen=2, trunk="b"),
-        member("A2B+", frozen=0, trunk="a"),
-    ]
-    module = pack(members)
-    module._losses(BATCH)
-    shared = [sum(calls(m)[depth] for m in members[:3]) for depth in range(2)]
-    assert shared == [1, 1 + 1]  # stage two: once for the trunk, once for A1B, where it learns
-    assert [calls(m)[2] for m in members[:3]] == [1, 1, 1]  # behind dropout each has its own
-    assert calls(members[3]) == [1, 1, 1, 1] and calls(members[4]) == [1, 1, 1, 1]
-    with torch.no_grad():
-        module.eval()
-        module._losses(BATCH)
-    assert [sum(calls(m)[depth] for m in members[:3]) for depth in range(2)] == [2, 4]
+@pytest.fixture
+def data(tmp_path: Path) -> HalfDataModule:
+    """Half B of the digits: 100 training images of 16 pixels, four steps an epoch."""
+    return HalfDataModule(
+        "digits", half="B", batch_size=32, overrides=[
+            "data.size=16", "data.crop=16", "data.per_class=20", "train.mirror=true",
+            f"runtime.cache={tmp_path}/cache",
+        ],
+    )  # fmt: skip
 
 
-def test_members_with_one_trunk_but_other_inputs_are_told_apart():
-    same = pack([member("x", frozen=2, trunk="a/A"), member("y", frozen=2, trunk="a/A")])
-    other = pack([member("x", frozen=2, trunk="a/A"), member("y", frozen=2, trunk="a/B", view="B")])
-    losses = [module.eval()._losses(BATCH)[0].tolist() for module in (same, other)]
-    assert losses[0][0] == losses[0][1] == losses[1][0] != losses[1][1]
+def network() -> StagedNetwork:
+    return models.build("alexnet_small", num_outputs=5, image_size=16)
 
 
-def test_losses_are_means_over_the_batch_and_hits_are_counted():
-    chosen = member("x", frozen=0, trunk="x")
-    module = pack([chosen]).eval()
-    logits = chosen.network(BATCH["pixels"])
-    expected = -torch.log_softmax(logits, 1)[[0, 1], [0, 1]].mean()
-    losses, hits = module._losses(BATCH)
-    assert losses.tolist() == pytest.approx([expected.item()])
-    assert hits.tolist() == [(logits.argmax(1) == BATCH["labels"]).sum().item()]
+def base_weights() -> dict[str, Tensor]:
+    base = network()
+    base.initialise(lambda stage: len(stage))
+    return base.state_dict()
 
 
-def test_frozen_stages_get_no_gradient_and_the_rest_does():
-    chosen = member("x", frozen=2, trunk="x")
-    pack([chosen])._losses(BATCH)[0].sum().backward()
-    with_gradient = {n for n, p in chosen.network.named_parameters() if p.grad is not None}
-    assert with_gradient == {"three.fc.weight", "three.fc.bias", "four.fc.weight", "four.fc.bias"}
+def module(label: str, recipe: Recipe) -> TransferModule:
+    base = base_weights() if CUTS[label]["n"] else None
+    return TransferModule(network(), base=base, recipe=recipe, label=label, **CUTS[label])
 
 
-def test_a_member_whose_loss_was_not_finite_leaves_with_its_step():
-    members = [member("x", frozen=0, trunk="x"), member("y", frozen=0, trunk="y", seed=1)]
-    module = pack(members)
-    module.first_bad[1] = 7
-    assert module.drop_failed() == {"y": 7}
-    assert module.drop_failed() == {}
-    assert module.active == [0]
-    losses, _ = module._losses(BATCH)
-    assert losses[1].item() == 0.0 and calls(members[1]) == [0, 0, 0, 0]
+def trainer(*callbacks: Callback, **settings: Any) -> Trainer:
+    quiet: dict[str, Any] = dict(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    return Trainer(callbacks=list(callbacks), **(quiet | settings))
 
 
-def test_means_of_sums():
-    sums = torch.tensor([[6.0, 0.0], [3.0, 0.0], [12.0, 0.0]], dtype=torch.float64)
-    assert means(sums) == ([0.5, 0.0], [0.25, 0.0])
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def fit_alone(label: str, recipe: Recipe, data: HalfDataModule) -> dict[str, Tensor]:
+    alone = module(label, recipe)
+    trainer(max_steps=STEPS).fit(alone, data)
+    return weights(alone.network)
+
+
+def fit_pack(
+    labels: list[str], recipe: Recipe, data: HalfDataModule
+) -> dict[str, dict[str, Tensor]]:
+    """The networks of a pack after the same steps, with validations at other ones."""
+    members = [Member(module(label, recipe), trunk="A", view="B") for label in labels]
+    pack = PackModule(members, total_steps=STEPS, step=0, velocities=[{} for _ in labels])
+    data.setup()
+    assert data.reader is not None
+    stream = PackData(data.reader, data.views, start_step=0, total_steps=STEPS, val_every=3)
+    trainer(max_epochs=4, num_sanity_val_steps=0).fit(pack, stream)
+    assert pack.step == STEPS
+    return {member.name: weights(member.network) for member in members}
+
+
+# --- a pack is many of these --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", [COSINE, CAFFE], ids=["cosine", "caffe"])
+def test_networks_of_a_pack_end_with_the_bits_of_a_plain_fit(recipe: Recipe, data: HalfDataModule):
+    packed = fit_pack(list(CUTS), recipe, data)
+
+    for label in CUTS:
+        alone = fit_alone(label, recipe, data)
+        assert same_bits(alone, packed[label]), label
+        assert not same_bits(alone, weights(module(label, recipe).network)), label
+
+
+@pytest.mark.parametrize("label", ["A3B", "A3B+"])
+@pytest.mark.parametrize("recipe", [COSINE, CAFFE], ids=["cosine", "caffe"])
+def test_a_pack_of_one_ends_with_the_bits_of_a_plain_fit(
+    label: str, recipe: Recipe, data: HalfDataModule
+):
+    packed = fit_pack([label], recipe, data)
+
+    assert same_bits(fit_alone(label, recipe, data), packed[label])
+
+
+def test_a_run_of_the_command_line_ends_with_the_bits_of_a_plain_fit(
+    config: Any, tmp_path: Path, data: HalfDataModule
+):
+    from transferlab import store
+    from transferlab.experiment.resolve import resolve
+    from transferlab.launch import inline
+
+    words = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null",
+             "train.total_steps=30", "train.val_every=8", "transfer.n=3")  # fmt: skip
+    run = resolve(config(*words))
+    base, outcome = inline.carry_out([run])
+    alone = TransferModule(
+        network(), n=3, base=base.run.weights, frozen=True, label="A3B",
+        recipe=Recipe.from_config(run.train),
+    )  # fmt: skip
+    half = HalfDataModule("digits", half="B", mean="A", overrides=[
+        "data.size=16", "data.crop=16", f"runtime.cache={tmp_path}/cache",
+    ])  # fmt: skip
+    trainer(max_steps=30).fit(alone, half)
+    save_file(alone.network.state_dict(), tmp_path / "alone.safetensors")
+
+    result = store.read_result(outcome.run)
+    assert result is not None
+    from transferlab.runtime.files import sha256
+
+    assert sha256(tmp_path / "alone.safetensors") == result["weights_sha256"]
+
+
+def test_what_is_logged_is_what_a_pack_counts(data: HalfDataModule):
+    """Means over the images of an epoch, the last batch counting for its size."""
+    alone = module("A3B", COSINE)
+    plain = trainer(max_epochs=1)
+    plain.fit(alone, data)
+
+    members = [Member(module("A3B", COSINE), trunk="A", view="B")]
+    pack = PackModule(members, total_steps=STEPS, step=0, velocities=[{}])
+    assert data.reader is not None
+    stream = PackData(data.reader, data.views, start_step=0, total_steps=4, val_every=4)
+    trainer(max_epochs=1, num_sanity_val_steps=0).fit(pack, stream)
+    expected = {
+        f"{subset}/{name}": value
+        for subset, sums in (("train", pack.train_sums), ("val", pack.val_sums))
+        for name, (value,) in zip(("loss", "accuracy"), means(sums), strict=True)
+    }
+    assert {k: v.item() for k, v in plain.callback_metrics.items()} == pytest.approx(expected)
+
+
+# --- Lightning's own ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", [COSINE, CAFFE], ids=["cosine", "caffe"])
+@pytest.mark.parametrize("stopped_at", [3, 4, 6])
+def test_a_fit_resumed_with_ckpt_path_ends_with_the_same_bits(
+    recipe: Recipe, stopped_at: int, data: HalfDataModule, tmp_path: Path
+):
+    """Within an epoch, and at its end."""
+    expected = fit_alone("A3B+", recipe, data)
+    first = trainer(max_steps=stopped_at, num_sanity_val_steps=0)
+    first.fit(module("A3B+", recipe), data)
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = module("A3B+", recipe)
+    trainer(max_steps=STEPS).fit(resumed, data, ckpt_path=tmp_path / "last.ckpt")
+
+    assert same_bits(weights(resumed.network), expected)
+
+
+def test_callbacks_and_loggers_of_lightning_work_on_it(data: HalfDataModule, tmp_path: Path):
+    best = ModelCheckpoint(tmp_path / "best", monitor="val/accuracy", mode="max", save_last=True)
+    early = EarlyStopping(monitor="val/accuracy", mode="max", patience=1, min_delta=1.0)
+    logger = CSVLogger(tmp_path / "logs")
+    plain = trainer(
+        best, early, LearningRateMonitor("step"), logger=logger, enable_checkpointing=True,
+        max_epochs=5, log_every_n_steps=1,
+    )  # fmt: skip
+    trained = module("A3B", COSINE)
+    plain.fit(trained, data)
+
+    assert plain.current_epoch == 2  # no epoch is better than the first by all there is
+    with (Path(logger.log_dir) / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    accuracies = [float(row["val/accuracy"]) for row in rows if row["val/accuracy"]]
+    assert len(accuracies) == 2 and best.best_model_score == pytest.approx(max(accuracies))
+    rates = [float(row["lr-SGD/weights"]) for row in rows if row["lr-SGD/weights"]]
+    assert rates == [COSINE.rate(STEPS)(step) for step in range(1, 9)]
+    loaded = TransferModule.load_from_checkpoint(Path(best.last_model_path), network=network())
+    assert same_bits(weights(loaded.network), weights(trained.network))
+    assert loaded.hparams == trained.hparams and loaded.recipe == COSINE
+    assert (loaded.label, loaded.frozen_stages) == ("A3B", 3)
+
+
+def test_hyper_parameters_are_plain_values():
+    assert dict(module("A2B-keep2", CAFFE).hparams) == {
+        "n": 2, "frozen": True, "keep": 2, "seed": 0, "label": "A2B-keep2",
+        "recipe": {
+            "lr": 0.02, "schedule": "step", "lr_step": 4, "lr_factor": 0.1, "warmup": 0.0,
+            "total_steps": 10, "momentum": 0.9, "nesterov": False, "rate_in_velocity": True,
+            "weight_decay": 0.01, "bias_lr_factor": 2.0, "bias_decay_factor": 0.0,
+        },
+    }  # fmt: skip
+
+
+def test_without_total_steps_the_schedule_is_as_long_as_the_trainers(data: HalfDataModule):
+    rates: list[float] = []
+
+    class Rates(Callback):
+        def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    recipe = Recipe(lr=0.1, schedule="cosine")
+    trainer(Rates(), max_epochs=2).fit(TransferModule(network(), recipe=recipe), data)
+    assert rates == [0.05 * (1 + math.cos(math.pi * step / 8)) for step in range(1, 9)]
+
+
+def test_a_trainer_without_an_end_needs_total_steps(data: HalfDataModule):
+    endless = TransferModule(network(), recipe=Recipe(lr=0.1, schedule="cosine"))
+    with pytest.raises(UserError, match=r"recipe\.total_steps=None"):
+        trainer(max_epochs=-1).fit(endless, data)
+
+
+# --- the network --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["weights", "network", "file", "name of a file"])
+def test_the_base_is_given_as_weights_as_a_network_or_as_a_file(kind: str, tmp_path: Path):
+    base = network()
+    base.initialise(lambda stage: len(stage))
+    path = tmp_path / "base.safetensors"
+    save_file(base.state_dict(), path)
+    given: Mapping[str, Any] = {
+        "weights": base.state_dict(), "network": base, "file": path, "name of a file": str(path),
+    }  # fmt: skip
+    grafted = TransferModule(network(), n=2, base=given[kind], frozen=True, recipe=COSINE)
+    assert same_bits(weights(grafted.network.prefix(2)), weights(base.prefix(2)))
+    assert not same_bits(weights(grafted.network.head(2)), weights(base.head(2)))
+
+
+def test_a_cut_that_the_network_does_not_have_is_refused():
+    with pytest.raises(UserError, match=r"n=8"):
+        TransferModule(network(), n=8, recipe=COSINE)
+
+
+def test_networks_with_other_labels_or_seeds_start_from_other_heads():
+    heads = [
+        TransferModule(network(), recipe=COSINE, **given).network[-1].fc.weight.detach().clone()
+        for given in ({}, {"seed": 1}, {"n": 3}, {"n": 3, "frozen": True}, {"label": "B3B"}, {})
+    ]  # fmt: skip
+    assert torch.equal(heads[0], heads[5])
+    assert len({head.sum().item() for head in heads}) == 5
+
+
+def test_without_a_seed_the_network_keeps_its_values():
+    built = network()
+    before = weights(built)
+    kept = TransferModule(built, n=2, frozen=True, recipe=COSINE, seed=None)
+    assert same_bits(before, weights(kept.network))
+
+
+def with_batch_norm() -> StagedNetwork:
+    def stage(channels: int) -> Stage:
+        layers = {"conv": nn.Conv2d(channels, 3, 3, bias=False), "norm": nn.BatchNorm2d(3)}
+        return Stage(layers, weight_std=0.3, bias=0.1)
+
+    last = {"flatten": nn.Flatten(), "fc": nn.Linear(3 * 12 * 12, 5)}
+    stages = {"one": stage(3), "two": stage(3), "last": Stage(last, weight_std=0.01, bias=0.0)}
+    return StagedNetwork(stages)
+
+
+def test_frozen_stages_do_not_change_and_the_rest_does(data: HalfDataModule):
+    frozen = TransferModule(with_batch_norm(), n=1, frozen=True, recipe=COSINE)
+    frozen.train()  # as a user may say
+    before = weights(frozen.network)
+    plain = trainer(max_epochs=2)
+    plain.fit(frozen, data)
+
+    changed = {n for n, value in frozen.network.state_dict().items() if (value != before[n]).any()}
+    assert changed == {name for name in before if not name.startswith("one.")}
+    learning = {id(p) for group in plain.optimizers[0].param_groups for p in group["params"]}
+    assert learning == {id(p) for p in frozen.network.head(1).parameters()}
+    assert not any(p.requires_grad for p in frozen.network.prefix(1).parameters())
+
+
+def test_dropout_masks_are_those_of_the_step(data: HalfDataModule):
+    steps: list[int] = []
+
+    class Steps(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
+            steps.append(pl_module.network.fc7.dropout.step)
+
+    trainer(Steps(), max_epochs=2).fit(module("baseB", COSINE), data)
+    assert steps == list(range(8))
+    assert len({module(label, COSINE).network.fc7.dropout.key for label in CUTS}) == len(CUTS)
+
+
+# --- the recipe ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"schedule": "linear"}, r"recipe\.schedule=linear"),
+        ({"schedule": "step"}, r"recipe\.lr_step"),
+        ({"schedule": "cosine", "nesterov": True}, r"recipe\.nesterov"),
+    ],
+)
+def test_a_recipe_that_contradicts_itself_is_refused(settings: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
+        Recipe(lr=0.1, **settings)
+
+
+def test_a_recipe_is_what_conf_train_says(config: Any):
+    train = config("+split=random", "transfer.n=3").train
+    assert Recipe.from_config(train, 345) == Recipe(
+        lr=0.01, schedule="cosine", warmup=0.1, total_steps=345, momentum=0.9, nesterov=True,
+        weight_decay=0.0005, bias_lr_factor=2.0, bias_decay_factor=0.0,
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from transferlab.models.stages import StagedNetwork
 from transferlab.runtime import signals
 from transferlab.training import build, run
 from transferlab.training.build import Subject
-from transferlab.training.module import PackModule
+from transferlab.training.pack_module import PackModule
 
 Compose = Callable[..., RunConfig]
 SHORT = (

@@ -21,7 +21,7 @@ from transferlab.runtime import devices, files, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import packs
 from transferlab.training.checkpoints import load
-from transferlab.training.module import PackModule
+from transferlab.training.pack_module import PackModule
 
 Compose = Callable[..., RunConfig]
 SHORT = (

@@ -172,7 +172,7 @@ def test_a_nan_that_only_the_last_validation_sees_fails_the_run(
     config: Compose, monkeypatch: pytest.MonkeyPatch
 ):
     from transferlab.errors import RunFailed
-    from transferlab.training.module import PackModule
+    from transferlab.training.pack_module import PackModule
 
     wanted = config(*SHORT, "transfer.variant=baseB")
     original = PackModule.training_step
@@ -192,7 +192,7 @@ class poison:
     """Makes the weights of one member of any pack nan before its fifth step."""
 
     def __init__(self, label: str) -> None:
-        from transferlab.training.module import PackModule
+        from transferlab.training.pack_module import PackModule
 
         self.label, self.module = label, PackModule
         self.original = PackModule.training_step
@@ -241,7 +241,7 @@ class stop_after:
     """Requests a stop, as a signal does, once a step is done; expects the interruption."""
 
     def __init__(self, step: int) -> None:
-        from transferlab.training.module import PackModule
+        from transferlab.training.pack_module import PackModule
 
         self.step, self.module, self.original = step, PackModule, PackModule.training_step
 
@@ -342,7 +342,7 @@ def test_a_run_stopped_in_a_validation_makes_it_again_and_goes_on(
 ):
     from transferlab.errors import Interrupted
     from transferlab.training import checkpoints
-    from transferlab.training.module import PackModule
+    from transferlab.training.pack_module import PackModule
 
     whole = carry_out(config(*SHORT, f"runtime.store={tmp_path}/whole", "transfer.variant=baseA"))
     wanted = config(*SHORT, "transfer.variant=baseA")
@@ -418,7 +418,7 @@ def test_the_end_of_another_process_fails_the_run_in_our_words(
 
 
 def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pytest.MonkeyPatch):
-    from transferlab.training.module import PackModule
+    from transferlab.training.pack_module import PackModule
 
     wanted = config(*SHORT, "transfer.variant=baseA")
     monkeypatch.setattr(PackModule, "validation_step", lambda *arguments: 1 / 0)

@@ -1,7 +1,7 @@
 """How much memory a pack is said to need, by hand and against what a training really holds."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from transferlab.experiment.cost.memory import RESERVE, Room, training_bytes
 from transferlab.experiment.cost.networks import network_of
 from transferlab.models import shapes
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
-from transferlab.training import optimiser
-from transferlab.training.module import Member, PackModule
+from transferlab.training import Recipe, TransferModule
+from transferlab.training.pack_module import Member, PackModule
 
 # Of each image in bytes. Parameters: 10 + 200 + 3,000
 STAGES = (
@@ -139,6 +139,12 @@ def test_bytes_in_words():
 # --- against what a training has ----------------------------------------------------------------
 
 
+RATE_ZERO = Recipe(
+    lr=0.0, schedule="cosine", momentum=0.9, nesterov=True, weight_decay=0.0005,
+    bias_lr_factor=2.0, bias_decay_factor=0.0,
+)  # fmt: skip
+
+
 def trained(configs: Sequence[RunConfig]) -> tuple[int, dict[NetworkShape, NetworkFacts]]:
     """Bytes that one step of these runs holds, by looking, and what their networks look like."""
     found, members, size = {}, [], configs[0].data.crop
@@ -147,21 +153,12 @@ def trained(configs: Sequence[RunConfig]) -> tuple[int, dict[NetworkShape, Netwo
         built = models.build(network.model, num_outputs=network.num_outputs, image_size=size)
         stages = tuple(stage.fact for stage in shapes.stages(built, size))
         found[network] = NetworkFacts(stages, None, None, None)
-        built.initialise(lambda stage: 0)
-        built.prefix(n).requires_grad_(False)
-        shared = min(n, built.deterministic_stages())
-        members.append(Member(config.label, built, frozen=n, shared=shared, trunk="A", view="A"))
-    module = PackModule(
-        members,
-        views=Views({"A": np.zeros((size, size, 3), np.float32)}, scale=1.0, mirror=False,
-                    channels_last=False),
-        schedule=lambda step: 0.0,
-        optimizer=sgd,
-        rate_in_velocity=False,
-        step=0,
-        velocities=[{} for _ in members],
-    )  # fmt: skip
-    optimizer = module.configure_optimizers()
+        module = TransferModule(built, n=n, frozen=n > 0, recipe=RATE_ZERO, label=config.label)
+        members.append(Member(module, trunk="A", view="A"))
+    pack = PackModule(members, total_steps=1, step=0, velocities=[{} for _ in members])
+    ([optimizer], _) = pack.configure_optimizers()
+    views = Views({"A": np.zeros((size, size, 3), np.float32)}, scale=1.0, mirror=False,
+                  channels_last=False)  # fmt: skip
     count = configs[0].train.batch_size
     pixels = torch.zeros(count, size, size, 3, dtype=torch.uint8)
     held: dict[int, Tensor] = {}  # by place, as long as they are: places are used again
@@ -171,19 +168,15 @@ def trained(configs: Sequence[RunConfig]) -> tuple[int, dict[NetworkShape, Netwo
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
-        losses, _ = module._losses({"pixels": pixels, "labels": torch.zeros(count).long()})
+        inputs = views({"pixels": pixels})
+        losses, _ = pack._losses({"inputs": inputs, "labels": torch.zeros(count).long()})
     losses.sum().backward()
     optimizer.step()
-    lasting = [*module.networks.parameters()]
+    lasting = [*pack.networks.parameters()]
     lasting += [p.grad for p in lasting if p.grad is not None]
     lasting += [state["momentum_buffer"] for state in optimizer.state.values()]
     held |= {tensor.untyped_storage().data_ptr(): tensor for tensor in lasting}
     return sum(tensor.untyped_storage().nbytes() for tensor in held.values()), found
-
-
-def sgd(networks: Iterable[torch.nn.Module]) -> torch.optim.Optimizer:
-    return optimiser.build(networks, momentum=0.9, nesterov=True, weight_decay=0.0005,
-                           bias_lr_factor=2.0, bias_decay_factor=0.0)  # fmt: skip
 
 
 SMALL = {"train.val_batch_size": 32}
