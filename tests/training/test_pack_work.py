@@ -9,10 +9,10 @@ import torch
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
-from transferlab.models.stages import StagedNetwork
 from transferlab.runtime import signals
 from transferlab.training import build, run
 from transferlab.training.build import Subject
+from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import PackModule
 
 Compose = Callable[..., RunConfig]
@@ -46,15 +46,15 @@ def test_a_frozen_prefix_is_computed_once_for_a_pack_in_training_and_in_validati
     """Stage d is computed for the trunk, and again by the members that are cut below it."""
     passes: dict[str, Counter[str]] = {"training": Counter(), "validation": Counter()}
     batches: Counter[str] = Counter()
-    fresh = build.fresh
+    build_module = build.module
     steps = {"training": PackModule.training_step, "validation": PackModule.validation_step}
     now = ""
 
-    def hooked(subject: Subject) -> StagedNetwork:
-        network = fresh(subject)
-        for name, stage in network.named_children():
+    def hooked(subject: Subject) -> TransferModule:
+        module = build_module(subject)
+        for name, stage in module.network.named_children():
             stage.register_forward_hook(lambda *_, name=name: passes[now].update([name]))
-        return network
+        return module
 
     def noting(kind: str):
         def step(module, batch, batch_idx):
@@ -66,7 +66,7 @@ def test_a_frozen_prefix_is_computed_once_for_a_pack_in_training_and_in_validati
         return step
 
     inline.carry_out([resolve(config(*SHORT, "transfer.variant=baseA"))])
-    monkeypatch.setattr(build, "fresh", hooked)
+    monkeypatch.setattr(build, "module", hooked)
     monkeypatch.setattr(PackModule, "training_step", noting("training"))
     monkeypatch.setattr(PackModule, "validation_step", noting("validation"))
 

@@ -17,7 +17,7 @@ from transferlab.experiment import compose
 from transferlab.experiment.config import RunConfig, build_config, vary_config
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
-from transferlab.runtime import devices, files, processes
+from transferlab.runtime import devices, files, machine, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import packs
 from transferlab.training.checkpoints import load
@@ -237,13 +237,13 @@ def test_what_says_that_memory_is_full(error: Exception, is_full: bool):
 def test_the_processors_memory_is_what_is_free_and_for_several_processes_all_there_is(
     pack: list[RunConfig], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(packs.machine, "free_bytes", lambda: 5)
-    monkeypatch.setattr(packs.machine, "total_bytes", lambda: 9)
+    monkeypatch.setattr(machine, "free_bytes", lambda: 5)
+    monkeypatch.setattr(machine, "total_bytes", lambda: 9)
 
-    found = [packs.room(pack, torch.device("cpu"), devices=n) for n in (1, 2)]
+    found = [packs.room(pack, torch.device("cpu"), alike=alike) for alike in (False, True)]
 
     assert [room.device_bytes for room in found] == [5, 9]
-    assert packs.room(pack, torch.device("meta"), devices=1).device_bytes is None
+    assert packs.room(pack, torch.device("meta"), alike=False).device_bytes is None
     assert len(found[0].facts) == 1
     (facts,) = found[0].facts.values()
     assert [stage.name for stage in facts.stages][-2:] == ["fc7", "fc8"]
