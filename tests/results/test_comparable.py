@@ -81,6 +81,13 @@ def test_a_mean_of_none_is_shared_by_nobody(runs: Path):
     assert sorted(found(runs).values()) == [["A3B", "baseB"], ["baseB"]]
 
 
+def test_experiments_have_different_names_where_no_mean_is_bound(runs: Path):
+    finish(runs, "baseB", 0.8)
+    finish(runs, "baseB", 0.6, {"data.mean": "none"})
+
+    assert set(found(runs)) == {"digits alexnet_small", "digits alexnet_small data.mean=none"}
+
+
 def test_a_network_for_all_classes_has_the_outputs_of_the_others(runs: Path):
     # `resolve` drops num_outputs=1000 for 1,000 classes and keeps it for their halves
     finish(runs, "A3B", 0.7, {"model.num_outputs": 1000})

@@ -1,8 +1,8 @@
 """Which runs may be averaged: those that differ in nothing but split, seed and variant.
 
-Data, network and recipe make an experiment. Two keys bind only some runs: whose mean image is
-subtracted is one and the same for a run within one half, and a network for all classes has as many
-outputs as they are; such runs belong to every experiment that is like theirs otherwise.
+Data, network and recipe make an experiment. Two keys bind only some runs: within one half, the
+means of base and target are the same, and a network for all classes has as many outputs as there
+are classes; such runs belong to every experiment that is like theirs otherwise.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from transferlab.experiment.config import PLACES, known_keys
 
 SHARED = ("data.mean", "model.num_outputs")
-DIGITS = 8  # of a digest, where it has to be told from another
+DIGITS = 8  # of a digest, where it distinguishes experiments
 # Every key of the config in which the runs of one experiment agree
 KEYS = tuple(
     key
@@ -24,7 +24,7 @@ KEYS = tuple(
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """`name` says data and model, and whatever tells it from the other experiments there are."""
+    """`name` has data and model, and whatever distinguishes it from the other experiments."""
 
     name: str
     runs: pd.DataFrame
@@ -69,15 +69,17 @@ def _by(keys: pd.DataFrame, shared: str) -> list[pd.DataFrame]:
 
 
 def _names(parts: Sequence[pd.DataFrame]) -> list[str]:
-    said = [{key: _shown(part[key]) for key in KEYS} for part in parts]
-    differing = {key for key in KEYS if len({one[key] for one in said} - {""}) > 1}
+    shown = [{key: _shown(part[key]) for key in KEYS} for part in parts]
+    values = {key: {keys[key] for keys in shown} for key in KEYS}
+    # No mean at all is a recipe of its own, also beside runs that a mean does not bind
+    differing = {key for key in KEYS if len(values[key] - {""}) > 1 or values[key] == {"none", ""}}
     differing -= {"data.name", "model.name"}
     return [
         " ".join(
-            [one["data.name"], one["model.name"]]
-            + [f"{key}={value}" for key, value in one.items() if key in differing and value]
+            [keys["data.name"], keys["model.name"]]
+            + [f"{key}={value}" for key, value in keys.items() if key in differing and value]
         )
-        for one in said
+        for keys in shown
     ]
 
 

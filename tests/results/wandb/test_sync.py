@@ -20,7 +20,6 @@ from transferlab.errors import RunFailed, UserError
 from transferlab.experiment.config import flatten
 from transferlab.results.wandb import entries, sync
 from transferlab.results.wandb.entries import Entry
-from transferlab.results.wandb.sync import Target
 from transferlab.runtime import locks
 from transferlab.store import Run, mirrors
 from transferlab.store.mirrors import Page
@@ -124,7 +123,7 @@ def test_each_finished_run_and_each_study_gets_a_folder(done: Done):
     code, out, _ = done.first
 
     assert code == 0
-    assert out == f"3 written, 0 there already, 3 left out: {done.base.folder.parent}/.wandb\n"
+    assert out == f"3 written, 0 unchanged, 3 left out: {done.base.folder.parent}/.wandb\n"
     report = f"report-quick-{min(done.base.id, done.selffer.id)}"
     assert set(done.folders) == {done.base.id, done.selffer.id, report}
     assert (done.base.id, done.selffer.id) == ("f5e3291c962e", "a7dc232d1d3e")
@@ -196,7 +195,7 @@ def test_what_is_left_out_is_said(done: Done):
 
     ids = {name: stores.located(Path(), stores.config(name)).id for name in ("A5B", "A7B", "B1B")}
     assert f"left out: A5B random0 {ids['A5B']} is failed: the loss is nan\n" in err
-    assert f"not finished, so left out: A7B random0 {ids['A7B']}\n" in err
+    assert f"left out because not finished: A7B random0 {ids['A7B']}\n" in err
     assert f"metrics.csv is not the curve of B1B {ids['B1B']} (No such file or directory)" in err
     assert f"to send them: wandb sync {done.base.folder.parent}/.wandb/offline-run-*\n" in err
     assert len(err.splitlines()) == 4
@@ -205,7 +204,7 @@ def test_what_is_left_out_is_said(done: Done):
 def test_a_second_sync_adds_nothing(done: Done):
     code, out, _ = done.again
 
-    assert code == 0 and out.startswith("0 written, 3 there already, 3 left out: ")
+    assert code == 0 and out.startswith("0 written, 3 unchanged, 3 left out: ")
     assert done.after == done.before
 
 
@@ -265,7 +264,7 @@ def told(place: Path, *, online: bool = False, project: str | None = None) -> li
     Fake.made = []
     found = entries.collect(place, project=project)
     runs = [entry for entry in found.entries if entry.page.job_type != "report"]
-    sync.tell(runs, Target(place / ".wandb", online, "cache"))
+    sync.write(runs, place / ".wandb", online=online, cache="cache")
     return [one["page"].name for one in Fake.made]
 
 
@@ -319,7 +318,7 @@ def test_another_sync_of_the_same_folder_is_refused(tmp_path: Path, fake: type[F
     two_runs(tmp_path)
     with (
         locks.held(tmp_path / ".wandb/lock", pytest.fail),
-        pytest.raises(UserError, match="another sync writes .*wandb: wait until it is done"),
+        pytest.raises(UserError, match="another sync is writing .*wandb: wait until"),
     ):
         told(tmp_path)
 
@@ -381,7 +380,7 @@ def test_a_study_without_a_finished_run_is_said(tmp_path: Path):
 
     found = entries.collect(tmp_path)
 
-    assert "study later has no finished run, and so no report" in found.left_out
+    assert "study later has no finished run and so no report" in found.left_out
 
 
 def test_a_report_keeps_its_id_while_the_study_grows(tmp_path: Path):
@@ -399,10 +398,10 @@ def test_a_report_keeps_its_id_while_the_study_grows(tmp_path: Path):
     ("rows", "reason"),
     [
         (None, "No such file or directory"),
-        ("", "it does not end as the run's record says"),
-        (BASE_CURVE.splitlines()[1], "it does not end as the run's record says"),
-        (BASE_CURVE.replace("0.875", "0.75"), "it does not end as the run's record says"),
-        (BASE_CURVE + BASE_CURVE, "its steps do not rise"),
+        ("", "its last row differs from the run's record"),
+        (BASE_CURVE.splitlines()[1], "its last row differs from the run's record"),
+        (BASE_CURVE.replace("0.875", "0.75"), "its last row differs from the run's record"),
+        (BASE_CURVE + BASE_CURVE, "its steps do not increase"),
         (BASE_CURVE.replace("1.25", "nan"), "it has a value that is not finite"),
         (BASE_CURVE.replace("1.25", "x"), "could not convert string to float: 'x'"),
         (BASE_CURVE.replace(",4.125,800.1", ""), "float"),
@@ -422,9 +421,7 @@ def test_a_curve_that_is_not_whole_is_told_and_left_out(
     message = str(raised.value)
     assert message.startswith(f"{base.metrics} is not the curve of baseB {base.id} (")
     assert reason in message
-    assert message.endswith(
-        f"put the right file back, or delete {base.folder} to train the run again"
-    )
+    assert message.endswith(f"restore the file, or delete {base.folder} to train the run again")
 
 
 # --- wrong use -----------------------------------------------------------------------------------
@@ -437,8 +434,8 @@ def test_a_store_that_is_not_there_is_refused(place: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--online"], "nobody is logged in to Weights & Biases: give wandb login, or set"),
-        (["--store", "published:yosinski2014"], "published:yosinski2014 is no store of yours"),
+        (["--online"], "you are not logged in to Weights & Biases: run wandb login, or set"),
+        (["--store", "published:yosinski2014"], "published:yosinski2014 is not a folder of runs"),
         (["--out", "file"], "wandb cannot be written: Not a directory; choose another with --out"),
         (["more"], "unrecognized arguments: more"),
     ],
