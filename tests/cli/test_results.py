@@ -101,7 +101,7 @@ def test_parquet_is_not_for_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPat
         (["--study", "mine"], "study=mine was never started in"),
         (["--store", "/elsewhere"], "/elsewhere is not a store: name one with --store DIR, or fill "
                                     "it with python -m transferlab sweep +study=quick"),
-        (["--store", "published:mine"], "published:mine is not published here"),
+        (["--store", "published:mine"], "--store published:mine is unknown"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_refused_in_a_line(arguments: list[str], message: str, runs: Path):

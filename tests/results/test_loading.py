@@ -180,16 +180,16 @@ def test_a_damaged_record_is_listed_with_the_reason(text: str, reason: str, runs
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"metrics": {"top1_final": "high"}}, "top1_final='high' is not a value of the kind float"),
+        ({"metrics": {"top1_final": "high"}}, "top1_final='high' is not of the type float"),
         ({"metrics": {}}, "top1_final=None"),
-        ({"metrics": {"top1_final": 75.0}}, "top1_final=75.0 is not an accuracy: between 0 and 1"),
+        ({"metrics": {"top1_final": 75.0}}, "top1_final=75.0 is not an accuracy: must be between 0 and 1"),
         ({"metrics": {"top1_final": float("nan")}}, "top1_final=nan is not an accuracy"),
         ({"learned": None}, "learned=None"),
-        ({"steps": 1.5}, "steps=1.5 is not a value of the kind int"),
+        ({"steps": 1.5}, "steps=1.5 is not of the type int"),
         ({"config": {"seed": 0}}, "no split is given"),
         ({"config": None}, "is damaged"),
         ({"versions": "2.15"}, "is damaged"),
-        ({"prefix_unchanged": False}, "its frozen stages did not stay as they were copied"),
+        ({"prefix_unchanged": False}, "its frozen stages have changed since they were copied"),
     ],
 )
 def test_a_record_with_wrong_values_is_damaged(more: dict[str, object], reason: str, runs: Path):

@@ -139,7 +139,7 @@ def test_a_name_that_was_taken_for_a_path_is_still_the_name(tmp_path: Path):
 
 
 def test_a_publication_that_is_not_there_is_refused():
-    with pytest.raises(UserError, match="published:lecun is not published here: choose published:"):
+    with pytest.raises(UserError, match="--store published:lecun is unknown: choose published:"):
         results.load("published:lecun")
-    with pytest.raises(UserError, match=f"--study quick cannot be had of {STORE}"):
+    with pytest.raises(UserError, match=f"--study quick is unknown in {STORE}"):
         results.load(STORE, study="quick")

@@ -1,8 +1,8 @@
 """The published networks as records, so that everything that reads a store reads them too.
 
-Yosinski et al. 2014, from the logs that the authors released; `facts/` has the figures and their
-source. Letters follow the paper. A network without a log is missing, and what the logs do not say
-(seeds, digests, times) is None: nothing is guessed.
+Yosinski et al. 2014, from the logs that the authors released; the CSV files beside this one name
+their source. Letters follow the paper. A network without a log is missing, and what the logs do not
+contain (seeds, digests, times) is None: nothing is guessed.
 """
 
 import csv
@@ -16,17 +16,18 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.experiment import compose, variants
 from transferlab.experiment.config import known_keys
+from transferlab.results.metrics import METRICS
 
 PREFIX = "published:"
 NAMES = ("yosinski2014",)
-METRIC = "top1_best10"  # what the paper's figures plot
+METRIC = "top1_best10"  # of the paper's figures
 RECIPES = {False: "yosinski2014", True: "yosinski2014_reduced"}
 OUTPUTS = 1000  # of every network, whatever its half has
 BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
-class Network:
+class PublishedNetwork:
     """A published network. `config` is flat, `record` as in `result.json`: None without a log."""
 
     id: str
@@ -42,19 +43,19 @@ def is_published(store: Path | str) -> bool:
 
 
 def named(store: Path | str) -> str:
-    """`published:NAME`, also where somebody has taken it for a path and made that absolute."""
+    """`published:NAME`, also where a flag has made an absolute path of it."""
     return Path(store).name
 
 
-def networks(store: str) -> tuple[Network, ...]:
-    """All networks of `published:NAME`. Raises: UserError if there is no such publication."""
+def networks(store: str) -> tuple[PublishedNetwork, ...]:
+    """All networks of `published:NAME`. Raises: UserError for an unknown name."""
     rows = _read(_name(store))
     targets = {_group(row): row["network"] for row in rows if row["label"].startswith("base")}
     return tuple(_network(row, targets) for row in rows)
 
 
 def curves(store: str) -> tuple[dict[str, Any], ...]:
-    """The learning curves there are, a row a validation: network, step, top1, losses."""
+    """The published learning curves, a row a validation: network, step, top1, losses."""
     return tuple(
         {"id": row["network"], "step": int(row["step"])}
         | {key: _number(row[key]) for key in ("top1", "val_loss", "train_loss")}
@@ -66,7 +67,7 @@ def _name(store: str) -> str:
     name = named(store).removeprefix(PREFIX)
     if name not in NAMES:
         known = " or ".join(PREFIX + known for known in NAMES)
-        raise UserError(f"{named(store)} is not published here: choose {known}")
+        raise UserError(f"--store {named(store)} is unknown: choose {known}")
     return name
 
 
@@ -83,13 +84,15 @@ def _group(row: Mapping[str, str]) -> tuple[str, ...]:
     return (row["split"], row["split_seed"], row["per_class"], target)
 
 
-def _network(row: Mapping[str, str], targets: Mapping[tuple[str, ...], str]) -> Network:
+def _network(row: Mapping[str, str], targets: Mapping[tuple[str, ...], str]) -> PublishedNetwork:
     record = None if row["log"] == "none" else _record(row)
-    return Network(row["network"], row["label"], _config(row), targets[_group(row)], record)
+    return PublishedNetwork(
+        row["network"], row["label"], _config(row), targets[_group(row)], record
+    )
 
 
 def _record(row: Mapping[str, str]) -> dict[str, Any]:
-    metrics = {key: float(row[key]) for key in ("top1_final", "top1_best10", "top1_peak")}
+    metrics = {key: float(row[key]) for key in METRICS}
     return {
         "metrics": metrics | {"chance": 1 / int(row["classes"])},
         "learned": row["learned"] == "true",
@@ -103,21 +106,21 @@ def _record(row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _config(row: Mapping[str, str]) -> dict[str, Any]:
-    """Every key of a run; the recipe is that of `conf/`, which has it from the same release."""
+    """Every key of a run; the recipe is that of `conf/`, which is taken from the same release."""
     variant = variants.parse(row["label"])
     reduced = bool(row["per_class"])
     plus = "+" if variant.fine_tuned else ""
-    chosen = {
+    of_network = {
         "split.name": row["split"],
-        "split.seed": _whole(row["split_seed"]),
-        "data.per_class": _whole(row["per_class"]),
+        "split.seed": _int(row["split_seed"]),
+        "data.per_class": _int(row["per_class"]),
         "model.num_outputs": None if row["split"] == "whole" else OUTPUTS,
         "transfer.variant": f"{variant.base}n{variant.target}{plus}" if variant.n else "base",
         "transfer.n": variant.n,
         "transfer.target": variant.target,
         "transfer.keep": 0,
     }
-    return {**dict.fromkeys(known_keys()), **_recipe(RECIPES[reduced]), **chosen}
+    return {**dict.fromkeys(known_keys()), **_recipe(RECIPES[reduced]), **of_network}
 
 
 @cache
@@ -133,5 +136,5 @@ def _number(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def _whole(cell: str) -> int | None:
+def _int(cell: str) -> int | None:
     return int(cell) if cell else None

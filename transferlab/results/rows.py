@@ -1,8 +1,8 @@
-"""The finished runs of a store as rows, a row a record, and what could not be read.
+"""The finished runs of a store as rows, a row a record, and the run folders without a row.
 
-Records are checked as they are read: a config that is not that of its run id, or numbers that are
-none, make no row. Rows are kept in the store's hidden folder, under the digest of the file that
-holds them, and read anew for records that changed. Nothing is compared or averaged here.
+Records are checked as they are read: one whose config does not belong to its run id, or whose
+numbers are invalid, gets no row. Rows are cached in the store's hidden folder, under the digest of
+the file that holds them; records that changed are read again. Nothing is compared or averaged here.
 """
 
 import contextlib
@@ -26,22 +26,23 @@ from transferlab import __version__, store
 from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig, TransferConfig, build_config, known_keys
 from transferlab.experiment.identity import run_id
+from transferlab.results.metrics import METRICS
 from transferlab.runtime import files
 from transferlab.runtime.provenance import VERSIONS
 from transferlab.store import Run
 
 log = logging.getLogger(__name__)
 FOLDER = ".results"
-MADE = 1  # raised when rows are made otherwise, so that those kept before are not taken
+MADE = 1  # raised when rows are made otherwise, so that cached ones are not used
 RUN_FOLDER = re.compile(r".*-([0-9a-f]{12})")
-ACCURACIES = ("top1_final", "top1_best10", "top1_peak", "chance")
+ACCURACIES = (*METRICS, "chance")
 
 HEAD: dict[str, type] = {
     "id": str, "label": str, "variant": str, "base": str, "target": str, "n": int,
     "fine_tuned": bool, "split": str, "split_seed": int, "data": str, "model": str, "seed": int,
     **dict.fromkeys(ACCURACIES, float), "learned": bool, "target_base_id": str,
 }  # fmt: skip
-METRICS = dict.fromkeys(("val_loss_final", "train_loss_final", "train_accuracy_final"), float)
+OTHER_METRICS = dict.fromkeys(("val_loss_final", "train_loss_final", "train_accuracy_final"), float)
 PROVENANCE: dict[str, type] = {
     "base_id": str, "prefix_unchanged": bool, "weights_sha256": str, "num_classes": int,
     "train_images": int, "val_images": int, "steps": int, "images": int, "time_s": float,
@@ -55,20 +56,12 @@ STAMP: dict[str, type] = {"_mtime_ns": int, "_size": int}
 
 @dataclass(frozen=True)
 class Unread:
-    """A run folder without a row: `damaged` says why its record was not taken, None: there is
+    """A run folder without a row: `damage` says what is wrong with its record, None if it has
     none."""
 
     folder: Path
     id: str
-    damaged: str | None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a store holds: `rows` has the columns of `kinds()`, in the order of folder names."""
-
-    rows: pa.Table
-    unread: tuple[Unread, ...]
+    damage: str | None
 
 
 @lru_cache(maxsize=1)
@@ -76,28 +69,40 @@ def kinds() -> Mapping[str, type]:
     """The columns of a row, each with its kind; any but those of `HEAD` may be empty."""
     fields = {key: kind for key, kind in _config_kinds().items() if key != "seed"}
     versions = {f"versions.{name}": str for name in VERSIONS}
-    return {**HEAD, **fields, **METRICS, **PROVENANCE, "skipped": int, **versions, "path": str}
+    return {
+        **HEAD,
+        **fields,
+        **OTHER_METRICS,
+        **PROVENANCE,
+        "skipped": int,
+        **versions,
+        "path": str,
+    }
 
 
-def read(place: Path) -> Found:
-    """The rows of all finished runs of a store. Raises: UserError if it cannot be read."""
-    stamps = dict(_stamps(place))
+def read(store_folder: Path) -> tuple[pa.Table, list[Unread]]:
+    """The rows of all finished runs of a store, with the columns of `kinds()` and in the order of
+    folder names; and the run folders without a row. Raises: UserError if it cannot be read."""
+    stamps = dict(_stamps(store_folder))
     finished = {name: stamp for name, stamp in stamps.items() if stamp is not None}
-    unread = [Unread(place / name, _identity(name), None) for name in stamps.keys() - finished]
-    kept = _load(place)
-    known = _known(kept)
-    same = {name for name, stamp in finished.items() if known.get(name) == stamp}
-    made = [_made(place / name, finished[name]) for name in sorted(finished.keys() - same)]
-    unread += [one for one in made if isinstance(one, Unread)]
-    new = [one for one in made if not isinstance(one, Unread)]
-    if new or len(same) < len(known):
-        there = pa.array([name in same for name in known], pa.bool_())
-        rows = pa.concat_tables([kept.filter(there), pa.Table.from_pylist(new, schema=_schema())])
-        kept = rows.sort_by("path").combine_chunks()
-        _keep(place, kept)
-    paths = pa.array([str(place / name) for name in kept["path"].to_pylist()], pa.string())
-    rows = kept.select(list(kinds())).set_column(len(kinds()) - 1, "path", paths)
-    return Found(rows, tuple(sorted(unread, key=lambda one: one.folder)))
+    unread = [
+        Unread(store_folder / name, _identity(name), None) for name in stamps.keys() - finished
+    ]
+    rows = _load(store_folder)
+    cached = _cached_stamps(rows)
+    current = {name for name, stamp in finished.items() if cached.get(name) == stamp}
+    new = []
+    for name in sorted(finished.keys() - current):
+        read = _read(store_folder / name, finished[name])
+        unread.append(read) if isinstance(read, Unread) else new.append(read)
+    if new or len(current) < len(cached):
+        keep = pa.array([name in current for name in cached], pa.bool_())
+        both = [rows.filter(keep), pa.Table.from_pylist(new, schema=_schema())]
+        rows = pa.concat_tables(both).sort_by("path").combine_chunks()
+        _save(store_folder, rows)
+    paths = pa.array([str(store_folder / name) for name in rows["path"].to_pylist()], pa.string())
+    rows = rows.select(list(kinds())).set_column(len(kinds()) - 1, "path", paths)
+    return rows, sorted(unread, key=lambda run: run.folder)
 
 
 def row(
@@ -113,22 +118,22 @@ def row(
 
     Raises: UserError for a value of the wrong kind.
     """
-    chosen = str(config["transfer.variant"])
+    variant = str(config["transfer.variant"])
     metrics, versions = record["metrics"], record.get("versions") or {}
     cells = {
         **config,
         "id": identity,
         "label": label,
-        "variant": chosen,
-        "base": None if chosen == "base" else chosen[0],
+        "variant": variant,
+        "base": None if variant == "base" else variant[0],
         "target": config["transfer.target"],
         "n": config["transfer.n"],
-        "fine_tuned": chosen.endswith("+"),
+        "fine_tuned": variant.endswith("+"),
         "split": config["split.name"],
         "split_seed": config["split.seed"],
         "data": config["data.name"],
         "model": config["model.name"],
-        **{key: metrics.get(key) for key in (*ACCURACIES, *METRICS)},
+        **{key: metrics.get(key) for key in (*ACCURACIES, *OTHER_METRICS)},
         "learned": record.get("learned"),
         "target_base_id": target_base_id,
         **{key: record.get(key) for key in PROVENANCE},
@@ -139,37 +144,37 @@ def row(
     return {key: _checked(key, kind, cells[key]) for key, kind in kinds().items()}
 
 
-def table(made: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Rows that `row` made elsewhere, as `Found.rows` has them."""
+def table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows made by `row`, as a table like that of `read`."""
     fields = [field for field in _schema() if field.name not in STAMP]
-    return pa.Table.from_pylist(list(made), schema=pa.schema(fields))
+    return pa.Table.from_pylist(list(rows), schema=pa.schema(fields))
 
 
 # --- a record -----------------------------------------------------------------------------------
 
 
-def _made(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread:
+def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread:
     identity = _identity(folder.name)
     try:
-        made = _read(folder, identity)
+        row = _row_of(folder, identity)
     except (UserError, AssertionError, KeyError, TypeError, AttributeError) as error:
-        words = str(error) if isinstance(error, UserError) else repr(error)
-        if str(folder) not in words:
-            words = f"{folder / 'result.json'} is damaged ({words})"
-        return Unread(folder, identity, words)
-    return made | dict(zip(STAMP, stamp, strict=True))
+        damage = str(error) if isinstance(error, UserError) else repr(error)
+        if str(folder) not in damage:
+            damage = f"{folder / 'result.json'} is damaged ({damage})"
+        return Unread(folder, identity, damage)
+    return row | dict(zip(STAMP, stamp, strict=True))
 
 
-def _read(folder: Path, identity: str) -> dict[str, Any]:
+def _row_of(folder: Path, identity: str) -> dict[str, Any]:
     record = store.read_result(Run(identity, "", folder))
     if record is None:
-        raise UserError("it vanished while the store was read")
+        raise UserError("it was deleted while the store was read")
     config = build_config(record["config"])
-    found = run_id(config)
-    if found != identity or store.locate(config, identity).folder.name != folder.name:
-        raise UserError(f"its config is that of run {config.label} {found}, not of this folder")
+    of_config = run_id(config)
+    if of_config != identity or store.locate(config, identity).folder.name != folder.name:
+        raise UserError(f"its config is that of run {config.label} {of_config}, not of this folder")
     if record.get("prefix_unchanged") is False:
-        raise UserError("its frozen stages did not stay as they were copied")
+        raise UserError("its frozen stages have changed since they were copied")
     return row(
         dict(zip(_KEYS, _values(config), strict=True)),
         record,
@@ -195,34 +200,35 @@ def _checked(key: str, kind: type, value: object) -> object:
     if kind is float and type(value) is int:
         value = float(value)  # type: ignore[arg-type]
     if type(value) is not kind:
-        raise UserError(f"{key}={value!r} is not a value of the kind {kind.__name__}")
+        raise UserError(f"{key}={value!r} is not of the type {kind.__name__}")
     if key in ACCURACIES and not 0 <= value <= 1:  # type: ignore[operator]
-        raise UserError(f"{key}={value} is not an accuracy: between 0 and 1")
+        raise UserError(f"{key}={value} is not an accuracy: must be between 0 and 1")
     return value
 
 
 @lru_cache(maxsize=1)
 def _config_kinds() -> Mapping[str, type]:
     """Every key of a run's config and the kind of its values, None aside."""
-    found: dict[str, type] = {}
+    by_key: dict[str, type] = {}
     for name, hint in get_type_hints(RunConfig).items():
         inside = get_type_hints(hint) if dataclasses.is_dataclass(hint) else {"": hint}
-        for leaf, given in inside.items():
-            kind = next((k for k in (float, int, bool) if k in (given, *get_args(given))), str)
-            found[f"{name}.{leaf}".rstrip(".")] = kind
-    return found
+        for leaf, of_leaf in inside.items():
+            types = (of_leaf, *get_args(of_leaf))
+            kind = next((kind for kind in (float, int, bool) if kind in types), str)
+            by_key[f"{name}.{leaf}".rstrip(".")] = kind
+    return by_key
 
 
 # --- the store ----------------------------------------------------------------------------------
 
 
-def _stamps(place: Path) -> Iterator[tuple[str, tuple[int, int] | None]]:
+def _stamps(store_folder: Path) -> Iterator[tuple[str, tuple[int, int] | None]]:
     """The run folders, with time and size of their records, None without one."""
-    for name in sorted(store.folders(place)):
+    for name in sorted(store.folders(store_folder)):
         try:
-            status = os.stat(f"{place}/{name}/result.json")
+            status = os.stat(f"{store_folder}/{name}/result.json")
         except OSError:
-            if RUN_FOLDER.fullmatch(name):  # what else lies about is nobody's run
+            if RUN_FOLDER.fullmatch(name):  # no other folder belongs to a run
                 yield name, None
         else:
             yield name, (status.st_mtime_ns, status.st_size)
@@ -232,11 +238,7 @@ def _identity(name: str) -> str:
     return name.rpartition("-")[2]
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return str(row["path"])
-
-
-# --- the rows that are kept ---------------------------------------------------------------------
+# --- cached rows --------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1)
@@ -246,38 +248,38 @@ def _schema() -> pa.Schema:
     return pa.schema(fields, metadata={"made_by": f"transferlab {__version__}, {MADE}"})
 
 
-def _known(kept: pa.Table) -> dict[str, tuple[int, int]]:
+def _cached_stamps(rows: pa.Table) -> dict[str, tuple[int, int]]:
     """Folder name -> the stamp of its record when its row was made, in the order of the rows."""
-    columns = (kept[key].to_pylist() for key in ("path", *STAMP))
+    columns = (rows[key].to_pylist() for key in ("path", *STAMP))
     return {name: (time, size) for name, time, size in zip(*columns, strict=True)}
 
 
-def _load(place: Path) -> pa.Table:
-    """The rows kept last time; none if there are none, or they are not as they were written."""
-    for path in (place / FOLDER).glob("*.parquet"):
+def _load(store_folder: Path) -> pa.Table:
+    """The rows saved last; none if there are none, or they have been changed since."""
+    for path in (store_folder / FOLDER).glob("*.parquet"):
         try:
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != path.stem:
                 continue
-            kept = pq.read_table(io.BytesIO(content))
+            rows = pq.read_table(io.BytesIO(content))
         except (OSError, pa.ArrowException):
             continue
-        if kept.schema.equals(_schema(), check_metadata=True):
-            return kept
+        if rows.schema.equals(_schema(), check_metadata=True):
+            return rows
     return _schema().empty_table()
 
 
-def _keep(place: Path, rows: pa.Table) -> None:
-    """Keep the rows, if the store can be written; in the place of all that were kept before."""
+def _save(store_folder: Path, rows: pa.Table) -> None:
+    """Save the rows in place of those saved before, if the store can be written."""
     buffer = io.BytesIO()
     pq.write_table(rows, buffer)
     content = buffer.getvalue()
-    path = place / FOLDER / f"{hashlib.sha256(content).hexdigest()}.parquet"
+    path = store_folder / FOLDER / f"{hashlib.sha256(content).hexdigest()}.parquet"
     try:
         path.parent.mkdir(exist_ok=True)
         files.write(path, lambda file: file.write(content))
     except (OSError, UserError) as error:
-        log.debug("rows are not kept: %s", error)
+        log.debug("rows are not cached: %s", error)
         return
     for other in path.parent.glob("*.parquet"):
         if other != path:

@@ -25,7 +25,7 @@ from transferlab.experiment.config import build_config
 from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
 from transferlab.runtime import files
-from transferlab.store import Run, mirrors, sweeps
+from transferlab.store import Run, mirrors
 from transferlab.store.mirrors import Page, Row
 
 MADE = 2  # raised when entries are made otherwise, so that all are written anew
@@ -55,13 +55,13 @@ class Entries:
     unfinished: tuple[str, ...]
 
 
-def collect(store: Path, *, study: str | None = None, project: str | None = None) -> Entries:
+def collect(store_folder: Path, *, study: str | None = None, project: str | None = None) -> Entries:
     """The entries of a store, or of one of its studies, for one project or for each run's own.
 
     Raises: UserError if the store or study is unknown or empty.
     """
-    results = loading.load(store, study=study)
-    studies = _studies(store)
+    results = loading.load(store_folder, study=study)
+    studies = _studies(store_folder)
     runs: dict[str, Entry] = {}
     reports, left_out, unfinished = [], [], []
     for run in _rows(results.left_out):
@@ -77,7 +77,7 @@ def collect(store: Path, *, study: str | None = None, project: str | None = None
         except UserError as error:
             left_out.append(str(error))
     for name in studies if study is None else [study]:
-        of_study = results if study is not None else loading.load(store, study=name)
+        of_study = results if study is not None else loading.load(store_folder, study=name)
         members = [runs[identity] for identity in of_study.table["id"] if identity in runs]
         if members:
             reports.append(_report(name, of_study, members))
@@ -90,15 +90,11 @@ def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
     return table.to_dict("records")
 
 
-def _studies(store: Path) -> dict[str, set[str]]:
-    """Study -> the ids of its runs, by name. A sweep that cannot be read is in `left_out`."""
+def _studies(store_folder: Path) -> dict[str, set[str]]:
+    """Study -> the ids of its runs, by name. Sweeps that cannot be read are in `left_out`."""
     studies: dict[str, set[str]] = {}
-    for path in sorted((store / sweeps.FOLDER).glob("*/sweep.json")):
-        try:
-            sweep = sweeps.read(path.parent)
-            studies.setdefault(sweep.study, set()).update(sweep.manifest.rows)
-        except UserError:
-            continue
+    for sweep in loading.read_sweeps(store_folder)[0]:
+        studies.setdefault(sweep.study, set()).update(sweep.manifest.rows)
     return dict(sorted(studies.items()))
 
 
@@ -197,7 +193,8 @@ def _media(results: Results, tables: Mapping[str, pd.DataFrame]) -> dict[str, An
     for name, table in tables.items():
         if len(table):
             cells = table.astype(object).where(table.notna(), None)
-            media[f"tables/{name}"] = wandb.Table(list(cells.columns), cells.to_numpy().tolist())
+            rows: list[Any] = cells.to_numpy().tolist()
+            media[f"tables/{name}"] = wandb.Table(list(cells.columns), rows)
     for name in catalogue.figure_names():
         images = []
         for experiment in figures.experiments(results, name):
