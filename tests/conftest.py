@@ -10,7 +10,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 
 from transferlab.experiment import compose, splits
-from transferlab.experiment.config import RunConfig, build_config
+from transferlab.experiment.build import build_config
+from transferlab.experiment.config import RunConfig
 
 Compose = Callable[..., RunConfig]
 

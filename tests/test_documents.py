@@ -22,7 +22,7 @@ import transferlab.cli.help
 from transferlab import __main__
 from transferlab.cli import sweep
 from transferlab.experiment import compose, study
-from transferlab.experiment.config import known_keys
+from transferlab.experiment.keys import known_keys
 from transferlab.experiment.launcher import build_launcher
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +136,7 @@ def composes_to_runs(words: list[str], *, root: Path) -> None:
     for raw in composed(words):
         if "--cfg" in words:  # shown and not carried out
             continue
-        run = compose.build(raw)
+        run = compose.run_config(raw)
         assert 0 <= run.variant.n <= 7
         assert run.data.root in (None, str(root), "PREPARED")
 
@@ -182,7 +182,7 @@ def test_every_setting_of_slurm_that_is_named_is_one():
 
 def test_the_multirun_of_the_help_is_fourteen_runs():
     (line,) = (words for place, words in COMMANDS if place == "HELP" and words.startswith("-m "))
-    runs = [compose.build(raw) for raw in composed(shlex.split(line))]
+    runs = [compose.run_config(raw) for raw in composed(shlex.split(line))]
     expected = [f"A{n}B" for n in range(1, 8)] + [f"B{n}B" for n in range(1, 8)]
     assert [run.label for run in runs] == expected
 

@@ -59,7 +59,7 @@ def levels() -> Iterator[None]:
         (["step", "--workers", "-1"], "argument --workers: -1 is not a number: 1 or more"),
         (["step", "--root", "/nowhere"], "argument --root: /nowhere is not a folder"),
         (["trainer", "--store", "x"], "unrecognized arguments: --store x"),
-        (["study", "--study", "quik"], "study=quik is not there: did you mean quick?"),
+        (["study", "--study", "quik"], "unknown study=quik: did you mean quick?"),
     ],
 )
 def test_wrong_use_is_refused_in_one_line(

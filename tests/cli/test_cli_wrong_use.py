@@ -12,12 +12,12 @@ from support.commandline import TINY, call, images, refused
     [
         (
             ["transfer.n=3"],
-            "no split is given: choose +split=random, +split=manmade_natural or +split=whole",
+            "missing split: choose +split=random or +split=manmade_natural or +split=whole",
         ),
         (
             ["+split=randm", "transfer.n=3"],
-            "split=randm is not there: did you mean random? choose one of manmade_natural, random, "
-            "whole (they live in conf/split/)",
+            "unknown split=randm: did you mean random? choose one of manmade_natural, random, "
+            "whole (conf/split/)",
         ),
         (
             ["+split=whole", "transfer.n=3"],
@@ -25,29 +25,29 @@ from support.commandline import TINY, call, images, refused
         ),
         (
             ["+split=random", "model=alexnet_smal", "transfer.n=3"],
-            "model=alexnet_smal is not there: did you mean alexnet_small? choose one of alexnet, "
-            "alexnet_small (they live in conf/model/)",
+            "unknown model=alexnet_smal: did you mean alexnet_small? choose one of alexnet, "
+            "alexnet_small (conf/model/)",
         ),
         (
             ["+split=random", "data=digit", "transfer.n=3"],
-            "data=digit is not there: did you mean digits? choose one of cifar10, cifar100, "
-            "digits, image_folder, imagenet, prepared (they live in conf/data/)",
+            "unknown data=digit: did you mean digits? choose one of cifar10, cifar100, "
+            "digits, image_folder, imagenet, prepared (conf/data/)",
         ),
         (
             ["+split=random", "transfer.n=3", "train.lrr=1"],
-            "train.lrr is not a key of a run: did you mean train.lr (it lives in conf/train/)?",
+            "unknown key train.lrr: did you mean train.lr (conf/train/)?",
         ),
         (
             ["+split=random", "transfer.n=3", "+lr=1"],
-            "lr is not a key of a run: did you mean train.lr (it lives in conf/train/)?",
+            "unknown key lr: did you mean train.lr (conf/train/)?",
         ),
         (
             ["+split=random", "transfer.n=three"],
-            "transfer.n=three is text: need an integer or null",
+            "transfer.n=three must be an integer or null, not a string",
         ),
         (
             ["+split=random", "transfer.n=2.5"],
-            "transfer.n=2.5 is of type float: need an integer or null",
+            "transfer.n=2.5 must be an integer or null, not a float",
         ),
         (
             ["+split=random", "transfer.n=8"],

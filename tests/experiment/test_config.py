@@ -12,17 +12,10 @@ from support.records import BASE_B, ELSEWHERE, RECORD, SCIENCE, YOSINSKI, change
 
 from transferlab.errors import UserError
 from transferlab.experiment import compose
-from transferlab.experiment.config import (
-    NEUTRAL,
-    RunConfig,
-    build_config,
-    config_dict,
-    flatten,
-    known_keys,
-    total_steps,
-    vary_config,
-)
-from transferlab.experiment.identity import run_id
+from transferlab.experiment.build import build_config, config_dict, vary_config
+from transferlab.experiment.config import RunConfig, total_steps
+from transferlab.experiment.identity import NEUTRAL, run_id
+from transferlab.experiment.keys import flatten, known_keys
 
 
 def refusal(record: dict[str, Any]) -> str:
@@ -87,7 +80,7 @@ def test_a_split_is_never_chosen_for_the_user(config: Callable[..., RunConfig]):
         config("transfer.n=3")
 
     assert str(error.value) == (
-        "no split is given: choose +split=random, +split=manmade_natural or +split=whole"
+        "missing split: choose +split=random or +split=manmade_natural or +split=whole"
     )
 
 
@@ -116,26 +109,25 @@ def test_known_keys_are_the_fields_of_all_groups():
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("lr", "lr is not a key of a run: did you mean train.lr (it lives in conf/train/)?"),
+        ("lr", "unknown key lr: did you mean train.lr (conf/train/)?"),
         (
             "train.lrr",
-            "train.lrr is not a key of a run: did you mean train.lr (it lives in conf/train/)?",
+            "unknown key train.lrr: did you mean train.lr (conf/train/)?",
         ),
         (
             "model.lr",
-            "model.lr is not a key of a run: did you mean train.lr (it lives in conf/train/)?",
+            "unknown key model.lr: did you mean train.lr (conf/train/)?",
         ),
         (
             "bach_size",
-            "bach_size is not a key of a run: did you mean train.batch_size "
-            "(it lives in conf/train/)?",
+            "unknown key bach_size: did you mean train.batch_size (conf/train/)?",
         ),
-        ("sede", "sede is not a key of a run: did you mean seed (it lives in conf/config.yaml)?"),
+        ("sede", "unknown key sede: did you mean seed (conf/config.yaml)?"),
         (
             "modle",
-            "modle is not a key of a run: did you mean model.name (it lives in conf/model/)?",
+            "unknown key modle: did you mean model.name (conf/model/)?",
         ),
-        ("qqqq", "qqqq is not a key of a run: python -m transferlab --cfg job lists them all"),
+        ("qqqq", "unknown key qqqq: python -m transferlab --cfg job lists all keys"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_there_is(key: str, message: str):
@@ -143,7 +135,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_there_is(key: str, message: 
 
 
 def test_an_unknown_group_is_refused_by_its_own_name():
-    message = "qqqq is not a key of a run: python -m transferlab --cfg job lists them all"
+    message = "unknown key qqqq: python -m transferlab --cfg job lists all keys"
 
     assert refusal({**RECORD, "qqqq": {"lr": 1}}) == message
 
@@ -152,15 +144,15 @@ def test_an_unknown_key_is_told_before_what_is_missing_because_of_it():
     record = copy.deepcopy(RECORD)
     record["train"]["lrr"] = record["train"].pop("lr")
 
-    assert refusal(record) == (
-        "train.lrr is not a key of a run: did you mean train.lr (it lives in conf/train/)?"
-    )
+    assert refusal(record) == ("unknown key train.lrr: did you mean train.lr (conf/train/)?")
 
 
 @pytest.mark.parametrize("group", ["split", "data", "model", "transfer", "train", "runtime"])
 @pytest.mark.parametrize(("value", "shown"), [(3, "3"), ("none", "none"), ([1], "[1]")])
 def test_a_group_that_is_no_group_is_refused(group: str, value: object, shown: str):
-    assert refusal({**RECORD, group: value}) == f"{group}={shown} is not a group of keys"
+    assert (
+        refusal({**RECORD, group: value}) == f"{group}={shown} must be a group of keys and values"
+    )
 
 
 @pytest.mark.parametrize("key", sorted({*SCIENCE, *ELSEWHERE} - {*NEUTRAL}))
@@ -169,43 +161,47 @@ def test_each_missing_key_is_refused_by_its_full_name(key: str):
     group, _, leaf = key.rpartition(".")
     del (record[group] if group else record)[leaf]
 
-    assert refusal(record) == f"{key} is missing"
+    assert refusal(record) == f"missing key {key}"
 
 
 def test_a_missing_group_is_refused():
     record = copy.deepcopy(RECORD)
     del record["model"]
 
-    assert refusal(record) == "model is missing"
+    assert refusal(record) == "missing key model"
 
 
 @pytest.mark.parametrize("key", [*SCIENCE, *ELSEWHERE])
 def test_each_key_refuses_a_list(key: str):
-    assert refused({key: [1]}).startswith(f"{key}=[1] is of type list: need ")
+    assert refused({key: [1]}).startswith(f"{key}=[1] must be ")
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("train.lr", "high", "train.lr=high is text: need a number"),
-        ("train.lr", "0.1", "train.lr=0.1 is text: need a number"),
-        ("train.lr", None, "train.lr=null is null: need a number"),
-        ("train.lr", True, "train.lr=True is true or false: need a number"),
-        ("train.lr", float("nan"), "train.lr=nan is of type float: need a number"),
-        ("train.lr", float("inf"), "train.lr=inf is of type float: need a number"),
-        ("seed", 1.0, "seed=1.0 is of type float: need an integer"),
-        ("seed", True, "seed=True is true or false: need an integer"),
-        ("transfer.n", "3", "transfer.n=3 is text: need an integer or null"),
-        ("train.epochs", "many", "train.epochs=many is text: need a number or null"),
-        ("train.nesterov", 1, "train.nesterov=1 is of type int: need true or false"),
-        ("train.schedule", "linear", "train.schedule=linear is text: need step or cosine"),
-        ("data.mean", "half", "data.mean=half is text: need base or target or none"),
-        ("model.name", 3, "model.name=3 is of type int: need text"),
-        ("data.root", 3, "data.root=3 is of type int: need text or null"),
+        ("train.lr", "high", "train.lr=high must be a number, not a string"),
+        ("train.lr", "0.1", "train.lr=0.1 must be a number, not a string"),
+        ("train.lr", None, "train.lr=null must be a number"),
+        ("train.lr", True, "train.lr=true must be a number, not a boolean"),
+        ("train.lr", float("nan"), "train.lr=nan must be a number, and finite"),
+        ("train.lr", float("inf"), "train.lr=inf must be a number, and finite"),
+        ("seed", 1.0, "seed=1.0 must be an integer, not a float"),
+        ("seed", True, "seed=true must be an integer, not a boolean"),
+        ("transfer.n", "3", "transfer.n=3 must be an integer or null, not a string"),
+        ("train.epochs", "many", "train.epochs=many must be a number or null, not a string"),
+        ("train.nesterov", 1, "train.nesterov=1 must be true or false, not an integer"),
+        (
+            "train.schedule",
+            "linear",
+            "train.schedule=linear must be step or cosine, not a string",
+        ),
+        ("data.mean", "half", "data.mean=half must be base or target or none, not a string"),
+        ("model.name", 3, "model.name=3 must be a string, not an integer"),
+        ("data.root", 3, "data.root=3 must be a string or null, not an integer"),
         (
             "runtime.logger",
             None,
-            "runtime.logger=null is null: need csv or tensorboard or wandb",
+            "runtime.logger=null must be csv or tensorboard or wandb",
         ),
     ],
 )
@@ -223,51 +219,56 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": -1}, "seed=-1 is too small: 0 or more"),
-        ({"runtime.memory_gb": 0.0}, "runtime.memory_gb=0.0 is too small: more than 0"),
-        ({"split.seed": -1}, "split.seed=-1 is too small: 0 or more"),
-        ({"split.seed": None}, "split.seed is not given: split=random needs one, split.seed=0"),
-        ({"data.size": 0, "data.crop": 0}, "data.size=0 is too small: 1 or more"),
-        ({"data.crop": 0}, "data.crop=0 is too small: 1 or more"),
-        ({"data.crop": 33}, "data.crop=33 is larger than data.size=32"),
-        ({"data.per_class": 0}, "data.per_class=0 is too small: 1 or more"),
+        ({"seed": -1}, "seed=-1 must be at least 0"),
+        ({"runtime.memory_gb": 0.0}, "runtime.memory_gb=0.0 must be above 0"),
+        ({"split.seed": -1}, "split.seed=-1 must be at least 0"),
+        (
+            {"split.seed": None},
+            "split.seed=null: split=random draws its halves from a seed, split.seed=0",
+        ),
+        ({"data.size": 0, "data.crop": 0}, "data.size=0 must be at least 1"),
+        ({"data.crop": 0}, "data.crop=0 must be at least 1"),
+        ({"data.crop": 33}, "data.crop=33 must be at most data.size=32"),
+        ({"data.per_class": 0}, "data.per_class=0 must be at least 1"),
         (
             {"data.holdout": 0},
-            "data.holdout=0.0 is not a part of a class: between 0 and 1",
+            "data.holdout=0.0 must be above 0",
         ),
-        ({"data.holdout": 1}, "data.holdout=1.0 is not a part of a class: between 0 and 1"),
-        ({"data.val": "a/b"}, "data.val=a/b is not the plain name of a folder in data.root"),
-        ({"data.val": ".."}, "data.val=.. is not the plain name of a folder in data.root"),
-        ({"data.val": ""}, "data.val= is not the plain name of a folder in data.root"),
-        ({"data.scale": 0}, "data.scale=0 makes every image the same: need another number"),
-        ({"model.num_outputs": 1}, "model.num_outputs=1 is too small: 2 or more"),
-        ({"transfer.keep": -1}, "transfer.keep=-1 is too small: 0 or more"),
+        ({"data.holdout": 1}, "data.holdout=1.0 must be below 1"),
+        ({"data.val": "a/b"}, "data.val=a/b must be the plain name of a folder in data.root"),
+        ({"data.val": ".."}, "data.val=.. must be the plain name of a folder in data.root"),
+        ({"data.val": ""}, "data.val= must be the plain name of a folder in data.root"),
+        ({"data.scale": 0}, "data.scale=0 makes all images the same: choose another number"),
+        ({"model.num_outputs": 1}, "model.num_outputs=1 must be at least 2"),
+        ({"transfer.keep": -1}, "transfer.keep=-1 must be at least 0"),
         ({"transfer.n": -1}, "transfer.n=-1 is negative: a cut point is 0 or more"),
-        ({"train.batch_size": 0}, "train.batch_size=0 is too small: 1 or more"),
+        ({"train.batch_size": 0}, "train.batch_size=0 must be at least 1"),
         (
             {"train.total_steps": 0, "train.epochs": None},
-            "train.total_steps=0 is too small: 1 or more",
+            "train.total_steps=0 must be at least 1",
         ),
         (
             {"train.total_steps": 10},
-            "give exactly one of train.total_steps and train.epochs; null the other",
+            "train.total_steps=10 and train.epochs=15.0: set exactly one of them, and the other "
+            "to null",
         ),
         (
             {"train.epochs": None},
-            "give exactly one of train.total_steps and train.epochs; null the other",
+            "train.total_steps=null and train.epochs=null: set exactly one of them, and the other "
+            "to null",
         ),
-        ({"train.epochs": 0}, "train.epochs=0.0 is too small: more than 0"),
-        ({"train.lr": -0.1}, "train.lr=-0.1 is too small: 0 or more"),
-        ({"train.lr_factor": -0.1}, "train.lr_factor=-0.1 is too small: 0 or more"),
-        ({"train.bias_lr_factor": -1}, "train.bias_lr_factor=-1.0 is too small: 0 or more"),
-        ({"train.bias_decay_factor": -1}, "train.bias_decay_factor=-1.0 is too small: 0 or more"),
-        ({"train.momentum": -0.1}, "train.momentum=-0.1 is too small: 0 or more"),
-        ({"train.momentum": 1}, "train.momentum=1.0 never forgets: below 1"),
+        ({"train.epochs": 0}, "train.epochs=0.0 must be above 0"),
+        ({"train.lr": -0.1}, "train.lr=-0.1 must be at least 0"),
+        ({"train.lr_factor": -0.1}, "train.lr_factor=-0.1 must be at least 0"),
+        ({"train.bias_lr_factor": -1}, "train.bias_lr_factor=-1.0 must be at least 0"),
+        ({"train.bias_decay_factor": -1}, "train.bias_decay_factor=-1.0 must be at least 0"),
+        ({"train.momentum": -0.1}, "train.momentum=-0.1 must be at least 0"),
+        ({"train.momentum": 1}, "train.momentum=1.0 must be below 1"),
         ({"train.momentum": 0}, "train.nesterov=true needs train.momentum above 0"),
-        ({"train.weight_decay": -1}, "train.weight_decay=-1.0 is too small: 0 or more"),
-        ({"train.warmup": -0.1}, "train.warmup=-0.1 is too small: 0 or more"),
-        ({"train.warmup": 1}, "train.warmup=1.0 is not a part of the steps: below 1"),
-        ({"train.lr_step": 0}, "train.lr_step=0 is too small: 1 or more"),
+        ({"train.weight_decay": -1}, "train.weight_decay=-1.0 must be at least 0"),
+        ({"train.warmup": -0.1}, "train.warmup=-0.1 must be at least 0"),
+        ({"train.warmup": 1}, "train.warmup=1.0 must be below 1"),
+        ({"train.lr_step": 0}, "train.lr_step=0 must be at least 1"),
         (
             {"train.schedule": "step", "train.lr_step": 10},
             "train.schedule=step needs train.lr_step and train.lr_factor",
@@ -276,33 +277,32 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
             {"train.schedule": "step", "train.lr_factor": 0.1},
             "train.schedule=step needs train.lr_step and train.lr_factor",
         ),
-        ({"train.val_every": 0}, "train.val_every=0 is too small: 1 or more"),
-        ({"train.val_batch_size": 0}, "train.val_batch_size=0 is too small: 1 or more"),
-        ({"runtime.devices": 0}, "runtime.devices=0 is too small: 1 or more"),
+        ({"train.val_every": 0}, "train.val_every=0 must be at least 1"),
+        ({"train.val_batch_size": 0}, "train.val_batch_size=0 must be at least 1"),
+        ({"runtime.devices": 0}, "runtime.devices=0 must be at least 1"),
         (
             {"runtime.devices": 3},
-            "train.batch_size=32 is the global batch and cannot be shared out evenly over "
-            "runtime.devices=3",
+            "train.batch_size=32 is the global batch and must be a multiple of runtime.devices=3",
         ),
-        ({"runtime.workers": -1}, "runtime.workers=-1 is too small: 0 or more"),
-        ({"runtime.threads": 0}, "runtime.threads=0 is too small: 1 or more"),
+        ({"runtime.workers": -1}, "runtime.workers=-1 must be at least 0"),
+        ({"runtime.threads": 0}, "runtime.threads=0 must be at least 1"),
         (
             {"runtime.checkpoint_every_s": -1},
-            "runtime.checkpoint_every_s=-1.0 is too small: 0 or more",
+            "runtime.checkpoint_every_s=-1.0 must be at least 0",
         ),
         (
             {"runtime.checkpoint_least_s": -1},
-            "runtime.checkpoint_least_s=-1.0 is too small: 0 or more",
+            "runtime.checkpoint_least_s=-1.0 must be at least 0",
         ),
         (
             {**BASE_B, "transfer.keep": 2},
-            "transfer.keep=2 copies stages behind the cut and baseB has none to copy from: use "
-            "AnB, BnB and the like",
+            "transfer.keep=2 copies stages after the cut, and baseB has no base network to "
+            "copy from: choose AnB, BnB, AnB+ or BnB+",
         ),
         (
             {"transfer.variant": "RnB", "transfer.keep": 2},
-            "transfer.keep=2 copies stages behind the cut and R3B has none to copy from: use "
-            "AnB, BnB and the like",
+            "transfer.keep=2 copies stages after the cut, and R3B has no base network to "
+            "copy from: choose AnB, BnB, AnB+ or BnB+",
         ),
     ],
 )

@@ -7,15 +7,10 @@ from typing import Any
 import pytest
 from support.records import BASE_B, ELSEWHERE, SCIENCE, YOSINSKI, changed, made, written
 
-from transferlab.experiment.config import (
-    NEUTRAL,
-    PLACES,
-    RunConfig,
-    TransferConfig,
-    build_config,
-    flatten,
-)
-from transferlab.experiment.identity import base_of, run_id
+from transferlab.experiment.build import build_config
+from transferlab.experiment.config import RunConfig, TransferConfig
+from transferlab.experiment.identity import NEUTRAL, NOT_IN_ID, base_of, run_id
+from transferlab.experiment.keys import flatten
 
 # --- canonical form -----------------------------------------------------------------------------
 
@@ -195,7 +190,7 @@ def test_the_drops_of_the_rate_count_only_where_there_are_some(unused: dict[str,
 
 
 def test_places_are_the_four_keys_that_say_where_or_what_to_do():
-    assert set(PLACES) == {key for key in ELSEWHERE if not key.startswith("runtime.")}
+    assert set(NOT_IN_ID) == {key for key in ELSEWHERE if not key.startswith("runtime.")}
 
 
 @pytest.mark.parametrize(("key", "value"), ELSEWHERE.items())
@@ -240,7 +235,7 @@ def test_an_unresolved_config_has_no_id(key: str):
 def test_ids_are_golden(golden: str, changes: dict[str, Any]):
     """Golden: a run's folder is found by its id. An id that changes loses every run on every disk.
 
-    Never write a new id here. A new field goes into `config.NEUTRAL`, with the value that
+    Never write a new id here. A new field goes into `identity.NEUTRAL`, with the value that
     reproduces the runs made before it; then these records, which lack it, keep building and keep
     their ids. Only a change that makes the old numbers wrong may change an id ([ids], CHANGELOG).
     """

@@ -95,93 +95,93 @@ def test_settings_that_were_written_down_are_built_again(name: str):
     [
         (
             ["++launcher.job=2"],
-            "launcher.job is not a key of launcher=local: did you mean launcher.jobs?",
+            "unknown key launcher.job of launcher=local: did you mean launcher.jobs?",
         ),
         (
             ["++launcher.partition=gpu"],
-            "launcher.partition is not a key of launcher=local: launcher=slurm has it",
+            "unknown key launcher.partition of launcher=local: it belongs to launcher=slurm",
         ),
         (
             ["launcher=slurm", "++launcher.jobs=2"],
-            "launcher.jobs is not a key of launcher=slurm: launcher=local has it",
+            "unknown key launcher.jobs of launcher=slurm: it belongs to launcher=local",
         ),
         (
             ["++launcher.xyz=1"],
-            "launcher.xyz is not a key of launcher=local: it has name, jobs, threads, gpus, "
+            "unknown key launcher.xyz of launcher=local: choose one of name, jobs, threads, gpus, "
             "fail_fast",
         ),
         (
             ["launcher=slurm", "++launcher.partitionn=x"],
-            "launcher.partitionn is not a key of launcher=slurm: did you mean launcher.partition?",
+            "unknown key launcher.partitionn of launcher=slurm: did you mean launcher.partition?",
         ),
         (
             ["launcher=slurm", "++launcher.base.tim=1"],
-            "launcher.base.tim is not a key of launcher=slurm: did you mean launcher.base.time?",
+            "unknown key launcher.base.tim of launcher=slurm: did you mean launcher.base.time?",
         ),
         (
             ["launcher=slurm", "++launcher.base.requeues=1"],
-            "launcher.base.requeues is not a key of launcher=slurm: it has partition, account, "
-            "qos, time, gres, cpus, memory, constraint, throttle, extra",
+            "unknown key launcher.base.requeues of launcher=slurm: choose one of partition, "
+            "account, qos, time, gres, cpus, memory, constraint, throttle, extra",
         ),
         (
             ["++launcher.name=slrm"],
-            "launcher=slrm is not there: choose one of local, slurm",
+            "unknown launcher.name=slrm: choose one of local, slurm",
         ),
-        (["launcher.jobs=0"], "launcher.jobs=0 is too small: 1 or more"),
-        (["launcher.jobs=2.5"], "launcher.jobs=2.5 is of type float: need an integer"),
-        (["launcher.jobs=null"], "launcher.jobs=null is null: need an integer"),
-        (["launcher.threads=0"], "launcher.threads=0 is too small: 1 or more"),
-        (["launcher.gpus=1"], "launcher.gpus=1 is of type int: need a list or null"),
-        (["launcher.gpus=[a]"], "launcher.gpus[0]=a is text: need an integer"),
-        (["launcher.fail_fast=1"], "launcher.fail_fast=1 is of type int: need true or false"),
-        (["launcher=slurm", "launcher.cpus=0"], "launcher.cpus=0 is too small: 1 or more"),
+        (["launcher.jobs=0"], "launcher.jobs=0 must be at least 1"),
+        (["launcher.jobs=2.5"], "launcher.jobs=2.5 must be an integer, not a float"),
+        (["launcher.jobs=null"], "launcher.jobs=null must be an integer"),
+        (["launcher.threads=0"], "launcher.threads=0 must be at least 1"),
+        (["launcher.gpus=1"], "launcher.gpus=1 must be a list or null, not an integer"),
+        (["launcher.gpus=[a]"], "launcher.gpus[0]=a must be an integer, not a string"),
+        (["launcher.fail_fast=1"], "launcher.fail_fast=1 must be true or false, not an integer"),
+        (["launcher=slurm", "launcher.cpus=0"], "launcher.cpus=0 must be at least 1"),
         (
             ["launcher=slurm", "launcher.pack.cpus=0"],
-            "launcher.pack.cpus=0 is too small: 1 or more",
+            "launcher.pack.cpus=0 must be at least 1",
         ),
         (
             ["launcher=slurm", "launcher.base.throttle=0"],
-            "launcher.base.throttle=0 is too small: 1 or more",
+            "launcher.base.throttle=0 must be at least 1",
         ),
         (
             ["launcher=slurm", "launcher.signal_s=-1"],
-            "launcher.signal_s=-1 is too small: 0 or more",
+            "launcher.signal_s=-1 must be at least 0",
         ),
         (
             ["launcher=slurm", "launcher.requeues=-1"],
-            "launcher.requeues=-1 is too small: 0 or more",
+            "launcher.requeues=-1 must be at least 0",
         ),
         (
             ["launcher=slurm", "launcher.gres=1"],
-            "launcher.gres=1 is of type int: need text or null",
+            "launcher.gres=1 must be a string or null, not an integer",
         ),
         (
             ["launcher=slurm", "launcher.time=true"],
-            "launcher.time=True is true or false: need text or an integer or null",
+            "launcher.time=true must be a string or an integer or null, not a boolean",
         ),
         (
             ["launcher=slurm", "launcher.base=null"],
-            "launcher.base=null is not a group of keys",
+            "launcher.base=null must be a group of keys and values",
         ),
         (
             ["launcher=slurm", "launcher.extra=[-x]"],
-            "launcher.extra=-x is not an option of sbatch: as --exclude=node7",
+            "launcher.extra=-x is no option of sbatch: write --exclude=node7",
         ),
         (
             ["launcher=slurm", "launcher.pack.extra=[node7]"],
-            "launcher.pack.extra=node7 is not an option of sbatch: as --exclude=node7",
+            "launcher.pack.extra=node7 is no option of sbatch: write --exclude=node7",
         ),
         (
             ["launcher=slurm", "launcher.extra=[3]"],
-            "launcher.extra[0]=3 is of type int: need text",
+            "launcher.extra[0]=3 must be a string, not an integer",
         ),
         (
             ["launcher=slurm", 'launcher.partition="a\tb"'],
-            "launcher.partition='a\\tb' has characters that cannot be printed",
+            "launcher.partition='a\\tb' has unprintable characters: remove them",
         ),
         (
             ["launcher=slurm", 'launcher.base.extra=["--comment=a\tb"]'],
-            "launcher.base.extra='--comment=a\\tb' has characters that cannot be printed",
+            "launcher.base.extra='--comment=a\\tb' has unprintable characters: remove them",
         ),
     ],
 )
@@ -191,8 +191,8 @@ def test_what_no_launcher_can_do_is_refused(words: list[str], message: str):
 
 def test_a_key_that_is_missing_is_refused_by_its_full_name():
     for key, message in (
-        ("jobs", "launcher.jobs is missing"),
-        ("name", "launcher=None is not there: choose one of local, slurm"),
+        ("jobs", "missing key launcher.jobs"),
+        ("name", "unknown launcher.name=None: choose one of local, slurm"),
     ):
         lacking = {name: value for name, value in raw().items() if name != key}
         with pytest.raises(UserError) as error:

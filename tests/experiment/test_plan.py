@@ -11,15 +11,10 @@ import pytest
 from support.records import made
 
 from transferlab.experiment import plan
-from transferlab.experiment.config import (
-    RunConfig,
-    SplitConfig,
-    build_config,
-    config_dict,
-    flatten,
-    vary_config,
-)
+from transferlab.experiment.build import build_config, config_dict, vary_config
+from transferlab.experiment.config import RunConfig, SplitConfig
 from transferlab.experiment.identity import base_of, run_id
+from transferlab.experiment.keys import flatten
 from transferlab.experiment.plan import Node, Pack
 
 # The letters of the release's random splits are the paper's: AA is AnA there and here

@@ -7,8 +7,9 @@ import pytest
 
 from transferlab.errors import UserError
 from transferlab.experiment import plan, study
-from transferlab.experiment.config import RunConfig, flatten
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import run_id
+from transferlab.experiment.keys import flatten
 
 
 def written(folder: Path, text: str, name: str = "mine.yaml") -> study.Study:
@@ -158,27 +159,27 @@ def test_what_a_run_transfers_is_not_replaced_where_no_grid_names_it(tmp_path: P
     [
         (
             "train.lrr=1",
-            "train.lrr is not a key of a run: did you mean train.lr (it lives in conf/train/)?",
+            "unknown key train.lrr: did you mean train.lr (conf/train/)?",
         ),
-        ("dta=digits", "dta is not a group of conf/: did you mean data=?"),
+        ("dta=digits", "unknown group dta: did you mean data=?"),
         (
             "data=digits,digit",
-            "data=digit is not there: did you mean digits? choose one of cifar10, cifar100, "
-            "digits, image_folder, imagenet, prepared (they live in conf/data/)",
+            "unknown data=digit: did you mean digits? choose one of cifar10, cifar100, "
+            "digits, image_folder, imagenet, prepared (conf/data/)",
         ),
         (
             "transfer.n=[1,2]",
-            "transfer.n=[1,2] is not a value or a list of values, as KEY=1,2",
+            "transfer.n=[1,2] must be a value or a list of values, as KEY=1,2",
         ),
-        ("~transfer.n", "~transfer.n cannot be part of a study: give KEY=VALUE"),
-        ("data@there=digits", "data@there=digits cannot be part of a study: give KEY=VALUE"),
+        ("~transfer.n", "~transfer.n cannot be part of a study: write KEY=VALUE"),
+        ("data@there=digits", "data@there=digits cannot be part of a study: write KEY=VALUE"),
         (
             "data.root=${oc.env:HOME}",
-            "data.root=${oc.env:HOME} cannot be part of a study: give KEY=VALUE",
+            "data.root=${oc.env:HOME} cannot be part of a study: write KEY=VALUE",
         ),
-        ("transfer.n=1,x", "transfer.n=x is text: need an integer or null"),
-        ("transfer.n=x", "transfer.n=x is text: need an integer or null"),
-        ("train.momentum=0.5,1", "train.momentum=1.0 never forgets: below 1"),
+        ("transfer.n=1,x", "transfer.n=x must be an integer or null, not a string"),
+        ("transfer.n=x", "transfer.n=x must be an integer or null, not a string"),
+        ("train.momentum=0.5,1", "train.momentum=1.0 must be below 1"),
     ],
 )
 def test_an_override_that_means_nothing_is_refused(tmp_path: Path, word: str, message: str):
@@ -252,9 +253,9 @@ def test_an_unknown_study_is_refused_with_those_there_are(name: str, near: str):
         study.load(name)
 
     assert str(error.value) == (
-        f"study={name} is not there: {near}choose one of manmade_natural, quick, random_filters, "
-        "random_splits, reduced, yosinski2014 (they live in conf/study/), or name a YAML file of "
-        "yours"
+        f"unknown study={name}: {near}choose one of manmade_natural, quick, random_filters, "
+        "random_splits, reduced, yosinski2014 (conf/study/), or name a YAML file of "
+        "your own"
     )
 
 
@@ -263,54 +264,54 @@ def test_an_unknown_study_is_refused_with_those_there_are(name: str, near: str):
     [
         (
             "- {split: random, transfer.m: 1}",
-            "DIR/mine.yaml, grid 1: transfer.m is not a key of a run: did you mean transfer.n (it "
-            "lives in conf/transfer/)?",
+            "DIR/mine.yaml, grid 1: unknown key transfer.m: did you mean transfer.n "
+            "(conf/transfer/)?",
         ),
         (
             GRID + "- {split: random, launcher.jobs: 2}",
-            "DIR/mine.yaml, grid 2: launcher.jobs is not a key of a run: it is for python -m "
+            "DIR/mine.yaml, grid 2: launcher.jobs belongs to a sweep, not to a run: python -m "
             "transferlab sweep +study=NAME",
         ),
         (
             "- {split: randm}",
-            "DIR/mine.yaml, grid 1: split=randm is not there: did you mean random? choose one of "
-            "manmade_natural, random, whole (they live in conf/split/)",
+            "DIR/mine.yaml, grid 1: unknown split=randm: did you mean random? choose one of "
+            "manmade_natural, random, whole (conf/split/)",
         ),
         ("- split: [", "study=DIR/mine.yaml is not YAML: while parsing a flow node"),
         (
             "- split: random\n  split: whole\n",
             "study=DIR/mine.yaml is not YAML: while constructing a mapping",
         ),
-        ("", "study=DIR/mine.yaml is not a list of grids: see conf/study/quick.yaml"),
-        ("[]", "study=DIR/mine.yaml is not a list of grids: see conf/study/quick.yaml"),
+        ("", "study=DIR/mine.yaml must be a list of grids: see conf/study/quick.yaml"),
+        ("[]", "study=DIR/mine.yaml must be a list of grids: see conf/study/quick.yaml"),
         (
             "split: random",
-            "study=DIR/mine.yaml is not a list of grids: see conf/study/quick.yaml",
+            "study=DIR/mine.yaml must be a list of grids: see conf/study/quick.yaml",
         ),
         (
             "3",
-            "study=DIR/mine.yaml cannot be read: it is not a list of grids: see "
+            "study=DIR/mine.yaml cannot be read: it must be a list of grids: see "
             "conf/study/quick.yaml",
         ),
         (
             GRID + "- A3B",
-            "DIR/mine.yaml, grid 2 is not a mapping of keys to values: see conf/study/quick.yaml",
+            "DIR/mine.yaml, grid 2 must map keys to values: see conf/study/quick.yaml",
         ),
         (
             "- {}",
-            "DIR/mine.yaml, grid 1 is not a mapping of keys to values: see conf/study/quick.yaml",
+            "DIR/mine.yaml, grid 1 must map keys to values: see conf/study/quick.yaml",
         ),
         (
             "- {split: random, transfer: {n: 1}}",
-            "DIR/mine.yaml, grid 1: transfer is not a value or a list of values",
+            "DIR/mine.yaml, grid 1: transfer must be a value or a list of values",
         ),
         (
             "- {split: random, transfer.n: []}",
-            "DIR/mine.yaml, grid 1: transfer.n is not a value or a list of values",
+            "DIR/mine.yaml, grid 1: transfer.n must be a value or a list of values",
         ),
         (
             "- {transfer.variant: A1B, split.seed: [0, 1]}",
-            "study=mine: no split is given: choose +split=random, +split=manmade_natural or "
+            "study=mine: missing split: choose +split=random or +split=manmade_natural or "
             "+split=whole",
         ),
         ("- {split: random}", "transfer.n is not given: AnB needs it, as transfer.n=3"),

@@ -19,7 +19,7 @@ from support.studies import by_label, finish, make_local, make_runs, make_slurm,
 from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment import plan
-from transferlab.experiment.config import config_dict, vary_config
+from transferlab.experiment.build import config_dict, vary_config
 from transferlab.experiment.plan import Node
 from transferlab.launch import slurm, status
 from transferlab.launch.status import State

@@ -12,7 +12,7 @@ from support.stores import config, finish, located, planned, start
 
 from transferlab import results
 from transferlab.errors import UserError
-from transferlab.experiment.config import known_keys
+from transferlab.experiment.keys import known_keys
 from transferlab.results import rows
 
 COLUMNS = [
@@ -182,7 +182,10 @@ def test_a_damaged_record_is_listed_with_the_reason(text: str, reason: str, runs
     [
         ({"metrics": {"top1_final": "high"}}, "top1_final='high' is not of the type float"),
         ({"metrics": {}}, "top1_final=None"),
-        ({"metrics": {"top1_final": 75.0}}, "top1_final=75.0 is not an accuracy: must be between 0 and 1"),
+        (
+            {"metrics": {"top1_final": 75.0}},
+            "top1_final=75.0 is not an accuracy: must be between 0 and 1",
+        ),
         ({"metrics": {"top1_final": float("nan")}}, "top1_final=nan is not an accuracy"),
         ({"learned": None}, "learned=None"),
         ({"steps": 1.5}, "steps=1.5 is not of the type int"),

@@ -10,7 +10,7 @@ from support.records import YOSINSKI
 from transferlab import results
 from transferlab.errors import UserError
 from transferlab.experiment import compose
-from transferlab.experiment.config import known_keys
+from transferlab.experiment.keys import known_keys
 from transferlab.results import published
 
 STORE = "published:yosinski2014"

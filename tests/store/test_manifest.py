@@ -11,8 +11,8 @@ from support.records import made
 
 from transferlab.errors import UserError
 from transferlab.experiment import compose, plan, study
-from transferlab.experiment.config import known_keys
 from transferlab.experiment.identity import run_id
+from transferlab.experiment.keys import known_keys
 from transferlab.experiment.plan import Node
 from transferlab.store import manifest
 

@@ -13,7 +13,8 @@ from support.records import BASE_B, changed, made
 
 from transferlab import store
 from transferlab.errors import UserError
-from transferlab.experiment.config import RunConfig, build_config, config_dict
+from transferlab.experiment.build import build_config, config_dict
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import run_id
 from transferlab.runtime import files
 from transferlab.store import Run

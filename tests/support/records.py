@@ -5,7 +5,8 @@ whatever takes a config and looks at no data: its digests are those of the digit
 import copy
 from typing import Any
 
-from transferlab.experiment.config import RunConfig, build_config
+from transferlab.experiment.build import build_config
+from transferlab.experiment.config import RunConfig
 
 # Of the digits with holdout 0.2, and of their random halves with seed 0: see test_resolve
 DATA_DIGEST = "2356fb3fe5cfab035a566ce5184cd027bb66ebbdb2d49fb283da50ec73922ec5"

@@ -9,7 +9,8 @@ from support.records import made
 
 from transferlab import store
 from transferlab.experiment import plan
-from transferlab.experiment.config import FORMAT, RunConfig, config_dict
+from transferlab.experiment.build import config_dict
+from transferlab.experiment.config import FORMAT, RunConfig
 from transferlab.experiment.identity import identify
 from transferlab.experiment.launcher import build_launcher
 from transferlab.store import Run, sweeps

@@ -14,7 +14,8 @@ from transferlab import store
 from transferlab.data.datasets.folder import FileSubset
 from transferlab.errors import RunFailed
 from transferlab.experiment import compose
-from transferlab.experiment.config import RunConfig, build_config, vary_config
+from transferlab.experiment.build import build_config, vary_config
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
 from transferlab.runtime import devices, files, machine, processes

@@ -20,7 +20,8 @@ from transferlab.bench import flags, harness
 from transferlab.bench.harness import Check, Comparison, Report, Side
 from transferlab.bench.processes import command
 from transferlab.experiment import compose, plan
-from transferlab.experiment.config import RunConfig, flatten
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.keys import flatten
 from transferlab.experiment.plan import Node
 from transferlab.experiment.study import expand, load
 

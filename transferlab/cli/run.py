@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
 
     def task(composed: Any) -> float | None:
         try:
-            outcomes = inline.carry_out([resolve(compose.build(composed))])
+            outcomes = inline.carry_out([resolve(compose.run_config(composed))])
         except (UserError, RunFailed) as error:  # kept from Hydra, which would print its own
             if several:
                 log.error("error: %s", error)

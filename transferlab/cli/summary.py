@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from transferlab import store
 from transferlab.errors import UserError
-from transferlab.experiment.config import RunConfig, TransferConfig, build_config, config_dict
+from transferlab.experiment.build import build_config, config_dict
+from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.launch.inline import Outcome
 from transferlab.runtime import tables

@@ -1,7 +1,7 @@
 """From a command line's overrides and `conf/` to plain dicts and to the config of a run.
 
-Hydra composes; nothing of its config objects goes further than this file. Unknown groups, choices
-and keys are refused before Hydra does, with the nearest that there is.
+Hydra composes, and its config objects go no further than this file. Unknown groups, choices and
+keys are refused before Hydra sees them, with the nearest known one.
 """
 
 import difflib
@@ -12,34 +12,36 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment.config import RunConfig, build_config, known_keys, unknown_key
+from transferlab.experiment.build import build_config
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.keys import known_keys, unknown_key
 
-# Groups that are not of a run: `sweep.yaml` composes launchers, `study` reads studies itself, and
-# conf/hydra/ belongs to Hydra
-NOT_OF_A_RUN = ("hydra", "launcher", "study")
-OF_A_STUDY = ("study", "launcher", "sweep", "dry_run")  # the keys of `sweep.yaml`
+# Groups of no run: `sweep.yaml` composes launchers, `study` reads studies itself, and conf/hydra/
+# belongs to Hydra
+OTHER_GROUPS = ("hydra", "launcher", "study")
+SWEEP_KEYS = ("study", "launcher", "sweep", "dry_run")
 
 
 def conf_folder() -> Path:
-    """The folder of the config files: in the package where it was installed, else beside it."""
+    """The folder of the config files: in the installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def build(composed: Any) -> RunConfig:
-    """The run's config from what Hydra composed. Raises: UserError."""
+def run_config(composed: Any) -> RunConfig:
+    """The config of the run that Hydra composed. Raises: UserError."""
     return build_config(plain(composed))
 
 
 def plain(composed: Any) -> dict[str, Any]:
-    """The dict of what Hydra composed, everything resolved. Raises: UserError."""
+    """What Hydra composed as a dict, with interpolations resolved. Raises: UserError."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    ours = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+    run = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
     try:
-        raw = OmegaConf.to_container(ours, resolve=True, throw_on_missing=True)
+        raw = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise UserError(str(error).splitlines()[0]) from error
     assert isinstance(raw, dict)
@@ -56,10 +58,7 @@ def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turns what Hydra has against an override or a file of conf/ into our error.
-
-    Raises: UserError.
-    """
+    """Hydra's errors about an override or a file of conf/ become UserError with one line."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -73,7 +72,7 @@ def explained() -> Iterator[None]:
 
 
 def with_plus(word: str) -> str:
-    """`split` has no default, so Hydra wants `+split=`; without the plus is meant the same."""
+    """`split` has no default, so Hydra requires `+split=`; `split=` is accepted as well."""
     return f"+{word}" if re.match(r"split=", word) else word
 
 
@@ -89,9 +88,9 @@ def parse(word: str) -> Any:
 
 
 def check(words: Sequence[str]) -> None:
-    """Refuse unknown groups, choices and keys of a run, with the nearest that there is.
+    """Refuse unknown groups, choices and keys of a run.
 
-    Raises: UserError.
+    Raises: UserError, with the nearest known one.
     """
     for word in words:
         override = parse(word)
@@ -111,26 +110,26 @@ def check(words: Sequence[str]) -> None:
 
 
 def check_key(key: str) -> None:
-    """Raises: UserError if no run has the key, with the nearest there is."""
+    """Raises: UserError, with the nearest known key, if no run has the key."""
     if key in known_keys():
         return
-    if key.partition(".")[0] in OF_A_STUDY:
+    if key.partition(".")[0] in SWEEP_KEYS:
         raise UserError(
-            f"{key} is not a key of a run: it is for python -m transferlab sweep +study=NAME"
+            f"{key} belongs to a sweep, not to a run: python -m transferlab sweep +study=NAME"
         )
     near = difflib.get_close_matches(key, groups(), n=1)
     if "." not in key and near:
-        raise UserError(f"{key} is not a group of conf/: did you mean {near[0]}=?")
+        raise UserError(f"unknown group {key}: did you mean {near[0]}=?")
     raise UserError(unknown_key(key))
 
 
 def check_choice(group: str, value: str) -> None:
-    """Raises: UserError if conf/GROUP/ has no such file, with those that it has."""
+    """Raises: UserError, with the known choices, if conf/GROUP/ has no such file."""
     known = choices(group)
     if value not in known:
         raise UserError(
-            f"{group}={value} is not there: {nearest(value, known)}choose one of "
-            f"{', '.join(known)} (they live in conf/{group}/)"
+            f"unknown {group}={value}: {nearest(value, known)}choose one of "
+            f"{', '.join(known)} (conf/{group}/)"
         )
 
 
@@ -142,11 +141,11 @@ def choices(group: str) -> list[str]:
 def groups() -> list[str]:
     """The groups of conf/ that a run is composed of."""
     folders = (path.name for path in conf_folder().iterdir() if path.is_dir())
-    return sorted(name for name in folders if name not in NOT_OF_A_RUN)
+    return sorted(name for name in folders if name not in OTHER_GROUPS)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """`did you mean X? ` if there is a near one, else nothing."""
+    """`did you mean X? ` if there is a similar word, else nothing."""
     near = difflib.get_close_matches(word, list(words), n=1)
     return f"did you mean {near[0]}? " if near else ""
 

@@ -1,24 +1,25 @@
-"""The run id: a digest of everything in a config that decides a number."""
+"""The run id: a digest of everything in a config that decides a number.
+
+`runtime` never does. A field that is added later must leave the ids of earlier runs as they are,
+and so must a value that changes nothing.
+"""
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
 
 from transferlab.experiment import variants
-from transferlab.experiment.config import (
-    FIELDS,
-    NEUTRAL,
-    PLACES,
-    DataConfig,
-    RunConfig,
-    TrainConfig,
-    TransferConfig,
-)
+from transferlab.experiment.config import DataConfig, RunConfig, TrainConfig, TransferConfig
 
 ID_DIGITS = 12
-
+# Key -> the value that reproduces the runs made before the key existed. A default in conf/ may
+# change; a neutral value never does
+NEUTRAL: dict[str, object] = {"runtime.compile": False, "runtime.memory_gb": None}
+# Where a thing lies on this machine, and what to do about a damaged file: what a run's numbers
+# depend on is in data.digest and split.digest
+NOT_IN_ID = ("split.groups", "data.root", "data.val", "data.unreadable")
 
 Items = tuple[tuple[str, Any], ...]
 
@@ -35,7 +36,7 @@ def base_of(config: RunConfig) -> RunConfig | None:
 def run_id(config: RunConfig) -> str:
     """12 hexadecimal digits: one id for all spellings of one run, another for every other run.
 
-    A sha256 over the canonical JSON of everything but `runtime` and `PLACES`, and over the id of
+    A sha256 over the canonical JSON of everything but `runtime` and `NOT_IN_ID`, and over the id of
     the base run. A field with its value in `NEUTRAL` is left out, so that a new field does not
     rename old runs. Needs a resolved config: both digests must be there.
     """
@@ -68,8 +69,8 @@ def _base_id(base: RunConfig, neutral: Items) -> str:
 
 @lru_cache(maxsize=65_536)
 def _section_json(name: str, section: Any, neutral: Items) -> str:
-    items = ((f"{name}.{leaf}", getattr(section, leaf)) for leaf in FIELDS[name])
-    return _canonical_json(tuple(item for item in items if item[0] not in PLACES), neutral)
+    items = ((f"{name}.{field.name}", getattr(section, field.name)) for field in fields(section))
+    return _canonical_json(tuple(item for item in items if item[0] not in NOT_IN_ID), neutral)
 
 
 @lru_cache(maxsize=65_536)

@@ -1,6 +1,6 @@
-"""How a plan is carried out: the keys of `conf/launcher/`, as frozen dataclasses.
+"""The settings of launchers: the keys of `conf/launcher/`, as frozen dataclasses.
 
-Nothing here can change a result. Values that become options of `sbatch` are checked here, once.
+None of them can change a result. Values that become options of `sbatch` are checked here, once.
 """
 
 import dataclasses
@@ -8,27 +8,29 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from transferlab.errors import UserError
 from transferlab.experiment import schema
+from transferlab.experiment.schema import at_least
 
-ROLES = ("base", "transfer", "pack")
+ROLES = ("base", "transfer", "pack")  # of a job
+Count = Annotated[int, at_least(1)]
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks of the cluster; None: not asked for. Names as in `sbatch`."""
+    """What a job requests from the cluster, by the names of `sbatch`; None: no request."""
 
     partition: str | None
     account: str | None
     qos: str | None
     time: str | int | None
     gres: str | None
-    cpus: int | None
+    cpus: Count | None
     memory: str | int | None
     constraint: str | None
-    throttle: int | None
+    throttle: Count | None
     extra: tuple[str, ...] | None
 
 
@@ -37,31 +39,30 @@ class LocalSettings:
     """Worker processes on this machine."""
 
     name: str
-    jobs: int
-    threads: int
+    jobs: Count
+    threads: Count
     gpus: tuple[int, ...] | None
     fail_fast: bool
 
 
 @dataclass(frozen=True)
 class SlurmSettings(Resources):
-    """Jobs of a cluster; `base`, `transfer` and `pack` say otherwise for jobs of that role."""
+    """Jobs of a cluster; `base`, `transfer` and `pack` override requests for jobs of that role."""
 
     name: str
-    threads: int
-    signal_s: int
-    requeues: int
+    threads: Count
+    signal_s: Annotated[int, at_least(0)]
+    requeues: Annotated[int, at_least(0)]
     template: str | None
     base: Resources
     transfer: Resources
     pack: Resources
 
     def resources(self, role: str) -> Resources:
-        """What a job of that role asks for."""
-        own = getattr(self, role)
-        names = _keys(Resources)
-        chosen = {n: getattr(self if getattr(own, n) is None else own, n) for n in names}
-        return Resources(**chosen)
+        """What a job of that role requests."""
+        own = vars(getattr(self, role))
+        requests = {name: vars(self)[name] if own[name] is None else own[name] for name in own}
+        return Resources(**requests)
 
 
 Launcher = LocalSettings | SlurmSettings
@@ -75,10 +76,13 @@ def build_launcher(raw: Mapping[str, Any]) -> Launcher:
     """The launcher's settings from a plain dict, strictly. Raises: UserError."""
     name = raw.get("name")
     if name not in KINDS:
-        raise UserError(f"launcher={name} is not there: choose one of {', '.join(KINDS)}")
-    unknown = partial(_unknown, str(name))
+        raise UserError(f"unknown launcher.name={name}: choose one of {', '.join(KINDS)}")
+    unknown = partial(_unknown_key, str(name))
     settings = schema.build(KINDS[str(name)], raw, unknown=unknown, prefix="launcher.")
-    _check(settings)
+    if isinstance(settings, SlurmSettings):
+        _check_words(settings, "launcher.")
+        for role in ROLES:
+            _check_words(getattr(settings, role), f"launcher.{role}.")
     return settings
 
 
@@ -88,40 +92,32 @@ def launcher_dict(settings: Launcher) -> dict[str, Any]:
     return raw
 
 
-def _check(settings: Launcher) -> None:
-    least = {"jobs": 1, "threads": 1, "cpus": 1, "throttle": 1, "signal_s": 0, "requeues": 0}
-    for place, group in _groups(settings):
-        for name, value in vars(group).items():
-            key = f"launcher.{place}{name}"
-            if name in least and value is not None and value < least[name]:
-                raise UserError(f"{key}={value} is too small: {least[name]} or more")
-            for word in value if isinstance(value, tuple) else (value,):
-                if isinstance(word, str) and not word.isprintable():
-                    raise UserError(f"{key}={word!r} has characters that cannot be printed")
-                if name == "extra" and word is not None and not str(word).startswith("--"):
-                    raise UserError(f"{key}={word} is not an option of sbatch: as --exclude=node7")
+def _check_words(resources: Resources, prefix: str) -> None:
+    """Raises: UserError for a text that cannot be an option of sbatch, or a part of one."""
+    for name, value in vars(resources).items():
+        key = f"{prefix}{name}"
+        for word in value if isinstance(value, tuple) else (value,):
+            if isinstance(word, str) and not word.isprintable():
+                raise UserError(f"{key}={word!r} has unprintable characters: remove them")
+    for option in resources.extra or ():
+        if not option.startswith("--"):
+            raise UserError(f"{prefix}extra={option} is no option of sbatch: write --exclude=node7")
 
 
-def _groups(settings: Launcher) -> list[tuple[str, Any]]:
-    if isinstance(settings, LocalSettings):
-        return [("", settings)]
-    return [("", settings), *((f"{role}.", getattr(settings, role)) for role in ROLES)]
-
-
-def _unknown(name: str, key: str) -> str:
-    """The message for a key that launcher=NAME does not have: the nearest, or who has it."""
-    place, _, leaf = key.rpartition(".")
-    whole = place == "launcher"
-    known = _keys(KINDS[name] if whole else Resources)
-    others = [other for other, kind in KINDS.items() if whole and leaf in _keys(kind)]
+def _unknown_key(name: str, key: str) -> str:
+    """The message for a key that launcher=NAME lacks: the nearest, or the launcher that has it."""
+    parent, _, leaf = key.rpartition(".")
+    at_top = parent == "launcher"
+    known = _keys(KINDS[name] if at_top else Resources)
+    owners = [other for other, kind in KINDS.items() if at_top and leaf in _keys(kind)]
     near = difflib.get_close_matches(leaf, known, n=1)
-    if others:
-        hint = f"launcher={others[0]} has it"
+    if owners:
+        hint = f"it belongs to launcher={owners[0]}"
     elif near:
-        hint = f"did you mean {place}.{near[0]}?"
+        hint = f"did you mean {parent}.{near[0]}?"
     else:
-        hint = f"it has {', '.join(known)}"
-    return f"{key} is not a key of launcher={name}: {hint}"
+        hint = f"choose one of {', '.join(known)}"
+    return f"unknown key {key} of launcher={name}: {hint}"
 
 
 def _keys(kind: type[LocalSettings] | type[Resources]) -> list[str]:

@@ -1,37 +1,68 @@
-"""Frozen dataclasses from plain dicts, strictly: every key there, none unknown, each of its type.
+"""Frozen dataclasses from plain dicts, strictly: exactly their fields, each of its type and range.
 
-The errors name the full key and say what would do. Knows nothing of what the fields mean.
+A bound stands with the field it bounds, as metadata of the type: `momentum: Annotated[float,
+at_least(0), below(1)]`. Errors name the full key, its value and what is required. What the fields
+mean, and which of them must agree, is not known here.
 """
 
 import dataclasses
 import math
+import operator
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from transferlab.errors import UserError
 
 T = TypeVar("T")
+MISMATCH = object()  # what a conversion gives for a value of another type
+TYPE_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A limit of a number, as metadata of the field's type."""
+
+    phrase: str
+    limit: float
+    holds: Callable[[float, float], bool]
+
+    def check(self, number: float, key: str) -> None:
+        """Raises: UserError if the number, the value of `key`, is out of bounds."""
+        if not self.holds(number, self.limit):
+            raise UserError(f"{key}={number} must be {self.phrase} {self.limit}")
+
+
+def at_least(limit: float) -> Bound:
+    return Bound("at least", limit, operator.ge)
+
+
+def above(limit: float) -> Bound:
+    return Bound("above", limit, operator.gt)
+
+
+def below(limit: float) -> Bound:
+    return Bound("below", limit, operator.lt)
 
 
 def build(kind: type[T], raw: object, *, unknown: Callable[[str], str], prefix: str = "") -> T:
-    """An instance of `kind` from a nested dict with exactly its fields.
+    """An instance of the dataclass `kind` from a nested dict with exactly its fields.
 
     `unknown` gives the message for a key, under its full name, that `kind` does not have.
 
-    Raises: UserError for a key that is unknown, missing or of the wrong type.
+    Raises: UserError for a key that is unknown or missing, of the wrong type or out of bounds.
     """
     if not isinstance(raw, Mapping):
-        shown = "null" if raw is None else raw
-        raise UserError(f"{prefix.rstrip('.')}={shown} is not a group of keys")
-    hints = _hints(kind)  # type: ignore[arg-type]
+        raise UserError(f"{prefix.rstrip('.')}={_shown(raw)} must be a group of keys and values")
+    hints = field_types(kind)  # type: ignore[arg-type]
     for name in raw:
         if name not in hints:
             raise UserError(unknown(f"{prefix}{name}"))
     missing = [f"{prefix}{name}" for name in hints if name not in raw]
     if missing:
-        raise UserError(f"{missing[0]} is missing")
+        raise UserError(f"missing key {missing[0]}")
     values = {
         name: build(hint, raw[name], unknown=unknown, prefix=f"{prefix}{name}.")
         if isinstance(hint, type) and dataclasses.is_dataclass(hint)
@@ -41,63 +72,83 @@ def build(kind: type[T], raw: object, *, unknown: Callable[[str], str], prefix: 
     return kind(**values)
 
 
+@cache
+def field_types(kind: type) -> dict[str, Any]:
+    """Field of a dataclass -> its type, with its bounds."""
+    return get_type_hints(kind, include_extras=True)
+
+
 def value(hint: Any, given: object, key: str) -> object:
-    """`given` if it has the type `hint`; a whole number passes as a float.
+    """`given` as a value of the type `hint`; an integer passes as a float.
 
-    Raises: UserError, with the full `key`, if it has another type.
+    Raises: UserError, with the full `key`, for another type and for a number out of bounds.
     """
-    options = _options(hint)
-    if type(given) in options and type(given) is not float:
+    alternatives = _alternatives(hint)
+    for kind, bounds in alternatives:
+        converted = _convert(kind, given, key)
+        if converted is not MISMATCH:
+            for bound in bounds:
+                bound.check(converted, key)  # type: ignore[arg-type]
+            return converted
+    kinds = [kind for kind, _ in alternatives]
+    needed = " or ".join(_name(kind) for kind in kinds)
+    raise UserError(f"{key}={_shown(given)} must be {needed}{_mismatch(given, kinds)}")
+
+
+@cache
+def _alternatives(hint: Any) -> tuple[tuple[Any, tuple[Bound, ...]], ...]:
+    """The types of a union, each with its bounds."""
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return tuple(
+        (part.__origin__, part.__metadata__) if get_origin(part) is Annotated else (part, ())
+        for part in parts
+    )
+
+
+def _convert(kind: Any, given: object, key: str) -> object:
+    """`given` as a value of one type; MISMATCH if it is of another."""
+    if kind is float:
+        return _finite(given) if type(given) in (int, float) else MISMATCH  # type: ignore[arg-type]
+    if type(given) is kind:
         return given
-    for option in options:
-        if get_origin(option) is Literal:
-            if given in get_args(option):
-                return given
-        elif option is float and type(given) in (int, float):
-            number = _finite(given)  # type: ignore[arg-type]
-            if number is not None:
-                return number
-        elif get_origin(option) is tuple:
-            if isinstance(given, list | tuple):
-                inner = get_args(option)[0]
-                return tuple(value(inner, item, f"{key}[{i}]") for i, item in enumerate(given))
-    shown = "null" if given is None else given
-    raise UserError(f"{key}={shown} is {_a(given)}: need {_words(options)}")
+    if get_origin(kind) is Literal:
+        return given if given in get_args(kind) else MISMATCH
+    if get_origin(kind) is tuple and isinstance(given, list | tuple):
+        item = get_args(kind)[0]
+        return tuple(value(item, each, f"{key}[{i}]") for i, each in enumerate(given))
+    return MISMATCH
 
 
-@cache
-def _options(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _finite(value: int | float) -> float | None:
+def _finite(number: int | float) -> object:
+    """The number as a float; MISMATCH for nan, infinity, and an integer that no float holds."""
     try:
-        number = float(value) + 0.0  # no -0.0, which is the same number written otherwise
+        converted = float(number) + 0.0  # -0.0 becomes 0.0: two spellings of one number
     except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+        return MISMATCH
+    return converted if math.isfinite(converted) else MISMATCH
 
 
-def _a(value: object) -> str:
-    words = {str: "text", bool: "true or false", type(None): "null"}
-    return words.get(type(value), f"of type {type(value).__name__}")
+def _shown(given: object) -> object:
+    """As YAML spells it."""
+    if given is None or isinstance(given, bool):
+        return {None: "null", True: "true", False: "false"}[given]
+    return given
 
 
-def _words(options: tuple[Any, ...]) -> str:
-    words = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
-    parts = []
-    for option in options:
-        if option is types.NoneType:
-            parts.append("null")
-        elif get_origin(option) is Literal:
-            parts.extend(str(choice) for choice in get_args(option))
-        elif get_origin(option) is tuple:
-            parts.append("a list")
-        else:
-            parts.append(words[option])
-    return " or ".join(parts)
+def _mismatch(given: object, kinds: Sequence[Any]) -> str:
+    """How the value differs from what its key needs, where its spelling does not show it."""
+    if given is None:
+        return ""
+    if type(given) in (int, float) and float in kinds:
+        return ", and finite"
+    names = {**TYPE_NAMES, bool: "a boolean", float: "a float", list: "a list", dict: "a mapping"}
+    return f", not {names.get(type(given), type(given).__name__)}"
+
+
+def _name(kind: Any) -> str:
+    """What a message calls a type."""
+    if kind is types.NoneType:
+        return "null"
+    if get_origin(kind) is Literal:
+        return " or ".join(str(choice) for choice in get_args(kind))
+    return "a list" if get_origin(kind) is tuple else TYPE_NAMES[kind]

@@ -22,6 +22,11 @@ GROUPS = ("manmade", "natural")  # half A, half B: the paper's letters
 PUBLISHED_GROUPS = "ilsvrc2012_groups.csv"
 
 
+def missing_split() -> str:
+    """The message for a run without a split."""
+    return f"missing split: choose {' or '.join(f'+split={name}' for name in NAMES)}"
+
+
 @dataclass(frozen=True)
 class Split:
     """Two disjoint sets of class names, each in the order of the data set's class list.

@@ -1,8 +1,8 @@
 """Studies: the runs that a figure or a table needs, as a union of grids over config keys.
 
 A study is `conf/study/NAME.yaml` or a YAML file of the user's: a list of grids, each of which maps
-groups (`split`, `data`, ...) and keys (`transfer.n`, ...) to a value or a list of values and means
-all combinations. Overrides of the command line win, and may be lists themselves.
+groups (`split`, `data`, ...) and keys (`transfer.n`, ...) to a value or a list of values and stands
+for all combinations. Overrides of the command line win, and may be lists themselves.
 """
 
 import itertools
@@ -13,8 +13,11 @@ from typing import Any
 
 from transferlab.errors import UserError
 from transferlab.experiment import compose
-from transferlab.experiment.config import NO_SPLIT, RunConfig, build_config, flatten, vary_config
+from transferlab.experiment.build import build_config, vary_config
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.keys import flatten
 from transferlab.experiment.resolve import resolve
+from transferlab.experiment.splits import missing_split
 
 SUFFIXES = (".yaml", ".yml")
 PATHS = ("runtime.store", "runtime.cache", "data.root", "split.groups")
@@ -24,7 +27,7 @@ Axes = Mapping[str, tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Study:
-    """`axes` of every grid: group or key -> its values."""
+    """A union of grids, each given by its axes: group or key -> values."""
 
     name: str
     grids: tuple[Axes, ...]
@@ -33,49 +36,53 @@ class Study:
 def load(name: str) -> Study:
     """The study of that name in conf/study/, or in a YAML file.
 
-    Raises: UserError if it is not there or not a list of grids over groups and keys of a run.
+    Raises: UserError if it does not exist or is not a list of grids over groups and keys of a run.
     """
     if name.endswith(SUFFIXES):
-        place = Path(name).expanduser()
+        path = Path(name).expanduser()
     else:
         known = compose.choices("study")
         if name not in known:
             raise UserError(
-                f"study={name} is not there: {compose.nearest(name, known)}choose one of "
-                f"{', '.join(known)} (they live in conf/study/), or name a YAML file of yours"
+                f"unknown study={name}: {compose.nearest(name, known)}choose one of "
+                f"{', '.join(known)} (conf/study/), or name a YAML file of your own"
             )
-        place = compose.conf_folder() / "study" / f"{name}.yaml"
-    grids = tuple(_grid(place, number, raw) for number, raw in enumerate(_read(place), start=1))
-    return Study(place.stem, grids)
+        path = compose.conf_folder() / "study" / f"{name}.yaml"
+    grids = tuple(_grid(path, number, raw) for number, raw in enumerate(_read(path), start=1))
+    return Study(path.stem, grids)
 
 
 def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
-    """The resolved configs of all points of the study's grids, doubles included.
+    """The resolved configs of all points of the study's grids, duplicates included.
 
-    An override replaces what the grids say of its key. `transfer.*` only where a grid names the
-    key: `transfer.n=3` does not make a base network of another kind.
+    An override replaces the values that the grids have for its key. `transfer.*` only where a grid
+    names the key: `transfer.n=3` does not make a base network of another kind.
 
     Raises: UserError as composing, building and resolving do.
     """
-    given = _axes(overrides)
-    for key in given:
+    overriding = _axes(overrides)
+    for key in overriding:
         if key.startswith("transfer.") and not any(key in grid for grid in study.grids):
             raise UserError(f"{key} is in no grid of study={study.name}: write a study of your own")
-    bases: dict[tuple[str, ...], dict[str, Any]] = {}
-    found: list[RunConfig] = []
+    composed: dict[tuple[str, ...], dict[str, Any]] = {}
+    configs: list[RunConfig] = []
     for grid in study.grids:
-        own = {k: v for k, v in given.items() if not k.startswith("transfer.") or k in grid}
-        axes = {**grid, **own}
+        axes = {**grid, **_of_grid(overriding, grid)}
         choices = {key: values for key, values in axes.items() if key in compose.groups()}
         keys = {key: values for key, values in axes.items() if key not in choices}
         for combination in _points(choices):
             if "split" not in combination:
-                raise UserError(f"study={study.name}: {NO_SPLIT}")
+                raise UserError(f"study={study.name}: {missing_split()}")
             words = tuple(compose.with_plus(f"{key}={name}") for key, name in combination.items())
-            if words not in bases:
-                bases[words] = compose.compose("config", words)
-            found += (resolve(config) for config in _vary(bases[words], keys))
-    return tuple(found)
+            if words not in composed:
+                composed[words] = compose.compose("config", words)
+            configs += (resolve(config) for config in _vary(composed[words], keys))
+    return tuple(configs)
+
+
+def _of_grid(overriding: Axes, grid: Axes) -> Axes:
+    """The overrides that count for a grid."""
+    return {k: v for k, v in overriding.items() if not k.startswith("transfer.") or k in grid}
 
 
 def absolute(config: RunConfig) -> RunConfig:
@@ -87,12 +94,12 @@ def absolute(config: RunConfig) -> RunConfig:
 
 def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
     """The composed config at every point of the keys."""
-    once = {key: values[0] for key, values in keys.items() if len(values) == 1}
-    raw = _with(raw, once)
+    constants = {key: values[0] for key, values in keys.items() if len(values) == 1}
+    raw = _with(raw, constants)
     transfer = {f"transfer.{leaf}": value for leaf, value in raw["transfer"].items()}
     first: RunConfig | None = None
-    for point in _points({key: values for key, values in keys.items() if key not in once}):
-        values = transfer | point  # a canonical config says more of its transfer than was written
+    for point in _points({key: values for key, values in keys.items() if key not in constants}):
+        values = transfer | point  # a canonical config has more of its transfer than was written
         if first is None:
             first = absolute(build_config(_with(raw, values)))
             yield first
@@ -122,13 +129,13 @@ def _absolute(path: object) -> object:
 
 
 def _axes(overrides: Sequence[str]) -> Axes:
-    """Group or key -> its values, of the command line."""
+    """The overrides of a command line as axes."""
     axes: dict[str, tuple[Any, ...]] = {}
     for word in overrides:
         override = compose.parse(word)
         key = override.key_or_group
         if override.is_delete() or override.package is not None or "${" in word:
-            raise UserError(f"{word} cannot be part of a study: give KEY=VALUE")
+            raise UserError(f"{word} cannot be part of a study: write KEY=VALUE")
         axes[key] = _values(word, override)
         _check(key, axes[key])
     return axes
@@ -151,38 +158,38 @@ def _values(word: str, override: Any) -> tuple[Any, ...]:
         values = (override.value(),)
     values = tuple(v.text if isinstance(v, QuotedString) else v for v in values)
     if not all(value is None or isinstance(value, str | int | float) for value in values):
-        raise UserError(f"{word} is not a value or a list of values, as KEY=1,2")
+        raise UserError(f"{word} must be a value or a list of values, as KEY=1,2")
     return values
 
 
-def _read(place: Path) -> list[Any]:
+def _read(path: Path) -> list[Any]:
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    try:  # as Hydra reads the rest of conf/: 1e-3 is a number, and a key that comes twice an error
-        raw = OmegaConf.to_container(OmegaConf.load(place))
+    try:  # as Hydra reads the rest of conf/: 1e-3 is a number, and a duplicate key an error
+        raw = OmegaConf.to_container(OmegaConf.load(path))
     except UnicodeDecodeError as error:
-        raise UserError(f"study={place} cannot be read: {error}") from error
+        raise UserError(f"study={path} cannot be read: {error}") from error
     except OSError as error:  # OmegaConf's own, without a number, for what is neither list nor dict
-        reason = error.strerror or "it is not a list of grids: see conf/study/quick.yaml"
-        raise UserError(f"study={place} cannot be read: {reason}") from error
+        reason = error.strerror or "it must be a list of grids: see conf/study/quick.yaml"
+        raise UserError(f"study={path} cannot be read: {reason}") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"study={place} is not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"study={path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, list) or not raw:
-        raise UserError(f"study={place} is not a list of grids: see conf/study/quick.yaml")
+        raise UserError(f"study={path} must be a list of grids: see conf/study/quick.yaml")
     return raw
 
 
-def _grid(place: Path, number: int, raw: Any) -> Axes:
-    where = f"{place}, grid {number}"
+def _grid(path: Path, number: int, raw: Any) -> Axes:
+    where = f"{path}, grid {number}"
     if not isinstance(raw, dict) or not raw:
-        raise UserError(f"{where} is not a mapping of keys to values: see conf/study/quick.yaml")
+        raise UserError(f"{where} must map keys to values: see conf/study/quick.yaml")
     axes: dict[str, tuple[Any, ...]] = {}
     for key, given in raw.items():
         values = tuple(given) if isinstance(given, list) else (given,)
         if not values or not all(v is None or isinstance(v, str | int | float) for v in values):
-            raise UserError(f"{where}: {key} is not a value or a list of values")
+            raise UserError(f"{where}: {key} must be a value or a list of values")
         try:
             _check(str(key), values)
         except UserError as error:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from transferlab.experiment.config import PLACES, known_keys
+from transferlab.experiment.identity import NOT_IN_ID
+from transferlab.experiment.keys import known_keys
 
 SHARED = ("data.mean", "model.num_outputs")
 DIGITS = 8  # of a digest, where it distinguishes experiments
@@ -18,7 +19,7 @@ DIGITS = 8  # of a digest, where it distinguishes experiments
 KEYS = tuple(
     key
     for key in known_keys()
-    if key.startswith(("data.", "model.", "train.")) and key not in PLACES
+    if key.startswith(("data.", "model.", "train.")) and key not in NOT_IN_ID
 )
 
 

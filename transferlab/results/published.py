@@ -15,7 +15,7 @@ from typing import Any
 
 from transferlab.errors import UserError
 from transferlab.experiment import compose, variants
-from transferlab.experiment.config import known_keys
+from transferlab.experiment.keys import known_keys
 from transferlab.results.metrics import METRICS
 
 PREFIX = "published:"

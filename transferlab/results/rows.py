@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from transferlab import __version__, store
 from transferlab.errors import UserError
-from transferlab.experiment.config import RunConfig, TransferConfig, build_config, known_keys
+from transferlab.experiment.build import build_config
+from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
 from transferlab.results.metrics import METRICS
 from transferlab.runtime import files

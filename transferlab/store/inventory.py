@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transferlab.errors import UserError
 from transferlab.experiment import plan
-from transferlab.experiment.config import build_config, vary_config
+from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.identity import identify, run_id
 from transferlab.experiment.plan import Node
 from transferlab.runtime import files

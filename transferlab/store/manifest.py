@@ -13,14 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment.config import (
-    FORMAT,
-    RunConfig,
-    build_config,
-    flatten,
-    known_keys,
-    vary_config,
-)
+from transferlab.experiment.build import build_config, vary_config
+from transferlab.experiment.config import FORMAT, RunConfig
+from transferlab.experiment.keys import flatten, known_keys
 from transferlab.experiment.plan import Node
 from transferlab.store import records
 

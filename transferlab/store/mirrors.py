@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from transferlab.experiment.config import RunConfig, flatten
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import run_id
+from transferlab.experiment.keys import flatten
 
 Row = dict[str, Any]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment.config import FORMAT, RunConfig, build_config, config_dict
+from transferlab.experiment.build import build_config, config_dict
+from transferlab.experiment.config import FORMAT, RunConfig
 from transferlab.experiment.identity import run_id
 from transferlab.runtime.files import now, sha256, write_json
 from transferlab.store.runs import Run, make_folder

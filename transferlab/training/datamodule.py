@@ -21,8 +21,8 @@ from torch import Tensor
 from transferlab.data.half import Half, View
 from transferlab.data.loader import Batch, Batches, Sequence, Stream, auto_workers, loader
 from transferlab.data.transforms import Views
+from transferlab.experiment.build import build_config
 from transferlab.experiment.compose import compose, with_plus
-from transferlab.experiment.config import build_config
 from transferlab.experiment.resolve import resolve
 from transferlab.runtime import machine
 from transferlab.training import inputs

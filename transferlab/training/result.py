@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from transferlab.experiment.config import RunConfig, config_dict
+from transferlab.experiment.build import config_dict
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import split_of
 from transferlab.runtime.provenance import provenance
 from transferlab.training.checkpoints import State

@@ -8,7 +8,8 @@ import pytest
 from support.records import made
 
 from transferlab import store
-from transferlab.experiment.config import RunConfig, config_dict
+from transferlab.experiment.build import config_dict
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import estimate
 from transferlab.experiment.cost.estimate import Estimate, training_images
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts

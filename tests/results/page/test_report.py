@@ -229,7 +229,10 @@ def test_the_command_writes_the_page(
     ("arguments", "words"),
     [
         (["--store", "nowhere"], "nowhere is not a store: name one with --store DIR, or fill it"),
-        (["--store", "published:other"], "published:other is unknown: choose published:yosinski2014"),
+        (
+            ["--store", "published:other"],
+            "published:other is unknown: choose published:yosinski2014",
+        ),
         (["--metric", "top5"], "--metric top5 is unknown: choose one of top1_final, top1_best10"),
         (["--out", "no/such/page.html"], "no/such/page.html cannot be written: No such file"),
         (["--what"], "unrecognized arguments: --what"),

@@ -17,7 +17,7 @@ from support.commandline import call, refused
 
 from transferlab.__main__ import main
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment.config import flatten
+from transferlab.experiment.keys import flatten
 from transferlab.results.wandb import entries, sync
 from transferlab.results.wandb.entries import Entry
 from transferlab.runtime import locks

@@ -42,7 +42,7 @@ class _Planned(Launcher):
             for key, value in self.settings.items()
         }
         results = multirun.launch(
-            [resolve(compose.build(each)) for each in composed], settings, self.pack_size
+            [resolve(compose.run_config(each)) for each in composed], settings, self.pack_size
         )
         returns = []
         for config, words, top1 in zip(composed, job_overrides, results, strict=True):

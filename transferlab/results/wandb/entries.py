@@ -21,7 +21,7 @@ import pandas as pd
 
 from transferlab import __version__, store
 from transferlab.errors import UserError
-from transferlab.experiment.config import build_config
+from transferlab.experiment.build import build_config
 from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
 from transferlab.runtime import files

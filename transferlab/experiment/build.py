@@ -1,0 +1,177 @@
+"""From a plain dict to the config of a run: strict, canonical, and checked for contradictions.
+
+Types and bounds of single fields stand in `config`. Here are the checks of fields that must agree,
+one function for each agreement, and the one form for all spellings of a run.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from transferlab.errors import UserError
+from transferlab.experiment import schema, variants
+from transferlab.experiment.config import (
+    DataConfig,
+    RunConfig,
+    SplitConfig,
+    TrainConfig,
+    TransferConfig,
+)
+from transferlab.experiment.identity import NEUTRAL
+from transferlab.experiment.keys import TYPES, unknown_key
+from transferlab.experiment.splits import missing_split
+
+
+def build_config(raw: Mapping[str, Any]) -> RunConfig:
+    """The frozen, canonical config of one run.
+
+    Raises: UserError for a key that is unknown or missing, of the wrong type or out of bounds, with
+    its full name, and for values that contradict one another.
+    """
+    if not raw.get("split"):
+        raise UserError(missing_split())
+    config = schema.build(RunConfig, _with_neutral_values(raw), unknown=unknown_key)
+    _check_agreement(config)
+    return _canonical(config)
+
+
+def vary_config(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The config with some keys, given by their full names, changed: as strict as `build_config`.
+
+    Only what changes is built anew, so that a large grid is quick.
+
+    Raises: UserError as `build_config` does.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        if key not in TYPES:
+            raise UserError(unknown_key(key))
+        group, _, leaf = key.rpartition(".")
+        changes.setdefault(group, {})[leaf] = schema.value(TYPES[key], value, key)
+    sections = vars(config) | changes.pop("", {})
+    for group, changed in changes.items():
+        section = sections[group]
+        sections[group] = type(section)(**(vars(section) | changed))
+    varied = RunConfig(**sections)
+    _check_agreement(varied)
+    return _canonical(varied)
+
+
+def config_dict(config: RunConfig) -> dict[str, Any]:
+    """The nested dict from which `build_config` makes the same config again."""
+    return dataclasses.asdict(config)
+
+
+def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """With the fields that are newer than a stored config, at the values it was made with."""
+    filled = {k: dict(v) if isinstance(v, Mapping) else v for k, v in raw.items()}
+    for key, value in NEUTRAL.items():
+        group, _, leaf = key.rpartition(".")
+        section = filled.get(group) if group else filled
+        if isinstance(section, dict):
+            section.setdefault(leaf, value)
+    return filled
+
+
+# --- one form for all spellings -----------------------------------------------------------------
+
+
+def _canonical(config: RunConfig) -> RunConfig:
+    transfer, split = _canonical_transfer(config.transfer), _canonical_split(config.split)
+    if transfer == config.transfer and split is config.split:
+        return config
+    return replace(config, transfer=transfer, split=split)
+
+
+@lru_cache(maxsize=65_536)
+def _canonical_transfer(transfer: TransferConfig) -> TransferConfig:
+    variant = variants.parse(transfer.variant, n=transfer.n, target=transfer.target)
+    pattern = "base" if variant.n == 0 else re.sub(r"\d+", "n", variants.label(variant))
+    return TransferConfig(pattern, variant.n, variant.target, transfer.keep)
+
+
+def _canonical_split(split: SplitConfig) -> SplitConfig:
+    """Without the seed of a split that draws nothing."""
+    if split.seed is None or split.name == "random":
+        return split
+    return replace(split, seed=None)
+
+
+# --- fields that must agree ---------------------------------------------------------------------
+
+
+def _check_agreement(config: RunConfig) -> None:
+    """Raises: UserError."""
+    _check_split_seed(config.split)
+    _check_images(config.data)
+    _check_length(config.train)
+    _check_momentum(config.train)
+    _check_schedule(config.train)
+    _check_devices(config)
+    _check_kept_stages(config)
+    _check_halves(config)
+
+
+def _check_split_seed(split: SplitConfig) -> None:
+    if split.name == "random" and split.seed is None:
+        raise UserError("split.seed=null: split=random draws its halves from a seed, split.seed=0")
+
+
+def _check_images(data: DataConfig) -> None:
+    if data.crop > data.size:
+        raise UserError(f"data.crop={data.crop} must be at most data.size={data.size}")
+    if data.scale == 0:
+        raise UserError("data.scale=0 makes all images the same: choose another number")
+    if data.val is not None and (not data.val or data.val in (".", "..") or "/" in data.val):
+        raise UserError(f"data.val={data.val} must be the plain name of a folder in data.root")
+
+
+def _check_length(train: TrainConfig) -> None:
+    if (train.total_steps is None) == (train.epochs is None):
+        raise UserError(
+            f"train.total_steps={_yaml(train.total_steps)} and train.epochs={_yaml(train.epochs)}: "
+            "set exactly one of them, and the other to null"
+        )
+
+
+def _check_momentum(train: TrainConfig) -> None:
+    if train.nesterov and train.momentum == 0:
+        raise UserError("train.nesterov=true needs train.momentum above 0")
+
+
+def _check_schedule(train: TrainConfig) -> None:
+    if train.schedule == "step" and (train.lr_step is None or train.lr_factor is None):
+        raise UserError("train.schedule=step needs train.lr_step and train.lr_factor")
+
+
+def _check_devices(config: RunConfig) -> None:
+    batch, devices = config.train.batch_size, config.runtime.devices
+    if batch % devices:
+        raise UserError(
+            f"train.batch_size={batch} is the global batch and must be a multiple of "
+            f"runtime.devices={devices}"
+        )
+
+
+def _check_kept_stages(config: RunConfig) -> None:
+    if config.transfer.keep and config.variant.base not in variants.HALVES:
+        raise UserError(
+            f"transfer.keep={config.transfer.keep} copies stages after the cut, and "
+            f"{variants.label(config.variant)} has no base network to copy from: choose AnB, BnB, "
+            "AnB+ or BnB+"
+        )
+
+
+def _check_halves(config: RunConfig) -> None:
+    if config.split.name == "whole" and "A" in (config.variant.base, config.variant.target):
+        raise UserError(
+            f"split=whole has no half A: {variants.label(config.variant)} needs one; "
+            "use baseB, BnB, BnB+ or RnB"
+        )
+
+
+def _yaml(number: float | None) -> str:
+    return "null" if number is None else str(number)
