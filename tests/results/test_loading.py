@@ -189,7 +189,7 @@ def test_a_damaged_record_is_listed_with_the_reason(text: str, reason: str, runs
         ({"metrics": {"top1_final": float("nan")}}, "top1_final=nan is not an accuracy"),
         ({"learned": None}, "learned=None"),
         ({"steps": 1.5}, "steps=1.5 is not of the type int"),
-        ({"config": {"seed": 0}}, "no split is given"),
+        ({"config": {"seed": 0}}, "missing split"),
         ({"config": None}, "is damaged"),
         ({"versions": "2.15"}, "is damaged"),
         ({"prefix_unchanged": False}, "its frozen stages have changed since they were copied"),

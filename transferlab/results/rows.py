@@ -27,6 +27,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
+from transferlab.experiment.keys import known_keys
 from transferlab.results.metrics import METRICS
 from transferlab.runtime import files
 from transferlab.runtime.provenance import VERSIONS
