@@ -20,6 +20,7 @@ from support.stores import finish
 
 from transferlab import results
 from transferlab.results import rows
+from transferlab.runtime import tables
 
 SIZES = (100, 1_000, 10_000)
 REPETITIONS = 3
@@ -29,42 +30,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    report: dict[str, object] = {"machine": f"{platform.machine()}, one thread"}
     with tempfile.TemporaryDirectory() as folder:
-        for size in SIZES:
-            report[str(size)] = measured(filled(Path(folder) / str(size), size), size)
+        times = {size: measured(filled(Path(folder) / str(size), size), size) for size in SIZES}
     if arguments.json:
+        report: dict[str, object] = {"machine": f"{platform.machine()}, one thread"}
+        for size, (new_s, kept_s) in times.items():
+            report[str(size)] = {"new_s": new_s, "kept_s": kept_s}
         print(json.dumps(report, indent=1))
         return
-    print(f"{'records':>8}  {'all new':>9}  {'a record':>9}  {'kept':>9}")
-    for size in SIZES:
-        found = report[str(size)]
-        assert isinstance(found, dict)
-        print(f"{size:8}  {found['new_s']:7.3f} s  {1e6 * found['new_s'] / size:6.0f} us  "
-              f"{found['kept_s']:7.3f} s")  # fmt: skip
+    lines = [
+        (f"{size:,}", f"{new_s:.3f} s", f"{1e6 * new_s / size:.0f} us", f"{kept_s:.3f} s")
+        for size, (new_s, kept_s) in times.items()
+    ]
+    heading = ("records", "all new", "a record", "kept")
+    print("\n".join(tables.table(heading, lines, right=range(4))))
 
 
-def filled(place: Path, size: int) -> Path:
+def filled(folder: Path, size: int) -> Path:
     """A store with so many finished runs: both directions, all cuts, as many seeds as it takes."""
     labels = ["baseA", "baseB"]
     labels += [f"{base}{n}{target}" for n in range(1, 8) for base in "AB" for target in "AB"]
     for number in range(size):
-        seed, which = divmod(number, len(labels))
-        finish(place, labels[which], 0.5 + number % 100 / 1000, {"seed": seed})
-    return place
+        seed, index = divmod(number, len(labels))
+        finish(folder, labels[index], 0.5 + number % 100 / 1000, {"seed": seed})
+    return folder
 
 
-def measured(place: Path, size: int) -> dict[str, float]:
+def measured(folder: Path, size: int) -> tuple[float, float]:
+    """The seconds to load all records when new, and when kept; the medians of some repetitions."""
     new, kept = [], []
     for _ in range(REPETITIONS):
-        for path in (place / rows.FOLDER).glob("*"):
+        for path in (folder / rows.FOLDER).glob("*"):
             path.unlink()
         for times in (new, kept):
             start = time.perf_counter()
-            found = results.load(place)
+            loaded = results.load(folder)
             times.append(time.perf_counter() - start)
-            assert len(found.table) == size
-    return {"new_s": statistics.median(new), "kept_s": statistics.median(kept)}
+            assert len(loaded.table) == size
+    return statistics.median(new), statistics.median(kept)
 
 
 if __name__ == "__main__":
