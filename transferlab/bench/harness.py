@@ -162,7 +162,10 @@ def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_cou
 
 
 def _in_turn(sides: Sequence[Side], *, repetitions: int, warm: bool) -> dict[str, list[float]]:
-    """The time of every counted repetition of each side, in s."""
+    """The time of every counted repetition of each side, in s.
+
+    Reported in lines: the thread that draws a bar would share the core with what is measured.
+    """
     times: dict[str, list[float]] = {side.name: [] for side in sides}
     for number in range(0 if warm else 1, repetitions + 1):
         for side in sides:
