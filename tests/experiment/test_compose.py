@@ -39,9 +39,10 @@ def test_a_run_is_composed_of_seven_groups():
 
 
 def test_what_others_inherit_from_is_no_choice():
-    assert (compose.conf_folder() / "data" / "_base.yaml").exists()
-    with pytest.raises(UserError, match="unknown data=_base"):
-        compose.check(["data=_base"])
+    for group in ("data", "train"):
+        assert (compose.conf_folder() / group / "_base.yaml").exists()
+        with pytest.raises(UserError, match=f"unknown {group}=_base"):
+            compose.check([f"{group}=_base"])
 
 
 def test_only_the_choice_of_a_split_gets_a_plus():
