@@ -122,7 +122,7 @@ def test_an_empty_table_has_every_format(name: str, table: pd.DataFrame):
 
 
 def test_an_unknown_format_is_refused(table: pd.DataFrame):
-    with pytest.raises(UserError, match="format=xls is not there: choose one of table, csv, json"):
+    with pytest.raises(UserError, match="format=xls is unknown: choose one of table, csv, json"):
         formats.render(table, "xls")
 
 

@@ -1,7 +1,7 @@
 """A table as text or bytes: for a terminal, for other programs, for a paper.
 
-People get accuracies in percent with two digits, and the notes below the table; programs get
-fractions, every digit and every column. Nothing is computed here.
+For people, accuracies are in percent with two digits, and the notes stand below the table; for
+programs they are fractions with every digit, and every column is there. Nothing is computed here.
 """
 
 import io
@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from transferlab.errors import UserError
-from transferlab.runtime import files
+from transferlab.runtime import files, tables
 
 OUT = files.Advice(
     full="make room, or write to another disk",
     refused="give --out a file in a folder that exists and can be written",
 )
 DIGITS = 2  # of a percentage, unless the table says otherwise
-# What LaTeX would take for a command
+# Letters that are commands in LaTeX
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
     letter: f"\\{letter}" for letter in "&%$#_{}"
 }
@@ -29,12 +29,12 @@ LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textascii
 def render(table: pd.DataFrame, name: str) -> str | bytes:
     """The table in the format `name`, one of FORMATS. Raises: UserError for another name."""
     if name not in FORMATS:
-        raise UserError(f"format={name} is not there: choose one of {', '.join(FORMATS)}")
+        raise UserError(f"format={name} is unknown: choose one of {', '.join(FORMATS)}")
     return FORMATS[name](table)
 
 
 def of_file(path: Path) -> str | None:
-    """The format that a file's name asks for, None if it asks for none."""
+    """The format that goes with a file's name, None if none does."""
     return SUFFIXES.get(path.suffix.lower())
 
 
@@ -49,10 +49,10 @@ def write(path: Path, content: str | bytes) -> None:
 
 def title(table: pd.DataFrame) -> str:
     """`Figure 2: top1_best10, imagenet alexnet`."""
-    words = [table.attrs["metric"]]
+    parts = [table.attrs["metric"]]
     if "experiment" in table and table["experiment"].nunique() == 1:
-        words.append(table["experiment"].iloc[0])
-    return f"{table.attrs['title']}: {', '.join(words)}"
+        parts.append(table["experiment"].iloc[0])
+    return f"{table.attrs['title']}: {', '.join(parts)}"
 
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -83,21 +83,10 @@ def is_number(table: pd.DataFrame, key: object) -> bool:
 
 
 def _text(table: pd.DataFrame) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     shown = cells(table)
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for key in shown:
-        grid.add_column(Text(str(key)), justify="right" if is_number(table, key) else "left")
-    for line in shown.itertuples(index=False):
-        grid.add_row(*map(Text, line))
-    buffer = io.StringIO()
-    width = sum(map(_width, shown.items())) + 3 * len(shown.columns)
-    Console(file=buffer, width=max(width, 20), color_system=None, legacy_windows=False).print(grid)
-    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    numbers = [index for index, key in enumerate(shown) if is_number(table, key)]
+    rows: list[list[str]] = shown.to_numpy().tolist()
+    lines = tables.table([str(key) for key in shown], rows, right=numbers)
     return "\n".join([title(table), "", *lines, "", *_notes(table)]).rstrip() + "\n"
 
 
@@ -143,7 +132,7 @@ def _notes(table: pd.DataFrame) -> list[str]:
 
 
 def _cell(value: object, digits: int | None) -> str:
-    """`digits` of a percentage; None for what is none."""
+    """`digits` of a percentage, None for any other value."""
     if value is None or value is pd.NA or value != value:
         return ""
     if isinstance(value, bool | np.bool_):
@@ -152,11 +141,6 @@ def _cell(value: object, digits: int | None) -> str:
         text = f"{value:.4g}" if digits is None else f"{100 * value:.{digits}f}"
         return text.removeprefix("-") if not text.strip("-0.") else text
     return str(value)
-
-
-def _width(item: tuple[object, pd.Series]) -> int:
-    key, column = item
-    return max([len(str(key)), *map(len, column)])
 
 
 def _escaped(text: object) -> str:
@@ -171,7 +155,7 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _json(table: pd.DataFrame) -> str:
-    """One object: title, metric, notes, and the rows with null for what is not there."""
+    """One object: title, metric, notes, and the rows, with null for an empty cell."""
     rows = json.loads(table.to_json(orient="records", double_precision=15))
     about = {key: table.attrs.get(key) for key in ("title", "metric", "notes")}
     return json.dumps({**about, "rows": rows}, indent=1, allow_nan=False) + "\n"

@@ -1,8 +1,8 @@
 """Means with their spread, and two 95 % intervals: Student's t, and a bootstrap over whole splits.
 
-Numbers in, numbers out. The t-interval takes its values for independent. Networks of one split
-share classes and base networks, so the bootstrap draws splits, each with all that belongs to it;
-with few splits it is too narrow, and with one there is none.
+The t-interval assumes independent values. Networks of one split share classes and base networks, so
+the bootstrap resamples splits, each with all its networks; with few splits it is too narrow, and
+with one there is none.
 """
 
 import math
@@ -19,7 +19,7 @@ SEED = 2014
 
 @dataclass(frozen=True)
 class Summary:
-    """`sd` has n - 1 below; `low` and `high` bound the t-interval. nan for what is not defined."""
+    """`sd` divides by n - 1; `low` and `high` bound the t-interval. nan where undefined."""
 
     mean: float
     sd: float
@@ -42,13 +42,13 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def bootstrap(values: Sequence[float], groups: Sequence[Hashable]) -> tuple[float, float]:
-    """The percentile interval of the mean when whole groups are drawn anew; nan for one group."""
+    """The percentile interval of the mean when whole groups are resampled; nan for one group."""
     names = list(dict.fromkeys(groups))
     if len(names) < 2:
         return math.nan, math.nan
-    place = np.array([names.index(group) for group in groups])
-    sums = np.bincount(place, weights=np.asarray(values, dtype=float))
-    counts = np.bincount(place)
+    group_of = np.array([names.index(group) for group in groups])
+    sums = np.bincount(group_of, weights=np.asarray(values, dtype=float))
+    counts = np.bincount(group_of)
     drawn = np.random.default_rng(SEED).integers(len(names), size=(RESAMPLES, len(names)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

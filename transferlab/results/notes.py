@@ -30,7 +30,7 @@ def of_selection(selection: Selection) -> list[str]:
     unused = table[~used]
     if len(unused):
         kinds = unused["variant"].str.cat(unused["split"], sep=" of ")
-        notes.append(f"finished runs that are not in this table: {_counts(kinds)}")
+        notes.append(f"finished runs that are not in this table: {counts(kinds)}")
     return [*notes, *left_out(selection.results)]
 
 
@@ -39,7 +39,7 @@ def left_out(results: Results) -> list[str]:
     kinds = results.left_out["kind"].replace(KINDS)
     if kinds.empty:
         return []
-    return [f"of the expected runs: {_counts(kinds)} (--table left_out says which and why)"]
+    return [f"of the expected runs: {counts(kinds)} (--table left_out says which and why)"]
 
 
 def uneven(experiment: Experiment) -> Iterator[str]:
@@ -56,7 +56,7 @@ def uneven(experiment: Experiment) -> Iterator[str]:
         )
 
 
-def _counts(kinds: pd.Series) -> str:
+def counts(kinds: pd.Series) -> str:
     """`2 AnB of random, 1 base of whole`."""
-    counts = kinds.value_counts(sort=False)
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    numbers = kinds.value_counts(sort=False)
+    return ", ".join(f"{number} {kind}" for kind, number in numbers.items())

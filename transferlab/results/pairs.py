@@ -1,8 +1,8 @@
-"""Runs beside those they are rightly compared with: same target, same split, same seed.
+"""Runs in pairs that differ in one thing only: same target, same split, same seed.
 
 The halves of a split are not equally hard, so a difference of means over networks of different
-targets measures that as well. Every pair here is of runs that learned, and of one experiment:
-the caller sees to that.
+targets measures that as well. Every pair is of runs that learned. The caller passes the runs of
+one experiment.
 """
 
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ SERIES = ("baseB", "BnB", "BnB+", "AnB", "AnB+")  # the paper's, mirror images m
 
 
 def prepare(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A results table with what comparing needs.
+    """A results table with the columns that comparisons need.
 
     `accuracy` is the metric; `series` the paper's name, or `random`; `delta` the difference to the
-    base of the own target, `gain` the same where both learned; `unit` names the split, `pair` the
-    split, target, seed and n.
+    base of the run's own target, `gain` the same where both learned; `unit` names the split, `pair`
+    the split, target, seed and n.
     """
     table = with_metric(table, metric)[[*NEEDED, metric]]
     learned = table["target_base_id"].map(table.set_index("id")["learned"]).eq(True)
@@ -44,16 +44,16 @@ def prepare(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def to_base(runs: pd.DataFrame) -> pd.DataFrame:
     """Each run less the base of its own target: `difference`, `unit`, `seed`."""
-    found = runs.dropna(subset="gain")
-    return found.assign(difference=found["gain"])[["difference", "unit", "seed"]]
+    compared = runs.dropna(subset="gain")
+    return compared.assign(difference=compared["gain"])[["difference", "unit", "seed"]]
 
 
-def matched(ones: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Each of `ones` less the one of `others` with its target, split, seed and n."""
-    other = others[others["learned"]].set_index("pair")["accuracy"]
-    found = ones[ones["learned"] & ones["pair"].isin(other.index)]
-    difference = found["accuracy"] - found["pair"].map(other).astype(float)
-    return found.assign(difference=difference)[["difference", "unit", "seed"]]
+def matched(runs: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
+    """Each run less its partner with the same target, split, seed and n; columns as `to_base`."""
+    accuracy = partners[partners["learned"]].set_index("pair")["accuracy"]
+    compared = runs[runs["learned"] & runs["pair"].isin(accuracy.index)]
+    difference = compared["accuracy"] - compared["pair"].map(accuracy).astype(float)
+    return compared.assign(difference=difference)[["difference", "unit", "seed"]]
 
 
 def triples(runs: pd.DataFrame) -> pd.DataFrame:
@@ -63,25 +63,25 @@ def triples(runs: pd.DataFrame) -> pd.DataFrame:
     """
     transfers = runs[(runs["series"] == "AnB")].dropna(subset="gain")
     selffers = runs[(runs["series"] == "BnB")].dropna(subset="gain").set_index("pair")["gain"]
-    found = transfers[transfers["pair"].isin(selffers.index)]
-    selffer = found["pair"].map(selffers).astype(float)
+    compared = transfers[transfers["pair"].isin(selffers.index)]
+    selffer = compared["pair"].map(selffers).astype(float)
     return pd.DataFrame(
         {
-            "pair": found["pair"],
-            "n": found["n"],
-            "unit": found["unit"],
-            "seed": found["seed"],
+            "pair": compared["pair"],
+            "n": compared["n"],
+            "unit": compared["unit"],
+            "seed": compared["seed"],
             "co-adaptation": -selffer,
-            "specificity": selffer - found["gain"],
-            "total": -found["gain"],
+            "specificity": selffer - compared["gain"],
+            "total": -compared["gain"],
         }
     )
 
 
-def unmatched(runs: pd.DataFrame, found: pd.DataFrame) -> Iterator[str]:
-    """What is in no triple, and why, in words."""
+def unmatched(runs: pd.DataFrame, triples: pd.DataFrame) -> Iterator[str]:
+    """How many selffers and transfers are in no triple, and why."""
     for series, other in (("AnB", "BnB"), ("BnB", "AnB")):
-        mine = runs[(runs["series"] == series) & ~runs["pair"].isin(found["pair"])]
+        mine = runs[(runs["series"] == series) & ~runs["pair"].isin(triples["pair"])]
         partners = runs[runs["series"] == other].set_index("pair")["learned"]
         chance = ~mine["learned"] | mine["pair"].isin(partners.index[~partners])
         no_base = ~chance & mine["target_base_top1"].isna()
@@ -93,12 +93,12 @@ def unmatched(runs: pd.DataFrame, found: pd.DataFrame) -> Iterator[str]:
             "whose base is at chance level": base_chance,
             f"at chance level, or with such a {other}": chance,
         }
-        for why, which in reasons.items():
-            if which.any():
-                yield f"{which.sum()} {series} {why} ({_some(mine[which])})"
+        for reason, rows in reasons.items():
+            if rows.any():
+                yield f"{rows.sum()} {series} {reason} ({_names(mine[rows])})"
 
 
-def _some(runs: pd.DataFrame) -> str:
+def _names(runs: pd.DataFrame) -> str:
     seeds = runs["split_seed"].astype(str).where(runs["split_seed"].notna(), "")
     names = (runs["label"] + " " + runs["split"] + seeds).head(3).tolist()
     return ", ".join(names) + (", ..." if len(runs) > 3 else "")

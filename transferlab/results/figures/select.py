@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from transferlab.errors import UserError
-from transferlab.results import catalogue, loading, published
+from transferlab.results import catalogue, loading, notes, published
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
@@ -60,11 +60,8 @@ def behind(selection: Selection, name: str, wanted: bool | None) -> Selection | 
 def left_out(selection: Selection) -> list[str]:
     """How many runs of the store are not drawn because they are not finished, if any."""
     kinds = selection.results.left_out["kind"]
-    counts = kinds[kinds != "chance"].value_counts(sort=False)
-    if counts.empty:
-        return []
-    numbers = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    return [f"Left out of all runs of the store: {numbers}."]
+    counts = notes.counts(kinds[kinds != "chance"])
+    return [f"Left out of all runs of the store: {counts}."] if counts else []
 
 
 def _unknown(name: str, experiments: Iterable[Experiment]) -> NoReturn:

@@ -1,7 +1,7 @@
-"""Pieces of HTML for the page and the notebook: tables, figures, data to take along.
+"""Pieces of HTML for the page and the notebook: tables, figures, data to save.
 
-A piece stands by itself: no script, no style sheet, nothing from elsewhere. Whatever comes from a
-store is escaped. Nothing is computed here.
+A piece is self-contained: no script, no style sheet, no reference to other files. Text from a store
+is escaped. Nothing is computed here.
 """
 
 import base64
@@ -21,13 +21,13 @@ from transferlab.results.figures import layout
 
 SVG = {"svg.fonttype": "path", "svg.image_inline": True}
 _ID = re.compile(r'(\bid="|url\(#|href="#)([^")]*)')
-WIDER = 1.6  # times its size is a figure shown where there is room
-LONG = 60  # letters, above which a cell is broken into lines
-SHOWN_LINES = 60  # of a CSV that is shown too, and not only to be saved
+WIDER = 1.6  # times its size, the largest a figure is shown
+LONG = 60  # letters, above which a cell wraps
+SHOWN_LINES = 60  # of a CSV that is shown as well as saved
 
 
 class Fragment(str):
-    """HTML that a notebook shows as such."""
+    """HTML that a notebook renders."""
 
     def _repr_html_(self) -> str:
         return str(self)
@@ -41,23 +41,23 @@ def paragraph(text: str) -> Fragment:
     return Fragment(f"<p>{escape(text)}</p>")
 
 
-def lacking(text: str) -> Fragment:
+def placeholder(text: str) -> Fragment:
     """A sentence where a figure would be."""
-    return Fragment(f'<p class="lacking">{escape(text)}</p>')
+    return Fragment(f'<p class="placeholder">{escape(text)}</p>')
 
 
-def notes(said: Sequence[str]) -> Fragment:
-    """What a table or a figure does not have, as a list."""
-    if not said:
+def notes(sentences: Sequence[str]) -> Fragment:
+    """The notes of a table as a list."""
+    if not sentences:
         return Fragment()
-    items = "".join(f"<li>{escape(note)}</li>" for note in said)
+    items = "".join(f"<li>{escape(note)}</li>" for note in sentences)
     return Fragment(f'<ul class="notes">{items}</ul>')
 
 
 def table(frame: pd.DataFrame) -> Fragment:
-    """The columns of a table that are for people, in a box that scrolls. Cells hold their number.
+    """The columns of a table that are for people, in a box that scrolls.
 
-    `data-value` is what a column is sorted by, where that is not what is shown.
+    `data-value` is the number of a cell, by which its column is sorted.
     """
     cells = formats.cells(frame)
     numeric = {key: formats.is_number(frame, key) for key in cells}
@@ -78,18 +78,19 @@ def table(frame: pd.DataFrame) -> Fragment:
 
 
 def facts(frame: pd.DataFrame) -> Fragment:
-    """A table of two columns, what and which, as a list of terms."""
+    """A table of two columns, name and value, as a list of terms."""
     lines = "".join(
-        f"<dt>{escape(what)}</dt><dd>{escape(which)}</dd>"
-        for what, which in frame.itertuples(index=False)
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
+        for name, value in frame.itertuples(index=False)
     )
     return Fragment(f"<dl>{lines}</dl>")
 
 
 def figure(drawn: Figure, name: str, *, alt: str) -> Fragment:
-    """The figure as SVG, the same for the same figure; its ids begin with its name.
+    """The figure as SVG, the same for the same figure.
 
-    So the ids of several figures on a page are different, and so is what refers to them.
+    Its ids, and the references to them, begin with its name, so that those of several figures on a
+    page differ.
     """
     buffer = io.StringIO()
     style: dict[Any, Any] = {**layout.style(), **SVG, "svg.hashsalt": name}
@@ -98,8 +99,8 @@ def figure(drawn: Figure, name: str, *, alt: str) -> Fragment:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].rstrip()
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style.*?</style>\s*", "", svg, flags=re.DOTALL)  # would hold for the whole page
-    svg = _ID.sub(lambda found: found[1] + f"{name}-{found[2]}".replace(" ", "-"), svg)
+    svg = re.sub(r"<style.*?</style>\s*", "", svg, flags=re.DOTALL)  # would apply to the whole page
+    svg = _ID.sub(lambda match: match[1] + f"{name}-{match[2]}".replace(" ", "-"), svg)
     width, height = drawn.get_size_inches()
     shape = f'style="width: 100%; max-width: {WIDER * width:.4g}in; height: auto"'
     opening = f'<svg role="img" aria-label="{escape(alt)}" {shape} '
@@ -121,7 +122,7 @@ def data(frame: pd.DataFrame, name: str) -> Fragment:
 
 
 def digest(script: str) -> str:
-    """What a content security policy calls an inline script that may run."""
+    """The hash by which a content security policy allows an inline script."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 

@@ -124,7 +124,7 @@ def _figures(
     """The figure of every experiment, each with its data; a sentence if there is none."""
     selection = catalogue.select(results, name, metric)
     if not selection.experiments:
-        yield html.lacking(f"Nothing to draw yet: {selection.exhibit.nothing}.")
+        yield html.placeholder(f"Nothing to draw yet: {selection.exhibit.nothing}.")
     for number, experiment in enumerate(selection.experiments, 1):
         key = name if len(selection.experiments) == 1 else f"{name}_{number}"
         figure = figures.draw(results, name, metric, published, experiment=experiment.name)

@@ -1,5 +1,5 @@
 "use strict";
-// Tables that a click on a column's head sorts: up, then down. Cells without a value stay last.
+// A click on a column's heading sorts its table: ascending, then descending. Empty cells stay last.
 for (const table of document.querySelectorAll("main table")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
@@ -20,12 +20,12 @@ for (const table of document.querySelectorAll("main table")) {
         const text = cell.textContent;
         return { row, key: numeric ? Number(cell.dataset.value ?? NaN) : text };
       });
-      const lacks = (key) => key === "" || Number.isNaN(key);
-      keyed.sort((one, other) => {
-        if (lacks(one.key) || lacks(other.key)) return lacks(one.key) - lacks(other.key);
+      const isEmpty = (key) => key === "" || Number.isNaN(key);
+      keyed.sort((a, b) => {
+        if (isEmpty(a.key) || isEmpty(b.key)) return isEmpty(a.key) - isEmpty(b.key);
         const order = numeric
-          ? one.key - other.key
-          : one.key.localeCompare(other.key, "en", { numeric: true });
+          ? a.key - b.key
+          : a.key.localeCompare(b.key, "en", { numeric: true });
         return down ? -order : order;
       });
       body.append(...keyed.map(({ row }) => row));
