@@ -1,5 +1,6 @@
 """What the stages of a network look like and cost, against numbers worked out elsewhere."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -80,6 +81,51 @@ def test_groups_strides_and_batch_norm_are_counted_as_they_are():
         ("conv1", (6, 3, 3), 66, 486),  # 6 x 3 x 3 units of 1 x 3 x 3; 54 + 12 weights
         ("fc2", (4,), 220, 216),
     )
+
+
+class Kernel(nn.Module):
+    """A convolution as a function, of a kernel that no layer holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4, 3, 3, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(x, self.weight)
+
+
+class Attention(nn.Module):
+    """Pixels as tokens, in two heads; then their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = x.flatten(2).transpose(1, 2)  # (B, 100, 4)
+        return self.heads(tokens, tokens, tokens, need_weights=False)[0].mean(1)
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_operations_are_counted_whatever_module_calls_them(learning: bool):
+    layers: dict[str, nn.Module] = {
+        "transposed": nn.ConvTranspose2d(3, 3, 2, stride=2),
+        "function": Kernel(),
+        "attention": Attention(),
+        "fc": nn.Linear(4, 2),
+    }
+    network = StagedNetwork(
+        {name: Stage({name: layer}, weight_std=1.0, bias=0.0) for name, layer in layers.items()}
+    ).requires_grad_(learning)
+
+    assert {stage.name: stage.macs for stage in shapes.stages(network, 6)} == {
+        "transposed": 1_296,  # 3 x 6 x 6 inputs to 3 x 2 x 2 outputs each
+        "function": 10_800,  # 4 x 10 x 10 units of 3 x 3 x 3 taps
+        # Of 100 tokens: 12 x 4 for queries, keys and values; 100 x 4 for the scores; as many for
+        # the weighted values; 4 x 4 for the output
+        "attention": 100 * (48 + 400 + 400 + 16),
+        "fc": 8,
+    }
 
 
 def test_the_network_is_left_alone():

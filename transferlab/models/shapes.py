@@ -1,10 +1,10 @@
-"""What a network's stages look like and cost: output shape, parameters, arithmetic, memory.
+"""The shape and cost of a network's stages: output, parameters, arithmetic, memory.
 
-Worked out on shapes alone: no image is computed and no weights are held. Multiply-accumulates are
-those of convolutions and fully connected layers, every tap counted, zero padding too; what comes
-around them (pooling, LRN, activation, dropout) counts as nothing. Memory is counted, not looked up
-by kind of layer: what autograd saves in a forward pass.
-Shapes: B batch, C channels, P pixels a side; input (B, 3, P, P).
+Computed on fake tensors, which have shapes and no values. Multiply-accumulates are those of the
+operations that torch counts, whatever module calls them: convolutions (transposed ones too) and
+matrix products, every tap of a kernel, those on zero padding too. Pooling, normalisation,
+activation and dropout count as none. Memory is what autograd saves in a forward pass.
+Shapes: B batch, P pixels a side; input (B, 3, P, P).
 """
 
 import copy
@@ -17,18 +17,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from transferlab.models.facts import Footprint, StageFacts
 from transferlab.models.stages import StagedNetwork
 
-PRECISIONS = torch.float32, torch.bfloat16
 FEW, MORE = 2, 3  # images of two batches, whose difference is what each image takes
+FLOPS_PER_MAC = 2  # a multiplication and an addition
 
 
 @dataclass(frozen=True)
 class StageShape:
-    """One stage for one image: `output` without the batch, `macs` of a forward pass, and its
-    memory in training in either precision."""
+    """One stage for one image: the shape of its output, without the batch; the multiply-accumulates
+    of a forward pass; its memory in training in either precision."""
 
     name: str
     output: tuple[int, ...]
@@ -38,19 +40,18 @@ class StageShape:
     bfloat16: Footprint
 
     @property
-    def fact(self) -> StageFacts:
-        """What a plan must know of it."""
+    def facts(self) -> StageFacts:
+        """What a plan needs of it."""
         return StageFacts(self.name, self.parameters, self.macs, self.float32, self.bfloat16)
 
 
 def stages(network: StagedNetwork, image_size: int) -> tuple[StageShape, ...]:
-    """The stages, in order, for images of `image_size` pixels a side. Leaves the network alone."""
+    """The stages, in order, for images of `image_size` pixels a side. The network is unchanged."""
     with FakeTensorMode():
-        bare = _without_weights(network)
+        bare = _without_weights(network).requires_grad_(True)
         forward = _forward(bare.eval(), image_size)
-        bare.train().requires_grad_(True)
         memory = [
-            _footprints(bare, image_size, precision)
+            _footprints(bare.train(), image_size, precision)
             for precision in (torch.float32, torch.bfloat16)
         ]
     return tuple(
@@ -63,48 +64,39 @@ def stages(network: StagedNetwork, image_size: int) -> tuple[StageShape, ...]:
 
 def _without_weights(network: StagedNetwork) -> StagedNetwork:
     """A copy whose parameters and buffers have shapes and no memory."""
-    bare: dict[int, Tensor] = {
+    copies: dict[int, Tensor] = {
         id(b): torch.empty(b.shape, dtype=b.dtype) for b in network.buffers()
     }
-    bare |= {
+    copies |= {
         id(p): nn.Parameter(torch.empty(p.shape, dtype=p.dtype), p.requires_grad)
         for p in network.parameters()
     }
-    return copy.deepcopy(network, bare)
+    return copy.deepcopy(network, copies)
 
 
 def _forward(network: StagedNetwork, image_size: int) -> list[tuple[tuple[int, ...], int]]:
-    """Of every stage, its output's shape for one image and the multiply-accumulates."""
-    found = []
-    with torch.no_grad():
+    """Of every stage, its output's shape for one image and the multiply-accumulates.
+
+    With gradients and the mathematical form of attention: fused forms, which torch takes where it
+    can, are not counted.
+    """
+    forward = []
+    with sdpa_kernel(SDPBackend.MATH):
         x = torch.zeros(1, 3, image_size, image_size)
         for stage in network:
-            macs: list[int] = []
-            hooks = [
-                layer.register_forward_hook(lambda *call, macs=macs: macs.append(_macs(*call)))
-                for layer in stage.modules()
-            ]
-            x = stage(x)
-            found.append((tuple(x.shape[1:]), sum(macs)))
-            for hook in hooks:
-                hook.remove()
-    return found
-
-
-def _macs(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> int:
-    """Multiply-accumulates of one layer's forward pass, 0 for a layer of another kind."""
-    if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
-        return output.numel() * layer.weight[0].numel()  # a row, or (C / groups) x kernel
-    return 0
+            with FlopCounterMode(display=False) as counter:
+                x = stage(x)
+            forward.append((tuple(x.shape[1:]), counter.get_total_flops() // FLOPS_PER_MAC))
+    return forward
 
 
 # --- memory -------------------------------------------------------------------------------------
 
 
 def _footprints(network: StagedNetwork, image_size: int, precision: torch.dtype) -> list[Footprint]:
-    """What each image of a training batch takes in each stage, the loss counted with the last.
+    """The memory of each image of a training batch in each stage, the loss counted with the last.
 
-    What does not grow with the batch, like weights, is in both batches and falls out.
+    What does not grow with the batch, such as weights, cancels in the difference of two batches.
     """
     few, more = (_batch_bytes(network, image_size, precision, count) for count in (FEW, MORE))
     return [
@@ -116,8 +108,8 @@ def _footprints(network: StagedNetwork, image_size: int, precision: torch.dtype)
 def _batch_bytes(
     network: StagedNetwork, image_size: int, precision: torch.dtype, count: int
 ) -> list[tuple[int, int, int]]:
-    """Of every stage: bytes kept of a batch for backward, of its output, of the widest layer."""
-    found = []
+    """Of every stage: bytes that a batch keeps for backward, of its output, of the widest layer."""
+    stages = []
     x = torch.zeros(count, 3, image_size, image_size)
     labels = torch.zeros(count, dtype=torch.long)
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
@@ -127,26 +119,26 @@ def _batch_bytes(
                 output = stage(x)
                 if depth == len(network):
                     F.cross_entropy(output.float(), labels)
-            kept = {_place(tensor): _bytes(tensor) for tensor in (*saved, output)}
-            kept.pop(_place(x), None)
-            found.append((sum(kept.values()), _bytes(output), max(widths)))
+            kept = {_storage(tensor): _bytes(tensor) for tensor in (*saved, output)}
+            kept.pop(_storage(x), None)
+            stages.append((sum(kept.values()), _bytes(output), max(widths)))
             x = output.detach().requires_grad_()
-    return found
+    return stages
 
 
 def _saving(saved: list[Tensor]) -> saved_tensors_hooks:
-    """Lists what autograd saves, whatever the layers are."""
+    """Appends every tensor that autograd saves."""
 
-    def note(tensor: Tensor) -> Tensor:
+    def save(tensor: Tensor) -> Tensor:
         saved.append(tensor)
         return tensor
 
-    return saved_tensors_hooks(note, lambda tensor: tensor)
+    return saved_tensors_hooks(save, lambda tensor: tensor)
 
 
 @contextmanager
 def _widths(stage: nn.Module) -> Iterator[list[int]]:
-    """Lists the bytes of input and output together of each layer."""
+    """The bytes of input and output together of each layer that is called."""
     widths = [0]
     hooks = [
         layer.register_forward_hook(
@@ -160,10 +152,10 @@ def _widths(stage: nn.Module) -> Iterator[list[int]]:
         hook.remove()
 
 
-def _place(tensor: Tensor) -> int:
+def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
 def _bytes(tensor: Tensor) -> int:
-    """Of the memory that a tensor lies in, which others may share."""
+    """Of the tensor's storage, which others may share."""
     return tensor.untyped_storage().nbytes()

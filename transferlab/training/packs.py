@@ -110,4 +110,4 @@ def _facts(config: RunConfig) -> NetworkFacts:
     with torch.device("meta"):
         network = build.network(config)
     found = shapes.stages(network, config.data.crop)
-    return NetworkFacts(tuple(stage.fact for stage in found), None, None, None)
+    return NetworkFacts(tuple(stage.facts for stage in found), None, None, None)

@@ -151,7 +151,7 @@ def trained(configs: Sequence[RunConfig]) -> tuple[int, dict[NetworkShape, Netwo
     for config in configs:
         network, n = network_of(config), config.variant.n
         built = models.build(network.model, num_outputs=network.num_outputs, image_size=size)
-        stages = tuple(stage.fact for stage in shapes.stages(built, size))
+        stages = tuple(stage.facts for stage in shapes.stages(built, size))
         found[network] = NetworkFacts(stages, None, None, None)
         module = TransferModule(built, n=n, frozen=n > 0, recipe=RATE_ZERO, label=config.label)
         members.append(Member(module, trunk="A", view="A"))

@@ -53,7 +53,7 @@ def _look(asked: dict[str, Any], device: torch.device, *, timed: bool) -> dict[s
         return {"error": str(error)}
     found = shapes.stages(network, asked["image_size"])
     return {
-        "stages": [asdict(stage.fact) for stage in found],
+        "stages": [asdict(stage.facts) for stage in found],
         "device_bytes": gpu_memory_bytes(device),
         "s_per_mac": _s_per_mac(asked, found, device) if timed else None,
         "device": name_with_threads(device) if timed else None,
