@@ -1,0 +1,229 @@
+"""Python processes forked from one that has imported everything, in place of new interpreters.
+
+To import torch and Lightning takes 6 s of CPU, a fork 20 ms. `Popen` is `subprocess.Popen` for
+commands of this interpreter (`python -m MODULE`, `python -c CODE`): a process of its own with its
+own id, environment, folder, process group, streams, exit status and signals in their default state.
+It does not show what happens while an interpreter starts and imports.
+
+`python -m support.forked SOCKET MODULE...` is the server. It ends with its standard input.
+"""
+
+import atexit
+import functools
+import gc
+import importlib
+import inspect
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+TESTS = Path(__file__).parents[1]
+SOCKET = "FORKED_SOCKET"  # the server of whatever a process forked by it starts
+LIGHT = (
+    "hydra._internal.hydra", "numpy", "transferlab.cli.run", "transferlab.cli.status",
+    "transferlab.cli.sweep", "transferlab.cli.multirun", "transferlab.launch.dispatch",
+    "transferlab.launch.inline", "transferlab.experiment.resolve",
+)  # fmt: skip
+PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
+TRAINING = (*LIGHT, "sklearn.datasets", "torch", "pytorch_lightning", "transferlab.training.run")
+
+
+# --- the client ---------------------------------------------------------------------------------
+
+
+class Popen(subprocess.Popen[Any]):
+    """As `subprocess.Popen`; what is a command of this interpreter is forked by the server."""
+
+    status: socket.socket | None = None  # the server sends the wait status when the process ends
+
+    def _execute_child(self, *values: Any) -> None:
+        given = dict(zip(PARAMETERS, values, strict=True))
+        command = _after_interpreter(given["args"])
+        if command is None:
+            return super()._execute_child(*values)  # type: ignore[misc]
+        assert not given["pass_fds"] and not given["start_new_session"], "not supported"
+        ends = [given["p2cread"], given["c2pwrite"], given["errwrite"]]
+        group = os.getpgrp() if given["process_group"] == -1 else given["process_group"]
+        request = {"command": command, "cwd": os.fspath(given["cwd"] or os.getcwd()),
+                   "env": dict(given["env"] or os.environ), "group": group}  # fmt: skip
+        self.status = socket.socket(socket.AF_UNIX)
+        self.status.connect(os.environ.get(SOCKET) or training_server())
+        streams = [number if end == -1 else end for number, end in enumerate(ends)]
+        content = json.dumps(request).encode()
+        socket.send_fds(self.status, [len(content).to_bytes(8)], streams)
+        self.status.sendall(content)
+        self.pid = int.from_bytes(_receive(self.status, 8))
+        self._child_created = True
+        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(given[name] for name in pipes))  # type: ignore[attr-defined]
+
+    def _try_wait(self, flags: int) -> tuple[int, int]:
+        if self.status is None:
+            return super()._try_wait(flags)  # type: ignore[misc]
+        if flags & os.WNOHANG and not select.select([self.status], [], [], 0)[0]:
+            return 0, 0
+        return self.pid, int.from_bytes(_receive(self.status, 8))
+
+    def _internal_poll(self, *values: Any, **more: Any) -> int | None:
+        if self.status is None:
+            return super()._internal_poll(*values, **more)  # type: ignore[misc]
+        if self.returncode is None:
+            pid, code = self._try_wait(os.WNOHANG)
+            if pid:
+                self._handle_exitstatus(code)  # type: ignore[attr-defined]
+        return self.returncode
+
+
+@functools.cache
+def training_server() -> str:
+    """The socket of a server that has imported all that a training needs."""
+    return _start(TRAINING)
+
+
+@functools.cache
+def light_server() -> str:
+    """The socket of a server without torch."""
+    return _start(LIGHT)
+
+
+def _start(preload: Sequence[str]) -> str:
+    """The socket of a new server, which ends with this process."""
+    folder = tempfile.mkdtemp(prefix="forked")
+    path = f"{folder}/socket"
+    server = subprocess.Popen(
+        [sys.executable, "-m", __name__, path, *preload],
+        cwd=TESTS,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    _servers.append(server)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n", "the server did not start"
+    return path
+
+
+_servers: list[subprocess.Popen[bytes]] = []  # each lives as long as its standard input
+
+
+def _after_interpreter(command: Sequence[Any]) -> list[str] | None:
+    """`["-m", MODULE, ...]` or `["-c", CODE, ...]`; None for any other command."""
+    words = [os.fspath(word) for word in command]
+    if words[:1] != [sys.executable] or words[1:2] not in (["-m"], ["-c"]):
+        return None
+    return words[1:]
+
+
+# --- the server ---------------------------------------------------------------------------------
+
+
+def serve(path: str) -> dict[str, Any] | None:
+    """Fork a process for each connection. Returns the request in that process, None at the end."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while listener in select.select([listener, 0], [], [])[0]:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            return _fork(connection)
+        connection.close()
+    shutil.rmtree(Path(path).parent)
+    return None
+
+
+def _fork(connection: socket.socket) -> dict[str, Any]:
+    """Fork the process, which is what returns; report its id, wait for it, report its status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    request = json.loads(_receive(connection, int.from_bytes(size)))
+    process = os.fork()
+    if process == 0:
+        connection.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        os.closerange(3, max(streams) + 1)
+        return request
+    for stream in (0, 1, 2, *streams):
+        os.close(stream)
+    connection.sendall(process.to_bytes(8))
+    _, status = os.waitpid(process, 0)
+    connection.sendall(status.to_bytes(8))
+    os._exit(0)
+
+
+def run(request: dict[str, Any], path: str) -> None:
+    """Become what `python ARGUMENTS` is, here and now."""
+    os.setpgid(0, request["group"])
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"] | {SOCKET: path})
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
+    subprocess.Popen = Popen  # type: ignore[misc]
+    flag, name, *arguments = request["command"]
+    folders = [os.getcwd() if flag == "-m" else ""]
+    sys.path[:1] = folders + [f for f in os.environ.get("PYTHONPATH", "").split(os.pathsep) if f]
+    sys.argv = [flag, *arguments]
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if flag == "-c":
+        exec(compile(name, "<string>", "exec"), main.__dict__)
+    else:
+        sys.modules.pop(name, None)
+        runpy._run_module_as_main(name)  # type: ignore[attr-defined]
+
+
+def leave(error: BaseException | None) -> NoReturn:
+    """End as an interpreter does, without taking down all that is imported, which takes 1 s."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if code and not isinstance(error.code, int):
+            print(error.code, file=sys.stderr)
+    elif error is not None:
+        code = 1
+        sys.excepthook(type(error), error, error.__traceback__)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code)
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    content = connection.recv(size, socket.MSG_WAITALL)
+    assert len(content) == size, "the server of forked processes has ended"
+    return content
+
+
+def main(path: str, *preload: str) -> None:
+    for name in preload:
+        importlib.import_module(name)
+    error: BaseException | None = None
+    try:
+        if request := serve(path):
+            run(request, path)
+    except BaseException as raised:
+        error = raised
+    leave(error)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
