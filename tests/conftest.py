@@ -8,12 +8,17 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+from support import forked
 
 from transferlab.experiment import compose, splits
 from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig
 
 Compose = Callable[..., RunConfig]
+
+
+def pytest_unconfigure() -> None:
+    forked.end_servers()
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""The front door as a process: for the tests that stand where a user stands."""
+"""The front door as a process: for the tests that stand where a user stands.
+
+The process is forked from one that has imported everything, unless a test asks for a new one.
+"""
 
 import os
 import subprocess
@@ -6,6 +9,7 @@ import sys
 from pathlib import Path
 
 from PIL import Image
+from support import forked
 
 SMALL = ["+split=random", "data.size=16", "data.crop=16", "runtime.threads=1"]
 TINY = [*SMALL, "train.epochs=null", "train.total_steps=20", "train.val_every=10"]
@@ -20,20 +24,23 @@ def environment(place: Path, **more: str) -> dict[str, str]:
     return kept | places | more
 
 
-def start(place: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def start(
+    place: Path, *arguments: str, new: bool = False, stderr: int = subprocess.PIPE, **more: str
+) -> subprocess.Popen[str]:
+    """`python -m transferlab ARGUMENTS`; with `new`, in an interpreter of its own."""
+    return (subprocess.Popen if new else forked.Popen)(
         [sys.executable, "-m", "transferlab", *arguments],
         cwd=place,
         env=environment(place, **more),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 
 
-def call(place: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
+def call(place: Path, *arguments: str, new: bool = False, **more: str) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of `python -m transferlab ARGUMENTS`."""
-    process = start(place, *arguments, **more)
+    process = start(place, *arguments, new=new, **more)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 

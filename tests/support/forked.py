@@ -3,17 +3,21 @@
 To import torch and Lightning takes 6 s of CPU, a fork 20 ms. `Popen` is `subprocess.Popen` for
 commands of this interpreter (`python -m MODULE`, `python -c CODE`): a process of its own with its
 own id, environment, folder, process group, streams, exit status and signals in their default state.
+What it starts in turn, with `subprocess` or by `multiprocessing`'s spawn, is forked the same way.
 It does not show what happens while an interpreter starts and imports.
 
 `python -m support.forked SOCKET MODULE...` is the server. It ends with its standard input.
 """
 
 import atexit
+import contextlib
+import fcntl
 import functools
 import gc
 import importlib
 import inspect
 import json
+import multiprocessing.util
 import os
 import runpy
 import select
@@ -31,12 +35,14 @@ from typing import Any, NoReturn
 
 TESTS = Path(__file__).parents[1]
 SOCKET = "FORKED_SOCKET"  # the server of whatever a process forked by it starts
+PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
+STREAMS = (0, 1, 2)
+MOST_STREAMS = 16
 LIGHT = (
     "hydra._internal.hydra", "numpy", "transferlab.cli.run", "transferlab.cli.status",
     "transferlab.cli.sweep", "transferlab.cli.multirun", "transferlab.launch.dispatch",
     "transferlab.launch.inline", "transferlab.experiment.resolve",
 )  # fmt: skip
-PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
 TRAINING = (*LIGHT, "sklearn.datasets", "torch", "pytorch_lightning", "transferlab.training.run")
 
 
@@ -46,44 +52,92 @@ TRAINING = (*LIGHT, "sklearn.datasets", "torch", "pytorch_lightning", "transferl
 class Popen(subprocess.Popen[Any]):
     """As `subprocess.Popen`; what is a command of this interpreter is forked by the server."""
 
-    status: socket.socket | None = None  # the server sends the wait status when the process ends
+    process: "Forked | None" = None
 
     def _execute_child(self, *values: Any) -> None:
         given = dict(zip(PARAMETERS, values, strict=True))
         command = _after_interpreter(given["args"])
         if command is None:
             return super()._execute_child(*values)  # type: ignore[misc]
-        assert not given["pass_fds"] and not given["start_new_session"], "not supported"
+        assert not given["start_new_session"], "not supported"
         ends = [given["p2cread"], given["c2pwrite"], given["errwrite"]]
-        group = os.getpgrp() if given["process_group"] == -1 else given["process_group"]
-        request = {"command": command, "cwd": os.fspath(given["cwd"] or os.getcwd()),
-                   "env": dict(given["env"] or os.environ), "group": group}  # fmt: skip
-        self.status = socket.socket(socket.AF_UNIX)
-        self.status.connect(os.environ.get(SOCKET) or training_server())
-        streams = [number if end == -1 else end for number, end in enumerate(ends)]
-        content = json.dumps(request).encode()
-        socket.send_fds(self.status, [len(content).to_bytes(8)], streams)
-        self.status.sendall(content)
-        self.pid = int.from_bytes(_receive(self.status, 8))
+        streams = {number: number if end == -1 else end for number, end in enumerate(ends)}
+        streams |= {number: number for number in given["pass_fds"]}
+        group = None if given["process_group"] == -1 else given["process_group"]
+        self.process = Forked(command, streams, given["cwd"], given["env"], group)
+        self.pid = self.process.pid
         self._child_created = True
         pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         self._close_pipe_fds(*(given[name] for name in pipes))  # type: ignore[attr-defined]
 
     def _try_wait(self, flags: int) -> tuple[int, int]:
-        if self.status is None:
+        if self.process is None:
             return super()._try_wait(flags)  # type: ignore[misc]
-        if flags & os.WNOHANG and not select.select([self.status], [], [], 0)[0]:
-            return 0, 0
-        return self.pid, int.from_bytes(_receive(self.status, 8))
+        return self.process.wait(flags)
 
     def _internal_poll(self, *values: Any, **more: Any) -> int | None:
-        if self.status is None:
+        if self.process is None:
             return super()._internal_poll(*values, **more)  # type: ignore[misc]
         if self.returncode is None:
-            pid, code = self._try_wait(os.WNOHANG)
+            pid, status = self.process.wait(os.WNOHANG)
             if pid:
-                self._handle_exitstatus(code)  # type: ignore[attr-defined]
+                self._handle_exitstatus(status)  # type: ignore[attr-defined]
         return self.returncode
+
+
+class Forked:
+    """A process that the server has forked: its id, and how it ended."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        streams: dict[int, int],
+        cwd: str | os.PathLike[str] | None = None,
+        env: dict[str, str] | None = None,
+        group: int | None = None,
+    ) -> None:
+        """streams: the number of a stream there -> here. group: as `setpgid` takes it."""
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(os.environ.get(SOCKET) or training_server())
+        request = json.dumps({
+            "command": command, "cwd": os.fspath(cwd or os.getcwd()), "streams": list(streams),
+            "env": dict(os.environ if env is None else env),
+            "group": os.getpgrp() if group is None else group,
+        }).encode()  # fmt: skip
+        socket.send_fds(self.connection, [len(request).to_bytes(8)], list(streams.values()))
+        self.connection.sendall(request)
+        self.pid = int.from_bytes(_receive(self.connection, 8))
+
+    def wait(self, flags: int) -> tuple[int, int]:
+        """As `os.waitpid`, once."""
+        if flags & os.WNOHANG and not select.select([self.connection], [], [], 0)[0]:
+            return 0, 0
+        with self.connection:
+            return self.pid, int.from_bytes(_receive(self.connection, 8))
+
+
+class Spawning:
+    """What replaces the two functions with which `multiprocessing` spawns and waits."""
+
+    def __init__(self) -> None:
+        self.processes: dict[int, Forked] = {}
+        self.waitpid, self.spawnv = os.waitpid, multiprocessing.util.spawnv_passfds
+
+    def spawn(self, path: str | bytes, words: Sequence[str], streams: Sequence[int]) -> int:
+        command = _after_interpreter([os.fsdecode(path), *words[1:]])
+        if command is None:
+            return self.spawnv(path, words, streams)  # type: ignore[arg-type,type-var]
+        process = Forked(command, {number: number for number in (*STREAMS, *streams)})
+        self.processes[process.pid] = process
+        return process.pid
+
+    def wait(self, pid: int, flags: int) -> tuple[int, int]:
+        process = self.processes.get(pid)
+        if process is None:
+            return self.waitpid(pid, flags)
+        ended, status = process.wait(flags)
+        self.processes.pop(ended, None)
+        return ended, status
 
 
 @functools.cache
@@ -114,15 +168,26 @@ def _start(preload: Sequence[str]) -> str:
     return path
 
 
-_servers: list[subprocess.Popen[bytes]] = []  # each lives as long as its standard input
+_servers: list[subprocess.Popen[bytes]] = []
+
+
+def end_servers() -> None:
+    """Each lives as long as its standard input."""
+    for server in _servers:
+        server.communicate()
 
 
 def _after_interpreter(command: Sequence[Any]) -> list[str] | None:
     """`["-m", MODULE, ...]` or `["-c", CODE, ...]`; None for any other command."""
-    words = [os.fspath(word) for word in command]
-    if words[:1] != [sys.executable] or words[1:2] not in (["-m"], ["-c"]):
-        return None
-    return words[1:]
+    interpreter, *words = [os.fspath(word) for word in command]
+    words = words[1:] if words[:1] == ["-B"] else words  # multiprocessing hands it on
+    return words if interpreter == sys.executable and words[:1] in (["-m"], ["-c"]) else None
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    content = connection.recv(size, socket.MSG_WAITALL)
+    assert len(content) == size, "the server of forked processes has ended"
+    return content
 
 
 # --- the server ---------------------------------------------------------------------------------
@@ -134,7 +199,6 @@ def serve(path: str) -> dict[str, Any] | None:
     listener.bind(path)
     listener.listen()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while listener in select.select([listener, 0], [], [])[0]:
@@ -143,28 +207,45 @@ def serve(path: str) -> dict[str, Any] | None:
             listener.close()
             return _fork(connection)
         connection.close()
+        _reap()
+    _reap()
     shutil.rmtree(Path(path).parent)
     return None
 
 
 def _fork(connection: socket.socket) -> dict[str, Any]:
     """Fork the process, which is what returns; report its id, wait for it, report its status."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    size, streams, _, _ = socket.recv_fds(connection, 8, MOST_STREAMS)
     request = json.loads(_receive(connection, int.from_bytes(size)))
     process = os.fork()
     if process == 0:
         connection.close()
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-        os.closerange(3, max(streams) + 1)
+        _place(streams, request["streams"])
         return request
-    for stream in (0, 1, 2, *streams):
+    for stream in (*STREAMS, *streams):
         os.close(stream)
     connection.sendall(process.to_bytes(8))
     _, status = os.waitpid(process, 0)
-    connection.sendall(status.to_bytes(8))
+    with contextlib.suppress(BrokenPipeError):  # nobody waits
+        connection.sendall(status.to_bytes(8))
     os._exit(0)
+
+
+def _place(streams: Sequence[int], numbers: Sequence[int]) -> None:
+    """Give the streams these numbers, and close every other."""
+    above = max(*streams, *numbers) + 1
+    copies = [fcntl.fcntl(stream, fcntl.F_DUPFD, above) for stream in streams]
+    os.closerange(0, above)
+    for copy, number in zip(copies, numbers, strict=True):
+        os.dup2(copy, number)
+    os.closerange(above, max(copies) + 1)
+
+
+def _reap() -> None:
+    """Take note of the children that have ended, so that their time counts as this process's."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def run(request: dict[str, Any], path: str) -> None:
@@ -174,7 +255,8 @@ def run(request: dict[str, Any], path: str) -> None:
     os.environ.clear()
     os.environ.update(request["env"] | {SOCKET: path})
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
-    subprocess.Popen = Popen  # type: ignore[misc]
+    subprocess.Popen, spawning = Popen, Spawning()  # type: ignore[misc]
+    os.waitpid, multiprocessing.util.spawnv_passfds = spawning.wait, spawning.spawn  # type: ignore[assignment]
     flag, name, *arguments = request["command"]
     folders = [os.getcwd() if flag == "-m" else ""]
     sys.path[:1] = folders + [f for f in os.environ.get("PYTHONPATH", "").split(os.pathsep) if f]
@@ -205,12 +287,6 @@ def leave(error: BaseException | None) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
     os._exit(code)
-
-
-def _receive(connection: socket.socket, size: int) -> bytes:
-    content = connection.recv(size, socket.MSG_WAITALL)
-    assert len(content) == size, "the server of forked processes has ended"
-    return content
 
 
 def main(path: str, *preload: str) -> None:
