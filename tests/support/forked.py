@@ -37,7 +37,7 @@ TESTS = Path(__file__).parents[1]
 SOCKET = "FORKED_SOCKET"  # the server of whatever a process forked by it starts
 PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
 STREAMS = (0, 1, 2)
-MOST_STREAMS = 16
+MOST_STREAMS = 253  # of one message, by the kernel
 LIGHT = (
     "hydra._internal.hydra", "numpy", "transferlab.cli.run", "transferlab.cli.status",
     "transferlab.cli.sweep", "transferlab.cli.multirun", "transferlab.launch.dispatch",
