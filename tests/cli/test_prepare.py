@@ -56,7 +56,7 @@ def test_training_on_prepared_images_is_bit_identical_to_training_on_their_folde
     assert re.fullmatch(
         r"32 train, 4 val images of 4 classes, 27\.6 kB, digest [0-9a-f]{12}", lines[0]
     )
-    assert re.fullmatch(r"36 made in 0:\d\d, \d+ images/s", lines[1])
+    assert re.fullmatch(r"36 images prepared in 0:\d\d, \d+ images/s", lines[1])
     assert lines[2] == (
         f"next: python -m transferlab +split=random data=prepared data.root={dst} data.size=16 "
         "data.crop=16 data.scale=0.015625 transfer.n=3"
@@ -67,20 +67,20 @@ def test_training_on_prepared_images_is_bit_identical_to_training_on_their_folde
     assert ours == theirs and sorted(ours) == ["A2B", "baseA"]
 
     code, out, _ = call(place, "prepare", "--root", str(root), "--out", str(dst), "--size", "16")
-    assert code == 0 and "all was there already: nothing was done" in out
+    assert code == 0 and "already complete: nothing to do" in out
     assert list(place.iterdir()) == []
 
     code, out, err = call(place, "prepare", "--verify", str(dst))
     assert code == 0, err
     assert out.splitlines()[0] == lines[0]
-    assert re.fullmatch(r"all as it was made: every byte read in 0:\d\d", out.splitlines()[1])
+    assert re.fullmatch(r"undamaged: all bytes read in 0:\d\d", out.splitlines()[1])
     with (dst / "train" / "images.u8").open("r+b") as file:
         file.write(b"no")
     code, out, err = call(place, "prepare", "--verify", str(dst))
     assert (code, out) == (1, "")
     assert err.splitlines() == [
         "damaged: train: 32 images, ant/0.png to dog/7.png",
-        f"error: {dst} is not what it was: copy it again, or prepare the images again",
+        f"error: {dst} is damaged: copy it again, or prepare the images again",
     ]
 
 
@@ -106,7 +106,7 @@ def test_a_stopped_process_leaves_no_worker_and_goes_on(
     else:
         assert process.returncode == 75, err
         assert re.search(
-            rf"^stopped by {number.name}: about \d+ of 1204 images are done and kept in "
+            rf"^stopped by {number.name}: about \d+ of 1204 images are finished and kept in "
             rf"{partial}: run the command again to resume$",
             err,
             re.MULTILINE,
@@ -120,7 +120,7 @@ def test_a_stopped_process_leaves_no_worker_and_goes_on(
                else 4 for line in journal.read_text().splitlines())  # fmt: skip
     code, out, err = call(place, *words)
     assert code == 0, err
-    assert f"\n{1204 - done} made in " in out or "nothing was done" in out
+    assert f"\n{1204 - done} images prepared in " in out or "nothing to do" in out
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
@@ -158,8 +158,8 @@ def test_a_worker_that_is_killed_is_told_of(place: Path, tmp_path: Path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.strip().splitlines()[-1] == (
-        "error: a worker process was killed, for want of memory perhaps: what is done is kept; "
-        "give the same command, with --jobs below 1 if it happens again"
+        "error: a worker process was killed, perhaps for lack of memory: finished images are kept; "
+        "run the command again, with fewer --jobs if this happens again"
     )
 
 
@@ -173,9 +173,9 @@ def test_a_worker_that_is_killed_is_told_of(place: Path, tmp_path: Path):
         (["--jobs", "0"], "--jobs 0 is too small: 1 or more"),
         (["--codec", "png"], "argument --codec: invalid choice: 'png' (choose from 'raw', 'jpeg')"),
         (["--quality", "90"], "--quality 90 is for --codec jpeg: raw images lose nothing"),
-        (["--codec", "jpeg", "--quality", "101"], "--quality 101 is not one of a JPEG: 1..100"),
-        (["--val", "val", "--holdout", "0.2"], "--val and --holdout exclude one another: "),
-        (["--holdout", "1"], "--holdout 1.0 is not a part of a class: between 0 and 1"),
+        (["--codec", "jpeg", "--quality", "101"], "--quality 101 is not a JPEG quality: 1..100"),
+        (["--val", "val", "--holdout", "0.2"], "--val and --holdout exclude each other: "),
+        (["--holdout", "1"], "--holdout 1.0 must be between 0 and 1"),
         (["--val", "test"], "--root ROOT has no folder 'test' (it has train, val): name it with "
          "--val NAME, or hold out a part with --holdout 0.2"),
     ],

@@ -1,4 +1,4 @@
-"""A process that prepares a folder and kills itself at a chosen moment. For test_whole.
+"""A process that prepares a folder and kills itself at a chosen moment. For test_pipeline.
 
 It works by itself: to start workers takes seconds, and they know nothing that could be lost.
 """
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from transferlab.data.datasets.prepared import Pixels
+from transferlab.data.datasets.prepared_record import Pixels
 
 
 class Alone:
-    """A crew that is the process itself."""
+    """The process itself in place of workers."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -32,12 +32,12 @@ def prepare(root: Path, dst: Path, pixels: Pixels, moment: str, count: int) -> N
     """Prepare by chunks of four; be killed when `moment` comes for the `count`-th time."""
     from support import trees
 
-    from transferlab.data.prepare import chunks, finish, whole, workplace
+    from transferlab.data.prepare import chunks, finish, pipeline, workspace
     from transferlab.data.prepare.journal import Journal
 
     chunks.CHUNK = 4
     left = count
-    add, record, publish = Journal.add, finish.finish, workplace.publish
+    add, record, publish = Journal.add, finish.finish, workspace.publish
 
     def reach(here: str) -> None:
         nonlocal left
@@ -63,6 +63,6 @@ def prepare(root: Path, dst: Path, pixels: Pixels, moment: str, count: int) -> N
         publish(*arguments)
 
     Journal.add = add_or_die  # type: ignore[method-assign]
-    finish.finish, workplace.publish = record_or_die, publish_or_die
-    whole.Crew = Alone  # type: ignore[assignment,misc]
+    finish.finish, workspace.publish = record_or_die, publish_or_die
+    pipeline.Workers = Alone  # type: ignore[assignment,misc]
     trees.prepare(root, dst, pixels)

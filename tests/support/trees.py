@@ -8,9 +8,9 @@ from PIL import Image
 from transferlab.data.datasets import folder
 from transferlab.data.datasets.folder import ImageFolder
 from transferlab.data.datasets.images import ImageSet
-from transferlab.data.datasets.prepared import Pixels
-from transferlab.data.prepare import whole
-from transferlab.data.prepare.whole import Outcome
+from transferlab.data.datasets.prepared_record import Pixels
+from transferlab.data.prepare import pipeline
+from transferlab.data.prepare.pipeline import Preparation
 
 RAW = Pixels(size=8, resize="warp", codec="raw", quality=None)
 JPEG = Pixels(size=8, resize="warp", codec="jpeg", quality=95)
@@ -61,8 +61,8 @@ def prepare(
     holdout: float | None = None,
     jobs: int = 1,
     skip: bool = False,
-) -> Outcome:
+) -> Preparation:
     folder.scan.cache_clear()
-    return whole.prepare(
+    return pipeline.prepare(
         root, dst, pixels, val=val, holdout=holdout, jobs=jobs, skip_unreadable=skip
     )

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.bench import flags
-from transferlab.data.datasets import prepared
 from transferlab.data.datasets.images import ArraySubset, ImageSet
+from transferlab.data.datasets.prepared_record import RECORD
 from transferlab.experiment import study
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.study import Study
@@ -101,7 +101,7 @@ def _images(trial: Trial) -> tuple[str, list[str]]:
         made = ("imagenet", [f"data.name={__name__}:noise", "data.val=null"])
         return ("digits", []) if small else made
     names = {path.name for path in root.iterdir()}
-    if prepared.RECORD in names:
+    if RECORD in names:
         return "prepared", [f"data.root={root}"]
     split = [] if "val" in names else ["data.val=null", f"data.holdout={HELD_OUT}"]
     return "image_folder" if small else "imagenet", [f"data.root={root}", *split]

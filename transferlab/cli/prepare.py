@@ -9,61 +9,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab.cli.flags import Flags
-from transferlab.data.datasets.prepared import IMAGES, Pixels, Record
-from transferlab.data.prepare import space, verify, whole
-from transferlab.data.prepare.whole import Outcome
+from transferlab.data.datasets.prepared_record import IMAGES, Pixels, PreparedRecord
+from transferlab.data.prepare import pipeline, space, verify
+from transferlab.data.prepare.pipeline import Preparation
 from transferlab.errors import RunFailed, UserError
 from transferlab.runtime import logs, machine
 
 log = logging.getLogger(__name__)
 NAMED = 20  # damaged parts that are named, before they are only counted
-QUALITY = 95  # of JPEGs: 39 dB, see preparing/chunks.py
+QUALITY = 95  # of JPEGs: 39 dB, see prepare/chunks.py
 
 
 def run(arguments: Sequence[str]) -> int:
     """Decode and resize every image of a folder once, so that runs read them with data=prepared:
-    of 256 pixels, raw 60 times as fast, as JPEGs 7 times and with a sixth of the disk. Given
-    again after an interruption it goes on; the folder --out is there when all is done, and not
-    before. --verify reads such a folder and says whether every byte is still what it was."""
+    at 256 pixels 60 times as fast (raw), or 7 times as fast from a sixth of the disk space (JPEG).
+    After an interruption the same command resumes; the folder --out appears when all is done.
+    --verify reads such a folder and reports damage."""
     flags = _flags()
-    chosen = flags.parse_args(arguments)
+    options = flags.parse_args(arguments)
     logs.to_stderr()
-    if chosen.verify is not None:
-        if vars(chosen) != vars(flags.parse_args([])) | {"verify": chosen.verify}:
+    if options.verify is not None:
+        if vars(options) != vars(flags.parse_args([])) | {"verify": options.verify}:
             flags.error("--verify takes no other flags")
-        return _verify(chosen.verify)
-    if missing := [f"--{name}" for name in ("root", "out") if getattr(chosen, name) is None]:
+        return _verify(options.verify)
+    missing = [f"--{name}" for name in ("root", "out") if getattr(options, name) is None]
+    if missing:
         flags.error(f"the following arguments are required: {', '.join(missing)}")
-    pixels = _pixels(chosen)
-    if chosen.holdout is not None and chosen.val is not None:
-        raise UserError("--val and --holdout exclude one another: give one of them")
-    if chosen.holdout is not None and not 0 < chosen.holdout < 1:
-        raise UserError(f"--holdout {chosen.holdout} is not a part of a class: between 0 and 1")
-    if chosen.jobs < 1:
-        raise UserError(f"--jobs {chosen.jobs} is too small: 1 or more")
-    val = None if chosen.holdout is not None else chosen.val or "val"
-    try:
-        outcome = whole.prepare(
-            chosen.root,
-            chosen.out,
-            pixels,
-            val=val,
-            holdout=chosen.holdout,
-            jobs=chosen.jobs,
-            skip_unreadable=chosen.skip_unreadable,
-        )
-    except UserError as error:  # what lists the folder speaks of a run's keys
-        raise UserError(re.sub(r"\bdata\.(root|val|holdout)=", r"--\1 ", str(error))) from error
-    _show(outcome, chosen.out)
+    _show(_prepare(options), options.out)
     return 0
 
 
 def _flags() -> argparse.ArgumentParser:
     flags = Flags("prepare", run.__doc__ or "", store=False)
-    flags.add_argument("--root", type=_place, metavar="DIR",
+    flags.add_argument("--root", type=_folder, metavar="DIR",
                        help="the folder that holds train/CLASS/* and val/CLASS/*")  # fmt: skip
-    flags.add_argument("--out", type=_place, metavar="DIR",
-                       help="the folder that is made; not there yet")  # fmt: skip
+    flags.add_argument("--out", type=_folder, metavar="DIR",
+                       help="the folder to make; must not exist yet")  # fmt: skip
     flags.add_argument("--size", type=int, default=256, metavar="PIXELS",
                        help="pixels a side of every image (default: 256)")  # fmt: skip
     flags.add_argument("--resize", choices=("warp", "crop"), default="warp",
@@ -79,69 +60,89 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument("--jobs", type=int, default=machine.cores(), metavar="N",
                        help="worker processes (default: one for each core)")  # fmt: skip
     flags.add_argument("--skip-unreadable", action="store_true",
-                       help="leave out files that cannot be read, else a failure")  # fmt: skip
-    flags.add_argument("--verify", type=_place, metavar="DIR",
-                       help="alone: is what was prepared there still the same?")  # fmt: skip
+                       help="leave out files that cannot be read, instead of failing")  # fmt: skip
+    flags.add_argument("--verify", type=_folder, metavar="DIR",
+                       help="alone: check that prepared data are undamaged")  # fmt: skip
     return flags
 
 
-def _place(text: str) -> Path:
+def _folder(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
-def _pixels(chosen: argparse.Namespace) -> Pixels:
-    quality = chosen.quality
-    if chosen.codec != "jpeg" and quality is not None:
+def _prepare(options: argparse.Namespace) -> Preparation:
+    pixels = _pixels(options)
+    if options.holdout is not None and options.val is not None:
+        raise UserError("--val and --holdout exclude each other: use one of them")
+    if options.holdout is not None and not 0 < options.holdout < 1:
+        raise UserError(f"--holdout {options.holdout} must be between 0 and 1")
+    if options.jobs < 1:
+        raise UserError(f"--jobs {options.jobs} is too small: 1 or more")
+    val = None if options.holdout is not None else options.val or "val"
+    try:
+        return pipeline.prepare(
+            options.root,
+            options.out,
+            pixels,
+            val=val,
+            holdout=options.holdout,
+            jobs=options.jobs,
+            skip_unreadable=options.skip_unreadable,
+        )
+    except UserError as error:  # the listing of the folder names the keys of a run
+        raise UserError(re.sub(r"\bdata\.(root|val|holdout)=", r"--\1 ", str(error))) from error
+
+
+def _pixels(options: argparse.Namespace) -> Pixels:
+    quality = options.quality
+    if options.codec != "jpeg" and quality is not None:
         raise UserError(f"--quality {quality} is for --codec jpeg: raw images lose nothing")
-    if chosen.codec == "jpeg":
+    if options.codec == "jpeg":
         quality = QUALITY if quality is None else quality
         if not 1 <= quality <= 100:
-            raise UserError(f"--quality {quality} is not one of a JPEG: 1..100")
-    if chosen.size < 1:
-        raise UserError(f"--size {chosen.size} is too small: 1 or more")
-    return Pixels(chosen.size, chosen.resize, chosen.codec, quality)
+            raise UserError(f"--quality {quality} is not a JPEG quality: 1..100")
+    if options.size < 1:
+        raise UserError(f"--size {options.size} is too small: 1 or more")
+    return Pixels(options.size, options.resize, options.codec, quality)
 
 
-def _verify(place: Path) -> int:
+def _verify(root: Path) -> int:
     start = time.monotonic()
     try:
-        checked = verify.verify(place)
+        verification = verify.verify(root)
     except UserError as error:
         raise UserError(str(error).replace("data.root=", "--verify ")) from error
-    for words in checked.damage[:NAMED]:
-        log.warning("damaged: %s", words)
-    if checked.damage:
-        more = len(checked.damage) - NAMED
+    for message in verification.damage[:NAMED]:
+        log.warning("damaged: %s", message)
+    if verification.damage:
+        more = len(verification.damage) - NAMED
         raise RunFailed(
-            f"{place} is not what it was{f' ({more} more)' if more > 0 else ''}: copy it again, or "
+            f"{root} is damaged{f' ({more} more parts)' if more > 0 else ''}: copy it again, or "
             "prepare the images again"
         )
-    print(_contents(checked.record))
-    print(f"all as it was made: every byte read in {logs.duration(time.monotonic() - start)}")
+    print(_contents(verification.record))
+    print(f"undamaged: all bytes read in {logs.duration(time.monotonic() - start)}")
     return 0
 
 
-def _contents(record: Record) -> str:
-    """What there is, in a line."""
-    subsets = record.subsets
-    counts = ", ".join(f"{subsets[name].images} {name}" for name in subsets)
-    total = space.size(sum(stored.size_bytes for stored in subsets.values()))
+def _contents(record: PreparedRecord) -> str:
+    counts = ", ".join(f"{stored.images} {name}" for name, stored in record.subsets.items())
+    total = space.text(sum(stored.size_bytes for stored in record.subsets.values()))
     return f"{counts} images of {len(record.classes)} classes, {total}, digest {record.digest[:12]}"
 
 
-def _show(outcome: Outcome, out: Path) -> None:
-    record, subsets = outcome.record, outcome.record.subsets
+def _show(preparation: Preparation, out: Path) -> None:
+    record, made, time_s = preparation.record, preparation.made, preparation.time_s
     print(_contents(record))
-    left_out = sum(stored.slots - stored.images for stored in subsets.values())
+    left_out = sum(stored.slots - stored.images for stored in record.subsets.values())
     if left_out:
         print(f"{left_out} unreadable files are left out: {out / 'unreadable.csv'}")
-    if outcome.made:
-        rate = outcome.made / outcome.time_s
-        print(f"{outcome.made} made in {logs.duration(outcome.time_s)}, {rate:.0f} images/s")
+    if made:
+        print(f"{made} images prepared in {logs.duration(time_s)}, {made / time_s:.0f} images/s")
     else:
-        print("all was there already: nothing was done")
-    size = record.pixels.size
-    words = [] if size == 256 else [f"data.size={size}", f"data.crop={size}", "data.scale=0.015625"]
-    words += [] if record.pixels.resize == "warp" else [f"data.resize={record.pixels.resize}"]
-    use = ["+split=random", "data=prepared", f"data.root={out}", *words, "transfer.n=3"]
-    print("next: python -m transferlab", shlex.join(use))
+        print("already complete: nothing to do")
+    size, resize = record.pixels.size, record.pixels.resize
+    keys = [] if size == 256 else [f"data.size={size}", f"data.crop={size}", "data.scale=0.015625"]
+    keys += [] if resize == "warp" else [f"data.resize={resize}"]
+    command = ["+split=random", "data=prepared", f"data.root={out}", *keys, "transfer.n=3"]
+    print("next: python -m transferlab", shlex.join(command))

@@ -11,10 +11,11 @@ import pytest
 from support.trees import JPEG, RAW, load_folder, prepare, tree
 
 from transferlab import data
-from transferlab.data.datasets import decode, prepared
+from transferlab.data.datasets import decode
 from transferlab.data.datasets.images import Subset
 from transferlab.data.datasets.mapped import Mapped
 from transferlab.data.datasets.prepared import JpegSubset, RawSubset
+from transferlab.data.datasets.prepared_record import read_record
 from transferlab.errors import UserError
 
 
@@ -233,4 +234,4 @@ def test_decode_takes_the_jpegs_as_they_are_stored(made: dict[str, Path]):
     content = (made["jpeg"] / "train/images.jpegs").read_bytes()[start : start + size]
     assert content[:2] == b"\xff\xd8" and content[-2:] == b"\xff\xd9"
     assert decode.decode(content).shape == (8, 8, 3)
-    assert prepared.read_record(made["jpeg"]).subsets["train"].images == 16
+    assert read_record(made["jpeg"]).subsets["train"].images == 16

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from support.trees import JPEG, RAW, prepare, spoil, tree
 
-from transferlab.data.datasets import prepared
-from transferlab.data.datasets.prepared import Pixels
+from transferlab.data.datasets.prepared_record import IMAGES, Pixels, read_record
 from transferlab.data.prepare import chunks, verify
 from transferlab.errors import UserError
 
@@ -66,7 +65,7 @@ def test_what_was_made_is_as_it_was_and_so_is_a_copy(
     place = make(pixels)
     checked = verify.verify(place)
     assert checked.damage == ()
-    assert checked.record == prepared.read_record(place)
+    assert checked.record == read_record(place)
     assert damage(place.rename(place.with_name("copy"))) == ()
 
 
@@ -75,7 +74,7 @@ def test_every_bit_of_the_images_counts_and_those_around_it_are_named(
     make: Callable[[Pixels], Path], pixels: Pixels
 ):
     place = make(pixels)
-    path = place / "train" / prepared.IMAGES[pixels.codec]
+    path = place / "train" / IMAGES[pixels.codec]
     flip(path, middle(path, 13))
     assert damage(place) == ("train: 4 images, cat/0.png to cat/3.png",)
     flip(path, middle(path, 0))
@@ -86,7 +85,7 @@ def test_every_bit_of_the_images_counts_and_those_around_it_are_named(
     assert damage(place) == (first,)
     flip(path, middle(path, 0))
     assert damage(place) == ()
-    held = place / "val" / prepared.IMAGES[pixels.codec]
+    held = place / "val" / IMAGES[pixels.codec]
     flip(held, middle(held, 0))
     assert damage(place) == ("val: 4 images, Ant/0.png to bee/1.png",)
 
@@ -113,13 +112,13 @@ def test_what_is_said_of_the_images_counts_too(
     else:
         record = json.loads((place / name).read_text())
         (place / name).write_text(json.dumps(record | {"classes": ["Ant", "bee", "dog"]}))
-    assert damage(place) == ("prepared.json, or the labels: they are not those of the images",)
+    assert damage(place) == ("prepared.json or the labels do not belong to the images",)
 
 
 def test_slots_that_lead_to_other_images_are_damage(make: Callable[[Pixels], Path]):
     place = make(RAW)
     change(place / "train" / "slots.npy", lambda slots: slots.put(0, 1))  # the black one
-    assert damage(place) == ("prepared.json, or the labels: they are not those of the images",)
+    assert damage(place) == ("prepared.json or the labels do not belong to the images",)
 
 
 def test_digests_that_are_damaged_or_gone_are_damage(make: Callable[[Pixels], Path]):

@@ -48,6 +48,10 @@ class Index:
     train: Files
     val: Files
 
+    @property
+    def subsets(self) -> dict[str, Files]:
+        return {"train": self.train, "val": self.val}
+
 
 @dataclass(frozen=True)
 class FileSubset:

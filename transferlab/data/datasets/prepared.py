@@ -1,19 +1,13 @@
 """A data set that `prepare` has decoded and resized once, so that reading it is a mere copy.
 
-A folder with `prepared.json` and, for each subset, the images in one file (`images.u8`, raw RGB,
-or `images.jpegs`), `labels.npy`, `names.npy` (the files they were made of), `slots.npy` (which of
-all files those are, and where a raw image lies), of JPEGs `spans.npy`, the first byte and size of
-each, and `digests.npy`, by which `prepare --verify` knows whether they are what they were.
-Nothing is unpickled, and no path is read from the disk.
+Its files are described in `prepared_record`. Nothing is unpickled, and no path is read from the
+disk.
 """
 
-import dataclasses
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,83 +21,16 @@ from transferlab.data.datasets.images import (
     copy_crops,
 )
 from transferlab.data.datasets.mapped import Mapped
+from transferlab.data.datasets.prepared_record import (
+    IMAGES,
+    RECORD,
+    SUBSETS,
+    PreparedRecord,
+    StoredSubset,
+    damaged,
+    read_record,
+)
 from transferlab.errors import UserError
-
-FORMAT = 1
-RECORD = "prepared.json"
-IMAGES = {"raw": "images.u8", "jpeg": "images.jpegs"}  # codec -> the file of a subset's images
-SUBSETS = ("train", "val")
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """What decides the pixels: side, way of resizing, and how an image is kept.
-
-    `quality` of JPEGs, 1..100; None for raw.
-    """
-
-    size: int
-    resize: str
-    codec: str
-    quality: int | None
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One subset as it lies on the disk: its images, room for how many, and bytes of all."""
-
-    images: int
-    slots: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Record:
-    """What `prepared.json` says. `val`, `holdout` and `listing` say what it was made from."""
-
-    pixels: Pixels
-    val: str | None
-    holdout: float | None
-    listing: str
-    classes: tuple[str, ...]
-    digest: str
-    subsets: dict[str, Stored]
-
-
-def read_record(root: Path) -> Record:
-    """Raises: UserError if `root` holds no prepared data, or those of another version."""
-    path = root / RECORD
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"data.root={root} is not prepared data (it has no {RECORD}): make them with "
-            "python -m transferlab prepare, or read a folder of images with data=image_folder"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-    if isinstance(raw, dict) and raw.get("format") != FORMAT:
-        raise UserError(
-            f"{path} was written by an incompatible version (format {raw.get('format')}, this one "
-            f"reads {FORMAT}): use that version, or prepare the images again"
-        )
-    try:
-        return Record(
-            pixels=Pixels(**raw["pixels"]),
-            val=raw["val"],
-            holdout=raw["holdout"],
-            listing=raw["listing"],
-            classes=tuple(raw["classes"]),
-            digest=raw["digest"],
-            subsets={name: Stored(**raw["subsets"][name]) for name in SUBSETS},
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
-
-
-def as_json(record: Record, made_from: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `prepared.json`; `made_from` is for people, and nothing reads it."""
-    return {"format": FORMAT, **dataclasses.asdict(record), "made_from": dict(made_from)}
 
 
 class Prepared(DataSet):
@@ -145,7 +72,7 @@ class Prepared(DataSet):
             raise UserError("data.root is missing: name the folder --out of prepare")
         return Path(self.root).expanduser()
 
-    def _record(self) -> Record:
+    def _record(self) -> PreparedRecord:
         folder = self._folder
         for key, value in (("val", self.val), ("holdout", self.holdout)):
             if value is not None:
@@ -156,7 +83,9 @@ class Prepared(DataSet):
         return read_record(folder)
 
 
-def open_subset(folder: Path, record: Record, stored: Stored) -> "RawSubset | JpegSubset":
+def open_subset(
+    folder: Path, record: PreparedRecord, stored: StoredSubset
+) -> "RawSubset | JpegSubset":
     """A subset as its arrays say. Raises: UserError if files are missing or do not fit."""
     labels, codec, size = _labels(folder, record, stored), record.pixels.codec, record.pixels.size
     names = array(folder / "names.npy", lambda a: a.dtype.kind == "S", (stored.images,))
@@ -166,15 +95,15 @@ def open_subset(folder: Path, record: Record, stored: Stored) -> "RawSubset | Jp
     try:
         mapped = Mapped(path)
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     room = stored.slots * size * size * 3 if codec == "raw" else stored.size_bytes
     if len(mapped.bytes) != room:
-        raise _damaged(path, f"it has {len(mapped.bytes)} bytes, not {room}")
+        raise damaged(path, f"it has {len(mapped.bytes)} bytes, not {room}")
     if codec == "raw":
         return RawSubset(mapped, size, slots(folder, stored), labels, names)
     spans = whole_numbers(folder / "spans.npy", (stored.images, 2), below=room + 1)
     if spans.sum(axis=1).max(initial=0) > room:
-        raise _damaged(folder / "spans.npy", "an image ends behind the end of the file")
+        raise damaged(folder / "spans.npy", "an image ends behind the end of the file")
     return JpegSubset(mapped, size, spans, labels, names)
 
 
@@ -233,11 +162,11 @@ class JpegSubset:
         return os.fsdecode(self.names[position])
 
 
-def _labels(folder: Path, record: Record, stored: Stored) -> np.ndarray:
+def _labels(folder: Path, record: PreparedRecord, stored: StoredSubset) -> np.ndarray:
     return whole_numbers(folder / "labels.npy", (stored.images,), below=len(record.classes))
 
 
-def slots(folder: Path, stored: Stored) -> np.ndarray:
+def slots(folder: Path, stored: StoredSubset) -> np.ndarray:
     """Which of all files the images of a subset are, (N,) int64."""
     return whole_numbers(folder / "slots.npy", (stored.images,), below=stored.slots)
 
@@ -257,12 +186,7 @@ def array(path: Path, sound: Callable[[np.ndarray], bool], shape: tuple[int, ...
         with path.open("rb") as file:
             found = np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # numpy raises whatever the damage leads to
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     if found.shape != shape or not sound(found):
-        raise _damaged(path, f"{found.dtype} of shape {found.shape} are not those of {RECORD}")
+        raise damaged(path, f"{found.dtype} of shape {found.shape} are not those of {RECORD}")
     return found
-
-
-def _damaged(path: Path, reason: object) -> UserError:
-    said = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
-    return UserError(f"{path} is damaged ({said}): prepare the images again")

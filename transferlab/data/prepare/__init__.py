@@ -4,6 +4,6 @@ from transferlab.runtime.files import Advice
 
 # What to do if prepared images cannot be written
 OUT = Advice(
-    full="make room, then give the same command: it goes on from there",
-    refused="choose another place with --out DIR",
+    full="make room, then run the command again: it resumes",
+    refused="choose another folder with --out DIR",
 )

@@ -1,103 +1,72 @@
-"""What is done: a line of JSON for each finished chunk, added once its images are on the disk.
+"""The finished chunks: a line of JSON for each, added once its images are on the disk.
 
-A line that a kill has cut off, the last, does not count. A chunk that was made again has a later
-line, which holds.
+The last line does not count if a kill has cut it off. A chunk that was made again has a second
+line, which replaces the first.
 """
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from transferlab.data.prepare import OUT
-from transferlab.data.prepare.chunks import Made
+from transferlab.data.prepare.chunks import ChunkEntry
 from transferlab.runtime.files import explained
 
 Key = tuple[str, int]  # subset, first image
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A finished chunk: see `Made`. `start`, `sizes`: where its JPEGs lie, in bytes."""
-
-    sources: str
-    sha256: str
-    unreadable: dict[int, str]
-    start: int
-    sizes: np.ndarray
-
-    @property
-    def end(self) -> int:
-        return self.start + int(self.sizes.sum())
-
-
 class Journal:
-    """The finished chunks, in the file and by their keys."""
+    """The entries of the file, by their keys."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries: dict[Key, Entry] = {}
-        whole = 0
-        if path.exists():
-            for key, entry, end in _lines(path):
-                self.entries[key], whole = entry, end
+        self.entries, end = _read(path)
         with explained(path, OUT):
             self.file = path.open("r+b" if path.exists() else "w+b")
-            self.file.truncate(whole)
-            self.file.seek(whole)
+            self.file.truncate(end)
+            self.file.seek(end)
 
-    def add(self, key: Key, made: Made, start: int) -> None:
-        """Note a chunk, for good. Raises: UserError if it cannot be written."""
-        line = {
-            "subset": key[0],
-            "first": key[1],
-            "sources": made.sources,
-            "sha256": made.sha256,
-            "unreadable": made.unreadable,
-            "start": start,
-            "sizes": made.sizes,
-        }
+    def add(self, key: Key, entry: ChunkEntry) -> None:
+        """Record a finished chunk durably. Raises: UserError if it cannot be written."""
+        line = {"subset": key[0], "first": key[1], **asdict(entry)}
         with explained(self.path, OUT):
             self.file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             self.file.flush()
             os.fsync(self.file.fileno())
-        self.entries[key] = _entry(made.sources, made.sha256, made.unreadable, start, made.sizes)
+        self.entries[key] = entry
 
     def known(self, key: Key) -> str | None:
-        """The state of the files of a chunk that need not be made again if it is the same."""
+        """The state of the image files with which a chunk need not be made again."""
         entry = self.entries.get(key)
         return None if entry is None or entry.unreadable else entry.sources
 
     def end(self, subset: str) -> int:
         """How many bytes of a subset's JPEGs are finished."""
-        ends = (entry.end for key, entry in self.entries.items() if key[0] == subset)
-        return max(ends, default=0)
+        entries = (entry for key, entry in self.entries.items() if key[0] == subset)
+        return max((entry.start + sum(entry.sizes) for entry in entries), default=0)
 
     def close(self) -> None:
         self.file.close()
 
 
-def _lines(path: Path) -> Iterator[tuple[Key, Entry, int]]:
-    """Key, entry and where the line ends, up to the first that is not whole."""
+def _read(path: Path) -> tuple[dict[Key, ChunkEntry], int]:
+    """The entries, and where the last complete line ends."""
+    entries: dict[Key, ChunkEntry] = {}
     end = 0
+    if not path.exists():
+        return entries, end
     with path.open("rb") as file:
         for line in file:
-            end += len(line)
             try:
                 raw = json.loads(line)
             except ValueError:
-                return
+                break
             if not line.endswith(b"\n"):
-                return
-            unreadable = {int(place): reason for place, reason in raw["unreadable"].items()}
-            entry = _entry(raw["sources"], raw["sha256"], unreadable, raw["start"], raw["sizes"])
-            yield (raw["subset"], raw["first"]), entry, end
-
-
-def _entry(
-    sources: str, sha256: str, unreadable: dict[int, str], start: int, sizes: object
-) -> Entry:
-    return Entry(sources, sha256, unreadable, start, np.array(sizes, np.int64))
+                break
+            key = raw.pop("subset"), raw.pop("first")
+            raw["unreadable"] = {int(n): reason for n, reason in raw["unreadable"].items()}
+            raw["sizes"] = tuple(raw["sizes"])
+            entries[key] = ChunkEntry(**raw)
+            end += len(line)
+    return entries, end

@@ -1,72 +1,63 @@
-"""How much room the images need on the disk, before anything is written."""
+"""How much disk space the images need, before anything is written."""
 
-import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from transferlab.data.datasets.folder import Files, Index
-from transferlab.data.datasets.prepared import Pixels
+from transferlab.data.datasets.prepared_record import Pixels
 from transferlab.data.prepare import chunks
-from transferlab.data.prepare.chunks import Chunk
-from transferlab.data.prepare.crew import Crew
+from transferlab.data.prepare.chunks import Chunk, ChunkTask
+from transferlab.data.prepare.workers import Workers
 from transferlab.errors import UserError
 
-SAMPLE = 64  # images encoded to know how large a JPEG is
+SAMPLE = 64  # images that are encoded to estimate the size of a JPEG
 MARGIN = 1.05  # for those that are larger than the sample's
+LABEL_BYTES = 8 + 8 + 16  # of an image in labels.npy, slots.npy, spans.npy
 
 
-def need(index: Index, pixels: Pixels, crew: Crew) -> int:
+def needed(index: Index, pixels: Pixels, workers: Workers) -> int:
     """Bytes of all images and arrays of both subsets; of JPEGs an estimate from a sample."""
     total = 0
-    for files in (index.train, index.val):
-        count = len(files.labels)
-        total += count * (files.paths.itemsize + 8 + 8 + 16) + 1_000_000
-        if pixels.codec == "raw":
-            total += count * pixels.size**2 * 3
-        else:
-            total += int(count * _jpeg_bytes(files, pixels, crew) * MARGIN)
+    for files in index.subsets.values():
+        raw = pixels.codec == "raw"
+        image_bytes = pixels.size**2 * 3 if raw else _jpeg_bytes(files, pixels, workers) * MARGIN
+        each = image_bytes + files.paths.itemsize + LABEL_BYTES
+        total += int(len(files.labels) * each) + 1_000_000
     return total
 
 
-def taken(place: Path) -> int:
-    """Bytes that the files below a folder have on the disk already; a hole has none."""
-    return sum(path.stat().st_blocks * 512 for path in place.rglob("*") if path.is_file())
+def used(folder: Path) -> int:
+    """Bytes that the files below a folder have on the disk; a hole has none."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
-def require(place: Path, need_bytes: int) -> int:
-    """The bytes that are free. Raises: UserError if they are fewer than those still needed."""
-    free, left = shutil.disk_usage(place).free, max(0, need_bytes - taken(place))
+def require(folder: Path, needed_bytes: int) -> int:
+    """The free bytes. Raises: UserError if they are fewer than are still needed."""
+    free, left = shutil.disk_usage(folder).free, max(0, needed_bytes - used(folder))
     if free < left:
         raise UserError(
-            f"{place.parent} is on a disk with {size(free)} free and the images need "
-            f"{size(left)}: make room, choose another place with --out DIR, or take less with "
-            "--codec jpeg or a smaller --size"
+            f"{folder.parent} is on a disk with {text(free)} free and the images need "
+            f"{text(left)}: make room, choose another folder with --out DIR, or use --codec jpeg "
+            "or a smaller --size"
         )
     return free
 
 
-def size(count: int) -> str:
+def text(size_bytes: int) -> str:
     """`1.3 GB`."""
     for unit, digits in (("GB", 9), ("MB", 6)):
-        if count >= 10**digits:
-            return f"{count / 10**digits:.1f} {unit}"
-    return f"{count / 1000:.1f} kB"
+        if size_bytes >= 10**digits:
+            return f"{size_bytes / 10**digits:.1f} {unit}"
+    return f"{size_bytes / 1000:.1f} kB"
 
 
-def _jpeg_bytes(files: Files, pixels: Pixels, crew: Crew) -> float:
-    """The mean size of a JPEG, over images evenly spread; 0 if none of them can be read."""
-    places = np.unique(np.linspace(0, len(files.labels) - 1, SAMPLE).astype(int))
-    names = [bytes(name) for name in files.paths[places]]
-    samples = [Chunk("sample", 0, os.fspath(files.folder), (name,)) for name in names]
-    tasks = [chunks.Task(sample, pixels, "", None) for sample in samples]
-    found: Sequence[int] = [n for _, n in crew.each(_encoded_bytes, tasks) if n]
-    return float(np.mean(found)) if found else 0.0
-
-
-def _encoded_bytes(task: chunks.Task) -> int:
-    assert task.pixels.quality is not None
-    image = chunks.read(task.chunk, 0, task.pixels)
-    return 0 if isinstance(image, str) else len(chunks.encode(image, task.pixels.quality))
+def _jpeg_bytes(files: Files, pixels: Pixels, workers: Workers) -> float:
+    """The mean size of a JPEG, over evenly spaced images; 0 if none of them can be read."""
+    positions = np.unique(np.linspace(0, len(files.labels) - 1, SAMPLE).astype(int))
+    sample = Chunk("sample", 0, str(files.folder), tuple(files.paths[positions].tolist()))
+    sizes: list[int] = []
+    for _, made in workers.each(chunks.make, [ChunkTask(sample, pixels, "", None)]):
+        sizes += [] if made is None else filter(None, made[0].sizes)
+    return float(np.mean(sizes)) if sizes else 0.0

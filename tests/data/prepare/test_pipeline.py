@@ -11,10 +11,12 @@ import pytest
 from support import killed
 from support.trees import JPEG, RAW, load_folder, picture, prepare, spoil, tree
 
-from transferlab.data.datasets import folder, prepared
+from transferlab.data.datasets import folder
 from transferlab.data.datasets.images import Subset
-from transferlab.data.datasets.prepared import Pixels, Prepared
-from transferlab.data.prepare import chunks, space, workplace
+from transferlab.data.datasets.prepared import Prepared
+from transferlab.data.datasets.prepared_record import IMAGES, Pixels, PrepareSettings
+from transferlab.data.prepare import chunks, space, workspace
+from transferlab.data.prepare.workers import Workers
 from transferlab.errors import RunFailed, UserError
 
 
@@ -157,7 +159,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(tmp_path: Path, pixel
         assert np.array_equal(
             pixels_of(getattr(load(dst), name)), pixels_of(getattr(load(tmp_path / "whole"), name))
         )
-        assert (dst / name / prepared.IMAGES[pixels.codec]).stat().st_size == whole.record.subsets[
+        assert (dst / name / IMAGES[pixels.codec]).stat().st_size == whole.record.subsets[
             name
         ].size_bytes
     assert sorted(p.name for p in dst.iterdir()) == ["prepared.json", "train", "val"]
@@ -187,19 +189,19 @@ def test_it_goes_on_only_with_the_same_settings_and_files(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     partial = left(dst, root, 2)
     assert refused(root, dst, Pixels(9, "crop", "raw", None)) == (
-        f"{partial} was made with --size 8 (now 9), --resize warp (now crop): give the same "
-        f"again, choose another --out, or delete {partial} to begin anew"
+        f"{partial} was made with --size 8 (now 9), --resize warp (now crop): use the "
+        f"same settings, choose another --out, or delete {partial} to start over"
     )
     assert "--codec raw (now jpeg), --quality none (now 95)" in refused(root, dst, JPEG)
     picture(root / "val/bee/more.png", seed=60)
     assert refused(root, dst) == (
-        f"{partial} was made of other files: put them back as they were, choose another --out, "
-        f"or delete {partial} to begin anew"
+        f"{partial} was made from other files: restore them, choose another --out, or delete "
+        f"{partial} to start over"
     )
     (root / "val/bee/more.png").unlink()
     (partial / "train/images.u8").unlink()
     assert refused(root, dst) == (
-        f"{partial}/train/images.u8 is damaged: delete {partial} to begin anew"
+        f"{partial}/train/images.u8 is damaged: delete {partial} to start over"
     )
 
 
@@ -211,13 +213,13 @@ def test_what_is_complete_is_left_alone_and_never_overwritten(tmp_path: Path):
     assert (again.made, again.record) == (0, record)
     assert refused(root, dst, JPEG).startswith(f"{dst} was made with --codec raw (now jpeg)")
     (root / "train/Ant/0.png").unlink()
-    assert refused(root, dst).startswith(f"{dst} was made of other files: ")
+    assert refused(root, dst).startswith(f"{dst} was made from other files: ")
     assert before == {p: p.stat().st_mtime_ns for p in dst.rglob("*")}
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
     assert refused(root, other) == (
-        f"--out {other} is there and is not prepared data: choose another place"
+        f"--out {other} exists and is not prepared data: choose another folder"
     )
     assert [p.name for p in other.iterdir()] == ["thesis.txt"]
 
@@ -235,7 +237,7 @@ def test_a_place_among_the_classes_is_refused(tmp_path: Path):
     root = tree(tmp_path / "images")
     assert refused(root, root / "val" / "new") == (
         f"--out {root}/val/new is inside {root}/val, whose folders are the classes: "
-        "choose another place"
+        "choose another folder"
     )
     flat = root / "train"
     assert "is inside" in refused(flat, flat / "new", val=None, holdout=0.3)
@@ -245,8 +247,8 @@ def test_a_place_among_the_classes_is_refused(tmp_path: Path):
 
 def test_one_process_at_a_time(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
-    settings = workplace.Settings(RAW, "val", None, "x")
-    with workplace.hold(dst, settings):
+    settings = PrepareSettings(RAW, "val", None, "x")
+    with workspace.hold(dst, settings):
         said = refused(root, dst)
     assert said.startswith(f"--out {dst} is being made by process {os.getpid()} on ")
     assert prepare(root, dst).made == 23
@@ -265,8 +267,8 @@ def test_unreadable_files_are_listed_and_nothing_is_finished(
     with pytest.raises(RunFailed) as caught:
         prepare(root, dst, pixels)
     assert str(caught.value) == (
-        f"3 of the files cannot be read, all in {partial}/unreadable.csv: mend them and give the "
-        "same command, or leave them out with --skip-unreadable"
+        f"3 files cannot be read, listed in {partial}/unreadable.csv: repair them and run the "
+        "command again, or leave them out with --skip-unreadable"
     )
     lines = (partial / "unreadable.csv").read_text().splitlines()
     assert lines == [
@@ -277,11 +279,11 @@ def test_unreadable_files_are_listed_and_nothing_is_finished(
     ]
     assert "unreadable: train/bee/0.png: cannot identify image file" in caplog.text
     assert not dst.exists()
-    size = (partial / "train" / prepared.IMAGES[pixels.codec]).stat().st_size
+    size = (partial / "train" / IMAGES[pixels.codec]).stat().st_size
     with pytest.raises(RunFailed):
         prepare(root, dst, pixels)
     # what is tried again takes no more room
-    assert (partial / "train" / prepared.IMAGES[pixels.codec]).stat().st_size == size
+    assert (partial / "train" / IMAGES[pixels.codec]).stat().st_size == size
     for number, name in enumerate(("train/Ant/1.png", "train/bee/0.png", "val/cat/1.png")):
         (root / name).unlink()
         picture(root / name, seed=70 + number)
@@ -298,7 +300,7 @@ def test_an_unreadable_file_is_tried_again_though_it_looks_the_same(tmp_path: Pa
     content, status = path.read_bytes(), path.stat()
     path.write_bytes(bytes(len(content)))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    with pytest.raises(RunFailed, match="1 of the files cannot be read"):
+    with pytest.raises(RunFailed, match="1 files cannot be read"):
         prepare(root, dst)
     path.write_bytes(content)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -327,7 +329,7 @@ def test_a_class_that_would_be_empty_is_an_error(tmp_path: Path):
     root = tree(tmp_path / "images")
     for number in range(2):
         (root / f"val/Ant/{number}.png").write_bytes(b"")
-    with pytest.raises(RunFailed, match="of Ant no image for val can be read: mend them"):
+    with pytest.raises(RunFailed, match="val has no readable image of Ant: repair the files"):
         prepare(root, tmp_path / "made", skip=True)
     assert not (tmp_path / "made").exists()
 
@@ -344,13 +346,13 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
     said = refused(root, dst, Pixels(256, "warp", "raw", None))
     assert said == (
         f"{tmp_path} is on a disk with 1.5 MB free and the images need 6.5 MB: make room, choose "
-        "another place with --out DIR, or take less with --codec jpeg or a smaller --size"
+        "another folder with --out DIR, or use --codec jpeg or a smaller --size"
     )
     assert list((tmp_path / ".made.partial/train").iterdir()) in (
         [],
         [tmp_path / ".made.partial/train/images.u8"],
     )
-    assert space.taken(tmp_path / ".made.partial/train") == 0
+    assert space.used(tmp_path / ".made.partial/train") == 0
     monkeypatch.undo()
     assert prepare(root, dst, JPEG).made == 23  # other settings: nothing was done under those
 
@@ -358,9 +360,9 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
 def test_the_need_of_jpegs_is_estimated_from_a_sample(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     index = folder.scan(str(root), "val", None)
-    with space.Crew(1, lambda: False) as crew:
-        need = space.need(index, Pixels(64, "warp", "jpeg", 95), crew)
-        none = space.need(index, Pixels(64, "warp", "jpeg", 1), crew)
+    with Workers(1, lambda: False) as workers:
+        need = space.needed(index, Pixels(64, "warp", "jpeg", 95), workers)
+        none = space.needed(index, Pixels(64, "warp", "jpeg", 1), workers)
     record = prepare(root, dst, Pixels(64, "warp", "jpeg", 95)).record
     images = sum(stored.size_bytes for stored in record.subsets.values())
     assert images < need - 2_000_000 < 1.2 * images + 2000

@@ -1,0 +1,113 @@
+"""`prepared.json`: what `prepare` writes and `data=prepared` reads, and the files that go with it.
+
+A folder with that record and, for each subset, the images in one file (`images.u8`, raw RGB, or
+`images.jpegs`), `labels.npy`, `names.npy` (the files they were made from), `slots.npy` (the
+positions of those among all files, and of raw images in theirs), of JPEGs `spans.npy`, the first
+byte and size of each, and `digests.npy`, by which `prepare --verify` notices damage.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transferlab.errors import UserError
+
+FORMAT = 1
+RECORD = "prepared.json"
+IMAGES = {"raw": "images.u8", "jpeg": "images.jpegs"}  # codec -> the file of a subset's images
+SUBSETS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What decides the pixels: side, way of resizing, and how an image is kept.
+
+    `quality` of JPEGs, 1..100; None for raw.
+    """
+
+    size: int
+    resize: str
+    codec: str
+    quality: int | None
+
+
+@dataclass(frozen=True)
+class StoredSubset:
+    """One subset on the disk: its images, the files it was made from, the bytes of its images."""
+
+    images: int
+    slots: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """What the data were made from, and how. `listing`: a digest of the files' names."""
+
+    pixels: Pixels
+    val: str | None
+    holdout: float | None
+    listing: str
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by the name of its flag, and `listing`."""
+        rest = {"val": self.val, "holdout": self.holdout, "listing": self.listing}
+        return {**dataclasses.asdict(self.pixels), **rest}
+
+
+@dataclass(frozen=True)
+class PreparedRecord(PrepareSettings):
+    """The content of `prepared.json`."""
+
+    classes: tuple[str, ...]
+    digest: str
+    subsets: dict[str, StoredSubset]
+
+
+def read_record(root: Path) -> PreparedRecord:
+    """The record of the data at `root`.
+
+    Raises: UserError if they are no prepared data, or those of another version.
+    """
+    path = root / RECORD
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"data.root={root} is not prepared data (it has no {RECORD}): make them with "
+            "python -m transferlab prepare, or read a folder of images with data=image_folder"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    if isinstance(raw, dict) and raw.get("format") != FORMAT:
+        raise UserError(
+            f"{path} was written by an incompatible version (format {raw.get('format')}, this one "
+            f"reads {FORMAT}): use that version, or prepare the images again"
+        )
+    try:
+        return PreparedRecord(
+            pixels=Pixels(**raw["pixels"]),
+            val=raw["val"],
+            holdout=raw["holdout"],
+            listing=raw["listing"],
+            classes=tuple(raw["classes"]),
+            digest=raw["digest"],
+            subsets={name: StoredSubset(**raw["subsets"][name]) for name in SUBSETS},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, error) from error
+
+
+def as_json(record: PreparedRecord, made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `prepared.json`; `made_from` is for people, and nothing reads it."""
+    return {"format": FORMAT, **dataclasses.asdict(record), "made_from": dict(made_from)}
+
+
+def damaged(path: Path, reason: object) -> UserError:
+    """The error for a file of prepared data that cannot be used."""
+    if isinstance(reason, OSError) and reason.strerror:
+        reason = reason.strerror
+    return UserError(f"{path} is damaged ({reason}): prepare the images again")

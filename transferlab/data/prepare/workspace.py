@@ -1,0 +1,134 @@
+"""The hidden folder beside --out in which the data are made, by one process at a time.
+
+It becomes --out by one rename. Until then `settings.json` says what it is for, so that work is
+resumed only with the same settings and for the same files.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transferlab.data.datasets.folder import Index
+from transferlab.data.datasets.prepared_record import (
+    RECORD,
+    SUBSETS,
+    PreparedRecord,
+    PrepareSettings,
+    read_record,
+)
+from transferlab.data.prepare import OUT
+from transferlab.errors import UserError
+from transferlab.runtime import locks
+from transferlab.runtime.files import explained, sync_folder, write_json
+
+LOCK = "lock"
+SETTINGS = "settings.json"
+JOURNAL = "journal.jsonl"
+
+
+def listing(index: Index) -> str:
+    """A digest that changes with the name, class or subset of a file, or their order."""
+    digest = hashlib.sha256(b"\n".join(map(os.fsencode, index.classes)))
+    for files in index.subsets.values():
+        digest.update(b"\n\n" + b"\n".join(files.paths.tolist()))
+    return digest.hexdigest()
+
+
+def finished(out: Path, settings: PrepareSettings) -> PreparedRecord | None:
+    """The record at --out if it was made with these settings, None if nothing is there.
+
+    Raises: UserError if something else is there.
+    """
+    if os.path.ismount(out):
+        raise UserError(f"--out {out} is a mount point: name a folder below it")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if not (out / RECORD).exists():
+        raise UserError(f"--out {out} exists and is not prepared data: choose another folder")
+    record = read_record(out)
+    _require_same(out, record.flat(), settings)
+    return record
+
+
+@contextlib.contextmanager
+def hold(out: Path, settings: PrepareSettings) -> Iterator[Path]:
+    """The folder in which --out is made, for this process alone.
+
+    Raises: UserError if another process has it, or it was begun with other settings.
+    """
+    folder = out.with_name(f".{out.name}.partial")
+    lock = folder / LOCK
+
+    def refuse() -> None:
+        owner = lock.read_text() if lock.exists() else ""
+        raise UserError(f"--out {out} is being made by {owner or 'another process'}: wait for it")
+
+    with locks.held(lock, refuse, advice=OUT) as file:
+        if not (lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno()))):
+            # it was renamed between opening and locking
+            raise UserError(f"--out {out} has just been finished: run the command again")
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        file.flush()
+        _begin_or_resume(folder, settings)
+        yield folder
+
+
+def publish(folder: Path, out: Path) -> None:
+    """Make the folder --out, in one step; then delete what only the making needed."""
+    for changed in (*(folder / name for name in SUBSETS), folder):
+        sync_folder(changed)
+    with explained(out, OUT):
+        os.rename(folder, out)
+    sync_folder(out.parent)
+    tidy(out)
+
+
+def tidy(out: Path) -> None:
+    """Delete from --out what only the making needed."""
+    for name in (JOURNAL, SETTINGS, LOCK):
+        with contextlib.suppress(OSError):
+            (out / name).unlink(missing_ok=True)
+
+
+def _begin_or_resume(folder: Path, settings: PrepareSettings) -> None:
+    """Record what the folder is for. While nothing is finished in it, that may change."""
+    path, journal = folder / SETTINGS, folder / JOURNAL
+    if path.exists() and journal.exists() and journal.stat().st_size:
+        try:
+            earlier = dict(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}): delete {folder}") from error
+        _require_same(folder, earlier, settings)
+        return
+    for name in SUBSETS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    write_json(path, settings.flat(), OUT)
+
+
+def _require_same(folder: Path, earlier: Mapping[str, Any], settings: PrepareSettings) -> None:
+    """Raises: UserError that names the settings that differ."""
+    now = settings.flat()
+    different = [key for key in now if earlier.get(key) != now[key]]
+    if not different:
+        return
+    changes = [f"--{key} {_flag(earlier.get(key))} (now {_flag(now[key])})"
+               for key in different if key != "listing"]  # fmt: skip
+    if changes:
+        cause, remedy = f"with {', '.join(changes)}", "use the same settings"
+    else:
+        cause, remedy = "from other files", "restore them"
+    raise UserError(
+        f"{folder} was made {cause}: {remedy}, choose another --out, or delete {folder} to start "
+        "over"
+    )
+
+
+def _flag(value: object) -> str:
+    return "none" if value is None else str(value)
