@@ -26,7 +26,7 @@ COMMENT = re.compile(r"^(?P<key>\w+): .*?  # (?P<text>.+(?:\n *# .+)*)", re.MULT
 TYPES = {
     int: "integer",
     float: "number",
-    str: "text",
+    str: "string",
     bool: "`true`, `false`",
     type(None): "`null`",
 }
@@ -54,18 +54,22 @@ def choices(group: str) -> str:
 
 def keys(group: str) -> str:
     """The keys of a group of a run's config: `run` for those of no group."""
-    hints = typing.get_type_hints(RunConfig)
+    hints = typing.get_type_hints(RunConfig, include_extras=True)
     if group == "run":
         leaves = {key: hint for key, hint in hints.items() if not dataclasses.is_dataclass(hint)}
         return _keys(leaves, "", _defaults(), comments("config"))
-    section = typing.get_type_hints(hints[group])
+    section = typing.get_type_hints(hints[group], include_extras=True)
     return _keys(section, f"{group}.", _defaults()[group], comments(group))
 
 
 def launchers(name: str) -> str:
     """The keys of `launcher=local` or `launcher=slurm`."""
     kind = launcher.KINDS[name]
-    hints = {key: hint for key, hint in typing.get_type_hints(kind).items() if key != "name"}
+    hints = {
+        key: hint
+        for key, hint in typing.get_type_hints(kind, include_extras=True).items()
+        if key != "name"
+    }
     defaults = compose.compose("sweep", [f"launcher={name}"])["launcher"]
     return _keys(hints, "launcher.", defaults, comments(f"launcher/{name}"))
 
@@ -131,7 +135,8 @@ def _keys(
 def _type(hint: Any) -> str:
     """What a key may hold, in words: `integer or null`."""
     if typing.get_origin(hint) is typing.Annotated:
-        return _type(typing.get_args(hint)[0])
+        kind, *bounds = typing.get_args(hint)
+        return f"{_type(kind)} ({', '.join(f'{b.phrase} {b.limit}' for b in bounds)})"
     if typing.get_origin(hint) is typing.Literal:
         return ", ".join(f"`{value}`" for value in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
