@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from transferlab.data.transforms import Views, looped, mirrored, whole
+from transferlab.data.transforms import InputTransform, looped, mirrored, whole
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,9 @@ def batch(images: np.ndarray, corners: list, flips: list) -> dict:
     }
 
 
-def views(means: dict, **settings) -> Views:
+def views(means: dict, **settings) -> InputTransform:
     chosen: dict = dict(scale=1.0, mirror=True, channels_last=False)
-    return Views(means, **(chosen | settings))
+    return InputTransform(means, **(chosen | settings))
 
 
 CORNERS, FLIPS = [[0, 3], [2, 1], [3, 0]], [False, True, False]

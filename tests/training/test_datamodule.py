@@ -11,7 +11,7 @@ import torch
 
 from transferlab.data.datasets.images import ArraySubset
 from transferlab.data.half import Half, View
-from transferlab.data.transforms import Views
+from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
 from transferlab.training.datamodule import HalfDataModule, Intervals, PackData, Reader
 
@@ -28,7 +28,7 @@ def view(count: int) -> View:
     return View(ArraySubset(pixels, labels, "fake"), np.arange(count), labels, False)
 
 
-VIEWS = Views({"A": None}, scale=1.0, mirror=False, channels_last=False)
+VIEWS = InputTransform({"A": None}, scale=1.0, mirror=False, channels_last=False)
 
 
 def reader(**settings) -> Reader:

@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import View
 from transferlab.data.loader import Batch, Stream, loader
-from transferlab.data.transforms import Views
+from transferlab.data.transforms import InputTransform
 from transferlab.experiment.config import RunConfig
 from transferlab.training import build, inputs, optimiser
 
@@ -58,7 +58,7 @@ def bare(
     network = module.network
     optimizer, scheduler = optimiser.build([network], module.recipe, total_steps=skipped + steps)
     mean = inputs.mean_image(config, images, "A", workers=0)
-    views = Views({"A": mean}, scale=config.data.scale, mirror=config.train.mirror,
+    views = InputTransform({"A": mean}, scale=config.data.scale, mirror=config.train.mirror,
                   channels_last=False).to(device)  # fmt: skip
     started = _now(device)
     with torch.compiler.set_stance("force_eager"):

@@ -17,7 +17,7 @@ from transferlab.runtime import compiled
 LOOPS = ("cpu",)  # where a loop over images is quicker than whole batches
 
 
-class Views(nn.Module):
+class InputTransform(nn.Module):
     """The inputs of a pack's networks, one per mean image, from one batch of bytes.
 
     means: name -> mean image (S, S, 3), or None for no subtraction. A training batch brings the

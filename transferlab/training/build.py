@@ -14,7 +14,7 @@ from torch import Tensor
 from transferlab import models, store
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half
-from transferlab.data.transforms import Views
+from transferlab.data.transforms import InputTransform
 from transferlab.errors import RunFailed
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import base_of
@@ -145,7 +145,7 @@ def pack_data(
     """
     config = subjects[0].config
     train = config.train
-    views = Views(
+    views = InputTransform(
         {
             letter: inputs.mean_image(config, images, letter, workers=workers)
             for letter in sorted({mean_letter(subject.config) for subject in subjects})

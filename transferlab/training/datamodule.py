@@ -20,7 +20,7 @@ from torch import Tensor
 
 from transferlab.data.half import Half, View
 from transferlab.data.loader import Batch, Batches, Sequence, Stream, auto_workers, loader
-from transferlab.data.transforms import Views
+from transferlab.data.transforms import InputTransform
 from transferlab.experiment.build import build_config
 from transferlab.experiment.compose import compose, with_plus
 from transferlab.experiment.resolve import resolve
@@ -145,7 +145,7 @@ class HalfDataModule(lightning.LightningDataModule):
                 mirror=train.mirror,
                 workers=workers,
             )
-            self.views = Views(
+            self.views = InputTransform(
                 {self.mean: inputs.mean_image(config, images, self.mean, workers=workers)},
                 scale=config.data.scale,
                 mirror=train.mirror,
@@ -190,7 +190,13 @@ class PackData(lightning.LightningDataModule):
     """
 
     def __init__(
-        self, reader: Reader, views: Views, *, start_step: int, total_steps: int, val_every: int
+        self,
+        reader: Reader,
+        views: InputTransform,
+        *,
+        start_step: int,
+        total_steps: int,
+        val_every: int,
     ) -> None:
         super().__init__()
         self.reader, self.views = reader, views

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transferlab import models
 from transferlab.data import ring
-from transferlab.data.transforms import Views
+from transferlab.data.transforms import InputTransform
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.memory import RESERVE, Room, training_bytes
@@ -157,7 +157,7 @@ def trained(configs: Sequence[RunConfig]) -> tuple[int, dict[NetworkShape, Netwo
         members.append(Member(module, trunk="A", view="A"))
     pack = PackModule(members, total_steps=1, step=0, velocities=[{} for _ in members])
     ([optimizer], _) = pack.configure_optimizers()
-    views = Views({"A": np.zeros((size, size, 3), np.float32)}, scale=1.0, mirror=False,
+    views = InputTransform({"A": np.zeros((size, size, 3), np.float32)}, scale=1.0, mirror=False,
                   channels_last=False)  # fmt: skip
     count = configs[0].train.batch_size
     pixels = torch.zeros(count, size, size, 3, dtype=torch.uint8)
