@@ -241,7 +241,7 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
         ({"data.scale": 0}, "data.scale=0 makes all images the same: choose another number"),
         ({"model.num_outputs": 1}, "model.num_outputs=1 must be at least 2"),
         ({"transfer.keep": -1}, "transfer.keep=-1 must be at least 0"),
-        ({"transfer.n": -1}, "transfer.n=-1 is negative: a cut point is 0 or more"),
+        ({"transfer.n": -1}, "transfer.n=-1 must be at least 0"),
         ({"train.batch_size": 0}, "train.batch_size=0 must be at least 1"),
         (
             {"train.total_steps": 0, "train.epochs": None},

@@ -314,10 +314,10 @@ def test_an_unknown_study_is_refused_with_those_there_are(name: str, near: str):
             "study=mine: missing split: choose +split=random or +split=manmade_natural or "
             "+split=whole",
         ),
-        ("- {split: random}", "transfer.n is not given: AnB needs it, as transfer.n=3"),
+        ("- {split: random}", "missing transfer.n: "),
         (
             "- {split: random, transfer.variant: AnB, transfer.n: [1, -1]}",
-            "transfer.n=-1 is negative: a cut point is 0 or more",
+            "transfer.n=-1 must be at least 0",
         ),
         (
             "- {split: manmade_natural, transfer.variant: A1B}",

@@ -7,7 +7,6 @@ import pytest
 from transferlab.errors import UserError
 from transferlab.experiment import variants
 from transferlab.experiment.variants import Variant, label, parse
-from transferlab.models.facts import check_cut
 
 # pattern, its label with n = 3, base, target, fine_tuned
 NAMES = [
@@ -93,39 +92,49 @@ def test_an_unknown_name_is_refused_with_all_there_are(text: str):
         parse(text, n=3)
 
     assert str(error.value) == (
-        f"transfer.variant={text} is not a variant: choose one of base AnB BnB AnB+ BnB+ BnA AnA "
-        "BnA+ AnA+ RnA RnB, or write the number in, as A3B+"
+        f"unknown transfer.variant={text}: choose one of base AnB BnB AnB+ BnB+ BnA AnA "
+        "BnA+ AnA+ RnA RnB, or one with its number, as A3B+"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "n", "target", "message"),
     [
-        ("AnB", None, None, "transfer.n is not given: AnB needs it, as transfer.n=3"),
-        ("A3B", 4, None, "transfer.n=4 contradicts transfer.variant=A3B: give one of them"),
-        ("A3B", 0, None, "transfer.n=0 contradicts transfer.variant=A3B: give one of them"),
+        ("AnB", None, None, "missing transfer.n: transfer.variant=AnB needs it, as transfer.n=3"),
+        ("A3B", 4, None, "transfer.n=4 contradicts transfer.variant=A3B: set one of them"),
+        ("A3B", 0, None, "transfer.n=0 contradicts transfer.variant=A3B: set one of them"),
         ("AnB", 3, "A", "transfer.target=A contradicts transfer.variant=AnB"),
         ("AnB", 0, "A", "transfer.target=A contradicts transfer.variant=AnB"),
-        ("AnB", -1, None, "transfer.n=-1 is negative: a cut point is 0 or more"),
+        ("AnB", -1, None, "transfer.n=-1 must be at least 0"),
         (
             "R3A+",
             None,
             None,
-            "transfer.variant=R3A+ is not a variant: untrained stages that learn are the base "
-            "network itself, transfer.variant=base transfer.target=A",
+            "unknown transfer.variant=R3A+: untrained stages that learn make a base network, "
+            "transfer.variant=baseA",
         ),
         (
             "RnB+",
             3,
             None,
-            "transfer.variant=RnB+ is not a variant: untrained stages that learn are the base "
-            "network itself, transfer.variant=base transfer.target=B",
+            "unknown transfer.variant=RnB+: untrained stages that learn make a base network, "
+            "transfer.variant=baseB",
         ),
-        ("base", None, None, "transfer.target is not given: transfer.variant=base needs A or B"),
-        ("base", None, "C", "transfer.target=C is not a half: choose A or B"),
+        ("base", None, None, "missing transfer.target: transfer.variant=base needs A or B"),
+        ("base", None, "C", "unknown transfer.target=C: choose A or B"),
         ("baseA", None, "B", "transfer.target=B contradicts transfer.variant=baseA"),
-        ("base", 3, "B", "transfer.n=3 contradicts transfer.variant=base: a base has n = 0"),
-        ("baseB", -1, None, "transfer.n=-1 contradicts transfer.variant=baseB: a base has n = 0"),
+        (
+            "base",
+            3,
+            "B",
+            "transfer.n=3 contradicts transfer.variant=base: a base network has n = 0",
+        ),
+        (
+            "baseB",
+            -1,
+            None,
+            "transfer.n=-1 contradicts transfer.variant=baseB: a base network has n = 0",
+        ),
     ],
 )
 def test_a_mistake_is_refused_by_message(
@@ -135,27 +144,3 @@ def test_a_mistake_is_refused_by_message(
         parse(text, n=n, target=target)
 
     assert str(error.value) == message
-
-
-@pytest.mark.parametrize(("n", "keep"), [(0, 0), (7, 0), (3, 4), (0, 7)])
-def test_every_cut_that_leaves_the_classifier_is_taken(n: int, keep: int):
-    check_cut(8, n, keep=keep, model="alexnet")
-
-
-@pytest.mark.parametrize("n", [-1, 8, 9])
-def test_what_is_no_cut_point_is_refused(n: int):
-    with pytest.raises(UserError) as error:
-        check_cut(8, n, keep=0, model="alexnet")
-    assert str(error.value) == (
-        f"transfer.n={n} is not a cut point of alexnet (8 stages): choose 0..7"
-    )
-
-
-@pytest.mark.parametrize(("n", "keep", "most"), [(3, 5, 4), (7, 1, 0), (0, 8, 7)])
-def test_keeping_the_classifier_is_refused(n: int, keep: int, most: int):
-    with pytest.raises(UserError) as error:
-        check_cut(8, n, keep=keep, model="alexnet")
-    assert str(error.value) == (
-        f"transfer.keep={keep} goes past the last stage before the classifier of alexnet "
-        f"(8 stages) with transfer.n={n}: choose 0..{most}"
-    )

@@ -270,7 +270,7 @@ def test_a_model_of_the_users_own_is_built(monkeypatch: pytest.MonkeyPatch):
     own.wrong = lambda *, num_outputs, image_size: nn.Linear(2, 2)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "own_models", own)
     assert models.build("own_models:build", num_outputs=5, image_size=6).stage_names == NAMES
-    with pytest.raises(UserError, match="^model.name=own_models:wrong returned Linear, no Staged"):
+    with pytest.raises(UserError, match="^model.name=own_models:wrong returned Linear: it must "):
         models.build("own_models:wrong", num_outputs=5, image_size=6)
 
 

@@ -313,7 +313,7 @@ def test_surgery_refuses_a_wrong_cut_before_it_changes_anything():
     built = network(2)
     with pytest.raises(UserError, match=r"^transfer\.n=4 is not a cut point of toy \(4 stages\)"):
         transfer.graft(built, **cut("A4B"), keep=0, base=trained(), model="toy")
-    with pytest.raises(UserError, match=r"^transfer\.keep=2 goes past"):
+    with pytest.raises(UserError, match=r"^transfer\.keep=2 with"):
         transfer.graft(built, **cut("A2B"), keep=2, base=trained(), model="toy")
     assert transfer.same_bits(weights(built), weights(network(2)))
 

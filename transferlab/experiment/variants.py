@@ -1,8 +1,8 @@
-"""The paper's notation for networks: `A3B`, `B5B+`, `R2A`, `baseB`, and what the letters mean.
+"""The paper's notation for networks: `A3B`, `B5B+`, `R2A`, `baseB`, and what it stands for.
 
 Yosinski et al. 2014, Sec. 2: AnB is a network for B whose first n stages come from the network
-for A and stay frozen; `+` lets them learn; BnB is the selffer control; R takes untrained stages.
-How many stages a model has is not known here: see `models`.
+for A and stay frozen; with `+` they are fine-tuned; BnB is the selffer control; R stands for
+untrained stages. The number of stages of a model is not known here: see `models.facts.check_cut`.
 """
 
 import re
@@ -20,7 +20,7 @@ _NOTATION = re.compile(r"(?P<base>[ABR])(?P<n>n|\d+)(?P<target>[AB])(?P<plus>\+?
 
 @dataclass(frozen=True)
 class Variant:
-    """Which network of the experiment. `base` is None exactly when n is 0."""
+    """A network of the experiment. `base` is None if and only if n is 0."""
 
     base: str | None
     target: str
@@ -42,30 +42,30 @@ def parse(text: str, *, n: int | None = None, target: str | None = None) -> Vari
 
     With n = 0 nothing is copied, so whatever was written is the base network of its target.
 
-    Raises: UserError for a name that is not in the notation, or that lacks or repeats a part.
+    Raises: UserError for a name that is not in the notation, lacks a part or contradicts another.
     """
     if text in ("base", "baseA", "baseB"):
         return _base_network(text, n=n, target=target)
     match = _NOTATION.fullmatch(text)
     if match is None:
         raise UserError(
-            f"transfer.variant={text} is not a variant: choose one of {' '.join(PATTERNS)}, "
-            "or write the number in, as A3B+"
+            f"unknown transfer.variant={text}: choose one of {' '.join(PATTERNS)}, or one with "
+            "its number, as A3B+"
         )
     if match["n"] == "n" and n is None:
-        raise UserError(f"transfer.n is not given: {text} needs it, as transfer.n=3")
+        raise UserError(f"missing transfer.n: transfer.variant={text} needs it, as transfer.n=3")
     if match["n"] != "n" and n is not None and int(match["n"]) != n:
-        raise UserError(f"transfer.n={n} contradicts transfer.variant={text}: give one of them")
+        raise UserError(f"transfer.n={n} contradicts transfer.variant={text}: set one of them")
     if target is not None and target != match["target"]:
         raise UserError(f"transfer.target={target} contradicts transfer.variant={text}")
     cut = n if match["n"] == "n" else int(match["n"])
     assert cut is not None
     if cut < 0:
-        raise UserError(f"transfer.n={cut} is negative: a cut point is 0 or more")
+        raise UserError(f"transfer.n={cut} must be at least 0")
     if match["base"] == RANDOM and match["plus"]:
         raise UserError(
-            f"transfer.variant={text} is not a variant: untrained stages that learn are the base "
-            f"network itself, transfer.variant=base transfer.target={match['target']}"
+            f"unknown transfer.variant={text}: untrained stages that learn make a base network, "
+            f"transfer.variant=base{match['target']}"
         )
     if cut == 0:
         return Variant(base=None, target=match["target"], n=0, fine_tuned=False)
@@ -82,11 +82,13 @@ def label(variant: Variant) -> str:
 def _base_network(text: str, *, n: int | None, target: str | None) -> Variant:
     letter = text[4:] or target
     if letter is None:
-        raise UserError("transfer.target is not given: transfer.variant=base needs A or B")
+        raise UserError("missing transfer.target: transfer.variant=base needs A or B")
     if letter not in HALVES:
-        raise UserError(f"transfer.target={letter} is not a half: choose A or B")
+        raise UserError(f"unknown transfer.target={letter}: choose A or B")
     if target is not None and target != letter:
         raise UserError(f"transfer.target={target} contradicts transfer.variant={text}")
     if n:
-        raise UserError(f"transfer.n={n} contradicts transfer.variant={text}: a base has n = 0")
+        raise UserError(
+            f"transfer.n={n} contradicts transfer.variant={text}: a base network has n = 0"
+        )
     return Variant(base=None, target=letter, n=0, fine_tuned=False)

@@ -22,14 +22,19 @@ NETWORKS = {
 
 
 def build(name: str, *, num_outputs: int, image_size: int) -> "StagedNetwork":
-    """The network `name`, its weights uninitialised memory until `initialise` is called.
+    """The network `name`, from images (B, 3, image_size, image_size) to logits (B, num_outputs).
 
-    Raises: UserError for an unknown name or an image size that the network does not take.
+    Its weights are undefined until `initialise` is called or a `state_dict` is loaded. `name` is a
+    key of `NETWORKS`, or a builder of one's own as `package.module:function`.
+
+    Raises: UserError for an unknown name, and an image size that the network cannot take.
     """
     from transferlab.models.stages import StagedNetwork
 
     builder = plugins.function("model.name", NETWORKS.get(name, name), known=NETWORKS)
     network = builder(num_outputs=num_outputs, image_size=image_size)
     if not isinstance(network, StagedNetwork):
-        raise UserError(f"model.name={name} returned {type(network).__name__}, no StagedNetwork")
+        raise UserError(
+            f"model.name={name} returned {type(network).__name__}: it must return a StagedNetwork"
+        )
     return network

@@ -1,4 +1,4 @@
-"""What a plan must know of a network: its stages, their cost and its cut points. No torch."""
+"""What a plan needs to know of a network: its stages, their cost, its cut points. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from transferlab.errors import UserError
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What decides on a network's shape; its `num_outputs` are the classes, unless told."""
+    """What determines the shape of a network."""
 
     model: str
     num_outputs: int
@@ -17,10 +17,10 @@ class NetworkShape:
 
 @dataclass(frozen=True)
 class Footprint:
-    """The memory that a stage has for each image of a training batch, in bytes.
+    """The memory of a stage for each image of a training batch, in bytes.
 
-    `kept` is what its forward pass leaves for the backward pass, its output included and its input
-    not; `widest` is the input and the output of its largest layer.
+    `kept` is what its forward pass keeps for the backward pass, with its output and without its
+    input; `widest` is the input and the output of its largest layer together.
     """
 
     kept: int
@@ -30,8 +30,8 @@ class Footprint:
 
 @dataclass(frozen=True)
 class StageFacts:
-    """One stage: its parameters, the multiply-accumulates of a forward pass of one image, and its
-    memory for an image in either precision."""
+    """One stage: its number of parameters, the multiply-accumulates of one image's forward pass,
+    and the memory of one image in either precision."""
 
     name: str
     parameters: int
@@ -44,9 +44,9 @@ class StageFacts:
 class NetworkFacts:
     """The stages of a network, in order.
 
-    `s_per_mac` is the time in s of one multiply-accumulate in training steps on `device`, counted
-    as in `training_macs`; both are None where nothing was timed. `device_bytes` is the memory of
-    the GPU that training takes on this machine, None where it takes the processor.
+    `s_per_mac` is the time in s of a multiply-accumulate in training steps on `device`, counted as
+    in `training_macs`; both are None if nothing was timed. `device_bytes` is the memory of the GPU
+    that training uses on this machine, None if it uses the processor.
     """
 
     stages: tuple[StageFacts, ...]
@@ -59,24 +59,24 @@ class NetworkFacts:
         return sum(stage.parameters for stage in self.stages)
 
     def forward_macs(self, n: int) -> int:
-        """Of one image through stages 1..n."""
+        """The multiply-accumulates of one image through stages 1..n."""
         return sum(stage.macs for stage in self.stages[:n])
 
     def training_macs(self, frozen: int) -> int:
-        """Of one training image with so many frozen stages.
+        """The multiply-accumulates of one training image with so many frozen stages.
 
-        Forward through all stages, and backward, which costs twice as much (the gradient of the
-        input and that of the weights), through those that learn.
+        Forward through all stages, and backward through those that learn, which costs twice as
+        much: the gradient of the input and that of the weights.
         """
-        whole = self.forward_macs(len(self.stages))
-        return whole + 2 * (whole - self.forward_macs(frozen))
+        forward = self.forward_macs(len(self.stages))
+        return forward + 2 * (forward - self.forward_macs(frozen))
 
 
 Facts = Mapping[NetworkShape, NetworkFacts]
 
 
 def check_cut(stages: int, n: int, *, keep: int, model: str) -> None:
-    """Raises: UserError unless stage n + keep leaves at least the classifier to learn."""
+    """Raises: UserError unless 0 <= n and n + keep < stages: the classifier is always new."""
     if not 0 <= n < stages:
         raise UserError(
             f"transfer.n={n} is not a cut point of {model} ({stages} stages): "
@@ -84,6 +84,6 @@ def check_cut(stages: int, n: int, *, keep: int, model: str) -> None:
         )
     if n + keep >= stages:
         raise UserError(
-            f"transfer.keep={keep} goes past the last stage before the classifier of {model} "
-            f"({stages} stages) with transfer.n={n}: choose 0..{stages - 1 - n}"
+            f"transfer.keep={keep} with transfer.n={n} reaches the classifier of {model} "
+            f"({stages} stages): choose 0..{stages - 1 - n}"
         )

@@ -1,8 +1,8 @@
-"""A network as an ordered mapping of stage name to module: what can be cut, copied and frozen.
+"""A network as an ordered mapping of stage name to module, which can be cut, copied and frozen.
 
-Shapes: B batch, C channels, H, W. A stage is one weight layer with the parameter-free operations
-around it; dropout opens the stage whose input it thins, so that the output of a prefix without
-fully connected stages is a function of the image alone.
+A stage is one weight layer with the parameter-free operations around it. Dropout is the first layer
+of the stage whose input it thins, so that the output of a prefix of convolutions is a function of
+the image alone. Shapes: B batch, K outputs, P pixels a side.
 """
 
 from collections import OrderedDict
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask is a function of (`key`, `step`), both set from outside before a step.
+    """Dropout with a mask that is a function of `key` and `step`, which the training sets.
 
-    So a mask depends neither on what else the process has drawn nor on where a run was
-    interrupted. Scales by 1 / (1 - p) in training, does nothing in evaluation (Caffe's semantics).
+    A mask depends neither on other draws of the process nor on interruptions of the run. Values
+    that stay are scaled by 1 / (1 - p) in training; in evaluation nothing changes, as in Caffe.
     """
 
     def __init__(self, p: float) -> None:
@@ -38,7 +38,7 @@ class Dropout(nn.Module):
 
 
 class Stage(nn.Sequential):
-    """Named layers, at most one of them with weights, and how those weights start."""
+    """Named layers, at most one of them with weights, and the distribution of initial weights."""
 
     def __init__(self, layers: Mapping[str, nn.Module], *, weight_std: float, bias: float) -> None:
         super().__init__(OrderedDict(layers))
@@ -46,7 +46,7 @@ class Stage(nn.Sequential):
         self.bias = bias
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw zero-mean Gaussian weights and set constant biases, in place."""
+        """Draw weights from N(0, weight_std ** 2) and set biases to `bias`, in place."""
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.constant_(parameter, self.bias)
@@ -55,7 +55,11 @@ class Stage(nn.Sequential):
 
 
 class StagedNetwork(nn.Sequential):
-    """Stages 1..N under their names; the last is the classifier."""
+    """Stages 1..N under their names, from images (B, 3, P, P) to logits (B, K).
+
+    The last stage is the classifier. Weights are undefined until `initialise` or a `state_dict` is
+    loaded.
+    """
 
     def __init__(self, stages: Mapping[str, Stage]) -> None:
         super().__init__(OrderedDict(stages))
@@ -65,21 +69,21 @@ class StagedNetwork(nn.Sequential):
         return tuple(name for name, _ in self.named_children())
 
     def prefix(self, n: int) -> nn.Sequential:
-        """Stages 1..n, sharing their weights with this network."""
+        """Stages 1..n, from images to features; the weights are shared with this network."""
         return nn.Sequential(*list(self)[:n])
 
     def head(self, n: int) -> nn.Sequential:
-        """Stages n+1..N, sharing their weights with this network."""
+        """Stages n+1..N, from the features of `prefix(n)` to logits; the weights are shared."""
         return nn.Sequential(*list(self)[n:])
 
     def initialise(self, seed_of: Callable[[str], int]) -> None:
-        """Give every stage fresh weights, in place; `seed_of` its name seeds each on its own."""
+        """Draw initial weights, in place; `seed_of(name)` is the seed of that stage."""
         for name, stage in self.named_children():
             assert isinstance(stage, Stage)
             stage.initialise(torch.Generator().manual_seed(seed_of(name)))
 
     def key_dropout(self, seed_of: Callable[[str], int]) -> None:
-        """Give the dropout of every stage its own stream of masks, in place."""
+        """Give every stage's dropout the key of its masks, `seed_of(name)`, in place."""
         for name, stage in self.named_children():
             for module in stage.modules():
                 if isinstance(module, Dropout):
@@ -92,6 +96,6 @@ class StagedNetwork(nn.Sequential):
                 module.step = step
 
     def deterministic_stages(self) -> int:
-        """How many of the first stages have no dropout: their output may be shared."""
+        """The number of first stages without dropout: their output may be shared."""
         has_dropout = [any(isinstance(m, Dropout) for m in s.modules()) for s in self]
         return len(list(takewhile(lambda present: not present, has_dropout)))

@@ -1,6 +1,7 @@
-"""Surgery: copy the first stages of a base network into a fresh one, and freeze them or not.
+"""Transfer: the first stages of a base network are copied into a new network, and frozen or not.
 
-Yosinski et al. 2014, Sec. 2. Stages above the cut keep the fresh values that they have.
+Source: Yosinski et al. 2014, Sec. 2. Stages above the cut keep their initial values. All functions
+change the network in place; a base network is given by its weights, as `state_dict` returns them.
 """
 
 from collections.abc import Mapping
@@ -24,13 +25,15 @@ def graft(
     base: Weights | None,
     model: str = "the network",
 ) -> None:
-    """Make a freshly initialised network a transfer network, in place.
+    """Turn an initialised network of N stages into a transfer network, in place.
 
-    Copies stages 1..n from `base`, and the `keep` stages after the cut as initial values that
-    train on; freezes stages 1..n if `frozen`. Without `base` (random prefix, base network) nothing
-    is copied. `model` is the network's name, for messages.
+    Stages 1..n are copied from `base` and, if `frozen`, frozen; the `keep` stages after the cut are
+    copied as initial values and always trained. Without `base` nothing is copied: a base network,
+    or a prefix of random filters. AnB is n=n, frozen=True; AnB+ is frozen=False.
+    `model` names the network in messages.
 
-    Raises: UserError if n or keep is not a cut point, or the base's weights do not fit.
+    Raises: UserError unless 0 <= n and n + keep < N, or if the base's weights do not fit.
+    Source: Yosinski et al. 2014, Sec. 2 and Fig. 1.
     """
     check_cut(len(network), n, keep=keep, model=model)
     if base is not None:
@@ -40,9 +43,11 @@ def graft(
 
 
 def copy_stages(network: StagedNetwork, base: Weights, count: int) -> None:
-    """Copy stages 1..count from the base's weights, by name, in place.
+    """Copy parameters and buffers of stages 1..count from `base`, by name, in place.
 
-    Raises: UserError with all differences at once: only in one of them, or of another shape.
+    The base may have other stages above, and more or fewer outputs.
+
+    Raises: UserError that lists all differences: names in one of them only, and shapes.
     """
     own = stage_weights(network, count)
     names = network.stage_names[:count]
@@ -62,9 +67,10 @@ def copy_stages(network: StagedNetwork, base: Weights, count: int) -> None:
 
 
 def freeze(stages: nn.Module) -> None:
-    """Freeze in place: no gradient, so not in the optimiser, and batch-norm statistics fixed.
+    """Freeze a module, in place: no gradients, and batch norm in evaluation mode.
 
-    Dropout stays active, as in the authors' release: it belongs to the input of the next stage.
+    Without a gradient a parameter has no weight decay either, and its statistics do not move as
+    long as `train` is not called on it. Dropout stays active, as in the authors' release.
     """
     stages.requires_grad_(False)
     for module in stages.modules():
@@ -73,13 +79,13 @@ def freeze(stages: nn.Module) -> None:
 
 
 def stage_weights(network: StagedNetwork, count: int) -> dict[str, Tensor]:
-    """The parameters and buffers of stages 1..count, by name, not copied."""
+    """The parameters and buffers of stages 1..count by name, sharing memory with the network."""
     names = network.stage_names[:count]
     return {k: v for k, v in network.state_dict().items() if k.partition(".")[0] in names}
 
 
 def same_bits(first: Weights, second: Weights) -> bool:
-    """True if both hold the same names with bit-identical values of one shape and type."""
+    """Whether both have the same names with bit-identical values of the same shape and type."""
     return first.keys() == second.keys() and all(
         first[name].shape == second[name].shape
         and first[name].dtype == second[name].dtype

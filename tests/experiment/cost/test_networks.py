@@ -295,7 +295,7 @@ def test_a_probe_that_fails_is_an_error_with_its_last_words(
         ({"transfer.n": 3}, "transfer.n=3 is not a cut point of alexnet_small (3 stages): "),
         (
             {"transfer.n": 1, "transfer.keep": 2},
-            "transfer.keep=2 goes past the last stage before the classifier of alexnet_small ",
+            "transfer.keep=2 with transfer.n=",
         ),
     ],
 )
