@@ -20,7 +20,7 @@ from transferlab.launch import inline
 from transferlab.runtime import signals
 from transferlab.store import Run
 from transferlab.training import inputs, run
-from transferlab.training.callbacks.checkpoint import Keeper
+from transferlab.training.callbacks.checkpoint import RunCheckpoint
 from transferlab.training.pack_module import PackModule
 
 Compose = Callable[..., RunConfig]
@@ -79,22 +79,25 @@ def test_every_byte_of_every_batch_reaches_the_device(config: Compose, device: t
 def test_no_step_waits_for_the_device(
     config: Compose, precision: str, monkeypatch: pytest.MonkeyPatch
 ):
-    begin, end, watched = Keeper.on_train_batch_start, Keeper.on_train_batch_end, []
+    begin, end = RunCheckpoint.on_train_batch_start, RunCheckpoint.on_train_batch_end
+    watched = []
 
-    def start(self: Keeper, trainer: Any, module: Any, batch: Any, index: int) -> None:
+    def start(self: RunCheckpoint, trainer: Any, module: Any, batch: Any, index: int) -> None:
         if module.step == 20:  # what is compiled and tried out is
             torch.cuda.set_sync_debug_mode("error")
         begin(self, trainer, module, batch, index)
 
-    def stop(self: Keeper, trainer: Any, module: Any, out: Any, batch: Any, index: int) -> None:
+    def stop(self: RunCheckpoint, trainer: Any, module: Any, *rest: Any) -> None:
+        end(self, trainer, module, *rest)
+    ) -> None:
         end(self, trainer, module, out, batch, index)
         if torch.cuda.get_sync_debug_mode() == 2:
             watched.append(module.step)
         if module.step == 44:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(Keeper, "on_train_batch_start", start)
-    monkeypatch.setattr(Keeper, "on_train_batch_end", stop)
+    monkeypatch.setattr(RunCheckpoint, "on_train_batch_start", start)
+    monkeypatch.setattr(RunCheckpoint, "on_train_batch_end", stop)
     asked = (*FULL_SIZE, f"train.precision={precision}")
     try:
         train([config(*asked, f"transfer.variant={v}") for v in ("baseB", "R2B", "R6B")])

@@ -402,12 +402,12 @@ def test_the_end_of_another_process_fails_the_run_in_our_words(
     config: Compose, monkeypatch: pytest.MonkeyPatch, words: str
 ):
     from transferlab.errors import RunFailed
-    from transferlab.training.callbacks.checkpoint import Keeper
+    from transferlab.training.callbacks.checkpoint import RunCheckpoint
 
     def lose(*arguments: object) -> None:
         raise RuntimeError(words)
 
-    monkeypatch.setattr(Keeper, "on_train_batch_end", lose)
+    monkeypatch.setattr(RunCheckpoint, "on_train_batch_end", lose)
     wanted = config(*SHORT, "transfer.variant=baseA")
     with pytest.raises(RunFailed) as failed:
         carry_out(wanted)

@@ -23,7 +23,7 @@ from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Dropout, Stage, StagedNetwork
 from transferlab.runtime import signals
 from transferlab.training import run
-from transferlab.training.callbacks.checkpoint import Keeper
+from transferlab.training.callbacks.timing import Timing
 
 CALLS = {
     *("tolist", "numpy", "cpu", "cuda", "tensor", "as_tensor"),
@@ -130,18 +130,18 @@ def test_a_step_waits_for_nothing_and_every_50th_looks_once(
     monkeypatch.setitem(sys.modules, "own_models", own)
     monkeypatch.setattr(transforms, "LOOPS", ())  # as on a GPU, and so is the next
     monkeypatch.setattr(apply_func, "_BLOCKING_DEVICE_TYPES", ())
-    begin, end = Keeper.on_train_start, Keeper.on_validation_start
+    begin, end = Timing.on_train_start, Timing.on_validation_start
 
-    def start(self: Keeper, trainer: Any, module: Any) -> None:
+    def start(self: Timing, trainer: Any, module: Any) -> None:
         begin(self, trainer, module)
         waits.place = lambda: module.step
 
-    def stop(self: Keeper, trainer: Any, module: Any) -> None:
+    def stop(self: Timing, trainer: Any, module: Any) -> None:
         waits.place = None
         end(self, trainer, module)
 
-    monkeypatch.setattr(Keeper, "on_train_start", start)
-    monkeypatch.setattr(Keeper, "on_validation_start", stop)
+    monkeypatch.setattr(Timing, "on_train_start", start)
+    monkeypatch.setattr(Timing, "on_validation_start", stop)
     with signals.watch() as request:
         configs = pack(config, f"train.precision={precision}", "train.rate_in_velocity=true")
         run.train(configs, request)

@@ -22,7 +22,7 @@ from transferlab.data.loader import Batch, auto_workers
 from transferlab.experiment.config import RunConfig
 from transferlab.runtime import devices, signals
 from transferlab.training import build, inputs, trainer
-from transferlab.training.checkpoints import State
+from transferlab.training.checkpoints import TrainingState
 
 REPETITIONS = 5
 SKIPPED = 5  # steps at the start of a window: memory, choice of kernels, compiling
@@ -89,7 +89,7 @@ def _ours(
 ) -> float:
     """Our step, through the Trainer, in s."""
     subject = build.subject(config)
-    fresh = State(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
+    fresh = TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
     total = SKIPPED + steps
     module = build.pack_module([subject], [fresh], total_steps=total)
     data = build.pack_data(

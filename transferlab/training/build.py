@@ -23,7 +23,7 @@ from transferlab.models.facts import check_cut
 from transferlab.models.stages import StagedNetwork
 from transferlab.store import Run
 from transferlab.training import checkpoints, inputs
-from transferlab.training.checkpoints import State
+from transferlab.training.checkpoints import TrainingState
 from transferlab.training.datamodule import PackData, Reader
 from transferlab.training.inputs import mean_letter
 from transferlab.training.module import TransferModule
@@ -111,7 +111,7 @@ def member(subject: Subject) -> Member:
 
 
 def pack_module(
-    subjects: Sequence[Subject], states: Sequence[State], *, total_steps: int
+    subjects: Sequence[Subject], states: Sequence[TrainingState], *, total_steps: int
 ) -> PackModule:
     """The networks of a pack as the states say, ready for a Trainer."""
     members = [member(subject) for subject in subjects]

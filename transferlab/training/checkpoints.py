@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """A run between two steps. `step` steps are done; `curve` has a row per validation.
 
     `sums` are the training loss, hits and images since the last validation; `skipped` the files
@@ -43,16 +43,16 @@ class State:
         return bool(self.curve) and self.curve[-1]["step"] == self.step
 
 
-def save(run: Run, state: State) -> None:
+def save(run: Run, state: TrainingState) -> None:
     """Write `last.ckpt` atomically. Raises: UserError if the disk is full."""
     record = {"format": FORMAT, "id": run.id}
-    record |= {field.name: getattr(state, field.name) for field in fields(State)}
+    record |= {field.name: getattr(state, field.name) for field in fields(TrainingState)}
     content = io.BytesIO()  # torch turns a full disk into an error that says nothing of it
     torch.save(record, content)
     files.write(run.checkpoint, lambda file: file.write(content.getbuffer()))
 
 
-def load(run: Run) -> State | None:
+def load(run: Run) -> TrainingState | None:
     """The run's last state, None if there is none.
 
     Raises: UserError for a checkpoint that is damaged, foreign or of another version.
@@ -63,7 +63,7 @@ def load(run: Run) -> State | None:
         record = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
         if record["format"] != FORMAT or record["id"] != run.id:
             raise ValueError(f"format {record['format']}, run {record['id']}")
-        state = State(**{field.name: record[field.name] for field in fields(State)})
+        state = TrainingState(**{field.name: record[field.name] for field in fields(TrainingState)})
     except Exception as error:  # torch.load raises whatever the damage leads to
         raise UserError(
             f"{run.checkpoint} cannot be read ({type(error).__name__}: {error}): put a good copy "

@@ -22,6 +22,7 @@ from transferlab.training import optimiser
 from transferlab.training.module import TransferModule, score
 
 NEVER = -1
+READ_EVERY = 50  # steps between two reads of the device, each of which waits for it
 Means = tuple[list[float], list[float]]
 
 

@@ -19,10 +19,10 @@ from transferlab.models.facts import NetworkFacts, NetworkShape
 from transferlab.runtime import devices
 from transferlab.training import build, checkpoints, trainer
 from transferlab.training.build import Subject
-from transferlab.training.checkpoints import State
+from transferlab.training.checkpoints import TrainingState
 
 log = logging.getLogger(__name__)
-Group = list[tuple[Subject, State]]  # runs that are at the same step, and where they stand
+Group = list[tuple[Subject, TrainingState]]  # runs that are at the same step, and where they stand
 
 
 def by_step(subjects: Iterable[Subject]) -> list[Group]:
@@ -34,12 +34,12 @@ def by_step(subjects: Iterable[Subject]) -> list[Group]:
     return [found[step] for step in sorted(found)]
 
 
-def state_of(subject: Subject) -> State:
+def state_of(subject: Subject) -> TrainingState:
     """Where the run stands: its checkpoint, or before the first step."""
     saved = checkpoints.load(subject.run)
     if saved is not None:
         return saved
-    return State(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
+    return TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
 
 
 def fitting(group: Group) -> list[Group]:

@@ -15,14 +15,14 @@ from transferlab.experiment.build import config_dict
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import split_of
 from transferlab.runtime.provenance import provenance
-from transferlab.training.checkpoints import State
+from transferlab.training.checkpoints import TrainingState
 
 BEST = 10
 
 
 def result(
     config: RunConfig,
-    state: State,
+    state: TrainingState,
     *,
     base_id: str | None,
     prefix_unchanged: bool | None,

@@ -19,9 +19,8 @@ from transferlab.training import build, checkpoints, packs
 from transferlab.training import result as record
 from transferlab.training import trainer as trainers
 from transferlab.training.build import Subject
-from transferlab.training.callbacks.bars import Bars
-from transferlab.training.callbacks.checkpoint import Keeper, Task
-from transferlab.training.checkpoints import State
+from transferlab.training.callbacks.pack import pack_callbacks
+from transferlab.training.checkpoints import TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Session:
         self.workers = workers
         self.device = "unknown: the run was complete when it was interrupted"
 
-    def finish(self, states: Sequence[State]) -> None:
+    def finish(self, states: Sequence[TrainingState]) -> None:
         """Train whatever is missing from the states on and write the records.
 
         Raises: RunFailed if a member's loss was not finite; the others are recorded first.
@@ -72,10 +71,10 @@ class Session:
         if failed:
             raise RunFailed("; ".join(failed.values()))
 
-    def _complete(self, state: State) -> bool:
+    def _complete(self, state: TrainingState) -> bool:
         return state.step >= self.total_steps and state.validated
 
-    def _advance(self, states: Sequence[State]) -> dict[str, str]:
+    def _advance(self, states: Sequence[TrainingState]) -> dict[str, str]:
         """From the states to the next ones on disk: the end, or where training was stopped.
 
         Returns the runs that failed meanwhile, and why. Raises: Interrupted.
@@ -83,19 +82,17 @@ class Session:
         train, runtime, step = self.config.train, self.config.runtime, states[0].step
         val_every = train.val_every or math.ceil(self.steps_per_epoch)
         module = build.pack_module(self.subjects, states, total_steps=self.total_steps)
-        runs = [subject.run for subject in self.subjects]
-        task = Task(
-            total_steps=self.total_steps,
+        callbacks = pack_callbacks(
+            [subject.config for subject in self.subjects],
+            [subject.run for subject in self.subjects],
+            states,
+            self.stop,
             steps_per_epoch=self.steps_per_epoch,
-            batch_size=train.batch_size,
             val_batches=math.ceil(len(self.target.val) // runtime.devices / train.val_batch_size),
-            checkpoint_every_s=runtime.checkpoint_every_s,
-            checkpoint_least_s=runtime.checkpoint_least_s,
         )
-        keeper = Keeper([s.config for s in self.subjects], runs, states, task, self.stop)
         # To Lightning an epoch is the way to the next validation: see data.module
         intervals = math.ceil(self.total_steps / val_every) - step // val_every
-        trainer = trainers.build(self.config, [keeper, Bars(keeper), *self.watchers], intervals)
+        trainer = trainers.build(self.config, [*callbacks.ordered, *self.watchers], intervals)
         device = trainer.strategy.root_device
         self.device = devices.name(device)
         if train.precision == "bfloat16" and not devices.has_bfloat16(device):
@@ -118,9 +115,9 @@ class Session:
                 trainer.validate(module, datamodule=stream, verbose=False)
             else:
                 trainer.fit(module, datamodule=stream)
-        return keeper.failed
+        return callbacks.nan.failed
 
-    def _record(self, subject: Subject, state: State) -> None:
+    def _record(self, subject: Subject, state: TrainingState) -> None:
         """Write the weights and then, last, `result.json`."""
         result = record.result(
             subject.config,
@@ -143,7 +140,7 @@ class Session:
         )
 
 
-def _prefix_unchanged(subject: Subject, state: State) -> bool | None:
+def _prefix_unchanged(subject: Subject, state: TrainingState) -> bool | None:
     """Whether the frozen stages are bit for bit as they were copied or drawn; None if none are."""
     if not subject.config.variant.frozen:
         return None
@@ -156,7 +153,7 @@ def _prefix_unchanged(subject: Subject, state: State) -> bool | None:
     return unchanged
 
 
-def _require_space(subjects: Sequence[Subject], states: Sequence[State]) -> None:
+def _require_space(subjects: Sequence[Subject], states: Sequence[TrainingState]) -> None:
     """Room for a checkpoint with momentum, its successor, and the weights, for each run."""
     for subject, state in zip(subjects, states, strict=True):
         weights = sum(value.numel() * value.element_size() for value in state.weights.values())

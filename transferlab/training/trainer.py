@@ -21,7 +21,8 @@ from transferlab.experiment import config as assembly
 from transferlab.experiment.config import RunConfig
 from transferlab.runtime import processes
 from transferlab.runtime.signals import StopRequest
-from transferlab.training.callbacks.arithmetic import SRUN_ADVICE, Arithmetic, Quiet
+from transferlab.training.callbacks.arithmetic import Arithmetic
+from transferlab.training.callbacks.quiet import SRUN_ADVICE, Quiet
 from transferlab.training.callbacks.stop import Stopped
 
 

@@ -1,48 +1,31 @@
-"""How a GPU computes, and Lightning's warnings, settled in every process of a run."""
+"""How a GPU computes, settled in every process of a run."""
 
 import warnings
-from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-
-# Given wherever there is an srun: a job of ours uses it where it is needed
-SRUN_ADVICE = "The `srun` command is available"
-
-
-class Quiet(lightning.Callback):
-    """Keeps Lightning's warnings, which are about how we use it, from the user's terminal. In each
-    process of a run: those that Lightning starts do not have the filters of the first."""
-
-    def setup(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
-        self.apply()
-
-    @staticmethod
-    def apply() -> None:
-        warnings.filterwarnings("ignore", message=SRUN_ADVICE)
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch 2.15
+from pytorch_lightning import Trainer
 
 
 class Arithmetic(lightning.Callback):
-    """Settles how a GPU computes, in each process of a run. They stay so: they are torch's own
-    settings for the whole process, and the next run settles them again.
+    """Sets how a GPU computes, in each process of a run. The settings are torch's own for the whole
+    process, so they outlast the run; the next run sets them again.
 
     Differs from torch's defaults: float32 is float32, also in convolutions, which are otherwise
-    computed in TF32 with 10 bits of mantissa (notes on CUDA semantics); who wants speed takes
-    bfloat16, and the record says so. cuDNN tries which algorithm is fastest for each shape.
+    computed in TF32 with 10 bits of mantissa (notes on CUDA semantics). For speed there is
+    bfloat16, which the record names. cuDNN tries which algorithm is fastest for each shape.
     """
 
     def __init__(self, *, compile: bool) -> None:
         self.compile = compile
 
-    def setup(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         if trainer.strategy.root_device.type == "cuda":
             self.apply()
 
     def apply(self) -> None:
         with warnings.catch_warnings():
-            # Settings by layer are newer, but whoever reads the older one then gets an error
+            # Settings by layer are newer, but reading the older one then raises
             warnings.filterwarnings("ignore", message="Please use the new API settings")
             torch.backends.cudnn.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")

@@ -1,6 +1,7 @@
 """One progress bar per run on a terminal: loss, accuracy, images/s and time left.
 
-Elsewhere there is a line per validation, from `callbacks`, and no bar.
+Elsewhere there is a line per validation, from `Curve`, and no bar. Not Lightning's own, which has
+one bar for the whole pack, from one validation to the next.
 """
 
 import time
@@ -13,15 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from transferlab.runtime import logs
-from transferlab.training.callbacks.checkpoint import READ_EVERY, Keeper
-from transferlab.training.pack_module import as_pack, means
+from transferlab.training.callbacks.curve import Curve
+from transferlab.training.pack_module import READ_EVERY, as_pack, means
 
 
 class Bars(lightning.Callback):
     """Draws the bars while training; does nothing where stderr is no terminal."""
 
-    def __init__(self, keeper: Keeper) -> None:
-        self.keeper, self.task = keeper, keeper.task
+    def __init__(self, curve: Curve) -> None:
+        self.curve, self.batch_size = curve, curve.timing.batch_size
         self.progress: Progress | None = None
         self.tasks: list[TaskID] = []
 
@@ -37,18 +38,19 @@ class Bars(lightning.Callback):
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        step = as_pack(pl_module).step
+        module = as_pack(pl_module)
+        step = module.step
         self.start, self.start_step = time.monotonic(), step
         self.tasks = [
             self.progress.add_task(
                 run.label,
-                total=self.task.total_steps,
+                total=module.total_steps,
                 completed=step,
                 loss="-",
                 accuracy="-",
                 rate="-",
             )
-            for run in self.keeper.runs
+            for run in self.curve.runs
         ]
         self.progress.start()
 
@@ -63,9 +65,7 @@ class Bars(lightning.Callback):
         if self.progress is None:
             return
         module = as_pack(pl_module)
-        rate = (
-            (module.step - self.start_step) * self.task.batch_size / (time.monotonic() - self.start)
-        )
+        rate = (module.step - self.start_step) * self.batch_size / (time.monotonic() - self.start)
         look = module.step % READ_EVERY == 0 or trainer.strategy.root_device.type == "cpu"
         losses = means(module.train_sums)[0] if look else None
         for member, task in enumerate(self.tasks):
@@ -76,9 +76,9 @@ class Bars(lightning.Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         if self.progress is not None:
-            for task, curve in zip(self.tasks, self.keeper.curves, strict=True):
-                if curve:
-                    self.progress.update(task, accuracy=f"{curve[-1]['val/accuracy']:.4f}")
+            for task, rows in zip(self.tasks, self.curve.rows, strict=True):
+                if rows:
+                    self.progress.update(task, accuracy=f"{rows[-1]['val/accuracy']:.4f}")
 
     def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         self._close()

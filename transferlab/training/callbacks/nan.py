@@ -1,0 +1,61 @@
+"""Members of a pack that have diverged leave it, and their runs fail."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as lightning
+from pytorch_lightning import Trainer
+
+from transferlab import store
+from transferlab.errors import RunFailed
+from transferlab.runtime import logs
+from transferlab.store import Run
+from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack
+
+log = logging.getLogger(__name__)
+
+
+class NanGuard(lightning.Callback):
+    """Fails the runs whose loss is not finite; `failed` says why, by label.
+
+    Lightning's own (`EarlyStopping(check_finite=True)`) would stop all networks of the pack.
+    Raises: RunFailed when none is left.
+    """
+
+    def __init__(self, runs: Sequence[Run], *, lr: float) -> None:
+        self.runs = {run.label: run for run in runs}
+        self.lr = lr
+        self.failed: dict[str, str] = {}
+
+    def on_train_batch_end(  # type: ignore[override]
+        self,
+        trainer: Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        module = as_pack(pl_module)
+        if module.step % READ_EVERY == 0:
+            self.check(trainer, module)
+
+    def on_validation_epoch_end(
+        self, trainer: Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        self.check(trainer, as_pack(pl_module))
+
+    def check(self, trainer: Trainer, module: PackModule) -> None:
+        """Take those that have diverged out of the pack. Reads from the device."""
+        for label, step in module.drop_failed().items():
+            run = self.runs[label]
+            message = (
+                f"{label}: the loss is nan or infinite at step {step}; the run has failed. Lower "
+                f"train.lr={self.lr} or lengthen train.warmup: {run.folder}"
+            )
+            self.failed[label] = message
+            log.error("%s", message, extra=logs.FOR_FILES)
+            if trainer.is_global_zero:
+                store.note_failure(run, message)
+        if not module.active:
+            raise RunFailed("; ".join(self.failed.values()))

@@ -1,0 +1,76 @@
+"""The callbacks of a pack, in the order in which Lightning calls them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytorch_lightning as lightning
+
+from transferlab.experiment.config import RunConfig
+from transferlab.runtime.signals import StopRequest
+from transferlab.store import Run
+from transferlab.training.callbacks.bars import Bars
+from transferlab.training.callbacks.checkpoint import RunCheckpoint
+from transferlab.training.callbacks.curve import Curve
+from transferlab.training.callbacks.heartbeat import Heartbeat
+from transferlab.training.callbacks.mirror import Mirrors
+from transferlab.training.callbacks.nan import NanGuard
+from transferlab.training.callbacks.process import ChildProcess
+from transferlab.training.callbacks.skipped import SkippedFiles
+from transferlab.training.callbacks.stop import Stop
+from transferlab.training.callbacks.timing import Timing
+from transferlab.training.checkpoints import TrainingState
+
+
+@dataclass(frozen=True)
+class PackCallbacks:
+    """All callbacks of a session, and the one that says which runs failed."""
+
+    ordered: list[lightning.Callback]
+    nan: NanGuard
+
+
+def pack_callbacks(
+    configs: Sequence[RunConfig],
+    runs: Sequence[Run],
+    states: Sequence[TrainingState],
+    stop: StopRequest,
+    *,
+    steps_per_epoch: float,
+    val_batches: int,
+) -> PackCallbacks:
+    """What happens around the steps of these runs, resumed from these states.
+
+    After a validation: diverged runs leave, the curve gets its row, and only what is saved is
+    reported. After a step: what the state consists of is noted, then it may be saved, then left.
+    """
+    train, runtime = configs[0].train, configs[0].runtime
+    timing = Timing([state.time_s for state in states], batch_size=train.batch_size)
+    nan = NanGuard(runs, lr=train.lr)
+    skipped = SkippedFiles(name for state in states for name in state.skipped)
+    curve = Curve(runs, [state.curve for state in states], timing, steps_per_epoch=steps_per_epoch)
+    checkpoint = RunCheckpoint(
+        runs,
+        states,
+        curve,
+        timing,
+        skipped,
+        nan,
+        steps_per_epoch=steps_per_epoch,
+        every_s=runtime.checkpoint_every_s,
+        least_s=runtime.checkpoint_least_s,
+    )
+    return PackCallbacks(
+        [
+            nan,
+            skipped,
+            checkpoint,
+            Heartbeat(runs),
+            curve,
+            Mirrors(configs, runs, curve, nan),
+            Stop(stop, save=checkpoint.save, val_batches=val_batches),
+            Bars(curve),
+            timing,
+            ChildProcess(runs, threads=runtime.threads),
+        ],
+        nan,
+    )

@@ -1,0 +1,23 @@
+"""Lightning's warnings, kept from the terminal in every process of a run."""
+
+import warnings
+
+import pytorch_lightning as lightning
+from pytorch_lightning import Trainer
+
+# Lightning warns wherever there is an srun: our jobs use it where it is needed
+SRUN_ADVICE = "The `srun` command is available"
+
+
+class Quiet(lightning.Callback):
+    """Ignores Lightning's warnings, which are about how we use it, in each process of a run: those
+    that Lightning starts do not have the filters of the first."""
+
+    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        self.apply()
+
+    @staticmethod
+    def apply() -> None:
+        warnings.filterwarnings("ignore", message=SRUN_ADVICE)
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch 2.15
