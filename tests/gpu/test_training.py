@@ -89,8 +89,6 @@ def test_no_step_waits_for_the_device(
 
     def stop(self: RunCheckpoint, trainer: Any, module: Any, *rest: Any) -> None:
         end(self, trainer, module, *rest)
-    ) -> None:
-        end(self, trainer, module, out, batch, index)
         if torch.cuda.get_sync_debug_mode() == 2:
             watched.append(module.step)
         if module.step == 44:
