@@ -25,8 +25,8 @@ def run(arguments: Sequence[str]) -> int:
     from transferlab.results import formats
     from transferlab.results.page import report
 
-    found = results.load(options.store, study=options.study)
-    formats.write(options.out, report.page(found, options.metric, published=options.published))
+    loaded = results.load(options.store, study=options.study)
+    formats.write(options.out, report.page(loaded, options.metric, published=options.published))
     print(options.out, file=sys.stderr)
     return 0
 

@@ -86,9 +86,9 @@ def _plot(options: argparse.Namespace) -> int:
     return 0
 
 
-def _table(found: Results, options: argparse.Namespace) -> int:
+def _table(loaded: Results, options: argparse.Namespace) -> int:
     """Show or write a table."""
-    table = results.table(found, options.table, options.metric)
+    table = results.table(loaded, options.table, options.metric)
     of_file = None if options.out is None else formats.of_file(options.out)
     name = options.format or of_file or "table"
     content = formats.render(table, name)

@@ -37,21 +37,21 @@ def run(arguments: Sequence[str]) -> int:
         )
     if options.online:
         sync.require_login()
-    found = entries.collect(options.store, study=options.study, project=options.project)
+    collected = entries.collect(options.store, study=options.study, project=options.project)
     folder = options.store / HIDDEN if options.out is None else options.out / "wandb"
     cache = str(compose.compose("config", [])["runtime"]["cache"])
     written, not_written = sync.write(
-        found.entries, folder.absolute(), online=options.online, cache=cache
+        collected.entries, folder.absolute(), online=options.online, cache=cache
     )
-    left_out = [*found.left_out, *not_written]
+    left_out = [*collected.left_out, *not_written]
     for line in left_out:
         log.warning("left out: %s", line)
-    if found.unfinished:
-        more = len(found.unfinished) - NAMES
-        names = [*found.unfinished[:NAMES], *([f"{more} more"] if more > 0 else [])]
+    if collected.unfinished:
+        more = len(collected.unfinished) - NAMES
+        names = [*collected.unfinished[:NAMES], *([f"{more} more"] if more > 0 else [])]
         log.warning("left out because not finished: %s", ", ".join(names))
-    unchanged = len(found.entries) - written - len(not_written)
-    missing = len(left_out) + len(found.unfinished)
+    unchanged = len(collected.entries) - written - len(not_written)
+    missing = len(left_out) + len(collected.unfinished)
     print(f"{written} written, {unchanged} unchanged, {missing} left out: {folder}")
     if written and not options.online:
         print(f"to send them: wandb sync {folder}/offline-run-*", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What finished runs say: one table, the paper's tables and figures, the page; takes no torch.
+"""The results of finished runs: one table, the paper's tables and figures, the page; no torch.
 
 May import: errors, runtime, experiment, store.
 """

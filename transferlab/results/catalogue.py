@@ -1,4 +1,4 @@
-"""Every table and figure: what it is called, what it says, and which runs it shows.
+"""Every table and figure: its title, its explanation, and the runs it shows.
 
 The texts are for a reader who does not have the paper at hand, in the paper's words where it has
 some (Yosinski et al. 2014: captions of Fig. 2 and 3 and of Table 1, Sec. 4); where we show more
@@ -101,7 +101,7 @@ def _with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
 
 
 def _reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Base networks that differ in images per class, which else tells experiments apart."""
+    """Base networks that differ in images per class, which otherwise distinguish experiments."""
     runs = runs[runs["series"] == "baseB"]
     per_class = runs["data.per_class"]
     alike = comparable.split(runs.assign(**{"data.per_class": None}))
@@ -191,8 +191,8 @@ EXHIBITS: dict[str, Exhibit] = {
     ),
     "reduced": Exhibit(
         title="Fewer training images",
-        text="Networks for all classes, trained from scratch on so many images of each: what "
-        "having less data does by itself.",
+        text="Networks for all classes, trained from scratch on the given number of images of "
+        "each class: the effect of less data alone.",
         select=_reduced,
         nothing="no finished run is a base network with fewer images per class beside one with "
         "more",

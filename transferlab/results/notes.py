@@ -12,7 +12,7 @@ from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 
-KINDS = {"chance": "at chance level"}  # of what is left out; the others are called what they are
+KINDS = {"chance": "at chance level"}  # of runs left out; the other kinds are their own names
 
 
 def of_selection(selection: Selection) -> list[str]:
@@ -48,7 +48,7 @@ def uneven(experiment: Experiment) -> Iterator[str]:
     halves = learned["unit"] + " " + learned["target"]
     covered = {series: set(halves[learned["series"] == series]) for series in pairs.SERIES}
     bases = covered.pop("baseB")
-    others = [f"{name} on {len(some)}" for name, some in covered.items() if some and some != bases]
+    others = [f"{name} on {len(own)}" for name, own in covered.items() if own and own != bases]
     if others:
         yield (
             f"{experiment.name}: baseB rests on {len(bases)} halves, {', '.join(others)}: halves "

@@ -71,7 +71,6 @@ def _name(store: str) -> str:
     return name
 
 
-@cache
 def _read(name: str) -> Sequence[Mapping[str, str]]:
     text = (resources.files("transferlab.results") / f"{name}.csv").read_text("utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))

@@ -1,8 +1,8 @@
 """Mirrors of a run in TensorBoard or Weights & Biases. Nothing is ever read back from them.
 
 The curve itself is the store's `metrics.csv`, which is always written: `logger=csv` is no mirror.
-What Weights & Biases is told of a run, and how, is the same while it is trained and when `sync`
-tells it afterwards: one id, one name, the same keys.
+Weights & Biases gets the same of a run while it is trained and from `sync` afterwards: one id, one
+name, the same keys.
 """
 
 import netrc
@@ -25,7 +25,7 @@ class Mirror(Protocol):
         ...
 
     def close(self, exit_code: int) -> None:
-        """Finish, well (0) or not."""
+        """Finish; 0 for success."""
         ...
 
 
@@ -61,7 +61,7 @@ class _TensorBoard:
 
 @dataclass(frozen=True)
 class Page:
-    """What Weights & Biases is told of a run at its start. `tags` of 1 to 64 letters each."""
+    """A run of Weights & Biases at its start. `tags` of 1 to 64 letters each."""
 
     id: str
     name: str
@@ -74,7 +74,7 @@ class Page:
 def page(
     config: RunConfig, identity: str, *, study: str | None = None, tags: tuple[str, ...] = ()
 ) -> Page:
-    """The page of a run; while it is trained nobody knows which studies it is part of."""
+    """The page of a run. While it is trained, its studies are unknown."""
     return Page(
         id=identity,
         name=config.label,
@@ -86,11 +86,11 @@ def page(
 
 
 class WandB:
-    """A run of Weights & Biases, open. Its own folder is made in `folder`, caches in `cache`.
+    """An open run of Weights & Biases, with its own folder in `folder` and its caches in `cache`.
 
     `folder` is called `wandb` or `.wandb`. With `mode` None W&B decides itself. `rebuilt`: the run
-    is long finished and told of as a whole, so that it takes the place of any that has its id, and
-    nothing is said of this machine.
+    finished earlier and is written as a whole, so that it replaces any with its id, and contains
+    nothing about this machine.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class WandB:
 
 
 def logged_in() -> bool:
-    """Whether W&B would find a key for its server, in the environment or in `~/.netrc`."""
+    """Whether W&B has a key for its server, in the environment or in `~/.netrc`."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:
@@ -145,10 +145,10 @@ def logged_in() -> bool:
 
 
 def prepare(cache: str, *, mode: str | None, rebuilt: bool) -> None:
-    """Set in the environment, in place, what W&B looks up there when it is imported.
+    """Set W&B's variables in the environment, in place, before it is imported.
 
-    Its caches go beside ours: no folder appears where the user stands. It says nothing, and offline
-    sends nothing.
+    Its caches go beside ours, so that it makes no folder in the working directory. It prints
+    nothing and, offline, sends nothing.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     if mode == "offline":
@@ -156,5 +156,5 @@ def prepare(cache: str, *, mode: str | None, rebuilt: bool) -> None:
     if rebuilt:
         os.environ.pop("WANDB_RESUME", None)  # rows up to the last step of a mirror would be lost
     for name in ("CACHE", "CONFIG", "DATA", "ARTIFACT"):
-        place = Path(cache).expanduser() / "wandb" / name.lower()
-        os.environ.setdefault(f"WANDB_{name}_DIR", str(place))
+        folder = Path(cache).expanduser() / "wandb" / name.lower()
+        os.environ.setdefault(f"WANDB_{name}_DIR", str(folder))

@@ -16,7 +16,7 @@ from transferlab.results.metrics import METRICS
 
 TITLE = 7  # points
 LETTER = 5  # points, a digit's width
-CUT = "layer n at which network is chopped and retrained"  # the paper's words
+CUT = "layer n at which network is chopped and retrained"  # as in the paper
 
 
 def highest_cut(selection: Selection, published: Selection | None) -> int:
@@ -33,11 +33,11 @@ def cut_points(axes: Axes, highest: int) -> None:
 
 
 def accuracy_axis(axes: Axes) -> None:
-    """y is an accuracy in percent; above 100 there is room for half a marker, and no tick."""
+    """y is an accuracy in percent; above 100 is space for half a marker, and no tick."""
     axes.set_ylabel("top-1 accuracy (%)")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     low, high = axes.get_ylim()
-    if high - low < 2:  # a store where all are right, say
+    if high - low < 2:  # e.g. where all networks are perfect
         low, high = low - 1, high + 1
     axes.set_ylim(low, min(high, 100 + 0.03 * (100 - low)))
     grid(axes)
@@ -61,7 +61,7 @@ def grid(axes: Axes) -> None:
 
 
 def title(axes: Axes, experiment: str, metric: str | None) -> None:
-    """Which experiment and which accuracy it is, small and to the left."""
+    """The experiment and the metric, small and to the left."""
     text = experiment if metric is None else f"{experiment}: {METRICS[metric]}"
     letters = max(20, int(points_wide(axes) / (TITLE * 0.56)))
     text = textwrap.fill(text, letters, break_on_hyphens=False)
@@ -69,7 +69,7 @@ def title(axes: Axes, experiment: str, metric: str | None) -> None:
 
 
 def image_counts(axes: Axes, values: Sequence[float]) -> None:
-    """x is a number of images, logarithmic, with ticks at the values as far as legible."""
+    """x is a number of images, logarithmic, with ticks at the values that can be labelled."""
     axes.set_xscale("log")
     decades = max(math.log10(values[-1] / values[0]), 0.1) * 1.1
     shown: list[float] = []

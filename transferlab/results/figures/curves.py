@@ -29,12 +29,12 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     shares = published is not None
     for identity, curve in _curves(published).items() if published is not None else ():
         _curve(axes, curve, style.GREY, "-", f"published {identity}", shares=shares)
-    runs, found = selection.experiment.runs, _curves(selection)
+    runs, curves = selection.experiment.runs, _curves(selection)
     named: dict[tuple[str, str], Line2D] = {}
-    for run in runs[runs["id"].isin(list(found))].itertuples():
+    for run in runs[runs["id"].isin(list(curves))].itertuples():
         look = FILTERS if run.series == "random" else SERIES[str(run.series)]
         named[look.name, str(run.split)] = _curve(
-            axes, found[str(run.id)], look.colour, LINES[str(run.split)], f"curve {run.id}",
+            axes, curves[str(run.id)], look.colour, LINES[str(run.split)], f"curve {run.id}",
             shares=shares,
         )  # fmt: skip
     _name_curves(axes, named)
@@ -46,7 +46,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         axes.set_xlabel("training step")
     accuracy_axis(axes)
     title(axes, selection.experiment.name, None)
-    without = len(runs) - len(found)
+    without = len(runs) - len(curves)
     note = f"No curve is kept of {without} of {len(runs)} networks."
     return [*([note] if without else []), *select.left_out(selection)]
 

@@ -1,7 +1,7 @@
-"""A figure around one plot: size, legend and words below it, so that nothing is cut off.
+"""A figure around one pair of axes: size, legend and notes below, so that nothing is cut off.
 
-The axes keep their size, whatever the legend needs: that goes below, and the figure grows. Nothing
-global is changed and no display is needed.
+The axes keep their size, whatever the size of the legend: it goes below, and the figure grows.
+Nothing global is changed and no display is needed.
 """
 
 import math
@@ -21,7 +21,7 @@ NARROWEST = 3.0
 WIDEST = 40.0
 PAD = 0.05  # inches, around everything and between its parts
 NOTE = 6.5  # points
-DPI = 300  # of a PNG, and of what is measured here
+DPI = 300  # of a PNG, and of the measurements here
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same everywhere
     "font.size": 7.5,
@@ -37,7 +37,7 @@ STYLE: dict[Any, Any] = {
     "ytick.major.size": 2.5,
     "hatch.linewidth": 0.6,
     "lines.solid_capstyle": "butt",
-    "text.parse_math": False,  # names of data sets are no formulas
+    "text.parse_math": False,  # names of data sets are not formulas
     "axes.unicode_minus": True,
     "svg.fonttype": "none",  # text stays text
     "pdf.fonttype": 42,
@@ -45,7 +45,7 @@ STYLE: dict[Any, Any] = {
 
 
 def style() -> dict[Any, Any]:
-    """matplotlib's own settings with ours, whatever the user's are."""
+    """matplotlib's defaults with our settings; the user's are ignored."""
     kept = ("backend", "interactive", "toolbar", "date.epoch")
     default: dict[Any, Any] = {
         key: value for key, value in matplotlib.rcParamsDefault.items() if key not in kept

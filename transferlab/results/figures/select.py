@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import NoReturn
 
 from transferlab.errors import UserError
-from transferlab.results import catalogue, loading, notes, published
+from transferlab.results import catalogue, loading, notes
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
+from transferlab.results.published import is_published
 
 STORE = "published:yosinski2014"
 PAPER = ("imagenet", "alexnet")  # its data and network
@@ -43,16 +44,16 @@ def choose(
     return replace(selection, experiments=experiments)
 
 
-def behind(selection: Selection, name: str, wanted: bool | None) -> Selection | None:
+def behind(selection: Selection, name: str, published: bool | None) -> Selection | None:
     """The published networks for the same figure and metric, if they are to be drawn.
 
-    `wanted` None: where data and network are the paper's, so that its values are comparable.
+    `published` None: where data and network are the paper's, so that its values are comparable.
     """
-    if published.is_published(selection.results.store):
+    if is_published(selection.results.store):
         return None
     runs = selection.experiment.runs
     comparable = set(zip(runs["data.name"], runs["model.name"], strict=True)) == {PAPER}
-    if not (comparable if wanted is None else wanted):
+    if not (comparable if published is None else published):
         return None
     return choose(loading.load(STORE), name, selection.metric)
 

@@ -1,6 +1,6 @@
-"""What things look like, and what they are called: colours, markers, names, the published curve.
+"""The looks and names of what is drawn: colours, markers, the legend, the published curve.
 
-The palette is that of Okabe and Ito, which people with any kind of colour vision can tell apart;
+The palette is that of Okabe and Ito, which is distinguishable with any kind of colour vision;
 every series has a marker of its own as well, for print in black and white. Selffers are blue,
 transfers red and fine-tuned ones lighter, as in Yosinski et al. 2014.
 """
@@ -19,7 +19,7 @@ GREEN = "#009E73"
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
-GREY = "#999999"  # of the published curve, and of whatever is there for orientation
+GREY = "#999999"  # of the published curve and of lines for orientation
 DARK_GREY = "#666666"
 
 MARKER = 3.6  # points
@@ -42,7 +42,7 @@ class Look:
 
     @property
     def size(self) -> float:
-        """In points. A cross needs more for the same weight."""
+        """In points; a cross must be larger for the same weight."""
         return MARKER * (1.35 if self.marker in "PX" else 1.0)
 
 
@@ -88,7 +88,7 @@ def published(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, gi
 
 
 def at_chance(axes: Axes, x: Sequence[float], gid: str) -> None:
-    """Marks of runs that learned nothing, at the lower edge, lest they squeeze the others."""
+    """Marks of runs at chance level, at the lower edge: to scale they would squeeze the others."""
     if len(x):
         axes.plot(
             x, [0.025] * len(x), linestyle="none", marker="x", markersize=MARKER,
@@ -100,7 +100,7 @@ def at_chance(axes: Axes, x: Sequence[float], gid: str) -> None:
 
 
 def name(axes: Axes, look: Look, *, missing: bool = False, line: bool = True) -> None:
-    """An entry of the legend for a series, in grey if there is nothing of it."""
+    """An entry of the legend for a series, faint if it has no point."""
     axes.plot(
         [], [], linestyle=look.line if line else "none", linewidth=LINE, marker=look.marker,
         markersize=look.size, color=look.colour, markeredgewidth=THIN,
@@ -115,7 +115,7 @@ def name_published(axes: Axes, line: str = "-", marker: str = "none") -> None:
 
 
 def name_once(axes: Axes, label: str, **look: Any) -> None:
-    """An entry of the legend, unless it has it already."""
+    """An entry of the legend, unless it has one of that label."""
     if label not in axes.get_legend_handles_labels()[1]:
         axes.plot([], [], label=label, markersize=MARKER, **look)
 
