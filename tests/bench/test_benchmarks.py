@@ -129,9 +129,9 @@ def test_processes_train_all_base_networks_before_the_rest_and_two_at_a_time(
 
     monkeypatch.setattr(study, "command", command)
     labels = ["A1B", "B1B"]
-    nodes = plan.order(resolve(config("+split=random", f"transfer.variant={v}")) for v in labels)
+    runs = plan.order(resolve(config("+split=random", f"transfer.variant={v}")) for v in labels)
 
-    study.by_processes(nodes, 2, tmp_path)
+    study.by_processes(runs, 2, tmp_path)
 
     assert len(started) == 4
     assert {words[-1] for words in started[:2]} == {'transfer.target="A"', 'transfer.target="B"'}
@@ -143,7 +143,7 @@ def test_the_words_of_a_process_make_the_run_of_the_study(config: Callable[..., 
     asked = config("+split=random", "split.seed=3", "transfer.variant=AnB+", "transfer.n=4",
                    "train.lr=0.02", "runtime.threads=1")  # fmt: skip
 
-    words = study.overrides(resolve(asked))
+    words = study.overrides(resolve(asked).config)
 
     assert words == ["+split=random", "split.seed=3", 'transfer.variant="AnB+"', "transfer.n=4",
                      'transfer.target="B"', "train.lr=0.02", "runtime.threads=1"]  # fmt: skip

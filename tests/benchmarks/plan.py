@@ -18,12 +18,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from transferlab import store
 from transferlab.experiment import compose, plan, study
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.cost.networks import network_of
 from transferlab.experiment.launcher import build_launcher
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run
 from transferlab.launch import dispatch
 from transferlab.models.facts import Footprint, NetworkFacts, StageFacts
 from transferlab.store import manifest
@@ -80,29 +79,28 @@ def measure(
     order = dispatch.order("random_splits", wanted, launcher, pack=None)
     marks.append(clock())
     facts = NetworkFacts(STAGES, None, None, None)
-    room = Room({network_of(node.config): facts for node in order.nodes}, MEMORY)
+    room = Room({network_of(run.config): facts for run in order.runs}, MEMORY)
     order = replace(order, room=room)
     plan.waves(order.packs)
     marks.append(clock())
-    manifest.text(manifest.of(order.nodes))
+    manifest.text(manifest.of(order.runs))
     marks.append(clock())
 
-    assert order.todo == order.nodes
-    fill(order.nodes)
+    assert order.todo == order.runs
+    fill(order.runs)
     started = clock()
-    assert dispatch.unfinished(order.nodes) == ()
+    assert dispatch.unfinished(order.runs) == ()
     skip_s = clock() - started
     parts = ("expand", "order", "packs", "write")
     times = {part: marks[i + 1] - marks[i] for i, part in enumerate(parts)}
-    return len(order.nodes), {**times, "skip": skip_s}
+    return len(order.runs), {**times, "skip": skip_s}
 
 
-def fill(nodes: tuple[Node, ...]) -> None:
+def fill(runs: tuple[Run, ...]) -> None:
     """Make folders with a record for all runs."""
-    for node in nodes:
-        run = store.locate(node.config, node.id)
+    for run in runs:
         run.folder.mkdir(parents=True)
-        run.result.touch()
+        run.result_file.touch()
 
 
 if __name__ == "__main__":

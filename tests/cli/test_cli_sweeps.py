@@ -9,9 +9,9 @@ import pytest
 from support.commandline import TINY, call
 from support.studies import by_label, finish, make_local, make_runs, start
 
-from transferlab import store as store_module
 from transferlab.experiment import plan
 from transferlab.store import sweeps
+from transferlab.store.records import note_failure
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("needs to mount a file system, which this user may not")
     try:
         sweep = start(make_runs(place, ["baseA", "B1B"]), make_local())
-        job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), sweeps.LOCAL))
-        nodes = by_label(sweep.nodes())
-        finish(nodes["baseA"])
-        store_module.note_failure(store_module.locate(nodes["baseB"].config), "the loss is nan")
+        job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL))
+        runs = by_label(sweep.runs())
+        finish(runs["baseA"])
+        note_failure(runs["baseB"], "the loss is nan")
         sweeps.note(job, 1, started="now", ended="now", code=1)
         assert mount("-o", "remount,ro", str(place)) == 0
         yield place

@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 from support.commandline import TINY, start
-from support.records import made
+from support.records import made_run
 from support.studies import finish
 
 from transferlab import store
 from transferlab.cli import multirun, run
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.launcher import LocalSettings, SlurmSettings
+from transferlab.experiment.run import Run
 from transferlab.launch import dispatch, inline
 from transferlab.launch.dispatch import Order
+from transferlab.launch.inline import FinishedRun
 from transferlab.models.facts import Footprint, StageFacts
 from transferlab.store import sweeps
 
@@ -46,19 +47,18 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
 
     def train(wanted: Order) -> None:
         orders.append(wanted)
-        for node in wanted.todo:
-            record(node.config, node.label)
+        for each in wanted.todo:
+            record(each)
 
     monkeypatch.setattr(dispatch, "train", train)
     return orders
 
 
-def record(config: RunConfig, label: str) -> None:
-    place = store.locate(config)
-    store.create(place, config)
-    store.finish(place, {
+def record(wanted: Run) -> None:
+    store.create(wanted)
+    store.finish(wanted, {
         "weights_sha256": "0" * 64, "learned": True, "prefix_unchanged": None, "skipped": [],
-        "metrics": {"top1_final": TOP1[label], "chance": 0.2}, "steps": 7, "time_s": 1.0,
+        "metrics": {"top1_final": TOP1[wanted.label], "chance": 0.2}, "steps": 7, "time_s": 1.0,
     })  # fmt: skip
 
 
@@ -86,12 +86,12 @@ def know_the_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = [asdict(StageFacts(name, 1000, 1000, BYTES, BYTES)) for name in "12345678"]
     answer = {"stages": stages, "device_bytes": None, "s_per_mac": 1e-9, "device": "cpu"}
     monkeypatch.setattr(networks, "_probe", lambda *_, **__: [answer])
-    tiny = made({"data.size": 16, "data.crop": 16})
+    tiny = made_run({"data.size": 16, "data.crop": 16})
     networks.facts([tiny], timed=True, threads=1, cache=cache)
 
 
-def labels(nodes: Iterable[Any]) -> str:
-    return " ".join(node.label for node in nodes)
+def labels(runs: Iterable[Any]) -> str:
+    return " ".join(run.label for run in runs)
 
 
 # --- Hydra's own launcher -----------------------------------------------------------------------
@@ -102,11 +102,11 @@ def test_hydras_own_launcher_carries_out_one_job_after_the_other(
 ):
     jobs: list[str] = []
 
-    def carry_out(wanted: Sequence[RunConfig]) -> tuple[inline.Outcome, ...]:
-        (config,) = wanted
-        jobs.append(config.label)
-        record(config, config.label)
-        return (inline.outcome(config, store.locate(config), reused=False),)
+    def carry_out(runs: Sequence[Run]) -> tuple[FinishedRun, ...]:
+        (wanted,) = runs
+        jobs.append(wanted.label)
+        record(wanted)
+        return (inline.finished(wanted, reused=False),)
 
     monkeypatch.setattr(inline, "carry_out", carry_out)
 
@@ -127,7 +127,7 @@ def test_a_multirun_is_one_plan_in_which_every_run_comes_once(
     assert run.run([*words, "hydra/launcher=local", "hydra.launcher.jobs=2"]) == 0
 
     (order,) = trained
-    assert labels(order.nodes) == "baseA baseB A1B A2B"
+    assert labels(order.runs) == "baseA baseB A1B A2B"
     assert order.launcher == LocalSettings("local", jobs=2, threads=1, gpus=None, fail_fast=False)
     assert [pack.labels for pack in order.packs] == ["baseA", "baseB", "A1B A2B"]
     lines = capsys.readouterr().out.splitlines()
@@ -189,7 +189,7 @@ def test_runs_that_are_not_done_fail_the_command(
     runs: Path, trained: list[Order], monkeypatch: pytest.MonkeyPatch
 ):
     def fail(wanted: Order) -> None:
-        record(wanted.todo[0].config, "baseA")
+        record(wanted.todo[0])
         raise RunFailed("1 of 2 runs are not done")
 
     monkeypatch.setattr(dispatch, "train", fail)
@@ -222,11 +222,7 @@ def test_what_one_job_cannot_mean_is_refused_before_any_is_started(
 def test_launching_without_hydra_gives_the_same_answers(
     runs: Path, trained: list[Order], config: Any
 ):
-    from transferlab.experiment.resolve import resolve
-
-    wanted = [
-        resolve(config("+split=random", f"transfer.variant={name}")) for name in ("A1B", "baseA")
-    ]
+    wanted = [config("+split=random", f"transfer.variant={name}") for name in ("A1B", "baseA")]
     raw = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False}
 
     assert multirun.launch(wanted, raw, "auto") == [0.7, 0.9]
@@ -269,7 +265,7 @@ def test_a_multirun_is_submitted_bases_first_and_returns(
     assert values == [None] * 4
     (sweep,) = sweeps.find(runs)
     assert isinstance(sweep.launcher, SlurmSettings)
-    assert labels(sweep.nodes()) == "baseA baseB A1B A2B B1B B2B"
+    assert labels(sweep.runs()) == "baseA baseB A1B A2B B1B B2B"
 
 
 def test_the_same_multirun_again_submits_nothing_that_is_queued(runs: Path, asked: Path):
@@ -284,7 +280,7 @@ def test_bases_that_are_finished_are_not_waited_for(runs: Path, asked: Path, con
     (sweep,) = sweeps.find(runs)
     asked.unlink()
     (runs.parent / "queue").unlink()
-    finish(*(node for node in sweep.nodes() if node.label.startswith("base")))
+    finish(*(run for run in sweep.runs() if run.label.startswith("base")))
 
     run.run(SUBMITTED)
 

@@ -15,7 +15,7 @@ from transferlab import store
 from transferlab.cli import cancel, retry, status
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment import plan
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run
 from transferlab.launch import dispatch, slurm
 from transferlab.launch.dispatch import Order
 from transferlab.runtime import files, logs
@@ -36,7 +36,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     """Takes the place of SLURM in the commands."""
     fake = FakeCluster()
     for module in (status, cancel, dispatch):
-        monkeypatch.setattr(module, "Slurm", lambda: fake)
+        monkeypatch.setattr(module, "SlurmCluster", lambda: fake)
     return fake
 
 
@@ -52,24 +52,24 @@ def shown(place: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     return show
 
 
-def story(place: Path, cluster: FakeCluster) -> tuple[Sweep, dict[str, Node]]:
+def story(place: Path, cluster: FakeCluster) -> tuple[Sweep, dict[str, Run]]:
     """baseA done, A1B and A2B wait; baseB failed, and B1B is blocked."""
     sweep = start(make_runs(place))
-    nodes = by_label(sweep.nodes())
-    slurm.submit(sweep, sweep.nodes(), cluster)
-    finish(nodes["baseA"])
+    runs = by_label(sweep.runs())
+    slurm.submit(sweep, sweep.runs(), cluster)
+    finish(runs["baseA"])
     cluster.set("100_0", "COMPLETED")
-    fail(sweep, nodes["baseB"], "baseB: the loss is nan")
+    fail(sweep, runs["baseB"], "baseB: the loss is nan")
     cluster.set("100_1", "FAILED", "1:0")
-    return sweep, nodes
+    return sweep, runs
 
 
-def fail(sweep: Sweep, node: Node, error: str) -> None:
+def fail(sweep: Sweep, run: Run, error: str) -> None:
     """As a task of its job does that failed of that."""
-    store.note_failure(store.locate(node.config), error)
+    store.note_failure(run, error)
     for job in sweeps.jobs(sweep):
         for task, pack in enumerate(job.packs):
-            if node.id in pack:
+            if run.id in pack:
                 sweeps.note(job, task, started="now", ended="now", code=1)
 
 
@@ -99,13 +99,13 @@ def test_counts_come_first_and_then_a_line_for_every_run_that_is_not_done(
 def test_progress_has_the_steps_and_the_time_left(
     place: Path, shown: Shell, monkeypatch: pytest.MonkeyPatch
 ):
-    nodes = by_label(make_runs(place, ["A1B", "baseB"]))
-    start(tuple(nodes.values()), make_local())
+    runs = by_label(make_runs(place, ["A1B", "baseB"]))
+    start(tuple(runs.values()), make_local())
     owner = {"host": "n1", "pid": 7, "heartbeat": files.now(), "step": 120, "total_steps": 660}
     for label, more in (("baseA", {"left_s": 3675.2}), ("baseB", {"step": None})):
-        run = store.locate(nodes[label].config)
+        run = runs[label]
         run.folder.mkdir(parents=True)
-        files.write_json(run.owner, {**owner, **more})
+        files.write_json(run.owner_file, {**owner, **more})
     monkeypatch.setattr(store, "is_owned", lambda run: True)
 
     assert shown() == [
@@ -118,7 +118,7 @@ def test_progress_has_the_steps_and_the_time_left(
 
 def test_what_needs_attention_is_above_what_only_waits(place: Path, shown: Shell):
     sweep = start(make_runs(place, ["A1B", "R1B"]), make_local())
-    store.note_failure(store.locate(by_label(sweep.nodes())["R1B"].config), "the loss is nan")
+    store.note_failure(by_label(sweep.runs())["R1B"], "the loss is nan")
 
     assert [line.split()[:2] for line in shown()[1:]] == [
         ["failed", "R1B"],
@@ -149,21 +149,21 @@ def test_one_study_can_be_asked_for(place: Path, shown: Shell):
         "missing  baseA random0",
         "missing  A1B random0",
     ]
-    with pytest.raises(UserError, match=r"^study=three was never started .*: it has one, two$"):
+    with pytest.raises(UserError, match=r"^study=three was never started .* one, two$"):
         shown("--study=three")
 
 
 def test_an_empty_store_has_no_runs_and_a_finished_one_only_a_count(place: Path, shown: Shell):
     place.mkdir()
     assert shown() == ["no runs"]
-    nodes = make_runs(place)
-    start(nodes, make_local())
-    finish(*nodes)
+    runs = make_runs(place)
+    start(runs, make_local())
+    finish(*runs)
     assert shown() == ["5 done"]
 
 
 def test_json_has_the_counts_and_all_runs(place: Path, cluster: FakeCluster, shown: Shell):
-    sweep, nodes = story(place, cluster)
+    sweep, runs = story(place, cluster)
     told = json.loads("\n".join(shown("--json")))
 
     assert told["counts"] == {
@@ -172,7 +172,7 @@ def test_json_has_the_counts_and_all_runs(place: Path, cluster: FakeCluster, sho
     }  # fmt: skip
     assert [run["label"] for run in told["runs"]] == ["baseA", "baseB", "A1B", "A2B", "B1B"]
     assert told["runs"][1] == {
-        "id": nodes["baseB"].id,
+        "id": runs["baseB"].id,
         "label": "baseB",
         "split": "random0",
         "state": "failed",
@@ -180,7 +180,7 @@ def test_json_has_the_counts_and_all_runs(place: Path, cluster: FakeCluster, sho
         "job": "100_1",
         "log": str(log_of(sweep, "base", 1)),
         "code": 1,
-        "folder": str(store.locate(nodes["baseB"].config).folder),
+        "folder": str(runs["baseB"].folder),
         "step": None,
         "total_steps": None,
         "left_s": None,
@@ -216,7 +216,7 @@ def test_watching_ends_when_nothing_runs_or_waits(
     place: Path, cluster: FakeCluster, shown: Shell, monkeypatch: pytest.MonkeyPatch
 ):
     sweep = start(make_runs(place, ["baseA"]))
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -224,7 +224,7 @@ def test_watching_ends_when_nothing_runs_or_waits(
         if len(pauses) == 1:
             cluster.set("100", "RUNNING")
         else:
-            finish(*sweep.nodes())
+            finish(*sweep.runs())
             cluster.set("100", "COMPLETED")
 
     monkeypatch.setattr(status.time, "sleep", sleep)
@@ -273,7 +273,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
     orders: list[tuple[str, list[str]]] = []
 
     def train(order: Order) -> None:
-        orders.append((order.study, [node.label for node in order.todo]))
+        orders.append((order.study, [run.label for run in order.todo]))
 
     monkeypatch.setattr(dispatch, "train", train)
     return orders
@@ -291,7 +291,7 @@ def test_packs_that_are_tried_again_are_cut_to_memory(
     calls: list[Order] = []
     monkeypatch.setattr(dispatch, "look", lambda order: calls.append(order) or order)
     sweep = start(make_runs(place, ["baseA"]), make_local(), pack=pack)
-    fail(sweep, sweep.nodes()[0], "the loss is nan")
+    fail(sweep, sweep.runs()[0], "the loss is nan")
 
     again(place)
 
@@ -299,19 +299,19 @@ def test_packs_that_are_tried_again_are_cut_to_memory(
     assert trained == [("quick", ["baseA"])]
 
 
-def local_story(place: Path, study: str = "quick", **changes: Any) -> dict[str, Node]:
+def local_story(place: Path, study: str = "quick", **changes: Any) -> dict[str, Run]:
     """baseA failed; baseB is stale; A1B, A2B and B1B are blocked, R1B is missing, R2B failed."""
     sweep = start(
         make_runs(place, ["A1B", "A2B", "B1B", "R1B", "R2B"], **changes), make_local(), study=study
     )
-    sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), sweeps.LOCAL))
-    nodes = by_label(sweep.nodes())
-    fail(sweep, nodes["baseA"], "the loss is nan")
-    fail(sweep, nodes["R2B"], "the loss is nan")
-    run = store.locate(nodes["baseB"].config)
+    sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL))
+    runs = by_label(sweep.runs())
+    fail(sweep, runs["baseA"], "the loss is nan")
+    fail(sweep, runs["R2B"], "the loss is nan")
+    run = runs["baseB"]
     run.folder.mkdir(parents=True)
-    files.write_json(run.owner, {"host": "n1", "pid": 5})
-    return nodes
+    files.write_json(run.owner_file, {"host": "n1", "pid": 5})
+    return runs
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_what_failed_or_is_stale_is_tried_again_and_what_is_blocked_by_it(
 def test_it_is_launched_as_its_sweep_was(
     place: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ):
-    sweep, nodes = story(place, cluster)
+    sweep, runs = story(place, cluster)
     capsys.readouterr()
 
     assert again(place) == 0
@@ -393,10 +393,9 @@ def test_ctrl_c_ends_it(place: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_run_without_a_sweep_is_for_its_own_command(
     place: Path, trained: list[tuple[str, list[str]]], capsys: pytest.CaptureFixture[str]
 ):
-    (node,) = make_runs(place, ["baseA"])
-    run = store.locate(node.config)
+    (run,) = make_runs(place, ["baseA"])
     run.folder.mkdir(parents=True)
-    store.create(run, node.config)
+    store.create(run)
     store.note_failure(run, "the loss is nan")
     capsys.readouterr()
 
@@ -414,9 +413,9 @@ def test_cancel_names_what_it_took_out_of_the_queue(
     place: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     other = start(make_runs(tmp_path / "other", ["baseA"]))
-    slurm.submit(other, other.nodes(), cluster)
+    slurm.submit(other, other.runs(), cluster)
     sweep = start(make_runs(place, ["A1B"]))
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     base, transfer = (job.name for job in sweeps.jobs(sweep))
     cluster.set("101", "RUNNING")
     capsys.readouterr()

@@ -13,17 +13,17 @@ from transferlab import store
 from transferlab.cli import summary
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
-from transferlab.launch.inline import Outcome
+from transferlab.launch import inline
+from transferlab.launch.inline import FinishedRun
 
 WORDS = ("+split=random", "train.epochs=2")
-Finish = Callable[..., Outcome]
+Finish = Callable[..., FinishedRun]
 
 
-def stored(config: RunConfig, top1: float, *, reused: bool = False, **record: Any) -> Outcome:
+def stored(config: RunConfig, top1: float, *, reused: bool = False, **record: Any) -> FinishedRun:
     """A run that was never trained, with its result in the store."""
-    wanted = resolve(config)
-    run = store.locate(wanted)
-    store.create(run, wanted)
+    run = resolve(config)
+    store.create(run)
     store.finish(
         run,
         {
@@ -37,9 +37,7 @@ def stored(config: RunConfig, top1: float, *, reused: bool = False, **record: An
             **record,
         },
     )
-    result = store.read_result(run)
-    assert result is not None
-    return Outcome(wanted, run, result, reused=reused)
+    return inline.finished(run, reused=reused)
 
 
 @pytest.fixture
@@ -48,14 +46,14 @@ def finish(tmp_path: Path) -> Finish:
 
     def finish(
         variant: str, top1: float, changes: dict[str, Any] | None = None, **more: Any
-    ) -> Outcome:
+    ) -> FinishedRun:
         place = {"runtime.store": f"{tmp_path}/runs", "train.epochs": 2, **(changes or {})}
         return stored(made(place, variant=variant, n=None, target=None), top1, **more)
 
     return finish
 
 
-def cells(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+def cells(outcomes: Sequence[FinishedRun]) -> list[dict[str, str]]:
     """The cells of each line of the table by their headings."""
     headings, rule, *lines = summary.table(outcomes).splitlines()
     edges = [match.span() for match in re.finditer("-+", rule)]
@@ -162,7 +160,7 @@ def test_after_a_base_come_the_runs_that_start_from_it_and_the_other_base(
     for name in others:
         finish(name, 0.9)
 
-    assert summary.next_command([finish("baseB", 0.9)], [*WORDS, "transfer.variant=baseB"]) == (
+    assert summary.next_command(finish("baseB", 0.9).run, [*WORDS, "transfer.variant=baseB"]) == (
         f"next, {why}:\n  python -m transferlab +split=random train.epochs=2 {ending}"
     )
 
@@ -171,7 +169,7 @@ def test_after_a_transfer_comes_the_base_of_its_target(finish: Finish):
     outcomes = [finish("baseA", 0.9), finish("A5B", 0.8)]
     words = [*WORDS, "transfer.variant=AnB", "transfer.n=5", "+transfer.keep=0"]
 
-    assert summary.next_command(outcomes, words) == (
+    assert summary.next_command(outcomes[-1].run, words) == (
         "next, the base of the same target:\n"
         "  python -m transferlab +split=random train.epochs=2 transfer.variant=base "
         "transfer.target=B"
@@ -182,7 +180,7 @@ def test_with_the_base_in_the_store_comes_the_selffer_control(finish: Finish):
     mean = {"data.mean": "target"}
     finish("baseB", 0.9, mean)
 
-    assert summary.next_command([finish("A5B", 0.8, mean)], [*WORDS, "data.mean=target"]) == (
+    assert summary.next_command(finish("A5B", 0.8, mean).run, [*WORDS, "data.mean=target"]) == (
         "next, the selffer control, same target:\n"
         "  python -m transferlab +split=random train.epochs=2 data.mean=target "
         "transfer.variant=BnB transfer.n=5"
@@ -207,7 +205,7 @@ def test_what_the_store_has_is_not_proposed_again(
     for name in others:
         finish(name, 0.9)
 
-    assert summary.next_command([finish("A5B", 0.8)], WORDS) == (
+    assert summary.next_command(finish("A5B", 0.8).run, WORDS) == (
         f"next, {why}:\n  python -m transferlab +split=random train.epochs=2 {ending}"
     )
 
@@ -226,7 +224,7 @@ def test_last_comes_the_same_kind_of_run_with_one_layer_less(
     for other in others:
         finish(other, 0.9)
 
-    assert summary.next_command([finish(name, 0.8)], WORDS) == (
+    assert summary.next_command(finish(name, 0.8).run, WORDS) == (
         f"next, one layer less:\n  python -m transferlab +split=random train.epochs=2 {ending}"
     )
 
@@ -235,7 +233,7 @@ def test_below_one_layer_there_is_nothing_less(finish: Finish):
     for name in ("baseB", "B1B", "A1B+"):
         finish(name, 0.9)
 
-    assert summary.next_command([finish("A1B", 0.8)], WORDS) == (
+    assert summary.next_command(finish("A1B", 0.8).run, WORDS) == (
         "the store has everything to compare this run with"
     )
 
@@ -243,7 +241,7 @@ def test_below_one_layer_there_is_nothing_less(finish: Finish):
 def test_proposed_words_reach_the_shell_as_they_were_given(finish: Finish):
     words = ["+split=random", "data.root=/my images/it's", "runtime.store=$HOME/a b", "seed=0"]
 
-    command = summary.next_command([finish("baseB", 0.9)], words).splitlines()[1]
+    command = summary.next_command(finish("baseB", 0.9).run, words).splitlines()[1]
 
     assert command == (
         """  python -m transferlab +split=random 'data.root=/my images/it'"'"'s' """
@@ -285,7 +283,7 @@ def labels_proposed(config: Callable[..., RunConfig], words: Sequence[str], name
     """The runs that one comes to who starts with a variant and follows every proposal."""
     first = stored(config(*words, f"transfer.variant={name}"), 0.8)
     followed = []
-    while (said := summary.next_command([first], words)).startswith("next, "):
+    while (said := summary.next_command(first.run, words)).startswith("next, "):
         proposed = shlex.split(said.splitlines()[1])[3:]
         followed.append(stored(config(*proposed), 0.8).run.label)
         assert len(followed) < 10

@@ -18,6 +18,7 @@ from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.cost.networks import network_of
 from transferlab.experiment.launcher import LocalSettings, SlurmSettings
+from transferlab.experiment.resolve import resolve_all
 from transferlab.launch.cluster import require
 from transferlab.launch.dispatch import Order
 from transferlab.models.facts import Footprint, NetworkFacts, StageFacts
@@ -57,7 +58,7 @@ def names(started: Started) -> list[str]:
 def done(runs: Path, *labels: str) -> None:
     """Have these runs of `quick` finished."""
     configs = study.expand(study.load("quick"), [f"runtime.store={runs}"])
-    finish(*(node for node in plan.order(configs) if node.label in labels))
+    finish(*(run for run in plan.order(resolve_all(configs)) if run.label in labels))
 
 
 # --- the words ----------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ def said(
     """The lines after the waves and before what it takes, of quick with so many bytes."""
 
     def look(wanted: Order) -> Order:
-        room = Room({network_of(node.config): FACTS for node in wanted.todo}, limit)
+        room = Room({network_of(run): FACTS for run in wanted.todo}, limit)
         return replace(wanted, room=room)
 
     monkeypatch.setattr(sweep.dispatch, "look", look)
@@ -274,7 +275,7 @@ def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Starte
     order = started[1][1]
     assert order.launcher == LocalSettings("local", jobs=2, threads=1, gpus=None, fail_fast=False)
     assert (order.study, order.pack, len(order.todo)) == ("quick", None, 30)
-    assert {node.config.seed for node in order.nodes} == {3}
+    assert {run.config.seed for run in order.runs} == {3}
 
 
 def test_a_study_is_submitted_and_not_waited_for(runs: Path, started: Started):
@@ -335,16 +336,15 @@ def test_the_table_has_the_runs_that_are_finished_and_says_which_were_before(
 ):  # fmt: skip
     monkeypatch.undo()
     configs = study.expand(study.load("quick"), [f"runtime.store={runs}", "transfer.n=1"])
-    nodes = plan.order(configs)
-    for node in nodes[:3]:
-        run = store.locate(node.config, node.id)
-        store.create(run, node.config)
+    planned = plan.order(resolve_all(configs))
+    for run in planned[:3]:
+        store.create(run)
         store.finish(run, {
             "weights_sha256": "0" * 64, "metrics": {"top1_final": 0.75, "chance": 0.25},
             "learned": True, "prefix_unchanged": None, "skipped": [], "steps": 7, "time_s": 1.0,
         })  # fmt: skip
 
-    sweep._tell(Order("quick", nodes, nodes[1:], LocalSettings("local", 1, 1, None, False), 1))
+    sweep._tell(Order("quick", planned, planned[1:], LocalSettings("local", 1, 1, None, False), 1))
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[:3] for row in rows] == [

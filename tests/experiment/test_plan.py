@@ -1,4 +1,4 @@
-"""Bases before the runs that need them, each run once; who is trained in whose company, and when.
+"""Bases before the runs that need them, each run once; which runs are packed together, and when.
 
 The studies themselves are counted in test_study.
 """
@@ -13,9 +13,10 @@ from support.records import made
 from transferlab.experiment import plan
 from transferlab.experiment.build import build_config, config_dict, vary_config
 from transferlab.experiment.config import RunConfig, SplitConfig
-from transferlab.experiment.identity import base_of, run_id
+from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import flatten
-from transferlab.experiment.plan import Node, Pack
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run, make_run
 
 # The letters of the release's random splits are the paper's: AA is AnA there and here
 RANDOM_DIRECTIONS = ("AnA", "AnB", "BnA")
@@ -23,26 +24,26 @@ RANDOM_DIRECTIONS = ("AnA", "AnB", "BnA")
 
 @pytest.fixture
 def start() -> RunConfig:
-    """A config to vary. Planning looks at no data."""
+    """A config to vary. Planning reads no data."""
     return made()
 
 
-def variant_of(config: RunConfig, name: str, split: SplitConfig) -> RunConfig:
+def variant_of(config: RunConfig, name: str, split: SplitConfig) -> Run:
     transfer = replace(config.transfer, variant=name, n=None, target=None)
-    return build_config(config_dict(replace(config, transfer=transfer, split=split)))
+    return make_run(build_config(config_dict(replace(config, transfer=transfer, split=split))))
 
 
 def random_split(seed: int) -> SplitConfig:
     return SplitConfig("random", seed, groups=None, digest=f"{seed}" * 64)
 
 
-def named(config: RunConfig, *names: str) -> list[RunConfig]:
+def named(config: RunConfig, *names: str) -> list[Run]:
     """The variants of one split, by their names."""
     return [variant_of(config, name, random_split(0)) for name in names]
 
 
-def labels(nodes: Iterable[Node]) -> list[str]:
-    return [node.label for node in nodes]
+def labels(runs: Iterable[Run]) -> list[str]:
+    return [run.label for run in runs]
 
 
 def together(packs: Sequence[Pack]) -> list[str]:
@@ -58,18 +59,16 @@ def test_a_run_comes_after_its_base(start: RunConfig):
 def test_base_of_a_run_is_the_run_its_plan_puts_first(start: RunConfig):
     (run,) = named(start, "A3B")
 
-    first, second = plan.order([run])
-
-    assert (first.config, second.config) == (base_of(run), run)
-    assert base_of(run) == named(start, "baseA")[0]
+    assert plan.order([run]) == (run.base, run)
+    assert run.base == named(start, "baseA")[0]
 
 
 def test_every_run_has_its_id_and_that_of_its_base(start: RunConfig):
     base, run, random = plan.order(named(start, "A3B", "R3B"))
 
-    assert (base.id, base.base) == (run_id(named(start, "baseA")[0]), None)
-    assert (run.id, run.base) == (run_id(named(start, "A3B")[0]), base.id)
-    assert (random.id, random.base) == (run_id(named(start, "R3B")[0]), None)
+    assert (base.id, base.base_id) == (run_id(base.config), None)
+    assert (run.id, run.base_id) == (run_id(run.config), base.id)
+    assert (random.id, random.base_id) == (run_id(random.config), None)
 
 
 def test_a_base_network_comes_alone(start: RunConfig):
@@ -92,7 +91,8 @@ def test_a_base_that_several_need_or_that_is_wanted_too_comes_once_and_first(sta
 
 def test_a_run_wanted_twice_in_two_spellings_comes_once(start: RunConfig):
     spelled = replace(start.transfer, variant="AnB", n=3, target="B")
-    again = build_config(config_dict(replace(start, transfer=spelled, split=random_split(0))))
+    config = build_config(config_dict(replace(start, transfer=spelled, split=random_split(0))))
+    again = make_run(config)
 
     assert labels(plan.order([*named(start, "A3B", "A3B"), again])) == ["baseA", "A3B"]
 
@@ -162,7 +162,7 @@ def test_study_of_the_paper_is_10_base_networks_and_then_the_140_that_need_them(
         for split in ("random0", "random1", "random2", "random3", "manmade_natural")
         for base in ("baseA", "baseB")
     )
-    assert {run.config for run in runs[10:]} == {*frozen, *manmade_natural, *fine_tuned}
+    assert set(runs[10:]) == {*frozen, *manmade_natural, *fine_tuned}
     assert all(run.config.variant.n > 0 for run in runs[10:])
     assert len({run.id for run in runs}) == 150
 
@@ -173,15 +173,20 @@ def test_every_run_of_a_plan_comes_after_the_base_it_needs(start: RunConfig):
         variant_of(start, name, random_split(seed)) for seed in (2, 0, 1) for name in names
     )
 
-    for place, run in enumerate(runs):
-        assert run.base is None or run.base in [earlier.id for earlier in runs[:place]]
+    for position, run in enumerate(runs):
+        assert run.base is None or run.base_id in [earlier.id for earlier in runs[:position]]
     assert len(runs) == 3 * 7
 
 
 def test_runs_are_counted_by_variant_as_they_come(start: RunConfig):
     runs = plan.order(named(start, "A3B", "A4B", "R1A", "B2B+"))
 
-    assert list(plan.by_variant(runs).items()) == [("base", 2), ("AnB", 2), ("RnA", 1), ("BnB+", 1)]
+    assert list(plan.count_variants(runs).items()) == [
+        ("base", 2),
+        ("AnB", 2),
+        ("RnA", 1),
+        ("BnB+", 1),
+    ]
 
 
 # --- packs --------------------------------------------------------------------------------------
@@ -205,10 +210,8 @@ def test_a_pack_is_the_cuts_of_one_base_for_one_target(start: RunConfig):
     assert together(packs) == [
         "baseA", "baseB", "A1B A2B A3B", "B1B B2B", "B1A", "R1B R2B", "A2A",
     ]  # fmt: skip
-    assert [pack.base for pack in packs[2:]] == [
-        runs[0].id, runs[1].id, runs[1].id, None, runs[0].id,
-    ]  # fmt: skip
-    assert all(len({node.base for node in pack.nodes}) == 1 for pack in packs)
+    assert [pack.base for pack in packs[2:]] == [runs[0], runs[1], runs[1], None, runs[0]]
+    assert all({run.base for run in pack.runs} == {pack.base} for pack in packs)
 
 
 def test_frozen_and_fine_tuned_runs_are_not_packed_together(start: RunConfig):
@@ -233,12 +236,12 @@ def test_a_pack_has_at_most_so_many_runs(start: RunConfig, size: int | None, cut
 
 def test_auto_is_at_most_eight_runs(start: RunConfig):
     keep = [
-        replace(run, transfer=replace(run.transfer, keep=keep))
+        make_run(vary_config(run.config, {"transfer.keep": keep}))
         for keep in (0, 1)
         for run in named(start, *A_TO_B[:6])
     ]
 
-    sizes = [len(pack.nodes) for pack in plan.packs(plan.order(keep), None)]
+    sizes = [len(pack.runs) for pack in plan.packs(plan.order(keep), None)]
 
     assert sizes == [1, 8, 4]
 
@@ -250,19 +253,19 @@ def test_auto_is_at_most_eight_runs(start: RunConfig):
 )  # fmt: skip
 def test_runs_of_other_streams_are_never_packed_together(start: RunConfig, key: str, value: object):
     """Another seed, split, image or recipe is another stream of batches."""
-    others = [vary_config(run, {key: value}) for run in named(start, "A1B", "A2B")]
+    others = [make_run(vary_config(run.config, {key: value})) for run in named(start, "A1B", "A2B")]
 
     packs = plan.packs(plan.order([*named(start, "A1B", "A2B"), *others]), None)
 
-    alike = [{flatten(node.config)[key] for node in pack.nodes} for pack in packs]
+    alike = [{flatten(run.config)[key] for run in pack.runs} for pack in packs]
     assert together(packs)[-2:] == ["A1B A2B", "A1B A2B"]
     assert [len(values) for values in alike] == [1] * len(packs)
 
 
 def test_runs_for_other_devices_are_never_packed_together(start: RunConfig):
-    others = [vary_config(run, {"runtime.devices": 2}) for run in named(start, "A3B", "A4B")]
+    varied = named(vary_config(start, {"runtime.devices": 2}), "A3B", "A4B")
 
-    packs = plan.packs(plan.order([*named(start, "A1B", "A2B"), *others]), None)
+    packs = plan.packs(plan.order([*named(start, "A1B", "A2B"), *varied]), None)
 
     assert together(packs) == ["baseA", "A1B A2B", "A3B A4B"]
 
@@ -275,7 +278,7 @@ def test_bases_stay_alone_since_others_wait_for_them(start: RunConfig):
     ]
     packs = plan.packs(plan.order(bases), None)
 
-    assert [len(pack.nodes) for pack in packs] == [1, 1, 1, 1]
+    assert [len(pack.runs) for pack in packs] == [1, 1, 1, 1]
 
 
 def test_a_packs_role_says_what_kind_of_job_it_is(start: RunConfig):
@@ -294,7 +297,7 @@ def test_a_packs_role_says_what_kind_of_job_it_is(start: RunConfig):
 
 def at_most(depth: int) -> plan.Fits:
     """Packs whose cuts together are no deeper than this fit."""
-    return lambda configs: sum(config.variant.n for config in configs) <= depth
+    return lambda runs: sum(run.config.variant.n for run in runs) <= depth
 
 
 def test_a_pack_that_does_not_fit_is_cut_into_parts_that_do(start: RunConfig):

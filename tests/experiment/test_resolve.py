@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from transferlab import data
 from transferlab.errors import UserError
 from transferlab.experiment import splits
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import run_id
-from transferlab.experiment.resolve import resolve, split_of
+from transferlab.experiment.resolve import resolve, resolve_all
 
 Compose = Callable[..., RunConfig]
 
@@ -32,7 +32,7 @@ def image_folder(root: Path, *classes: str, grey: int = 0) -> Path:
 
 def test_digits_get_their_golden_digests(config: Compose):
     """Golden: both digests are part of every run id, see `test_config.test_ids_are_golden`."""
-    resolved = resolve(config("+split=random", "transfer.n=3"))
+    resolved = resolve(config("+split=random", "transfer.n=3")).config
 
     assert resolved.data.digest == (
         "2356fb3fe5cfab035a566ce5184cd027bb66ebbdb2d49fb283da50ec73922ec5"
@@ -44,9 +44,10 @@ def test_digits_get_their_golden_digests(config: Compose):
 
 def test_resolving_changes_nothing_but_the_digests(config: Compose):
     plain = config("+split=random", "split.seed=2", "transfer.n=3")
-    resolved = resolve(plain)
+    run = resolve(plain)
+    resolved = run.config
 
-    assert resolve(resolved) == resolved
+    assert resolve(resolved) == run
     assert (
         replace(
             resolved,
@@ -61,24 +62,28 @@ def test_split_digest_is_that_of_the_halves(config: Compose):
     plain = config("+split=random", "split.seed=2", "transfer.n=3")
     halves = splits.random_halves("0123456789", 2)
 
-    assert split_of(plain) == halves
-    assert resolve(plain).split.digest == halves.digest
+    run = resolve(plain)
+
+    assert run.split == halves
+    assert run.config.split.digest == halves.digest
 
 
 def test_the_whole_of_the_digits_is_half_b_with_a_golden_digest(config: Compose):
     plain = config("+split=whole", "transfer.variant=baseB")
 
-    assert split_of(plain) == splits.Split(a=(), b=tuple("0123456789"))
-    assert resolve(plain).split.digest == (
+    run = resolve(plain)
+
+    assert run.split == splits.Split(a=(), b=tuple("0123456789"))
+    assert run.config.split.digest == (
         "f67cf941c5d49dd0a01d9a0b7a65943ebcc8d8c4d9d86594aacf8ef85c0f281a"
     )
-    assert resolve(plain).data == resolve(config("+split=random", "transfer.n=3")).data
+    assert run.config.data == resolve(config("+split=random", "transfer.n=3")).config.data
 
 
 def test_other_seeds_and_other_held_out_parts_have_other_digests(config: Compose):
-    first = resolve(config("+split=random", "transfer.n=3"))
-    seed = resolve(config("+split=random", "split.seed=1", "transfer.n=3"))
-    holdout = resolve(config("+split=random", "data.holdout=0.25", "transfer.n=3"))
+    first = resolve(config("+split=random", "transfer.n=3")).config
+    seed = resolve(config("+split=random", "split.seed=1", "transfer.n=3")).config
+    holdout = resolve(config("+split=random", "data.holdout=0.25", "transfer.n=3")).config
 
     assert seed.split.digest != first.split.digest
     assert seed.data.digest == first.data.digest
@@ -91,9 +96,9 @@ def test_a_stored_data_digest_that_differs_is_refused(config: Compose, tmp_path:
     ours = image_folder(tmp_path / "ours", "a", "b", "c", "d", grey=100)
     stored = resolve(
         config("+split=random", "data=image_folder", f"data.root={theirs}", "transfer.n=3")
-    )
+    ).config
     here = replace(stored, data=replace(stored.data, root=str(ours)))
-    found = resolve(replace(here, data=replace(here.data, digest=None))).data.digest
+    found = resolve(replace(here, data=replace(here.data, digest=None))).config.data.digest
 
     with pytest.raises(UserError) as error:
         resolve(here)
@@ -106,7 +111,7 @@ def test_a_stored_data_digest_that_differs_is_refused(config: Compose, tmp_path:
 
 
 def test_a_stored_split_digest_that_differs_is_refused(config: Compose):
-    resolved = resolve(config("+split=random", "transfer.n=3"))
+    resolved = resolve(config("+split=random", "transfer.n=3")).config
 
     with pytest.raises(UserError) as error:
         resolve(replace(resolved, split=replace(resolved.split, digest="0" * 64)))
@@ -124,9 +129,9 @@ def test_images_that_were_moved_are_the_same_run(config: Compose, tmp_path: Path
     (there / "val").rename(there / "test")
 
     before = resolve(config(*words, f"data.root={here}"))
-    moved = replace(before, data=replace(before.data, root=str(there), val="test"))
+    moved = replace(before.config.data, root=str(there), val="test")
 
-    assert run_id(resolve(moved)) == run_id(before)
+    assert resolve(replace(before.config, data=moved)).id == before.id
 
 
 def test_as_many_outputs_as_classes_are_not_worth_a_word(config: Compose):
@@ -134,7 +139,7 @@ def test_as_many_outputs_as_classes_are_not_worth_a_word(config: Compose):
     plain = resolve(config(*words))
 
     assert resolve(config(*words, "model.num_outputs=5")) == plain
-    assert resolve(config(*words, "model.num_outputs=6")).model.num_outputs == 6
+    assert resolve(config(*words, "model.num_outputs=6")).config.model.num_outputs == 6
 
 
 def test_as_many_outputs_as_the_whole_has_classes_are_not_worth_a_word(config: Compose):
@@ -142,14 +147,14 @@ def test_as_many_outputs_as_the_whole_has_classes_are_not_worth_a_word(config: C
     plain = resolve(config(*words))
 
     assert resolve(config(*words, "model.num_outputs=10")) == plain
-    assert resolve(config(*words, "model.num_outputs=11")).model.num_outputs == 11
+    assert resolve(config(*words, "model.num_outputs=11")).config.model.num_outputs == 11
 
 
 def test_outputs_of_unequal_halves_are_kept(config: Compose, tmp_path: Path):
     root = image_folder(tmp_path, "a", "b", "c", "d", "e")  # halves of two and three
     words = ("+split=random", "data=image_folder", f"data.root={root}", "transfer.n=3")
 
-    assert resolve(config(*words, "model.num_outputs=3")).model.num_outputs == 3
+    assert resolve(config(*words, "model.num_outputs=3")).config.model.num_outputs == 3
 
 
 @pytest.mark.parametrize(
@@ -190,9 +195,10 @@ def test_folders_named_by_wordnet_ids_have_the_published_groups(config: Compose,
         "+split=manmade_natural", "data=image_folder", f"data.root={root}", "transfer.n=3"
     )
 
-    assert split_of(plain).a == ("n02666196", "n02667093")
-    assert split_of(plain).b == ("n01440764", "n01443537")
-    assert resolve(plain).split.digest == split_of(plain).digest
+    run = resolve(plain)
+
+    assert (run.half("A"), run.half("B")) == (WORDNET[2:], WORDNET[:2])
+    assert run.split is not None and run.config.split.digest == run.split.digest
 
 
 def test_other_folders_have_the_groups_of_the_file_beside_them(config: Compose, tmp_path: Path):
@@ -203,7 +209,7 @@ def test_other_folders_have_the_groups_of_the_file_beside_them(config: Compose, 
         "+split=manmade_natural", "data=image_folder", f"data.root={root}", "transfer.n=3"
     )
 
-    assert split_of(plain) == splits.Split(a=("car", "cup"), b=("cat", "dog"))
+    assert resolve(plain).split == splits.Split(a=("car", "cup"), b=("cat", "dog"))
 
 
 def test_a_file_of_groups_comes_before_all_others(config: Compose, tmp_path: Path):
@@ -222,8 +228,9 @@ def test_a_file_of_groups_comes_before_all_others(config: Compose, tmp_path: Pat
         "transfer.n=3",
     )
 
-    assert split_of(plain).a == ("n01443537", "n02667093")
-    assert split_of(plain).b == ("n01440764", "n02666196")
+    run = resolve(plain)
+
+    assert (run.half("A"), run.half("B")) == (WORDNET[1::2], WORDNET[::2])
 
 
 def test_folders_without_groups_are_refused_with_a_way_out(config: Compose, tmp_path: Path):
@@ -271,7 +278,7 @@ def test_data_that_are_not_there_are_refused(config: Compose, words: tuple[str, 
     assert str(error.value).startswith(message)
 
 
-# --- what is worked out once --------------------------------------------------------------------
+# --- what runs have in common -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("split", ["+split=random", "+split=whole", "+split=manmade_natural"])
@@ -282,9 +289,12 @@ def test_runs_of_one_split_have_their_halves_and_sections_in_common(
     words = (split, "data=image_folder", f"data.root={root}", "transfer.variant=BnB")
     first, second = (config(*words, f"transfer.n={n}") for n in (1, 2))
 
-    assert split_of(first) is split_of(second)
-    assert resolve(first).split is resolve(second).split
-    assert resolve(first).data is resolve(second).data
+    runs = resolve_all([first, second])
+
+    assert runs == (resolve(first), resolve(second))
+    assert runs[0].split is runs[1].split
+    assert runs[0].config.split is runs[1].config.split
+    assert runs[0].config.data is runs[1].config.data
 
 
 def test_each_data_set_has_halves_of_its_own_for_a_seed(config: Compose, tmp_path: Path):
@@ -295,8 +305,9 @@ def test_each_data_set_has_halves_of_its_own_for_a_seed(config: Compose, tmp_pat
 
     for name in ("random", "whole"):
         words = (f"+split={name}", "data=image_folder", "transfer.variant=BnB", "transfer.n=3")
-        halves = [split_of(config(*words, f"data.root={root}")) for root in roots]
-        assert [sorted(split.a + split.b) for split in halves] == [list("abcd"), list("efgh")]
+        runs = resolve_all(config(*words, f"data.root={root}") for root in roots)
+        classes = [sorted(run.half("A") + run.half("B")) for run in runs]
+        assert classes == [list("abcd"), list("efgh")]
 
 
 @pytest.mark.parametrize("beside", [True, False])
@@ -309,16 +320,16 @@ def test_a_file_of_groups_that_was_written_again_is_read_again(
     plain = config(*words, *([] if beside else [f"split.groups={file}"]))
 
     file.write_text(ANIMALS_AND_THINGS)
-    assert split_of(plain) == splits.Split(a=("car", "cup"), b=("cat", "dog"))
+    assert resolve(plain).split == splits.Split(a=("car", "cup"), b=("cat", "dog"))
     file.write_text("class,group\ncar,natural\ncat,natural\ncup,manmade\ndog,manmade\n")
-    assert split_of(plain) == splits.Split(a=("cup", "dog"), b=("car", "cat"))
+    assert resolve(plain).split == splits.Split(a=("cup", "dog"), b=("car", "cat"))
     file.write_text("class,group\ncar,natural\n")
     with pytest.raises(UserError, match=r"no group for 3 of 4 classes"):
-        split_of(plain)
+        resolve(plain)
     file.unlink()
     expected = "no group for 4 of 4 classes" if beside else "classes.csv cannot be read"
     with pytest.raises(UserError, match=expected):
-        split_of(plain)
+        resolve(plain)
 
 
 def test_what_cannot_be_split_is_refused_each_time(config: Compose, tmp_path: Path):
@@ -331,3 +342,30 @@ def test_what_cannot_be_split_is_refused_each_time(config: Compose, tmp_path: Pa
             resolve(random)
         with pytest.raises(UserError, match="no group for 10 of 10 classes"):
             resolve(natural)
+
+
+def test_the_run_knows_the_classes_it_learns_and_shares_its_halves_with_its_base(config: Compose):
+    run = resolve(config("+split=random", "transfer.n=3"))
+
+    assert (run.label, run.classes, run.num_outputs) == ("A3B", run.half("B"), 5)
+    assert run.base is not None
+    assert (run.base.label, run.base.classes) == ("baseA", run.half("A"))
+    assert run.base == resolve(config("+split=random", "transfer.variant=baseA"))
+
+
+def test_the_images_of_a_plan_are_read_once(config: Compose, monkeypatch: pytest.MonkeyPatch):
+    described: list[str] = []
+    describe = data.describe
+
+    def count(name: str, **source: object) -> data.Description:
+        described.append(name)
+        return describe(name, **source)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(data, "describe", count)
+    resolve_all(
+        config("+split=random", f"split.seed={seed}", f"transfer.n={n}")
+        for seed in (0, 1)
+        for n in (1, 2, 3)
+    )
+
+    assert described == ["digits"]

@@ -8,8 +8,8 @@ import pytest
 from transferlab.errors import UserError
 from transferlab.experiment import plan, study
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import flatten
+from transferlab.experiment.resolve import resolve_all
 
 
 def written(folder: Path, text: str, name: str = "mine.yaml") -> study.Study:
@@ -58,7 +58,7 @@ def test_a_study_is_the_union_of_its_grids_and_the_plan_has_every_run_once(tmp_p
     found = expanded(tmp_path, text)
 
     assert labels(found) == "A1B A2B B1B B2B B2B baseA A2A"
-    assert [node.label for node in plan.order(found)] == [
+    assert [run.label for run in plan.order(resolve_all(found))] == [
         "baseA", "baseB", "A1B", "A2B", "B1B", "B2B", "A2A",
     ]  # fmt: skip
 
@@ -80,12 +80,18 @@ def test_groups_are_chosen_and_keys_set_in_each_combination(tmp_path: Path):
     assert {run.train.momentum for run in found} == {0.5}
 
 
-def test_what_is_found_is_resolved_and_has_an_id(tmp_path: Path):
+def test_runs_of_a_grid_share_the_sections_in_which_they_do_not_differ(tmp_path: Path):
     first, second, *_ = expanded(tmp_path, GRID)
 
-    assert first.data.digest and first.split.digest
-    assert len(run_id(first)) == 12
-    assert first.data is second.data and first.train is second.train  # not built again
+    assert first.data is second.data and first.train is second.train
+
+
+def test_no_images_are_needed_to_expand_a_study(tmp_path: Path):
+    configs = expanded(tmp_path, GRID, "data=image_folder", f"data.root={tmp_path}/missing")
+
+    assert labels(configs) == "A1B A2B B1B B2B"
+    with pytest.raises(UserError, match=r"data\.root="):
+        resolve_all(configs)
 
 
 def test_a_number_is_written_as_anywhere_in_conf(tmp_path: Path):
@@ -227,7 +233,7 @@ def test_paths_of_a_list_are_made_absolute_too(tmp_path: Path, monkeypatch: pyte
     )
 
     assert [run.data.root for run in found] == [f"{tmp_path}/one", f"{tmp_path}/two"] * 2
-    assert len({run.data.digest for run in found}) == 2
+    assert len({run.config.data.digest for run in resolve_all(found)}) == 2
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -318,10 +324,6 @@ def test_an_unknown_study_is_refused_with_those_there_are(name: str, near: str):
         (
             "- {split: random, transfer.variant: AnB, transfer.n: [1, -1]}",
             "transfer.n=-1 must be at least 0",
-        ),
-        (
-            "- {split: manmade_natural, transfer.variant: A1B}",
-            "split=manmade_natural has no group for 10 of 10 classes",
         ),
     ],
 )

@@ -7,6 +7,8 @@ import pytest
 from support.golden_networks import NETWORKS, Network
 
 from transferlab.experiment import compose, plan, study
+from transferlab.experiment.resolve import resolve_all
+from transferlab.experiment.run import Run
 
 COUNTS = {
     "quick": {"base": 2, "AnB": 7, "BnB": 7, "AnB+": 7, "BnB+": 7},
@@ -23,23 +25,25 @@ COUNTS = {
 }  # fmt: skip
 
 
+def planned(name: str, *overrides: str) -> tuple[Run, ...]:
+    return plan.order(resolve_all(study.expand(study.load(name), overrides)))
+
+
 def test_every_study_of_conf_is_counted():
     assert compose.choices("study") == sorted(COUNTS)
 
 
 @pytest.mark.parametrize(
-    ("name", "runs"),
+    ("name", "count"),
     [("quick", 30), ("random_splits", 232), ("manmade_natural", 30), ("random_filters", 8),
      ("reduced", 12), ("yosinski2014", 163)],
 )  # fmt: skip
-def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, runs: int):
-    found = study.expand(study.load(name), ["data=imagenet", f"data.root={imagenet}"])
+def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, count: int):
+    runs = planned(name, "data=imagenet", f"data.root={imagenet}")
 
-    nodes = plan.order(found)
-
-    assert len(nodes) == runs
-    assert plan.by_variant(nodes) == COUNTS[name]
-    assert {node.config.data.name for node in nodes} == {"imagenet"}
+    assert len(runs) == count
+    assert plan.count_variants(runs) == COUNTS[name]
+    assert {run.config.data.name for run in runs} == {"imagenet"}
 
 
 def test_quick_is_trained_on_the_digits_as_it_is():
@@ -53,27 +57,24 @@ def test_quick_is_trained_on_the_digits_as_it_is():
 
 def test_the_papers_study_is_its_163_networks_and_what_each_starts_from(imagenet: Path):
     """Network for network and edge for edge."""
-    nodes = plan.order(study.expand(study.load("yosinski2014"), [f"data.root={imagenet}"]))
+    runs = planned("yosinski2014", f"data.root={imagenet}")
 
-    by_id = {node.id: node for node in nodes}
     found = Counter(
         Network(
-            node.config.split_label,
-            node.label,
-            node.config.data.per_class,
-            None if node.base is None else by_id[node.base].label,
+            run.config.split_label,
+            run.label,
+            run.config.data.per_class,
+            None if run.base is None else run.base.label,
         )
-        for node in nodes
+        for run in runs
     )
     assert len(NETWORKS) == 163
     assert found == Counter(NETWORKS)
-    assert all(
-        node.base is None or by_id[node.base].config.split == node.config.split for node in nodes
-    )
+    assert all(run.base is None or run.base.config.split == run.config.split for run in runs)
 
 
 def test_the_papers_networks_are_all_made_by_its_recipes(imagenet: Path):
-    found = study.expand(study.load("yosinski2014"), [f"data.root={imagenet}"])
+    found = [run.config for run in planned("yosinski2014", f"data.root={imagenet}")]
 
     assert {run.model.name for run in found} == {"alexnet"}
     # None where the classes say so
@@ -87,17 +88,17 @@ def test_the_papers_networks_are_all_made_by_its_recipes(imagenet: Path):
 
 
 def test_the_papers_networks_are_two_waves_with_one_base_and_target_in_every_pack(imagenet: Path):
-    nodes = plan.order(study.expand(study.load("yosinski2014"), [f"data.root={imagenet}"]))
+    runs = planned("yosinski2014", f"data.root={imagenet}")
 
-    first, second = plan.waves(plan.packs(nodes, None))
+    first, second = plan.waves(plan.packs(runs, None))
 
-    assert [len(pack.nodes) for pack in first] == [1] * 23
-    assert [len(pack.nodes) for pack in second] == [7] * 20
+    assert [len(pack.runs) for pack in first] == [1] * 23
+    assert [len(pack.runs) for pack in second] == [7] * 20
     assert {pack.base for pack in first} == {None}
-    bases = {pack.nodes[0].id for pack in first}
+    bases = {pack.runs[0].id for pack in first}
     for pack in second:
-        assert {node.base for node in pack.nodes} <= bases
-        variants = {node.config.variant for node in pack.nodes}
+        assert {run.base_id for run in pack.runs} <= bases
+        variants = {run.config.variant for run in pack.runs}
         assert sorted(variant.n for variant in variants) == [1, 2, 3, 4, 5, 6, 7]
         assert len({(v.base, v.target, v.fine_tuned) for v in variants}) == 1
-        assert len({node.config.split for node in pack.nodes}) == 1
+        assert len({run.config.split for run in pack.runs}) == 1

@@ -16,12 +16,13 @@ from transferlab.data.loader import Sequence, Stream, loader
 from transferlab.errors import Interrupted
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
+from transferlab.experiment.run import Run
 from transferlab.launch import inline
 from transferlab.runtime import signals
-from transferlab.store import Run
-from transferlab.training import inputs, run
+from transferlab.training import inputs
 from transferlab.training.callbacks.checkpoint import RunCheckpoint
 from transferlab.training.pack_module import PackModule
+from transferlab.training.run import train as train_pack
 
 Compose = Callable[..., RunConfig]
 SMALL = (
@@ -38,14 +39,14 @@ FULL_SIZE = (
 
 
 def weights(place: Run) -> dict[str, Tensor]:
-    return load_file(place.weights)
+    return load_file(place.weights_file)
 
 
 def train(configs: list[RunConfig]) -> list[Run]:
-    resolved = [resolve(config) for config in configs]
+    runs = [resolve(config) for config in configs]
     with signals.watch() as stop:
-        run.train(resolved, stop)
-    return [store.locate(config) for config in resolved]
+        train_pack(runs, stop)
+    return runs
 
 
 def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -57,7 +58,7 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 def test_every_byte_of_every_batch_reaches_the_device(config: Compose, device: torch.device):
     chosen = resolve(config(*SMALL, "transfer.variant=baseA"))
-    half = inputs.half(chosen, inputs.load_images(chosen), "A")
+    half = inputs.half(chosen, inputs.load_images(chosen.config), "A")
     stream = Stream(
         count=len(half.train), seed=0, start_step=3, total_steps=40, batch_size=64, reshuffle=True,
         slack=4, mirror=True, rank=0, world_size=1,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from support.studies import by_label, finish, make_runs
 
-from transferlab import store
-from transferlab.experiment.plan import Node, Pack
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run
 from transferlab.launch import board
 from transferlab.launch.board import Board, bars, count, names
 from transferlab.launch.local import Progress
@@ -26,31 +26,30 @@ LABELS = ("A1B", "A2B", "A3B", "B1B+")
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> dict[str, Node]:
+def runs(tmp_path: Path) -> dict[str, Run]:
     return by_label(make_runs(tmp_path / "store", LABELS))
 
 
-def at_work(*packs: Sequence[Node]) -> dict[int, Any]:
-    return {task: SimpleNamespace(nodes=tuple(pack)) for task, pack in enumerate(packs)}
+def at_work(*packs: Sequence[Run]) -> dict[int, Any]:
+    return {task: SimpleNamespace(runs=tuple(pack)) for task, pack in enumerate(packs)}
 
 
-def owned(node: Node, **progress: object) -> None:
+def owned(run: Run, **progress: object) -> None:
     """As if a process trained the run."""
-    run = store.locate(node.config, node.id)
     run.folder.mkdir(parents=True)
-    files.write_json(run.owner, {"host": "n1", "pid": 7, **progress})
+    files.write_json(run.owner_file, {"host": "n1", "pid": 7, **progress})
 
 
-def test_runs_have_their_labels_and_a_pack_its_first_and_last(nodes: dict[str, Node]):
-    assert names([nodes["A1B"]]) == "A1B random0"
-    assert names([nodes["A1B"], nodes["A2B"], nodes["A3B"]]) == "A1B .. A3B random0 (3 runs)"
+def test_runs_have_their_labels_and_a_pack_its_first_and_last(runs: dict[str, Run]):
+    assert names([runs["A1B"]]) == "A1B random0"
+    assert names([runs["A1B"], runs["A2B"], runs["A3B"]]) == "A1B .. A3B random0 (3 runs)"
 
 
-def test_the_count_names_only_what_there_is(nodes: dict[str, Node]):
+def test_the_count_names_only_what_there_is(runs: dict[str, Run]):
     assert count(Progress(total=6)) == "0 of 6 done"
     progress = Progress(
         total=30,
-        running=at_work([nodes["A1B"], nodes["A2B"]], [nodes["B1B+"]]),
+        running=at_work([runs["A1B"], runs["A2B"]], [runs["B1B+"]]),
         done={"a", "b"},
         failed={"c": "why"},
         blocked={"d": "why", "e": "why"},
@@ -58,12 +57,12 @@ def test_the_count_names_only_what_there_is(nodes: dict[str, Node]):
     assert count(progress) == "2 of 30 done, 3 running, 1 failed, 2 blocked"
 
 
-def test_each_running_pack_has_a_bar_as_its_owner_reports_it(nodes: dict[str, Node]):
-    owned(nodes["A1B"], step=120, total_steps=660, left_s=75.2)
-    owned(nodes["B1B+"])
+def test_each_running_pack_has_a_bar_as_its_owner_reports_it(runs: dict[str, Run]):
+    owned(runs["A1B"], step=120, total_steps=660, left_s=75.2)
+    owned(runs["B1B+"])
     progress = Progress(
         total=6,
-        running=at_work([nodes["A1B"], nodes["A2B"], nodes["A3B"]], [nodes["B1B+"]]),
+        running=at_work([runs["A1B"], runs["A2B"], runs["A3B"]], [runs["B1B+"]]),
     )
 
     assert list(bars(progress)) == [
@@ -73,23 +72,23 @@ def test_each_running_pack_has_a_bar_as_its_owner_reports_it(nodes: dict[str, No
 
 
 def test_without_a_terminal_there_is_a_line_for_every_event(
-    nodes: dict[str, Node], monkeypatch: pytest.MonkeyPatch
+    runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
 ):
     lines: list[str] = []
     monkeypatch.setattr(board.log, "info", lambda form, *values: lines.append(form % values))
-    base, run, other = nodes["baseA"], nodes["A1B"], nodes["B1B+"]
+    base, run, other = runs["baseA"], runs["A1B"], runs["B1B+"]
     finish(base)
     progress = Progress(total=6)
 
     with Board() as shown:
-        shown.started(Pack((run, nodes["A2B"])), progress)
+        shown.started(Pack((run, runs["A2B"])), progress)
         progress.done.add(base.id)
         shown.ended(Pack((base,)), progress)
         progress.failed[run.id] = "the loss is nan; see 0.log"
         shown.ended(Pack((run,)), progress)
         progress.blocked[other.id] = "its base failed"
         shown.blocked(Pack((other,)), "its base failed", progress)
-        shown.ended(Pack((nodes["A3B"],)), progress)
+        shown.ended(Pack((runs["A3B"],)), progress)
         shown.refresh(progress)
 
     assert lines == [
@@ -111,9 +110,9 @@ LIVE = """\
     from transferlab.launch.local import Progress
     from transferlab.experiment.plan import Pack
     logs.to_stderr()
-    nodes = by_label(make_runs(Path(sys.argv[1]), ["A1B"]))
-    base, run = nodes["baseA"], nodes["A1B"]
-    progress = Progress(total=2, running={0: SimpleNamespace(nodes=(base,))})
+    runs = by_label(make_runs(Path(sys.argv[1]), ["A1B"]))
+    base, run = runs["baseA"], runs["A1B"]
+    progress = Progress(total=2, running={0: SimpleNamespace(runs=(base,))})
     with Board() as board:
         board.started(Pack((base,)), progress)
         board.refresh(progress)

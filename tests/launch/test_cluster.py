@@ -11,7 +11,7 @@ import pytest
 
 from transferlab.errors import UserError
 from transferlab.launch import cluster
-from transferlab.launch.cluster import Queued, Refused, Slurm
+from transferlab.launch.cluster import Queued, Refused, SlurmCluster
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def calls(folder: Path, name: str) -> list[list[str]]:
 def test_the_id_of_a_job_is_what_sbatch_answers(path: Path, hold: IO[bytes], answer: str):
     script(path, "sbatch", f"printf '{answer}\\n'")
 
-    identity = Slurm().submit(["--array=0-1", "--comment=a b"], "job.sbatch", ["x", "y"], hold=hold)
+    identity = SlurmCluster().submit(
+        ["--array=0-1", "--comment=a b"], "job.sbatch", ["x", "y"], hold=hold
+    )
 
     assert identity == "123"
     assert calls(path, "sbatch") == [
@@ -74,7 +76,7 @@ def test_sbatchs_own_words_are_shown(path: Path, hold: IO[bytes]):
     )
 
     with pytest.raises(Refused) as error:
-        Slurm().submit([], "job.sbatch", [], hold=hold)
+        SlurmCluster().submit([], "job.sbatch", [], hold=hold)
     assert str(error.value) == (
         "sbatch refused the job: sbatch: error: invalid partition specified: gpv; "
         "sbatch: error: Batch job submission failed: Invalid partition name specified"
@@ -97,14 +99,14 @@ def test_an_sbatch_that_does_not_answer_is_not_taken_for_a_refusal(
     script(path, "sbatch", body)
 
     with pytest.raises(UserError, match="does not say whether it took the job .*same command") as e:
-        Slurm().submit([], "job.sbatch", [], hold=hold)
+        SlurmCluster().submit([], "job.sbatch", [], hold=hold)
     assert not isinstance(e.value, Refused)
     assert len(calls(path, "sbatch")) == 1  # never again by itself
 
 
 def test_sbatch_has_the_lock_open(path: Path, hold: IO[bytes], tmp_path: Path):
     script(path, "sbatch", f"readlink /proc/$$/fd/{hold.fileno()} > {tmp_path}/open; echo 1")
-    Slurm().submit([], "job.sbatch", [], hold=hold)
+    SlurmCluster().submit([], "job.sbatch", [], hold=hold)
 
     assert (tmp_path / "open").read_text() == f"{tmp_path}/hold\n"
 
@@ -115,10 +117,10 @@ def test_a_command_that_is_not_there_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     for name, ask in (
-        ("sbatch", lambda: Slurm().submit([], "job.sbatch", [], hold=hold)),
-        ("squeue", lambda: Slurm().queue()),
-        ("scontrol", lambda: Slurm().max_array()),
-        ("scancel", lambda: Slurm().cancel(["1"])),
+        ("sbatch", lambda: SlurmCluster().submit([], "job.sbatch", [], hold=hold)),
+        ("squeue", lambda: SlurmCluster().queue()),
+        ("scontrol", lambda: SlurmCluster().max_array()),
+        ("scancel", lambda: SlurmCluster().cancel(["1"])),
     ):
         with pytest.raises(UserError) as error:
             ask()
@@ -126,7 +128,7 @@ def test_a_command_that_is_not_there_is_named(
             f"{name} is not on the path: launcher=slurm needs a machine from which jobs can be "
             "submitted; launcher=local runs here"
         )
-    assert Slurm().endings(["1"]) == {}
+    assert SlurmCluster().endings(["1"]) == {}
 
 
 def test_the_environment_is_without_what_slurm_tells_a_job_and_what_hides_jobs(
@@ -138,7 +140,7 @@ def test_the_environment_is_without_what_slurm_tells_a_job_and_what_hides_jobs(
     for name, value in (kept | dropped).items():
         monkeypatch.setenv(name, value)
     script(path, "squeue", f"env > {tmp_path}/env")
-    Slurm().queue()
+    SlurmCluster().queue()
     names = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
     lines = (tmp_path / "env").read_text().splitlines()
 
@@ -158,7 +160,7 @@ def test_the_queue_is_read_line_by_line(path: Path):
 printf '   9|PENDING|my|odd|job|Resources\n10|RUNNING|\377|None\n\nrubbish\n'""",
     )
 
-    found = Slurm().queue()
+    found = SlurmCluster().queue()
 
     assert found[:2] == (
         Queued("7_0", "RUNNING", "quick-base-1", "None"),
@@ -181,7 +183,7 @@ def test_a_controller_that_is_being_restarted_is_asked_again(path: Path):
         "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1",
     )
 
-    assert [entry.id for entry in Slurm().queue()] == ["7_0"]
+    assert [entry.id for entry in SlurmCluster().queue()] == ["7_0"]
     assert len(calls(path, "squeue")) == 3
 
 
@@ -190,7 +192,7 @@ def test_a_controller_that_stays_away_is_told_of(path: Path):
     script(path, "squeue", f"echo '{words}' >&2; exit 1")
 
     with pytest.raises(UserError, match="^squeue: Unable to contact slurm controller"):
-        Slurm().queue()
+        SlurmCluster().queue()
     assert len(calls(path, "squeue")) == 3
 
 
@@ -198,7 +200,7 @@ def test_what_is_wrong_in_another_way_is_not_asked_again(path: Path):
     script(path, "squeue", "echo 'squeue: fatal: no configuration' >&2; exit 1")
 
     with pytest.raises(UserError, match="^squeue: squeue: fatal: no configuration$"):
-        Slurm().queue()
+        SlurmCluster().queue()
     assert len(calls(path, "squeue")) == 1
 
 
@@ -207,22 +209,22 @@ def test_a_command_that_hangs_is_given_up_once(path: Path, monkeypatch: pytest.M
     script(path, "squeue", "exec sleep 30")
 
     with pytest.raises(UserError, match=r"^squeue: no answer in 0\.3 s$"):
-        Slurm().queue()
+        SlurmCluster().queue()
     assert len(calls(path, "squeue")) == 1
 
 
 def test_the_limit_of_arrays_is_the_sites_or_slurms_default(path: Path):
     script(path, "scontrol", "printf 'MaxArraySize            = 2001\\nMaxDBDMsgs = 20000\\n'")
-    assert Slurm().max_array() == 2001
+    assert SlurmCluster().max_array() == 2001
     script(path, "scontrol", "echo 'MaxDBDMsgs = 20000'")
-    assert Slurm().max_array() == 1001
+    assert SlurmCluster().max_array() == 1001
 
 
 def test_jobs_are_cancelled_and_requeued_by_their_ids(path: Path):
     script(path, "scancel", "")
     script(path, "scontrol", "")
-    Slurm().cancel([str(number) for number in range(250)])
-    Slurm().requeue("7_1")
+    SlurmCluster().cancel([str(number) for number in range(250)])
+    SlurmCluster().requeue("7_1")
 
     assert [len(call) for call in calls(path, "scancel")] == [201, 51]
     assert calls(path, "scancel")[0][:3] == ["--quiet", "0", "1"]
@@ -233,7 +235,7 @@ def test_a_requeue_that_is_refused_is_told_of(path: Path):
     script(path, "scontrol", "echo 'Requested operation is presently disabled' >&2; exit 1")
 
     with pytest.raises(UserError, match="^scontrol: Requested operation is presently disabled$"):
-        Slurm().requeue("7_1")
+        SlurmCluster().requeue("7_1")
 
 
 # --- how jobs ended -----------------------------------------------------------------------------
@@ -266,7 +268,7 @@ ENDINGS = {
 def test_endings_are_what_sacct_says(path: Path):
     script(path, "sacct", f"cat <<'END'\n{SACCT}END")
 
-    assert Slurm().endings(["7", "8"]) == ENDINGS
+    assert SlurmCluster().endings(["7", "8"]) == ENDINGS
     assert calls(path, "sacct") == [
         ["-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", "7,8"],
     ]
@@ -290,7 +292,7 @@ def test_without_sacct_slurm_itself_still_knows_what_ended_lately(path: Path, sa
         "CANCELLED Reason=DependencyNeverSatisfied Dependency=afterok:1_1(failed) ExitCode=0:0 '",
     )
 
-    assert Slurm().endings(["7", "9"]) == {
+    assert SlurmCluster().endings(["7", "9"]) == {
         "7_2": "FAILED 0:9",
         "7_3": "CANCELLED",
         "7_4": "CANCELLED",
@@ -301,7 +303,7 @@ def test_without_sacct_slurm_itself_still_knows_what_ended_lately(path: Path, sa
 def test_a_question_about_many_jobs_is_cut_up(path: Path):
     script(path, "sacct", "echo \"${@: -1}\" | sed 's/.*,//; s/$/_0|TIMEOUT|0:0/'")
 
-    found = Slurm().endings([str(number) for number in range(450)])
+    found = SlurmCluster().endings([str(number) for number in range(450)])
 
     assert found == {"199_0": "TIMEOUT", "399_0": "TIMEOUT", "449_0": "TIMEOUT"}
-    assert Slurm().endings([]) == {}
+    assert SlurmCluster().endings([]) == {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.fake_cluster import FakeCluster
-from support.records import made
+from support.records import made, made_run
 from support.studies import by_label, finish, make_local, make_slurm
 
 from transferlab import store
@@ -14,7 +14,7 @@ from transferlab.errors import RunFailed, UserError
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost.networks import network_of
 from transferlab.experiment.launcher import Launcher
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run
 from transferlab.launch import dispatch
 from transferlab.launch.local import Progress
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
@@ -43,19 +43,19 @@ def asked(monkeypatch: pytest.MonkeyPatch, gpu_bytes: int | None) -> Asked:
     calls: Asked = []
 
     def facts(
-        configs: Iterable[RunConfig], *, timed: bool, threads: int | None, cache: Path
+        runs: Iterable[Run], *, timed: bool, threads: int | None, cache: Path
     ) -> Mapping[NetworkShape, NetworkFacts]:
-        found = list(configs)
-        calls.append(([config.label for config in found], timed))
+        found = list(runs)
+        calls.append(([run.label for run in found], timed))
         assert (threads, cache) == (1, Path("cache"))
         timing = (1e-9, "cpu") if timed else (None, None)
-        return {network_of(config): NetworkFacts(STAGES, gpu_bytes, *timing) for config in found}
+        return {network_of(run): NetworkFacts(STAGES, gpu_bytes, *timing) for run in found}
 
     monkeypatch.setattr(dispatch.networks, "facts", facts)
     return calls
 
 
-def wanted(place: Path, *names: str, **changes: Any) -> list[RunConfig]:
+def configs(place: Path, *names: str, **changes: Any) -> list[RunConfig]:
     leaves = {"runtime.store": str(place), **{k.replace("__", "."): v for k, v in changes.items()}}
     return [made(leaves, variant=name, n=None, target=None) for name in names]
 
@@ -63,11 +63,18 @@ def wanted(place: Path, *names: str, **changes: Any) -> list[RunConfig]:
 def ordered(
     place: Path, *names: str, launcher: Launcher | None = None, pack: int | None = 1
 ) -> dispatch.Order:
-    return dispatch.order("mine", wanted(place, *names), launcher or make_local(), pack=pack)
+    return order_of(configs(place, *names), launcher or make_local(), pack)
 
 
-def labels(nodes: Iterable[Node]) -> str:
-    return " ".join(node.label for node in nodes)
+def order_of(
+    wanted: list[RunConfig], launcher: Launcher | None = None, pack: int | None = 1
+) -> dispatch.Order:
+    launcher = launcher or make_local()
+    return dispatch.order("mine", dispatch.resolved(wanted, launcher), launcher, pack=pack)
+
+
+def labels(runs: Iterable[Run]) -> str:
+    return " ".join(run.label for run in runs)
 
 
 # --- the order ----------------------------------------------------------------------------------
@@ -79,55 +86,53 @@ def test_an_order_is_the_plan_of_the_runs_in_their_store(place: Path):
     order = ordered(place, "A1B", "A2B", launcher=launcher, pack=None)
 
     assert (order.study, order.launcher, order.store) == ("mine", launcher, place)
-    assert labels(order.nodes) == labels(order.todo) == "baseA A1B A2B"
+    assert labels(order.runs) == labels(order.todo) == "baseA A1B A2B"
     assert [pack.labels for pack in order.packs] == ["baseA", "A1B A2B"]
     assert not place.exists()  # nothing is written by looking
 
 
 def test_what_is_finished_is_not_to_be_done_and_not_packed(place: Path):
-    nodes = by_label(ordered(place, "A1B", "A2B").nodes)
-    finish(nodes["baseA"], nodes["A1B"])
+    runs = by_label(ordered(place, "A1B", "A2B").runs)
+    finish(runs["baseA"], runs["A1B"])
 
     order = ordered(place, "A1B", "A2B", pack=None)
 
-    assert labels(order.nodes) == "baseA A1B A2B"
+    assert labels(order.runs) == "baseA A1B A2B"
     assert labels(order.todo) == "A2B"
     assert [pack.labels for pack in order.packs] == ["A2B"]
 
 
 def test_a_run_without_a_record_is_not_finished(place: Path):
     """Its folder is there, with a checkpoint perhaps; only `result.json` counts."""
-    (node,) = ordered(place, "baseA").nodes
-    run = store.locate(node.config, node.id)
+    (run,) = ordered(place, "baseA").runs
     run.folder.mkdir(parents=True)
-    run.checkpoint.touch()
+    run.checkpoint_file.touch()
 
-    assert dispatch.unfinished([node]) == (node,)
-    run.result.touch()
-    assert dispatch.unfinished([node]) == ()
+    assert store.unfinished([run]) == (run,)
+    run.result_file.touch()
+    assert store.unfinished([run]) == ()
 
 
 def test_every_run_is_looked_for_in_its_own_store(place: Path, tmp_path: Path):
     (here,), (there,) = (
-        dispatch.order("mine", wanted(where, "baseA"), make_local(), pack=1).nodes
-        for where in (place, tmp_path / "other")
+        order_of(configs(where, "baseA")).runs for where in (place, tmp_path / "other")
     )
     finish(there)
 
-    assert dispatch.unfinished([here, there]) == (here,)
+    assert store.unfinished([here, there]) == (here,)
 
 
 @pytest.mark.parametrize("launcher", [make_local(threads=3), make_slurm(threads=3)])
 def test_threads_are_the_launchers_where_the_run_does_not_say_and_never_change_its_id(
     place: Path, launcher: Launcher
 ):
-    told = wanted(place, "A1B", runtime__threads=5)
-    mute = wanted(place, "A1B")
+    told = configs(place, "A1B", runtime__threads=5)
+    mute = configs(place, "A1B")
 
-    runs = [dispatch.order("mine", c, launcher, pack=1).nodes for c in (told, mute)]
+    five, three = (order_of(given, launcher).runs for given in (told, mute))
 
-    assert [[node.config.runtime.threads for node in nodes] for nodes in runs] == [[5, 5], [3, 3]]
-    assert [node.id for node in runs[0]] == [node.id for node in runs[1]]
+    assert [run.config.runtime.threads for run in (*five, *three)] == [5, 5, 3, 3]
+    assert [run.id for run in five] == [run.id for run in three]
 
 
 def test_nothing_to_plan_is_refused():
@@ -140,9 +145,9 @@ def test_nothing_to_plan_is_refused():
 def test_a_study_in_two_stores_is_refused(place: Path, tmp_path: Path):
     """Also if it is the same runs in both."""
     for name in ("baseA", "baseB"):
-        runs = [*wanted(place, "baseA"), *wanted(tmp_path / "other", name)]
+        runs = [*configs(place, "baseA"), *configs(tmp_path / "other", name)]
         with pytest.raises(UserError) as error:
-            dispatch.order("mine", runs, make_local(), pack=1)
+            order_of(runs)
         assert str(error.value) == "runtime.store is a list: a study is kept in one store"
 
 
@@ -216,7 +221,7 @@ def test_a_worker_has_its_share_of_this_machines_device(
 
     assert order.room is not None
     assert order.room.device_bytes == bytes_of_each
-    assert order.room.limit(wanted(place, "A1B", runtime__memory_gb=3)[0]) == 3_000_000_000
+    assert order.room.limit(made_run({"runtime.memory_gb": 3})) == 3_000_000_000
 
 
 @pytest.mark.parametrize("gpu_bytes", [1_250_000_000])
@@ -239,7 +244,7 @@ def test_whoever_carries_it_out_cuts_the_same_packs(
 
     def carry_out(sweep: sweeps.Sweep, todo: object, board: object, *, fits: object) -> Progress:
         given.append(fits)
-        finish(*sweep.nodes())
+        finish(*sweep.runs())
         return Progress(total=5)
 
     monkeypatch.setattr(dispatch.local, "carry_out", carry_out)
@@ -247,9 +252,7 @@ def test_whoever_carries_it_out_cuts_the_same_packs(
     dispatch.train(order)
     assert given == [order.fits]
 
-    slurm = dispatch.order(
-        "mine", wanted(place / "2", *cuts(4), runtime__memory_gb=1.25), make_slurm(), pack=None
-    )
+    slurm = order_of(configs(place / "2", *cuts(4), runtime__memory_gb=1.25), make_slurm(), None)
     submission = dispatch.submit(dispatch.look(slurm), FakeCluster())
     assert [[len(pack) for pack in job.packs] for job in submission.jobs] == [[1], [2, 2]]
 
@@ -264,10 +267,10 @@ def carried_out(
     given: list[str] = []
 
     def carry_out(
-        sweep: sweeps.Sweep, todo: tuple[Node, ...], board: object, *, fits: object
+        sweep: sweeps.Sweep, todo: tuple[Run, ...], board: object, *, fits: object
     ) -> Progress:
         given.append(f"{sweep.study}: {labels(todo)}")
-        finish(*(node for node in todo if node.label in finished))
+        finish(*(run for run in todo if run.label in finished))
         return Progress(total=len(todo), **reasons)
 
     monkeypatch.setattr(dispatch.local, "carry_out", carry_out)
@@ -276,13 +279,13 @@ def carried_out(
 
 def test_only_what_is_missing_is_trained_here(place: Path, monkeypatch: pytest.MonkeyPatch):
     given = carried_out(monkeypatch, "A1B", "A2B")
-    finish(ordered(place, "A1B").nodes[0])
+    finish(ordered(place, "A1B").runs[0])
 
     dispatch.train(ordered(place, "A1B", "A2B"))
 
     assert given == ["mine: A1B A2B"]
     (sweep,) = sweeps.find(place)
-    assert labels(sweep.nodes()) == "baseA A1B A2B"
+    assert labels(sweep.runs()) == "baseA A1B A2B"
 
 
 def test_runs_that_are_not_done_fail_the_command_and_are_counted(
@@ -301,7 +304,7 @@ def test_runs_that_are_not_done_fail_the_command_and_are_counted(
 
 
 def test_a_cluster_gets_only_what_is_missing(place: Path):
-    finish(ordered(place, "A1B").nodes[0])
+    finish(ordered(place, "A1B").runs[0])
     cluster = FakeCluster()
 
     submission = dispatch.submit(
@@ -310,7 +313,7 @@ def test_a_cluster_gets_only_what_is_missing(place: Path):
 
     (job,) = submission.jobs
     (sweep,) = sweeps.find(place)
-    by_id = {node.id: node.label for node in sweep.nodes()}
+    by_id = {run.id: run.label for run in sweep.runs()}
     assert [[by_id[run] for run in pack] for pack in job.packs] == [["A1B", "A2B"]]
     assert submission.active == frozenset()
     assert len(cluster.queue()) == 1

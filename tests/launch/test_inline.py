@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,22 +11,25 @@ from typing import Any
 import pytest
 from support.records import made
 
-import transferlab
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import base_of
 from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run, make_run
 from transferlab.launch import inline
-from transferlab.store import Run, lock
 
 RESULT = {"weights_sha256": "0" * 64, "metrics": {}}
 
 
 @pytest.fixture
-def wanted(tmp_path: Path) -> RunConfig:
+def run(tmp_path: Path) -> Run:
     """An A3B, which needs baseA."""
-    return made({"runtime.store": f"{tmp_path}/runs"})
+    return make_run(made({"runtime.store": f"{tmp_path}/runs"}))
+
+
+@pytest.fixture
+def base(run: Run) -> Run:
+    assert run.base is not None
+    return run.base
 
 
 @pytest.fixture
@@ -33,11 +37,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The labels of the runs as they are trained, each by an owner."""
     labels: list[str] = []
 
-    def train(configs: Sequence[RunConfig], stop: object) -> None:
-        for config in configs:
-            run = store.locate(config)
+    def train(runs: Sequence[Run], stop: object) -> None:
+        for run in runs:
             assert {path.name for path in run.folder.iterdir()} == {"lock", "owner.json"}
-            store.create(run, config)
+            store.create(run)
             store.finish(run, RESULT)
             labels.append(run.label)
 
@@ -47,152 +50,139 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def fake_run(
     monkeypatch: pytest.MonkeyPatch,
-    train: Callable[[Sequence[RunConfig], object], None],
-    check: Callable[[Sequence[RunConfig]], None] = len,  # type: ignore[assignment]
+    train: Callable[[Sequence[Run], object], None],
+    check: Callable[[Sequence[Run]], object] = len,
 ) -> None:
-    """Put something for `transferlab.run`, which takes seconds to import."""
-    monkeypatch.setattr(
-        transferlab, "run", SimpleNamespace(check=check, train=train), raising=False
-    )
+    """Replace `transferlab.training.run`, which takes seconds to import."""
+    module = SimpleNamespace(check=check, train=train)
+    monkeypatch.setitem(sys.modules, "transferlab.training.run", module)  # type: ignore[arg-type]
 
 
-def never(configs: Sequence[RunConfig], stop: object) -> None:
+def never(runs: Sequence[Run], stop: object) -> None:
     pytest.fail("nothing is to be trained")
 
 
-def test_base_is_trained_first_and_each_run_by_its_owner(wanted: RunConfig, trained: list[str]):
-    outcomes = inline.carry_out([wanted])
+def test_base_is_trained_first_and_each_run_by_its_owner(run: Run, trained: list[str]):
+    finished = inline.carry_out([run])
 
     assert trained == ["baseA", "A3B"]
-    assert [(outcome.run.label, outcome.reused) for outcome in outcomes] == [
+    assert [(each.run.label, each.reused) for each in finished] == [
         ("baseA", False),
         ("A3B", False),
     ]
-    assert outcomes[1].config == wanted
-    assert outcomes[1].result == store.read_result(store.locate(wanted))
+    assert finished[1].run == run
+    assert finished[1].result == store.read_result(run)
 
 
 def test_what_is_finished_is_not_trained_again(
-    wanted: RunConfig, trained: list[str], monkeypatch: pytest.MonkeyPatch
+    run: Run, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    inline.carry_out([wanted])
+    inline.carry_out([run])
     fake_run(monkeypatch, never)
 
-    assert [outcome.reused for outcome in inline.carry_out([wanted])] == [True, True]
+    assert [each.reused for each in inline.carry_out([run])] == [True, True]
     assert len(trained) == 2
 
 
 def test_a_run_that_is_waited_for_is_left_alone_and_not_trained_once_it_is_finished(
-    wanted: RunConfig, trained: list[str], monkeypatch: pytest.MonkeyPatch
+    run: Run, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     """The other process is just making the folder: whatever is written there is its own."""
-    owned, place = store.owned, store.locate(wanted)
+    owned = store.owned
 
     @contextlib.contextmanager
     def owned_by_another_first(
-        run: Run, on_wait: Callable[[str], None], **more: Any
+        wanted: Run, on_wait: Callable[[str], None], **more: Any
     ) -> Iterator[None]:
-        if run == place:
+        if wanted == run:
             assert not run.folder.exists()
             on_wait("process 7 on elsewhere")
-            store.create(run, wanted)
+            store.create(run)
             store.finish(run, RESULT)
-        with owned(run, on_wait, **more):
+        with owned(wanted, on_wait, **more):
             yield
 
-    monkeypatch.setattr(lock, "owned", owned_by_another_first)
+    monkeypatch.setattr(store, "owned", owned_by_another_first)
 
-    outcomes = inline.carry_out([wanted])
+    finished = inline.carry_out([run])
 
     assert trained == ["baseA"]
-    assert [outcome.run.label for outcome in outcomes] == ["baseA", "A3B"]
-    assert outcomes[1].result["id"] == place.id
+    assert [each.run.label for each in finished] == ["baseA", "A3B"]
+    assert finished[1].result["id"] == run.id
 
 
 @pytest.mark.parametrize("kind", [UserError, RunFailed])
 def test_a_failure_is_noted_in_the_folder_and_told(
-    wanted: RunConfig, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+    run: Run, base: Run, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ):
-    def fail(configs: Sequence[RunConfig], stop: object) -> None:
+    def fail(runs: Sequence[Run], stop: object) -> None:
         raise kind("the loss is nan")
 
     fake_run(monkeypatch, fail)
-    base_config = base_of(wanted)
-    assert base_config is not None
-    base, run = store.locate(base_config), store.locate(wanted)
-
     with pytest.raises(kind, match="the loss is nan"):
-        inline.carry_out([wanted])
+        inline.carry_out([run])
 
-    assert json.loads(base.failure.read_text())["error"] == "the loss is nan"
+    assert json.loads(base.failure_file.read_text())["error"] == "the loss is nan"
     assert {path.name for path in base.folder.iterdir()} == {"failure.json", "lock"}
     assert not run.folder.exists()
 
 
-def test_a_defect_is_noted_with_its_kind(wanted: RunConfig, monkeypatch: pytest.MonkeyPatch):
-    def fail(configs: Sequence[RunConfig], stop: object) -> None:
+def test_a_defect_is_noted_with_its_kind(run: Run, base: Run, monkeypatch: pytest.MonkeyPatch):
+    def fail(runs: Sequence[Run], stop: object) -> None:
         raise ZeroDivisionError("division by zero")
 
     fake_run(monkeypatch, fail)
-    base = base_of(wanted)
-    assert base is not None
-
     with pytest.raises(ZeroDivisionError):
-        inline.carry_out([wanted])
+        inline.carry_out([run])
 
-    error = json.loads(store.locate(base).failure.read_text())["error"]
+    error = json.loads(base.failure_file.read_text())["error"]
     assert error == "ZeroDivisionError: division by zero"
 
 
 def test_a_pack_that_fails_leaves_its_finished_members_alone(
-    wanted: RunConfig, monkeypatch: pytest.MonkeyPatch
+    run: Run, base: Run, monkeypatch: pytest.MonkeyPatch
 ):
-    def finish_one_and_fail(configs: Sequence[RunConfig], stop: object) -> None:
-        store.finish(store.locate(configs[0]), RESULT)
+    def finish_one_and_fail(runs: Sequence[Run], stop: object) -> None:
+        store.finish(runs[0], RESULT)
         raise RunFailed("A3B: the loss is nan")
 
     fake_run(monkeypatch, finish_one_and_fail)
-    monkeypatch.setattr(inline.plan, "packs", lambda nodes: (Pack(tuple(nodes)),))
-    base_config = base_of(wanted)
-    assert base_config is not None
-
+    monkeypatch.setattr(inline.plan, "packs", lambda runs: (Pack(tuple(runs)),))
     with pytest.raises(RunFailed):
-        inline.carry_out([wanted])
+        inline.carry_out([run])
 
-    assert not store.locate(base_config).failure.exists()
-    assert store.locate(wanted).failure.exists()
+    assert not base.failure_file.exists()
+    assert run.failure_file.exists()
 
 
-def test_a_signal_that_comes_between_two_runs_is_heeded(
-    wanted: RunConfig, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_signal_that_comes_between_two_runs_is_heeded(run: Run, monkeypatch: pytest.MonkeyPatch):
     done: list[str] = []
 
-    def train(configs: Sequence[RunConfig], stop: Any) -> None:
-        store.finish(store.locate(configs[0]), RESULT)
-        done.append(configs[0].label)
+    def train(runs: Sequence[Run], stop: Any) -> None:
+        store.finish(runs[0], RESULT)
+        done.append(runs[0].label)
         stop.number = 15
 
     fake_run(monkeypatch, train)
 
     with pytest.raises(Interrupted):
-        inline.carry_out([wanted])
+        inline.carry_out([run])
     assert done == ["baseA"]
-    assert not store.locate(wanted).folder.exists()
+    assert not run.folder.exists()
 
 
 def test_all_runs_are_checked_before_the_first_is_trained_or_has_a_folder(
-    wanted: RunConfig, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ):
     checked: list[str] = []
 
-    def check(configs: Sequence[RunConfig]) -> None:
-        checked.extend(config.label for config in configs)
+    def check(runs: Sequence[Run]) -> None:
+        checked.extend(run.label for run in runs)
         raise UserError("transfer.n=9 is not a cut point")
 
     fake_run(monkeypatch, never, check)
 
     with pytest.raises(UserError, match="is not a cut point"):
-        inline.carry_out([wanted])
+        inline.carry_out([run])
     assert checked == ["baseA", "A3B"]
-    assert not Path(wanted.runtime.store).exists()
+    assert not run.folder.parent.exists()

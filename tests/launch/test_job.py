@@ -17,7 +17,7 @@ from transferlab import store
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import plan
 from transferlab.launch import job as jobs
-from transferlab.launch.job import Task
+from transferlab.launch.job import SlurmTask
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
@@ -29,11 +29,11 @@ pytestmark = [pytest.mark.usefixtures("own_signals"), pytest.mark.timeout(60)]
 def job(tmp_path: Path) -> Job:
     """Tasks: baseA, baseB, A1B, A2B, B1B; at most two requeues."""
     sweep = start(make_runs(tmp_path / "store"), make_slurm(requeues=2, threads=3))
-    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base"))
+    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), "base"))
 
 
 def work(job: Job, task: int = 0, starts: int = 0, cluster: FakeCluster | None = None) -> int:
-    return jobs.work(job.folder, Task(f"7_{task}", task, starts), cluster or FakeCluster())
+    return jobs.work(job.folder, SlurmTask(f"7_{task}", task, starts), cluster or FakeCluster())
 
 
 def signalled(*numbers: int, after: Path) -> threading.Thread:
@@ -71,16 +71,16 @@ def test_the_worker_has_as_many_threads_as_the_launcher_says(job: Job, workers: 
 
 
 def test_a_run_whose_base_is_not_finished_fails_at_once(job: Job, workers: Deeds):
-    nodes = by_label(sweeps.sweep_of(job).nodes())
-    store.note_failure(store.locate(nodes["baseA"].config), "the loss is nan")
+    runs = by_label(sweeps.sweep_of(job).runs())
+    store.note_failure(runs["baseA"], "the loss is nan")
     words = "A1B cannot start: baseA is not finished: the loss is nan"
 
     with pytest.raises(RunFailed, match=f"^{words}$"):
         work(job, 2)
 
     assert not job.log(2).exists()
-    assert note(job, 2)["code"] == 1 and failure(nodes["A1B"]) == words
-    finish(nodes["baseA"])
+    assert note(job, 2)["code"] == 1 and failure(runs["A1B"]) == words
+    finish(runs["baseA"])
     assert work(job, 2) == 0
 
 
@@ -101,19 +101,19 @@ def test_that_takes_no_torch(job: Job):
 
 
 def test_a_base_with_a_damaged_record_is_the_reason_that_is_noted(job: Job, workers: Deeds):
-    nodes = by_label(sweeps.sweep_of(job).nodes())
-    finish(nodes["baseA"])
-    store.locate(nodes["baseA"].config).result.write_text("{")
+    runs = by_label(sweeps.sweep_of(job).runs())
+    finish(runs["baseA"])
+    runs["baseA"].result_file.write_text("{")
 
     with pytest.raises(UserError, match="result.json is damaged"):
         work(job, 2)
     assert note(job, 2)["code"] == 2
-    assert "result.json is damaged" in str(failure(nodes["A1B"]))
+    assert "result.json is damaged" in str(failure(runs["A1B"]))
 
 
 def test_a_job_that_is_not_there_is_told_of(tmp_path: Path):
     with pytest.raises(UserError, match="job.json is damaged"):
-        jobs.work(tmp_path, Task("7_0", 0, 0), FakeCluster())
+        jobs.work(tmp_path, SlurmTask("7_0", 0, 0), FakeCluster())
 
 
 # --- signals and requeues -----------------------------------------------------------------------
@@ -128,7 +128,7 @@ def test_ahead_of_the_time_limit_the_run_saves_and_is_requeued(job: Job, workers
     thread.join()
     assert cluster.requeued == ["7_0"]
     assert (job.folder / "0.saved").exists()
-    assert note(job, 0)["code"] == 75 and failure(sweeps.nodes_of(job, 0)[0]) is None
+    assert note(job, 0)["code"] == 75 and failure(sweeps.runs_of(job, 0)[0]) is None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_run_that_is_done_when_the_signal_comes_is_not_requeued(job: Job, work
     assert work(job, cluster=cluster) == 0
     thread.join()
     assert cluster.requeued == []
-    assert (note(job, 0)["code"], failure(sweeps.nodes_of(job, 0)[0])) == (0, None)
+    assert (note(job, 0)["code"], failure(sweeps.runs_of(job, 0)[0])) == (0, None)
 
 
 def test_requeues_are_bounded(job: Job, workers: Deeds):
@@ -174,7 +174,7 @@ def test_requeues_are_bounded(job: Job, workers: Deeds):
     )
     assert cluster.requeued == [] and (job.folder / "0.saved").exists()
     assert note(job, 0)["code"] == 1
-    assert failure(sweeps.nodes_of(job, 0)[0]) == str(error.value)
+    assert failure(sweeps.runs_of(job, 0)[0]) == str(error.value)
 
 
 def test_requeues_by_slurm_count_too(job: Job, workers: Deeds):
@@ -190,7 +190,7 @@ def test_outside_of_slurm_there_is_nothing_to_requeue(job: Job, workers: Deeds):
     cluster = FakeCluster()
     thread = signalled(signal.SIGUSR1, after=job.folder / "0.working")
 
-    assert jobs.work(job.folder, Task("", 0, 0), cluster) == 75
+    assert jobs.work(job.folder, SlurmTask("", 0, 0), cluster) == 75
     thread.join()
     assert cluster.requeued == []
 
@@ -211,7 +211,7 @@ def test_a_requeue_that_slurm_refuses_fails_the_job_and_says_so(
         work(job, cluster=cluster)
     thread.join()
     assert note(job, 0)["code"] == 2
-    assert "presently disabled" in str(failure(sweeps.nodes_of(job, 0)[0]))
+    assert "presently disabled" in str(failure(sweeps.runs_of(job, 0)[0]))
 
 
 # --- where it is --------------------------------------------------------------------------------
@@ -221,13 +221,13 @@ def test_a_task_knows_itself_from_the_environment(monkeypatch: pytest.MonkeyPatc
     for name in ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID",
                  "SLURM_RESTART_COUNT"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
-    assert jobs.current() == Task("", 0, 0)
+    assert jobs.current() == SlurmTask("", 0, 0)
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    assert jobs.current() == Task("12", 0, 0)
+    assert jobs.current() == SlurmTask("12", 0, 0)
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "5")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
-    assert jobs.current() == Task("7_5", 5, 2)
+    assert jobs.current() == SlurmTask("7_5", 5, 2)
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def test_a_run_on_several_devices_is_started_by_srun(
 ):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "6")
     sweep = start(on_devices(make_runs(tmp_path / "store", ["baseA"]), 4))
-    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base"))
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), "base"))
 
     assert work(job) == 0
     assert srun.read_text().split() == [
@@ -267,7 +267,7 @@ def test_without_srun_that_is_told_of(
 ):
     monkeypatch.setenv("PATH", str(tmp_path))
     sweep = start(on_devices(make_runs(tmp_path / "store", ["baseA"]), 4))
-    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base"))
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), "base"))
 
     with pytest.raises(UserError, match="^srun is not on the path"):
         work(job)

@@ -16,9 +16,9 @@ import pytest
 from launch.test_supervisor import failure, wait_for_end, wait_until
 from support.studies import by_label, finish, make_local, make_runs, on_devices, start
 
-from transferlab import store
 from transferlab.errors import Interrupted, UserError
-from transferlab.experiment.plan import Node, Pack
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run
 from transferlab.launch import local
 from transferlab.launch.local import Progress
 from transferlab.launch.supervisor import Supervised
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(100)
 
 
 class Told:
-    """A board that notes what it is told."""
+    """An observer that notes the events."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -59,18 +59,18 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def sweep_of(nodes: Sequence[Node], pack: int | None = 1, **launcher: object) -> Sweep:
-    return start(nodes, make_local(**launcher), pack=pack)
+def sweep_of(runs: Sequence[Run], pack: int | None = 1, **launcher: object) -> Sweep:
+    return start(runs, make_local(**launcher), pack=pack)
 
 
 def carry_out(sweep: Sweep, board: Told | None = None) -> Progress:
     """All runs of the sweep that are not finished."""
-    todo = [node for node in sweep.nodes() if not store.locate(node.config).result.exists()]
+    todo = [run for run in sweep.runs() if not run.result_file.exists()]
     return local.carry_out(sweep, todo, board or Told())
 
 
-def labels(sweep: Sweep, runs: object) -> list[str]:
-    return sorted(node.label for node in sweep.nodes() if node.id in runs)  # type: ignore[operator]
+def labels(sweep: Sweep, ids: object) -> list[str]:
+    return sorted(run.label for run in sweep.runs() if run.id in ids)  # type: ignore[operator]
 
 
 # --- order and company --------------------------------------------------------------------------
@@ -146,8 +146,8 @@ def test_gpus_are_dealt_out_to_the_workers(place: Path, workers: Deeds):
 
 def test_a_run_on_two_gpus_has_two(place: Path, workers: Deeds):
     workers(baseA="wait", baseB="wait")
-    nodes = on_devices(make_runs(place, ["baseA", "baseB"]), 2)
-    sweep, board = sweep_of(nodes, jobs=2, gpus=[0, 1, 2, 3]), Told()
+    runs = on_devices(make_runs(place, ["baseA", "baseB"]), 2)
+    sweep, board = sweep_of(runs, jobs=2, gpus=[0, 1, 2, 3]), Told()
     thread = threading.Thread(target=open_when, args=(sweep, "started baseB", board))
     thread.start()
     carry_out(sweep, board)
@@ -175,18 +175,18 @@ def test_a_failure_stops_only_what_depends_on_it(place: Path, workers: Deeds):
     progress = carry_out(sweep, board)
 
     (job,) = sweeps.jobs(sweep)
-    nodes = by_label(sweep.nodes())
+    runs = by_label(sweep.runs())
     assert labels(sweep, progress.done) == ["B2B", "baseB"]
     assert progress.failed == {
-        nodes["baseA"].id: f"baseA: the loss is nan; see {job.folder}/0.log",
-        nodes["B1B"].id: f"killed by SIGKILL, perhaps for want of memory; see {job.folder}/4.log",
+        runs["baseA"].id: f"baseA: the loss is nan; see {job.folder}/0.log",
+        runs["B1B"].id: f"killed by SIGKILL, perhaps for want of memory; see {job.folder}/4.log",
     }
     assert labels(sweep, progress.blocked) == ["A1B", "A2B"]
     assert board.lines[2:4] == [
         "blocked A1B: its base failed: baseA: the loss is nan",
         "blocked A2B: its base failed: baseA: the loss is nan",
     ]
-    assert failure(nodes["A1B"]) is None
+    assert failure(runs["A1B"]) is None
 
 
 def test_in_a_pack_only_the_run_that_failed_has(place: Path, workers: Deeds):
@@ -310,8 +310,8 @@ def test_nothing_is_left_running_when_the_launcher_itself_fails(place: Path, wor
 
 
 def test_a_store_that_cannot_be_written_is_told_of(place: Path, workers: Deeds):
-    nodes = make_runs(place, ["baseA"])
-    sweep = sweep_of(nodes)
+    runs = make_runs(place, ["baseA"])
+    sweep = sweep_of(runs)
     (sweep.folder / "jobs").write_text("")
 
     with pytest.raises(UserError, match="cannot be written: Not a directory"):
@@ -332,8 +332,8 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
         "runtime__accelerator": "cpu",
         "runtime__cache": str(place.parent / "cache"),
     }
-    nodes = make_runs(place, ["baseA"], **tiny)
-    sweep = sweep_of(nodes)
+    runs = make_runs(place, ["baseA"], **tiny)
+    sweep = sweep_of(runs)
     code = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -341,7 +341,7 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
         "from transferlab.store import sweeps\n"
         "from transferlab.launch.board import Board\n"
         "sweep = sweeps.read(Path(sys.argv[1]))\n"
-        "print(sorted(local.carry_out(sweep, sweep.nodes(), Board()).done))\n"
+        "print(sorted(local.carry_out(sweep, sweep.runs(), Board()).done))\n"
     )
     both = [
         subprocess.Popen(
@@ -351,7 +351,7 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
     ]
     told = [process.communicate()[0].strip() for process in both]
 
-    assert told == [str(sorted(node.id for node in nodes))] * 2
+    assert told == [str(sorted(run.id for run in runs))] * 2
     logs = [path.read_text() for path in sweep.folder.glob("jobs/*/*.log")]
     trained = Counter(
         line.split()[0] for text in logs for line in text.splitlines() if "  done  " in line
@@ -360,9 +360,9 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
 
 
 def test_what_is_finished_is_not_even_started(place: Path, workers: Deeds):
-    nodes = make_runs(place, ["A1B"])
-    sweep, board = sweep_of(nodes), Told()
-    finish(nodes[0])
+    runs = make_runs(place, ["A1B"])
+    sweep, board = sweep_of(runs), Told()
+    finish(runs[0])
     carry_out(sweep, board)
 
     assert board.lines == ["started A1B", "ended A1B"]

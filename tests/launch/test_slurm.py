@@ -13,11 +13,10 @@ from support.fake_cluster import FakeCluster, Submitted
 from support.records import made
 from support.studies import by_label, finish, make_local, make_runs, make_slurm, on_devices, start
 
-from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment import plan
 from transferlab.experiment.build import vary_config
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run, make_run
 from transferlab.launch import slurm
 from transferlab.launch.slurm import Submission
 from transferlab.store import sweeps
@@ -38,7 +37,7 @@ def cluster() -> FakeCluster:
 
 def shown(sweep: Sweep, cluster: FakeCluster) -> list[tuple[str, list[str], str | None]]:
     """Of each job its id, the labels of its tasks, and the task it waits for."""
-    label = {node.id: node.label for node in sweep.nodes()}
+    label = {run.id: run.label for run in sweep.runs()}
     jobs = {job.id: job for job in sweeps.jobs(sweep)}
     return [
         (
@@ -52,7 +51,7 @@ def shown(sweep: Sweep, cluster: FakeCluster) -> list[tuple[str, list[str], str 
 
 def again(sweep: Sweep, cluster: FakeCluster) -> Submission:
     """The same command once more: what is finished is left out."""
-    todo = [node for node in sweep.nodes() if not store.locate(node.config).result.exists()]
+    todo = [run for run in sweep.runs() if not run.result_file.exists()]
     return slurm.submit(sweep, todo, cluster)
 
 
@@ -64,7 +63,7 @@ def test_bases_are_submitted_first_and_what_starts_from_them_waits_for_just_its_
 ):
     sweep = start(make_runs(place, ["A1B", "B1B", "A2B", "B2B", "R1B"]))
 
-    submission = slurm.submit(sweep, sweep.nodes(), cluster)
+    submission = slurm.submit(sweep, sweep.runs(), cluster)
 
     assert shown(sweep, cluster) == [
         ("100", ["baseA", "baseB"], None),
@@ -78,7 +77,7 @@ def test_bases_are_submitted_first_and_what_starts_from_them_waits_for_just_its_
 
 def test_packs_are_tasks_of_their_own(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place, ["A1B", "A2B", "A3B", "A1B+"]), pack=None)
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
 
     assert shown(sweep, cluster) == [
         ("100", ["baseA"], None),
@@ -90,7 +89,7 @@ def test_packs_are_tasks_of_their_own(place: Path, cluster: FakeCluster):
 
 def test_nothing_waits_for_a_base_that_is_finished(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
-    finish(by_label(sweep.nodes())["baseA"])
+    finish(by_label(sweep.runs())["baseA"])
 
     again(sweep, cluster)
 
@@ -105,12 +104,12 @@ def test_what_a_run_waits_for_may_be_queued_since_an_earlier_call(
     place: Path, cluster: FakeCluster
 ):
     first = start(make_runs(place, ["A1B"]))
-    slurm.submit(first, first.nodes(), cluster)
+    slurm.submit(first, first.runs(), cluster)
     second = start(make_runs(place, ["A2B", "B1B"]), study="other")
 
-    submission = slurm.submit(second, second.nodes(), cluster)
+    submission = slurm.submit(second, second.runs(), cluster)
 
-    names = {node.id: node.label for node in second.nodes()}
+    names = {run.id: run.label for run in second.runs()}
     assert {names[run] for run in submission.active} == {"baseA"}
     assert [(job.id, job.need) for job in cluster.jobs.values()] == [
         ("100", None),  # baseA
@@ -126,7 +125,7 @@ def test_what_a_run_waits_for_may_be_queued_since_an_earlier_call(
 
 def test_the_same_command_again_submits_nothing(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     before = list(cluster.jobs)
     cluster.set("100", "RUNNING")
 
@@ -138,20 +137,20 @@ def test_the_same_command_again_submits_nothing(place: Path, cluster: FakeCluste
 
 def test_what_was_finished_meanwhile_is_not_submitted(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
-    finish(*sweep.nodes())
+    finish(*sweep.runs())
 
-    assert slurm.submit(sweep, sweep.nodes(), cluster) == Submission((), frozenset())
+    assert slurm.submit(sweep, sweep.runs(), cluster) == Submission((), frozenset())
     assert cluster.jobs == {} and cluster.asked == []
 
 
 def test_the_story_of_a_base_that_fails_and_is_submitted_again(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
-    nodes = by_label(sweep.nodes())
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    runs = by_label(sweep.runs())
+    slurm.submit(sweep, sweep.runs(), cluster)
     cluster.set("100_0", "FAILED", "1:0")
     assert cluster.jobs["101"].tasks == {0: "CANCELLED", 1: "CANCELLED"}
     cluster.set("100_1", "COMPLETED")
-    finish(nodes["baseB"])
+    finish(runs["baseB"])
     cluster.set("102", "RUNNING")
 
     again(sweep, cluster)
@@ -168,7 +167,7 @@ def test_runs_that_still_wait_for_a_base_that_is_gone_are_submitted_with_it(
 ):
     """SLURM takes some seconds to cancel what waits for a failed job."""
     sweep = start(make_runs(place, ["A1B"]))
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     cluster.jobs["100"].tasks[0] = "FAILED"
 
     again(sweep, cluster)
@@ -180,7 +179,7 @@ def test_a_run_that_runs_is_left_alone_whatever_became_of_its_base(
     place: Path, cluster: FakeCluster
 ):
     sweep = start(make_runs(place, ["A1B"]))
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     cluster.forget("100")
     cluster.set("101", "RUNNING")
 
@@ -193,7 +192,7 @@ def test_a_task_that_failed_and_is_being_cleared_up_does_not_count(
     place: Path, cluster: FakeCluster
 ):
     sweep = start(make_runs(place, ["baseA"]))
-    (job,) = slurm.submit(sweep, sweep.nodes(), cluster).jobs
+    (job,) = slurm.submit(sweep, sweep.runs(), cluster).jobs
     cluster.set("100", "COMPLETING")
     assert again(sweep, cluster).jobs == ()  # of one that saved and is to be requeued, say
     sweeps.note(job, 0, code=75)
@@ -208,7 +207,7 @@ def test_a_job_accepted_when_its_sweep_died_is_adopted_by_its_name(
     sweep = start(make_runs(place))
     cluster.trouble = ["", "crash"]
     with pytest.raises(KeyboardInterrupt):
-        slurm.submit(sweep, sweep.nodes(), cluster)
+        slurm.submit(sweep, sweep.runs(), cluster)
     assert [job.id for job in sweeps.jobs(sweep)] == ["100", None]
 
     again(sweep, cluster)
@@ -226,7 +225,7 @@ def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
     sweep = start(make_runs(place, ["A1B"]))
     cluster.trouble = ["", "never"]
     with pytest.raises(UserError, match="does not say whether it took the job"):
-        slurm.submit(sweep, sweep.nodes(), cluster)
+        slurm.submit(sweep, sweep.runs(), cluster)
 
     again(sweep, cluster)
 
@@ -239,7 +238,7 @@ def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
 def test_a_job_whose_acceptance_got_lost_is_found_in_the_queue(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
     cluster.trouble = ["lose"]
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
 
     assert [(job.id, job.need) for job in cluster.jobs.values()] == [
         ("100", None),
@@ -256,7 +255,7 @@ def test_a_refusal_is_shown_and_leaves_no_record_and_what_was_taken_stays(
     cluster.trouble = ["", "refuse"]
 
     with pytest.raises(UserError, match="^sbatch refused .*: invalid partition specified: gpv$"):
-        slurm.submit(sweep, sweep.nodes(), cluster)
+        slurm.submit(sweep, sweep.runs(), cluster)
     assert [job.id for job in sweeps.jobs(sweep)] == ["100"]
     assert len(list((sweep.folder / "jobs").iterdir())) == 1
 
@@ -266,7 +265,7 @@ def test_a_refusal_is_shown_and_leaves_no_record_and_what_was_taken_stays(
 
 def test_a_queue_that_does_not_answer_submits_nothing(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     cluster.down = True
 
     with pytest.raises(UserError, match="Unable to contact"):
@@ -277,11 +276,11 @@ def test_a_queue_that_does_not_answer_submits_nothing(place: Path, cluster: Fake
 # --- size ---------------------------------------------------------------------------------------
 
 
-def many(place: Path, seeds: int) -> tuple[Node, ...]:
+def many(place: Path, seeds: int) -> tuple[Run, ...]:
     """30 runs a seed: two bases, and n = 1..7 of the four variants that start from them."""
     first = made({"runtime.store": str(place)}, variant="AnB", n=1, target=None)
     return plan.order(
-        vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n})
+        make_run(vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n}))
         for seed in range(seeds)
         for variant in ("AnB", "BnB", "AnB+", "BnB+")
         for n in range(1, 8)
@@ -296,41 +295,41 @@ def tasks_by_run(sweep: Sweep) -> Counter[str]:
 def test_ten_thousand_runs_in_arrays_within_the_limit_each_run_once(
     place: Path, cluster: FakeCluster
 ):
-    nodes = many(place, 334)
-    assert len(nodes) == 10_020
-    sweep = start(nodes)
+    runs = many(place, 334)
+    assert len(runs) == 10_020
+    sweep = start(runs)
     started = time.process_time()
 
-    slurm.submit(sweep, nodes, cluster)
+    slurm.submit(sweep, runs, cluster)
 
     assert time.process_time() - started < 30
     bases, transfers = by_role(cluster, "base"), by_role(cluster, "transfer")
     assert [len(job.tasks) for job in bases] == [668]
     assert [len(job.tasks) for job in transfers] == [14] * 668
-    assert tasks_by_run(sweep) == Counter(node.id for node in nodes)
+    assert tasks_by_run(sweep) == Counter(run.id for run in runs)
     record = {job.id: job for job in sweeps.jobs(sweep)}
-    base_of = {node.id: node.base for node in nodes}
+    base_of = {run.id: run.base for run in runs}
     for job in transfers:
         identity, _, task = str(job.need).partition("_")
         (base,) = record[identity].packs[int(task)]
         assert {base_of[run] for (run,) in record[job.id].packs} == {base}
 
-    assert slurm.submit(sweep, nodes, cluster).jobs == ()
+    assert slurm.submit(sweep, runs, cluster).jobs == ()
 
 
 @pytest.mark.timeout(120)
 def test_arrays_are_cut_at_the_limit_of_the_site(place: Path, cluster: FakeCluster):
     """Nothing has to wait here: all bases are finished."""
-    nodes = many(place, 334)
-    todo = [node for node in nodes if node.base is not None]
-    sweep = start(nodes)
+    runs = many(place, 334)
+    todo = [run for run in runs if run.base is not None]
+    sweep = start(runs)
 
     slurm.submit(sweep, todo, cluster)
 
     assert [len(job.tasks) for job in cluster.jobs.values()] == [1001] * 9 + [343]
     assert {job.option("array") for job in cluster.jobs.values()} == {"0-1000", "0-342"}
     assert {job.need for job in cluster.jobs.values()} == {None}
-    assert tasks_by_run(sweep) == Counter(node.id for node in todo)
+    assert tasks_by_run(sweep) == Counter(run.id for run in todo)
 
 
 def by_role(cluster: FakeCluster, role: str) -> list[Submitted]:
@@ -346,7 +345,7 @@ def options_of(
     """The jobs of a sweep by role."""
     cluster = FakeCluster()
     sweep = start(on_devices(make_runs(place, labels), devices), make_slurm(**settings), pack=None)
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     return {job.name.split("-")[1]: job for job in cluster.jobs.values()}
 
 
@@ -362,7 +361,7 @@ def test_the_options_of_a_job_are_these(
     )  # fmt: skip
     cluster = FakeCluster()
     sweep = start(make_runs(place, ["A1B"]), launcher)
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     job, folder = cluster.jobs["101"], sweep.folder / "jobs" / "quick-transfer-b1"
 
     assert job.options == (
@@ -393,7 +392,7 @@ def test_the_options_of_a_job_are_these(
     assert record.pop("submitted").startswith("20")
     assert record == {
         "format": 1,
-        "packs": [[sweep.nodes()[1].id]],
+        "packs": [[sweep.runs()[1].id]],
         "role": "transfer",
         "options": list(job.options),
         "id": "101",
@@ -449,7 +448,7 @@ def test_another_template_is_copied_when_a_job_is_submitted(
     mine = tmp_path / "mine.sbatch"
     mine.write_text('#!/bin/sh\nexec "$@"\n')
     sweep = start(make_runs(place, ["baseA"]), make_slurm(template=str(mine)))
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     mine.write_text("#!/bin/sh\nexit 1\n")
 
     assert Path(cluster.jobs["100"].script).read_text() == '#!/bin/sh\nexec "$@"\n'
@@ -461,7 +460,7 @@ def test_a_template_that_is_not_there_is_told_of_before_anything_is_submitted(
     sweep = start(make_runs(place), make_slurm(template=f"{tmp_path}/nowhere"))
 
     with pytest.raises(UserError, match=f"^launcher.template={tmp_path}/nowhere is not a file$"):
-        slurm.submit(sweep, sweep.nodes(), cluster)
+        slurm.submit(sweep, sweep.runs(), cluster)
     assert cluster.asked == []
 
 
@@ -470,9 +469,9 @@ def test_a_template_that_is_not_there_is_told_of_before_anything_is_submitted(
 
 def test_runs_in_the_queue_are_found_by_the_names_of_their_jobs(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
     cluster.set("100_0", "RUNNING")
-    names = {node.id: node.label for node in sweep.nodes()}
+    names = {run.id: run.label for run in sweep.runs()}
 
     found = slurm.in_queue(place, cluster)
 
@@ -489,7 +488,7 @@ def test_looking_at_the_queue_writes_nothing(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place, ["baseA"]))
     cluster.trouble = ["crash"]
     with pytest.raises(KeyboardInterrupt):
-        slurm.submit(sweep, sweep.nodes(), cluster)
+        slurm.submit(sweep, sweep.runs(), cluster)
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
 
     assert len(slurm.in_queue(place, cluster)) == 1
@@ -501,7 +500,7 @@ def test_a_store_without_jobs_of_slurm_has_no_question_for_the_queue(
 ):
     assert slurm.in_queue(place, cluster) == {}
     sweep = start(make_runs(place), make_local())
-    sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes()), sweeps.LOCAL))
+    sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL))
 
     assert slurm.in_queue(place, cluster) == {}
     assert slurm.cancel(place, cluster) == ()
@@ -512,12 +511,12 @@ def test_cancel_takes_this_stores_jobs_and_no_others(
     place: Path, cluster: FakeCluster, tmp_path: Path
 ):
     other = start(make_runs(tmp_path / "other", ["A1B"]))
-    slurm.submit(other, other.nodes(), cluster)
+    slurm.submit(other, other.runs(), cluster)
     for study in ("one", "two"):
         sweep = start(make_runs(place, ["A1B"], seed=len(study + study[0])), study=study)
-        slurm.submit(sweep, sweep.nodes(), cluster)
+        slurm.submit(sweep, sweep.runs(), cluster)
     second = start(make_runs(place, ["B1B"], seed=9), study="two")
-    slurm.submit(second, second.nodes(), cluster)
+    slurm.submit(second, second.runs(), cluster)
     cluster.set("102", "COMPLETED")
     cluster.set("103", "RUNNING")
 

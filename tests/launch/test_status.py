@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -20,9 +21,9 @@ from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment import plan
 from transferlab.experiment.build import config_dict, vary_config
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run, make_run
 from transferlab.launch import slurm, status
-from transferlab.launch.status import State
+from transferlab.launch.status import RunStatus
 from transferlab.runtime import files
 from transferlab.store import inventory, sweeps
 from transferlab.store.sweeps import Job, Sweep
@@ -41,8 +42,10 @@ def cluster() -> FakeCluster:
     return FakeCluster()
 
 
-def look(place: Path, cluster: FakeCluster | None = None, study: str | None = None) -> list[State]:
-    return list(status.states(inventory.runs(place, study), cluster))
+def look(
+    place: Path, cluster: FakeCluster | None = None, study: str | None = None
+) -> list[RunStatus]:
+    return list(status.statuses(inventory.known_runs(place, study), cluster))
 
 
 def told(place: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str, str]]:
@@ -50,47 +53,44 @@ def told(place: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str
     return {state.label: (state.state, state.words) for state in look(place, cluster)}
 
 
-def of(place: Path, label: str, cluster: FakeCluster | None = None) -> State:
+def of(place: Path, label: str, cluster: FakeCluster | None = None) -> RunStatus:
     (found,) = [state for state in look(place, cluster) if state.label == label]
     return found
 
 
-def submitted(place: Path, cluster: FakeCluster, *labels: str) -> tuple[Sweep, dict[str, Node]]:
+def submitted(place: Path, cluster: FakeCluster, *labels: str) -> tuple[Sweep, dict[str, Run]]:
     sweep = start(make_runs(place, labels or ("A1B", "B1B")))
-    slurm.submit(sweep, sweep.nodes(), cluster)
-    return sweep, by_label(sweep.nodes())
+    slurm.submit(sweep, sweep.runs(), cluster)
+    return sweep, by_label(sweep.runs())
 
 
-def local_job(place: Path, *labels: str, pack: int | None = 1) -> tuple[Job, dict[str, Node]]:
+def local_job(place: Path, *labels: str, pack: int | None = 1) -> tuple[Job, dict[str, Run]]:
     sweep = start(make_runs(place, labels or ("A1B", "B1B")), make_local(), pack=pack)
-    packs = plan.packs(sweep.nodes(), pack)
-    return sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL)), by_label(sweep.nodes())
+    packs = plan.packs(sweep.runs(), pack)
+    return sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL)), by_label(sweep.runs())
 
 
-def task_of(job: Job, node: Node) -> int:
-    return next(task for task, pack in enumerate(job.packs) if node.id in pack)
+def task_of(job: Job, run: Run) -> int:
+    return next(task for task, pack in enumerate(job.packs) if run.id in pack)
 
 
-def left_owner(node: Node, **owner: Any) -> None:
+def left_owner(run: Run, **owner: Any) -> None:
     """As after a process that had no time to clear up."""
-    run = store.locate(node.config)
     run.folder.mkdir(parents=True, exist_ok=True)
     raw = {"host": HOST, "pid": NO_SUCH_PROCESS, "heartbeat": files.now()}
-    files.write_json(run.owner, {**raw, **owner})
+    files.write_json(run.owner_file, {**raw, **owner})
 
 
-def fail(node: Node, error: str) -> None:
-    store.note_failure(store.locate(node.config), error)
+def fail(run: Run, error: str) -> None:
+    store.note_failure(run, error)
 
 
 OWNS = """
-import sys
+import pickle, sys
 from contextlib import ExitStack
-from pathlib import Path
 from transferlab import store
 with ExitStack() as stack:
-    for folder in sys.argv[1:]:
-        run = store.Run("id", "label", Path(folder))
+    for run in pickle.loads(bytes.fromhex(sys.argv[1])):
         stack.enter_context(store.owned(run, print))
         store.report_progress(run, step=120, total_steps=660, left_s=75.0)
     print("owns", flush=True)
@@ -99,16 +99,15 @@ with ExitStack() as stack:
 
 
 @contextlib.contextmanager
-def trained(*nodes: Node, **owner: Any) -> Iterator[int]:
+def trained(*runs: Run, **owner: Any) -> Iterator[int]:
     """Meanwhile another process trains the runs; it says of itself what `owner` says."""
-    runs = [store.locate(node.config) for node in nodes]
     process = subprocess.Popen(
-        [sys.executable, "-c", OWNS, *(str(run.folder) for run in runs)],
+        [sys.executable, "-c", OWNS, pickle.dumps(runs).hex()],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "owns\n"
     for run in runs if owner else ():
-        files.write_json(run.owner, {**files.peek(run.owner), **owner})
+        files.write_json(run.owner_file, {**files.peek(run.owner_file), **owner})
     try:
         yield process.pid
     finally:
@@ -125,20 +124,20 @@ def test_a_sweep_that_was_never_started_is_missing(place: Path):
 
 
 def test_what_has_a_record_is_done(place: Path):
-    job, nodes = local_job(place, "A1B")
-    finish(*nodes.values())
+    job, runs = local_job(place, "A1B")
+    finish(*runs.values())
 
     assert told(place) == {"baseA": ("done", ""), "A1B": ("done", "")}
 
 
 def test_a_run_that_is_trained_says_by_whom_how_far_it_is_and_how_long_it_takes(place: Path):
-    job, nodes = local_job(place, "A1B")
-    with trained(nodes["baseA"]) as process:
+    job, runs = local_job(place, "A1B")
+    with trained(runs["baseA"]) as process:
         state = of(place, "baseA")
 
-    run = store.locate(nodes["baseA"].config)
-    assert state == State(
-        id=nodes["baseA"].id,
+    run = runs["baseA"]
+    assert state == RunStatus(
+        id=runs["baseA"].id,
         label="baseA",
         split="random0",
         state="running",
@@ -152,19 +151,19 @@ def test_a_run_that_is_trained_says_by_whom_how_far_it_is_and_how_long_it_takes(
 
 
 def test_a_run_whose_owner_has_not_yet_said_who_it_is_runs(place: Path):
-    _, nodes = local_job(place, "baseA")
-    with trained(nodes["baseA"]):
-        store.locate(nodes["baseA"].config).owner.write_text("{")
+    _, runs = local_job(place, "baseA")
+    with trained(runs["baseA"]):
+        runs["baseA"].owner_file.write_text("{")
 
         assert told(place) == {"baseA": ("running", "a process")}
 
 
 def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path):
-    job, nodes = local_job(place, "A1B", "B1B", "R1B")
-    finish(nodes["baseA"])
-    sweeps.note(job, task_of(job, nodes["baseB"]), started="now", ended="now", code=1)
-    fail(nodes["baseB"], "baseB: the loss is nan")
-    sweeps.note(job, task_of(job, nodes["A1B"]), started="now", ended=None, code=None)
+    job, runs = local_job(place, "A1B", "B1B", "R1B")
+    finish(runs["baseA"])
+    sweeps.note(job, task_of(job, runs["baseB"]), started="now", ended="now", code=1)
+    fail(runs["baseB"], "baseB: the loss is nan")
+    sweeps.note(job, task_of(job, runs["A1B"]), started="now", ended=None, code=None)
     with sweeps.carrying_out(job):
         found = told(place)
 
@@ -179,8 +178,8 @@ def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path)
 
 
 def test_only_the_first_line_of_an_error_is_shown_with_its_log(place: Path):
-    job, nodes = local_job(place, "baseA")
-    fail(nodes["baseA"], "KeyError: 'x'\nand more")
+    job, runs = local_job(place, "baseA")
+    fail(runs["baseA"], "KeyError: 'x'\nand more")
     sweeps.note(job, 0, started="now", ended="now", code=1)
 
     state = of(place, "baseA")
@@ -189,26 +188,26 @@ def test_only_the_first_line_of_an_error_is_shown_with_its_log(place: Path):
 
 
 def test_a_worker_that_was_killed_failed_though_its_owners_record_is_still_there(place: Path):
-    job, nodes = local_job(place, "baseA")
-    left_owner(nodes["baseA"], step=7, total_steps=10)
-    fail(nodes["baseA"], "killed by SIGKILL, perhaps for want of memory")
+    job, runs = local_job(place, "baseA")
+    left_owner(runs["baseA"], step=7, total_steps=10)
+    fail(runs["baseA"], "killed by SIGKILL, perhaps for want of memory")
     sweeps.note(job, 0, started="now", ended="now", code=-9)
 
     assert told(place) == {"baseA": ("failed", "killed by SIGKILL, perhaps for want of memory")}
 
 
 def test_a_failure_on_a_full_disk_is_known_by_its_exit_status(place: Path):
-    job, nodes = local_job(place, "baseA")
+    job, runs = local_job(place, "baseA")
     sweeps.note(job, 0, started="now", ended="now", code=2)
 
     assert told(place) == {"baseA": ("failed", "exit status 2")}
 
 
 def test_a_run_that_was_saved_is_interrupted_and_what_needs_it_is_blocked(place: Path):
-    job, nodes = local_job(place, "A1B", "B1B")
-    run = store.locate(nodes["baseA"].config)
+    job, runs = local_job(place, "A1B", "B1B")
+    run = runs["baseA"]
     run.folder.mkdir(parents=True)
-    run.checkpoint.write_text("")
+    run.checkpoint_file.write_text("")
     for task in (0, 1):
         sweeps.note(job, task, started="now", ended="now", code=75)
 
@@ -221,8 +220,8 @@ def test_a_run_that_was_saved_is_interrupted_and_what_needs_it_is_blocked(place:
 
 
 def test_a_process_that_vanished_leaves_a_stale_run(place: Path):
-    job, nodes = local_job(place, "A1B", "baseB")
-    left_owner(nodes["baseA"], step=120, total_steps=660)
+    job, runs = local_job(place, "A1B", "baseB")
+    left_owner(runs["baseA"], step=120, total_steps=660)
     sweeps.note(job, 1, started="now", ended=None, code=None)
 
     state = of(place, "baseA")
@@ -234,28 +233,28 @@ def test_a_process_that_vanished_leaves_a_stale_run(place: Path):
 
 def test_a_heartbeat_that_is_old_makes_a_run_stale_unless_its_process_is_seen_to_live(place: Path):
     old = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - 3600))
-    _, nodes = local_job(place, "baseA")
-    with trained(nodes["baseA"], host="elsewhere", pid=5, heartbeat=old):
+    _, runs = local_job(place, "baseA")
+    with trained(runs["baseA"], host="elsewhere", pid=5, heartbeat=old):
         assert told(place) == {
             "baseA": ("stale", f"no heartbeat of process 5 on elsewhere since {old}")
         }
-    with trained(nodes["baseA"], heartbeat=old):
+    with trained(runs["baseA"], heartbeat=old):
         assert of(place, "baseA").state == "running"
-    with trained(nodes["baseA"], pid=1, heartbeat=old):  # not ours, but it lives
+    with trained(runs["baseA"], pid=1, heartbeat=old):  # not ours, but it lives
         assert of(place, "baseA").state == "running"
-    with trained(nodes["baseA"], heartbeat="rubbish"):
+    with trained(runs["baseA"], heartbeat="rubbish"):
         assert of(place, "baseA").state == "running"
 
 
 def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
-    nodes = by_label(make_runs(place, ["A1B", "B1B"]))
+    runs = by_label(make_runs(place, ["A1B", "B1B"]))
     for label in ("baseA", "A1B", "B1B", "baseB"):
-        run = store.locate(nodes[label].config)
+        run = runs[label]
         run.folder.mkdir(parents=True)
-        store.create(run, nodes[label].config)
-    finish(nodes["baseA"])
-    store.locate(nodes["A1B"].config).checkpoint.write_text("")
-    fail(nodes["baseB"], "the loss is nan")
+        store.create(run, runs[label].config)
+    finish(runs["baseA"])
+    runs["A1B"].checkpoint_file.write_text("")
+    fail(runs["baseB"], "the loss is nan")
 
     found = {state.label: state for state in look(place)}
     assert {label: (state.state, state.words) for label, state in found.items()} == {
@@ -264,7 +263,7 @@ def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
         "A1B": ("interrupted", "goes on from its checkpoint"),
         "B1B": ("blocked", "baseB failed: the loss is nan"),
     }
-    assert found["baseB"].log == str(store.locate(nodes["baseB"].config).log)
+    assert found["baseB"].log == str(runs["baseB"].log_file)
 
 
 def test_what_is_no_run_in_a_store_is_passed_over(place: Path):
@@ -306,11 +305,11 @@ def test_what_slurm_has_not_looked_at_yet_waits_for_its_base_at_most(
 
 
 def test_a_task_that_has_just_started_runs(place: Path, cluster: FakeCluster):
-    _, nodes = submitted(place, cluster)
+    _, runs = submitted(place, cluster)
     cluster.set("100_0", "RUNNING")
     assert told(place, cluster)["baseA"] == ("running", "starting")
 
-    with trained(nodes["baseA"], host="n1", pid=5):
+    with trained(runs["baseA"], host="n1", pid=5):
         state = of(place, "baseA", cluster)
     assert (state.words, state.job, state.step) == ("process 5 on n1", "100_0", 120)
 
@@ -318,17 +317,17 @@ def test_a_task_that_has_just_started_runs(place: Path, cluster: FakeCluster):
 def test_an_old_heartbeat_means_nothing_while_the_queue_knows_the_job(
     place: Path, cluster: FakeCluster
 ):
-    _, nodes = submitted(place, cluster)
+    _, runs = submitted(place, cluster)
     cluster.set("100_0", "RUNNING")
     old = "2020-01-01T00:00:00+0000"
-    with trained(nodes["baseA"], host="n1", pid=5, heartbeat=old):
+    with trained(runs["baseA"], host="n1", pid=5, heartbeat=old):
         assert of(place, "baseA", cluster).state == "running"
         cluster.forget("100")
         assert of(place, "baseA", cluster).state == "stale"
 
 
 def test_a_run_that_is_requeued_waits(place: Path, cluster: FakeCluster):
-    sweep, nodes = submitted(place, cluster, "baseA")
+    sweep, runs = submitted(place, cluster, "baseA")
     (job,) = sweeps.jobs(sweep)
     sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=75)
 
@@ -336,10 +335,10 @@ def test_a_run_that_is_requeued_waits(place: Path, cluster: FakeCluster):
 
 
 def test_a_base_that_failed_blocks_what_still_waits_in_the_queue(place: Path, cluster: FakeCluster):
-    sweep, nodes = submitted(place, cluster)
+    sweep, runs = submitted(place, cluster)
     job = sweeps.jobs(sweep)[0]
     cluster.jobs["100"].tasks[0] = "FAILED"
-    fail(nodes["baseA"], "baseA: the loss is nan")
+    fail(runs["baseA"], "baseA: the loss is nan")
     sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=1)
 
     found = told(place, cluster)
@@ -381,18 +380,18 @@ def test_endings_that_a_job_could_not_tell_of_are_slurms_to_tell(
 def test_slurms_word_for_a_run_that_told_of_its_failure_itself_is_left_out(
     place: Path, cluster: FakeCluster
 ):
-    _, nodes = submitted(place, cluster, "baseA")
+    _, runs = submitted(place, cluster, "baseA")
     cluster.set("100_0", "FAILED", "1:0")
-    fail(nodes["baseA"], "the loss is nan")
+    fail(runs["baseA"], "the loss is nan")
 
     assert told(place, cluster) == {"baseA": ("failed", "the loss is nan")}
 
 
 def test_what_was_cancelled_is_missing_or_goes_on(place: Path, cluster: FakeCluster):
-    sweep, nodes = submitted(place, cluster)
-    run = store.locate(nodes["baseB"].config)
+    sweep, runs = submitted(place, cluster)
+    run = runs["baseB"]
     run.folder.mkdir(parents=True)
-    run.checkpoint.write_text("")
+    run.checkpoint_file.write_text("")
     sweeps.note(sweeps.jobs(sweep)[0], 1, queued_as="100_1", started="now", ended="now", code=75)
     slurm.cancel(place, cluster)
 
@@ -419,10 +418,10 @@ def test_a_job_that_slurm_has_forgotten_and_that_said_nothing_is_stale(
 
 
 def test_a_run_that_is_submitted_again_has_the_latest_job(place: Path, cluster: FakeCluster):
-    sweep, nodes = submitted(place, cluster, "baseA")
-    fail(nodes["baseA"], "the loss is nan")
+    sweep, runs = submitted(place, cluster, "baseA")
+    fail(runs["baseA"], "the loss is nan")
     cluster.set("100_0", "FAILED", "1:0")
-    slurm.submit(sweep, sweep.nodes(), cluster)
+    slurm.submit(sweep, sweep.runs(), cluster)
 
     assert of(place, "baseA", cluster).job == "101_0"
     assert of(place, "baseA", cluster).state == "queued"
@@ -431,8 +430,8 @@ def test_a_run_that_is_submitted_again_has_the_latest_job(place: Path, cluster: 
 
 
 def test_only_jobs_whose_runs_are_not_done_are_asked_about(place: Path, cluster: FakeCluster):
-    _, nodes = submitted(place, cluster, "A1B")
-    finish(*nodes.values())
+    _, runs = submitted(place, cluster, "A1B")
+    finish(*runs.values())
     cluster.asked.clear()
     look(place, cluster)
 
@@ -481,7 +480,7 @@ def test_a_folder_that_is_no_store_and_an_unknown_study_are_told_of(place: Path)
     )
     place.mkdir()
     assert look(place) == []
-    with pytest.raises(UserError, match="study=figure2 was never started in .*: it has no study"):
+    with pytest.raises(UserError, match="study=figure2 was never started"):
         look(place, study="figure2")
 
 
@@ -494,11 +493,11 @@ def test_a_damaged_record_is_named(place: Path):
 
 
 def test_a_damaged_note_of_a_job_or_a_run_is_as_good_as_none(place: Path):
-    job, nodes = local_job(place, "baseA")
+    job, runs = local_job(place, "baseA")
     job.task(0).write_text("{")
-    run = store.locate(nodes["baseA"].config)
+    run = runs["baseA"]
     run.folder.mkdir(parents=True)
-    run.failure.write_text("[]")
+    run.failure_file.write_text("[]")
 
     assert told(place) == {"baseA": ("missing", "")}
 
@@ -506,18 +505,18 @@ def test_a_damaged_note_of_a_job_or_a_run_is_as_good_as_none(place: Path):
 @pytest.mark.timeout(120)
 def test_ten_thousand_runs_take_seconds(place: Path, cluster: FakeCluster):
     first = make_runs(place, ["A1B"])[1].config
-    nodes = plan.order(
-        vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n})
+    runs = plan.order(
+        make_run(vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n}))
         for seed in range(334)
         for variant in ("AnB", "BnB", "AnB+", "BnB+")
         for n in range(1, 8)
     )
-    sweep = start(nodes, make_slurm(), pack=None)
-    slurm.submit(sweep, nodes, cluster)
+    sweep = start(runs, make_slurm(), pack=None)
+    slurm.submit(sweep, runs, cluster)
     for job in cluster.jobs.values():
         cluster.set(job.id, "FAILED" if job.need is None else "CANCELLED", "1:0")
-    for node in nodes[:300]:
-        fail(node, "the loss is nan")
+    for run in runs[:300]:
+        fail(run, "the loss is nan")
     started = time.process_time()  # whatever else the machine does
 
     counted = status.count(look(place, cluster))

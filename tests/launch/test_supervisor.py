@@ -17,7 +17,7 @@ from support.studies import by_label, finish, make_runs, start
 from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment import plan
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run
 from transferlab.launch import supervisor
 from transferlab.launch.supervisor import Ending, Supervised
 from transferlab.runtime import files
@@ -36,11 +36,11 @@ def place(tmp_path: Path) -> Path:
 def job(place: Path) -> Job:
     """Tasks: baseA, baseB; A1B and A2B; B1B."""
     sweep = start(make_runs(place), pack=None)
-    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes(), None), "pack"))
+    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs(), None), "pack"))
 
 
 def supervise(job: Job, task: int) -> tuple[Supervised, Ending]:
-    worker = Supervised(job, task, sweeps.nodes_of(job, task), environment={})
+    worker = Supervised(job, task, sweeps.runs_of(job, task), environment={})
     return worker, wait_for_end(worker)
 
 
@@ -61,8 +61,8 @@ def wait_until(path: Path) -> int:
     return int(path.read_text())
 
 
-def failure(node: Node) -> str | None:
-    error = files.peek(store.locate(node.config, node.id).failure).get("error")
+def failure(run: Run) -> str | None:
+    error = files.peek(run.failure_file).get("error")
     return None if error is None else str(error)
 
 
@@ -89,7 +89,7 @@ def test_how_a_worker_ended_and_what_its_run_failed_of_is_noted(
     _, ending = supervise(job, 0)
 
     assert (ending.code, ending.good, ending.interrupted) == (code, code == 0, False)
-    assert failure(sweeps.nodes_of(job, 0)[0]) == error
+    assert failure(sweeps.runs_of(job, 0)[0]) == error
     noted = note(job, 0)
     assert (noted["code"], noted["host"]) == (code, os.uname().nodename)
     assert noted["started"] <= noted["ended"]  # type: ignore[operator]
@@ -98,7 +98,7 @@ def test_how_a_worker_ended_and_what_its_run_failed_of_is_noted(
 def test_a_task_that_has_begun_and_not_ended_says_so(job: Job, workers: Deeds):
     workers(baseA="work")
     sweeps.note(job, 0, queued_as="7_0", code=75, ended="before")
-    worker = Supervised(job, 0, sweeps.nodes_of(job, 0), environment={})
+    worker = Supervised(job, 0, sweeps.runs_of(job, 0), environment={})
     wait_until(job.folder / "0.working")
 
     assert worker.poll() is None
@@ -112,19 +112,19 @@ def test_in_a_pack_what_is_finished_has_not_failed(job: Job, workers: Deeds):
     workers(A1B="half")
     supervise(job, 2)
 
-    assert [failure(node) for node in sweeps.nodes_of(job, 2)] == [None, "A2B: the loss is nan"]
+    assert [failure(run) for run in sweeps.runs_of(job, 2)] == [None, "A2B: the loss is nan"]
 
 
 def test_a_worker_that_is_stopped_saves_and_nothing_has_failed(job: Job, workers: Deeds):
     workers(baseA="work")
-    worker = Supervised(job, 0, sweeps.nodes_of(job, 0), environment={})
+    worker = Supervised(job, 0, sweeps.runs_of(job, 0), environment={})
     wait_until(job.folder / "0.working")
 
     worker.stop()
     ending = wait_for_end(worker)
 
     assert (ending.code, ending.interrupted, ending.status) == (75, True, 75)
-    assert failure(sweeps.nodes_of(job, 0)[0]) is None
+    assert failure(sweeps.runs_of(job, 0)[0]) is None
     assert (job.folder / "0.saved").exists()
 
 
@@ -133,21 +133,21 @@ def test_a_signal_to_a_worker_that_is_just_starting_is_no_failure(
     job: Job, workers: Deeds, number: int
 ):
     workers(baseA="deaf")
-    worker = Supervised(job, 0, sweeps.nodes_of(job, 0), environment={})
+    worker = Supervised(job, 0, sweeps.runs_of(job, 0), environment={})
     os.kill(wait_until(job.folder / "0.deaf"), number)
     ending = wait_for_end(worker)
 
     assert (ending.code, ending.interrupted, ending.status) == (-number, True, 75)
-    assert failure(sweeps.nodes_of(job, 0)[0]) is None
+    assert failure(sweeps.runs_of(job, 0)[0]) is None
 
 
 def test_why_an_earlier_try_failed_is_forgotten_when_the_next_begins(job: Job, workers: Deeds):
-    (node,) = sweeps.nodes_of(job, 0)
-    store.note_failure(store.locate(node.config), "a full disk")
+    (run,) = sweeps.runs_of(job, 0)
+    store.note_failure(run, "a full disk")
     workers(baseA="die")
     supervise(job, 0)
 
-    assert failure(node) == "killed by SIGKILL, perhaps for want of memory"
+    assert failure(run) == "killed by SIGKILL, perhaps for want of memory"
 
 
 def test_the_log_is_added_to_and_the_last_words_are_those_of_this_try(job: Job, workers: Deeds):
@@ -158,7 +158,7 @@ def test_the_log_is_added_to_and_the_last_words_are_those_of_this_try(job: Job, 
     lines = job.log(0).read_text().splitlines()
 
     assert (lines[0], lines[-1]) == ("before", "KeyError: 'a defect'")
-    assert failure(sweeps.nodes_of(job, 0)[0]) == "exit status 1"
+    assert failure(sweeps.runs_of(job, 0)[0]) == "exit status 1"
     workers(baseA="fail")
     supervise(job, 0)
     assert job.log(0).read_text().splitlines()[-1] == "error: the loss is nan"
@@ -166,7 +166,7 @@ def test_the_log_is_added_to_and_the_last_words_are_those_of_this_try(job: Job, 
 
 def test_a_worker_has_the_environment_it_is_given(job: Job, workers: Deeds):
     given = {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": "1"}
-    worker = Supervised(job, 0, sweeps.nodes_of(job, 0), environment=given)
+    worker = Supervised(job, 0, sweeps.runs_of(job, 0), environment=given)
     wait_for_end(worker)
 
     seen = json.loads((job.folder / "0.environment").read_text())
@@ -176,7 +176,7 @@ def test_a_worker_has_the_environment_it_is_given(job: Job, workers: Deeds):
 def test_not_in_the_foreground_the_terminals_signals_are_for_the_launcher(job: Job, workers: Deeds):
     workers(baseA="work", baseB="work")
     both = [
-        Supervised(job, task, sweeps.nodes_of(job, task), environment={}, foreground=foreground)
+        Supervised(job, task, sweeps.runs_of(job, task), environment={}, foreground=foreground)
         for task, foreground in ((0, True), (1, False))
     ]
     groups = [os.getpgid(wait_until(job.folder / f"{task}.working")) for task in (0, 1)]
@@ -205,15 +205,15 @@ def test_an_ending_in_words():
 
 
 def test_a_run_waits_for_a_base_that_is_not_finished(place: Path):
-    nodes = by_label(make_runs(place))
+    runs = by_label(make_runs(place))
 
-    assert supervisor.unmet([nodes["baseA"]]) is None
-    assert supervisor.unmet([nodes["A1B"]]) == "baseA is not finished"
-    store.note_failure(store.locate(nodes["baseA"].config), "the loss is nan")
-    assert supervisor.unmet([nodes["A1B"]]) == "baseA is not finished: the loss is nan"
-    finish(nodes["baseA"])
-    assert supervisor.unmet([nodes["A1B"], nodes["A2B"]]) is None
-    assert supervisor.unmet([nodes["A1B"], nodes["B1B"]]) == "baseB is not finished"
+    assert supervisor.unmet([runs["baseA"]]) is None
+    assert supervisor.unmet([runs["A1B"]]) == "baseA is not finished"
+    store.note_failure(runs["baseA"], "the loss is nan")
+    assert supervisor.unmet([runs["A1B"]]) == "baseA is not finished: the loss is nan"
+    finish(runs["baseA"])
+    assert supervisor.unmet([runs["A1B"], runs["A2B"]]) is None
+    assert supervisor.unmet([runs["A1B"], runs["B1B"]]) == "baseB is not finished"
 
 
 # --- the leash ----------------------------------------------------------------------------------
@@ -225,8 +225,8 @@ LAUNCHER = """\
     from transferlab.store import sweeps
     supervisor.MODULE = "support.fake_worker"
     job = sweeps.read_job(Path(sys.argv[1]))
-    nodes = sweeps.nodes_of(job, 0)
-    worker = supervisor.Supervised(job, 0, nodes, environment={}, foreground=False)
+    runs = sweeps.runs_of(job, 0)
+    worker = supervisor.Supervised(job, 0, runs, environment={}, foreground=False)
     time.sleep(60)
     """
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from support.studies import finish, make_runs, start
 
-from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment import plan
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.resolve import resolve
+from transferlab.experiment.run import Run
 from transferlab.launch import inline, worker
 from transferlab.runtime import files
 from transferlab.store import sweeps
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("own_signals")
 def job(tmp_path: Path) -> Job:
     """Tasks: baseA, baseB; A1B and A2B; B1B."""
     sweep = start(make_runs(tmp_path / "store"), pack=None)
-    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.nodes(), None), "pack"))
+    return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs(), None), "pack"))
 
 
 def main(job: Job, task: int) -> int:
@@ -33,16 +33,17 @@ def main(job: Job, task: int) -> int:
 
 
 def test_it_trains_the_runs_of_its_task_in_their_store(job: Job, monkeypatch: pytest.MonkeyPatch):
-    trained: list[RunConfig] = []
+    trained: list[Run] = []
 
-    def train(configs: Sequence[RunConfig], stop: object) -> None:
-        trained.extend(configs)
+    def train(runs: Sequence[Run], stop: object) -> None:
+        trained.extend(runs)
 
     monkeypatch.setattr(inline, "train", train)
 
     assert main(job, 2) == 0
-    assert [config.label for config in trained] == ["A1B", "A2B"]
-    assert trained == [node.config for node in sweeps.nodes_of(job, 2)]
+    assert [run.label for run in trained] == ["A1B", "A2B"]
+    assert trained == [resolve(run.config) for run in sweeps.runs_of(job, 2)]
+    assert trained[0].classes == tuple("24569")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_its_exit_status_says_how_it_ended_and_its_last_line_why(
     status: int,
     line: str,
 ):
-    def train(configs: Sequence[RunConfig], stop: object) -> None:
+    def train(runs: Sequence[Run], stop: object) -> None:
         raise error
 
     monkeypatch.setattr(inline, "train", train)
@@ -72,7 +73,7 @@ def test_its_exit_status_says_how_it_ended_and_its_last_line_why(
 
 
 def test_a_defect_is_not_hidden(job: Job, monkeypatch: pytest.MonkeyPatch):
-    def train(configs: Sequence[RunConfig], stop: object) -> None:
+    def train(runs: Sequence[Run], stop: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(inline, "train", train)
@@ -84,17 +85,17 @@ def test_a_defect_is_not_hidden(job: Job, monkeypatch: pytest.MonkeyPatch):
 def test_images_that_are_others_by_now_are_noted_as_what_the_runs_failed_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    nodes = make_runs(tmp_path / "store", ["A1B", "A2B"], data__digest="0" * 64)
-    sweep = start(nodes, pack=None)
-    job = sweeps.record(sweeps.prepare(sweep, plan.packs(nodes, None), "pack"))
-    finish(nodes[1])
+    runs = make_runs(tmp_path / "store", ["A1B", "A2B"], data__digest="0" * 64)
+    sweep = start(runs, pack=None)
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(runs, None), "pack"))
+    finish(runs[1])
 
     assert main(job, 1) == 2
     words = "data.digest=000000000000... was the digest when this config was made"
     assert capsys.readouterr().err.startswith(f"error: {words}")
-    done, left = (store.locate(node.config) for node in nodes[1:])
-    assert files.peek(left.failure)["error"].startswith(words)
-    assert not done.failure.exists()
+    done, left = runs[1:]
+    assert files.peek(left.failure_file)["error"].startswith(words)
+    assert not done.failure_file.exists()
 
 
 def test_a_task_that_is_not_there_is_refused(job: Job, capsys: pytest.CaptureFixture[str]):
@@ -105,7 +106,7 @@ def test_a_task_that_is_not_there_is_refused(job: Job, capsys: pytest.CaptureFix
 WAITS = """\
     import sys
     from transferlab.launch import inline, worker
-    def train(configs, stop):
+    def train(runs, stop):
         with stop.deferred():
             print("trains", flush=True)
             while stop.number is None:

@@ -13,56 +13,58 @@ from transferlab.errors import UserError
 from transferlab.experiment import compose, plan, study
 from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import known_keys
-from transferlab.experiment.plan import Node
-from transferlab.store import manifest
+from transferlab.experiment.resolve import resolve_all
+from transferlab.experiment.run import Run, make_run
+from transferlab.store.manifest import Manifest
 
 STORE = "/somewhere/runs"
 
 
-def some(*changes: dict[str, Any]) -> tuple[Node, ...]:
+def some(*changes: dict[str, Any]) -> tuple[Run, ...]:
     """Runs of RECORD with changes, and their bases."""
-    return plan.order(made({"runtime.store": STORE, **change}) for change in changes)
+    return plan.order(make_run(made({"runtime.store": STORE, **change})) for change in changes)
 
 
-def saved(nodes: Sequence[Node], folder: Path) -> Path:
+def saved(runs: Sequence[Run], folder: Path) -> Path:
     path = folder / "runs.json"
-    path.write_text(manifest.text(manifest.of(nodes)))
+    path.write_text(Manifest.of(runs).json)
     return path
 
 
 @pytest.mark.parametrize("name", compose.choices("study"))
 def test_every_study_is_read_as_it_was_written(imagenet: Path, tmp_path: Path, name: str):
     words = ["data=imagenet", f"data.root={imagenet}", f"runtime.store={STORE}"]
-    nodes = plan.order(study.expand(study.load(name), words))
+    runs = plan.order(resolve_all(study.expand(study.load(name), words)))
+    runs = tuple(make_run(run.config) for run in runs)  # without their classes
 
-    found = manifest.read(saved(nodes, tmp_path)).nodes(place=Path(STORE))
+    found = Manifest.read(saved(runs, tmp_path)).runs(store=Path(STORE))
 
-    assert found == nodes
-    assert repr(found) == repr(nodes)  # 1 is not 1.0 here
-    assert [run_id(node.config) for node in found] == [node.id for node in nodes]
+    assert found == runs
+    assert repr(found) == repr(runs)  # 1 is not 1.0 here
+    assert [run_id(run.config) for run in found] == [run.id for run in runs]
 
 
 def test_only_the_keys_in_which_runs_differ_are_columns(tmp_path: Path):
-    nodes = some({"transfer.n": 3}, {"transfer.n": 4, "train.lr": 1})
+    runs = some({"transfer.n": 3}, {"transfer.n": 4, "train.lr": 1})
 
-    written = manifest.of(nodes)
+    written = Manifest.of(runs)
 
     assert written.columns == ("transfer.variant", "transfer.n", "transfer.target", "train.lr")
     assert [(base, values) for base, values in written.rows.values()] == [
         (None, ("base", 0, "A", 0.02)),
         (None, ("base", 0, "A", 1.0)),
-        (nodes[0].id, ("AnB", 3, "B", 0.02)),
-        (nodes[1].id, ("AnB", 4, "B", 1.0)),
+        (runs[0].id, ("AnB", 3, "B", 0.02)),
+        (runs[1].id, ("AnB", 4, "B", 1.0)),
     ]
     assert set(written.common) | set(written.columns) == set(known_keys())
     assert not set(written.common) & set(written.columns)
 
 
 def test_one_run_has_no_columns(tmp_path: Path):
-    (node,) = nodes = some({"transfer.variant": "RnB"})
+    (run,) = runs = some({"transfer.variant": "RnB"})
 
-    assert manifest.of(nodes).columns == ()
-    assert manifest.read(saved(nodes, tmp_path)).nodes(place=Path(STORE)) == (node,)
+    assert Manifest.of(runs).columns == ()
+    assert Manifest.read(saved(runs, tmp_path)).runs(store=Path(STORE)) == (run,)
 
 
 def test_a_file_is_a_line_a_run_and_json(tmp_path: Path):
@@ -76,25 +78,25 @@ def test_a_file_is_a_line_a_run_and_json(tmp_path: Path):
 
 
 def test_a_store_that_was_moved_has_its_runs_where_it_is_now(tmp_path: Path):
-    nodes = some({"transfer.n": 3}, {"transfer.n": 4})
+    runs = some({"transfer.n": 3}, {"transfer.n": 4})
 
-    moved = manifest.read(saved(nodes, tmp_path)).nodes(place=tmp_path)
+    moved = Manifest.read(saved(runs, tmp_path)).runs(store=tmp_path)
 
-    assert {node.config.runtime.store for node in moved} == {str(tmp_path)}
-    assert [(node.id, node.base) for node in moved] == [(node.id, node.base) for node in nodes]
+    assert {run.config.runtime.store for run in moved} == {str(tmp_path)}
+    assert moved == tuple(run.in_store(tmp_path) for run in runs)
     back = [replace(n.config, runtime=replace(n.config.runtime, store=STORE)) for n in moved]
-    assert back == [node.config for node in nodes]
+    assert back == [run.config for run in runs]
 
 
 def test_one_run_is_found_by_its_id(tmp_path: Path):
-    nodes = some({"transfer.n": 3}, {"transfer.n": 4})
+    runs = some({"transfer.n": 3}, {"transfer.n": 4})
 
-    assert manifest.read(saved(nodes, tmp_path)).node(nodes[2].id, place=Path(STORE)) == nodes[2]
+    assert Manifest.read(saved(runs, tmp_path)).run(runs[2].id, store=Path(STORE)) == runs[2]
 
 
 def test_the_same_runs_have_the_same_digest_and_others_another():
-    texts = [
-        manifest.text(manifest.of(some(*changes)))
+    digests = [
+        Manifest.of(some(*changes)).digest
         for changes in (
             [{"transfer.n": 3}, {"transfer.n": 4}],
             [{"transfer.n": 3}, {"transfer.n": 4}],
@@ -102,8 +104,6 @@ def test_the_same_runs_have_the_same_digest_and_others_another():
             [{"transfer.n": 3}],
         )
     ]
-
-    digests = [manifest.digest(text) for text in texts]
 
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
@@ -138,7 +138,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, changes: dict[str, Any], what
     path = spoilt(saved(some({"transfer.n": 3}), tmp_path), **changes)
 
     with pytest.raises(UserError) as error:
-        manifest.read(path)
+        Manifest.read(path)
 
     assert str(error.value) == f"{path} is damaged ({what}): delete its folder, and sweep again"
 
@@ -149,10 +149,10 @@ def test_half_a_file_and_one_of_another_version_are_refused(tmp_path: Path):
 
     path.write_text(text[: len(text) // 2])
     with pytest.raises(UserError, match="runs.json is damaged"):
-        manifest.read(path)
+        Manifest.read(path)
     path.write_text(text.replace('"format": 1', '"format": 99'))
     with pytest.raises(UserError, match="was written by an incompatible version"):
-        manifest.read(path)
+        Manifest.read(path)
     path.unlink()
     with pytest.raises(UserError, match="runs.json is damaged"):
-        manifest.read(path)
+        Manifest.read(path)

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from support.studies import LABELS, finish, make_local, make_runs, make_slurm, start
 
-from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment import plan
 from transferlab.runtime import files
@@ -27,23 +26,23 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_a_sweep_reads_back_the_same(place: Path):
-    nodes = make_runs(place)
+    runs = make_runs(place)
     launcher = make_slurm(partition="gpu", extra=["--nice"], base={"time": 30})
 
-    started = start(nodes, launcher, study="figure2", pack=3)
+    started = start(runs, launcher, study="figure2", pack=3)
 
     assert sweeps.find(place) == (started,)
     assert (started.study, started.launcher, started.pack) == ("figure2", launcher, 3)
-    assert sweeps.read(started.folder).nodes() == nodes
+    assert sweeps.read(started.folder).runs() == runs
     assert sweeps.read(started.folder).store == place
     assert [path.name for path in (place / ".sweeps").iterdir()] == [started.folder.name]
 
 
 def test_the_same_runs_are_the_same_sweep_however_they_are_launched(place: Path):
-    nodes = make_runs(place)
-    first = start(nodes, make_slurm())
+    runs = make_runs(place)
+    first = start(runs, make_slurm())
     runs = (first.folder / "runs.json").stat().st_mtime_ns
-    again = start(first.nodes(), make_local(jobs=2), pack=2)
+    again = start(first.runs(), make_local(jobs=2), pack=2)
 
     assert again.folder == first.folder
     assert sweeps.find(place) == (again,)
@@ -67,9 +66,9 @@ def test_a_study_is_found_by_its_name_or_that_of_its_folder(place: Path):
     with pytest.raises(UserError) as error:
         sweeps.find(place, "figure3")
     assert str(error.value) == (
-        f"study=figure3 was never started in {place}: it has figure2, table1"
+        f"study=figure3 was never started in {place}, which has figure2, table1"
     )
-    with pytest.raises(UserError, match="was never started in .*: it has no study at all$"):
+    with pytest.raises(UserError, match="was never started in .*, which has no study$"):
         sweeps.find(place.parent, "figure3")
 
 
@@ -86,7 +85,7 @@ def test_a_study_is_found_by_its_name_or_that_of_its_folder(place: Path):
 )
 def test_no_name_of_a_study_leaves_the_folder(place: Path, study: str, stem: str):
     sweep = start(make_runs(place), study=study)
-    job = sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base")
+    job = sweeps.prepare(sweep, plan.packs(sweep.runs()), "base")
 
     assert sweep.folder.parent == place / ".sweeps"
     assert sweep.folder.name.rpartition("-")[0] == stem
@@ -96,7 +95,7 @@ def test_no_name_of_a_study_leaves_the_folder(place: Path, study: str, stem: str
 
 def test_a_job_reads_back_the_same_at_every_stage(place: Path):
     sweep = start(make_runs(place))
-    packs = plan.packs(sweep.nodes(), 2)
+    packs = plan.packs(sweep.runs(), 2)
 
     prepared = sweeps.prepare(sweep, packs, "pack")
     assert sweeps.jobs(sweep) == () and prepared.folder.is_dir() and prepared.id is None
@@ -105,16 +104,16 @@ def test_a_job_reads_back_the_same_at_every_stage(place: Path):
     submitted = sweeps.record(replace(asked, id="123"))
     assert sweeps.jobs(sweep) == (submitted,) and submitted.id == "123"
     assert sweeps.sweep_of(submitted) == sweep
-    assert [sweeps.nodes_of(submitted, task) for task in range(len(packs))] == [
-        pack.nodes for pack in packs
+    assert [sweeps.runs_of(submitted, task) for task in range(len(packs))] == [
+        pack.runs for pack in packs
     ]
     with pytest.raises(UserError, match=r"has no task 4: choose 0\.\.3$"):
-        sweeps.nodes_of(submitted, 4)
+        sweeps.runs_of(submitted, 4)
 
 
 def test_jobs_are_in_the_order_in_which_they_were_prepared(place: Path):
     sweep = start(make_runs(place))
-    packs = plan.packs(sweep.nodes())
+    packs = plan.packs(sweep.runs())
 
     assert sweeps.jobs(sweep) == ()
     roles = ("transfer", "base", "transfer")
@@ -124,15 +123,15 @@ def test_jobs_are_in_the_order_in_which_they_were_prepared(place: Path):
 
 
 def test_a_sweep_goes_with_its_store(place: Path):
-    nodes = make_runs(place)
-    start(nodes)
-    finish(nodes[0])
+    runs = make_runs(place)
+    start(runs)
+    finish(runs[0])
     place.rename(place.with_name("moved"))
     (moved,) = sweeps.find(place.with_name("moved"))
 
-    assert [node.id for node in moved.nodes()] == [node.id for node in nodes]
-    run = store.locate(moved.nodes()[0].config)
-    assert run.folder.parent == place.with_name("moved") and run.result.exists()
+    assert [run.id for run in moved.runs()] == [run.id for run in runs]
+    run = moved.runs()[0]
+    assert run.folder.parent == place.with_name("moved") and run.result_file.exists()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +141,7 @@ def test_a_sweep_goes_with_its_store(place: Path):
         ("sweep.json", '{"format": 1}', "sweep.json is damaged ('study'): delete its folder"),
         ("sweep.json", '{"format": 1, "study": "x", "launcher": 3}', "sweep.json is damaged ("),
         ("sweep.json", '{"format": 1, "study": "x", "launcher": {"name": "local"}, "pack": 1}',
-         "sweep.json is damaged (launcher.jobs is missing): delete its folder, sweep again"),
+         "sweep.json is damaged (missing key launcher.jobs): delete its folder, sweep again"),
         ("sweep.json", '{"format": 9}', "was written by an incompatible version (format 9"),
         ("runs.json", "[]", "runs.json is damaged (not a JSON object)"),
         ("runs.json", '{"format": 1, "common": {}}', "runs.json is damaged (KeyError('runs'))"),
@@ -158,7 +157,7 @@ def test_damage_is_named(place: Path, name: str, content: str, message: str):
 
     with pytest.raises(UserError) as error:
         for sweep in sweeps.find(place):
-            sweep.nodes()
+            sweep.runs()
             sweeps.jobs(sweep)
     assert message in str(error.value) and str(path) in str(error.value)
 
@@ -168,20 +167,20 @@ def test_a_job_of_a_run_that_its_sweep_does_not_have_is_damaged(place: Path):
     job = sweeps.prepare(sweep, plan.packs(make_runs(place, ["A5B"])), "transfer")
 
     with pytest.raises(UserError, match="is damaged: its sweep has no run [0-9a-f]{12}; sweep"):
-        sweeps.nodes_of(job, 1)
+        sweeps.runs_of(job, 1)
 
 
 def test_a_store_that_cannot_be_written_is_told_of(tmp_path: Path):
     (tmp_path / "file").write_text("")
 
-    for attempt in (start, lambda nodes: sweeps.submitting(tmp_path / "file" / "x").__enter__()):
+    for attempt in (start, lambda runs: sweeps.submitting(tmp_path / "file" / "x").__enter__()):
         with pytest.raises(UserError, match="cannot be written: Not a directory; choose a store"):
             attempt(make_runs(tmp_path / "file" / "store", LABELS))
 
 
 def test_notes_of_a_task_add_up(place: Path):
     sweep = start(make_runs(place))
-    job = sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base")
+    job = sweeps.prepare(sweep, plan.packs(sweep.runs()), "base")
     sweeps.note(job, 1, started="now", code=None)
     sweeps.note(job, 1, code=75)
 
@@ -191,7 +190,7 @@ def test_notes_of_a_task_add_up(place: Path):
 
 def test_a_note_that_finds_no_room_is_left_out(place: Path, monkeypatch: pytest.MonkeyPatch):
     sweep = start(make_runs(place))
-    job = sweeps.prepare(sweep, plan.packs(sweep.nodes()), "base")
+    job = sweeps.prepare(sweep, plan.packs(sweep.runs()), "base")
 
     def full(path: Path, value: object) -> None:
         raise UserError(f"{path} cannot be written: No space left on device")
@@ -260,7 +259,7 @@ def test_a_submission_under_way_is_waited_for_even_if_its_sweep_was_killed(place
 
 def test_a_local_launcher_at_work_is_known(place: Path):
     sweep = start(make_runs(place), make_local())
-    job = sweeps.prepare(sweep, plan.packs(sweep.nodes()), sweeps.LOCAL)
+    job = sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL)
 
     assert not sweeps.is_carried_out(job)
     with sweeps.carrying_out(job):

@@ -13,18 +13,20 @@ from types import SimpleNamespace
 from typing import IO
 
 import pytest
+from support.records import made
 
 from transferlab import store
 from transferlab.errors import UserError
+from transferlab.experiment.run import Run, make_run
 from transferlab.runtime import files
-from transferlab.store import Run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """A run whose folder is there and empty."""
-    (tmp_path / "A3B").mkdir()
-    return Run("id", "A3B", tmp_path / "A3B")
+    """A run with an empty folder."""
+    run = make_run(made({"runtime.store": str(tmp_path)}))
+    run.folder.mkdir()
+    return run
 
 
 def names(folder: Path) -> set[str]:
@@ -69,45 +71,45 @@ def test_a_file_is_whole_and_on_disk_before_it_gets_its_name(
 def test_a_replace_that_fails_leaves_the_old_file_and_the_run_unfinished(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ):
-    files.write_json(run.failure, {"error": "the first"})
+    files.write_json(run.failure_file, {"error": "the first"})
     monkeypatch.setattr(os, "replace", fail(errno.EACCES))
 
     with pytest.raises(UserError) as error:
-        files.write_json(run.failure, {"error": "the second"})
+        files.write_json(run.failure_file, {"error": "the second"})
     with pytest.raises(UserError):
         store.finish(run, {"weights_sha256": "0" * 64})
 
     assert str(error.value) == (
-        f"{run.failure} cannot be written: Permission denied; choose a store that can be written, "
-        "with runtime.store=DIR"
+        f"{run.failure_file} cannot be written: Permission denied; choose a store that can be "
+        "written, with runtime.store=DIR"
     )
-    assert json.loads(run.failure.read_text()) == {"error": "the first"}
+    assert json.loads(run.failure_file.read_text()) == {"error": "the first"}
     assert names(run.folder) == {"failure.json"}
     assert store.read_result(run) is None
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_asks_for_room_and_leaves_the_old_file_whole(run: Run, number: int):
-    run.checkpoint.write_bytes(b"the old")
+    run.checkpoint_file.write_bytes(b"the old")
 
     def fill(file: IO[bytes]) -> None:
         file.write(b"half of the")
         raise OSError(number, os.strerror(number))
 
     with pytest.raises(UserError) as error:
-        files.write(run.checkpoint, fill)
+        files.write(run.checkpoint_file, fill)
 
     assert str(error.value) == (
-        f"{run.checkpoint} cannot be written: {os.strerror(number)}; make room, then give the "
+        f"{run.checkpoint_file} cannot be written: {os.strerror(number)}; make room, then give the "
         "same command: it goes on from the last checkpoint"
     )
-    assert run.checkpoint.read_bytes() == b"the old"
+    assert run.checkpoint_file.read_bytes() == b"the old"
     assert names(run.folder) == {"last.ckpt"}
 
 
 def test_an_error_while_filling_leaves_nothing_behind(run: Run):
     with pytest.raises(ZeroDivisionError):
-        files.write(run.result, lambda file: file.write(b"half") and 1 / 0)
+        files.write(run.result_file, lambda file: file.write(b"half") and 1 / 0)
 
     assert names(run.folder) == set()
 
@@ -121,24 +123,23 @@ def test_numbers_that_are_no_json_are_not_written(run: Run):
 
 @pytest.mark.timeout(60)
 def test_a_process_killed_while_writing_leaves_the_old_file_or_none(run: Run):
-    run.checkpoint.write_bytes(b"the old")
+    run.checkpoint_file.write_bytes(b"the old")
     code = """
         import os, signal, sys
         from pathlib import Path
-        from transferlab import store
         from transferlab.runtime import files
         def fill(file):
             file.write(b"half of the")
             file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        files.write(getattr(store.Run("id", "A3B", Path(sys.argv[1])), sys.argv[2]), fill)
+        files.write(Path(sys.argv[1]), fill)
         """
 
-    for name in ("checkpoint", "result"):
-        command = [sys.executable, "-c", textwrap.dedent(code), str(run.folder), name]
+    for path in (run.checkpoint_file, run.result_file):
+        command = [sys.executable, "-c", textwrap.dedent(code), str(path)]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
-    assert run.checkpoint.read_bytes() == b"the old"
+    assert run.checkpoint_file.read_bytes() == b"the old"
     assert store.read_result(run) is None
     left = names(run.folder) - {"last.ckpt"}
     assert sorted(name.split(".")[1] for name in left) == ["last", "result"]
@@ -181,13 +182,13 @@ def test_cleaning_removes_half_written_files_and_an_old_failure_and_nothing_else
 def test_the_checkpoint_is_dropped_only_after_the_result_is_there(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ):
-    run.checkpoint.write_bytes(b"the last state")
+    run.checkpoint_file.write_bytes(b"the last state")
     monkeypatch.setattr(os, "replace", fail(errno.EIO))
 
     with pytest.raises(UserError):
         store.finish(run, {"weights_sha256": "0" * 64})
 
-    assert run.checkpoint.read_bytes() == b"the last state"
+    assert run.checkpoint_file.read_bytes() == b"the last state"
 
 
 def test_a_failure_that_cannot_be_noted_hides_no_other(run: Run, monkeypatch: pytest.MonkeyPatch):

@@ -1,4 +1,4 @@
-"""A cluster in memory: stands for `cluster.Slurm`, with the queue of a real one.
+"""A cluster in memory: stands for `cluster.SlurmCluster`, with the queue of a real one.
 
 Arrays, `afterok` on tasks, refusals, answers that get lost, jobs that SLURM has forgotten. A test
 tells what happens to the tasks, as with facebookresearch/dora `dora/tests/fake_shep.py`.

@@ -15,52 +15,51 @@ from pathlib import Path
 from support.studies import finish
 
 from transferlab import store
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run
 from transferlab.store import sweeps
 
-Nodes = Sequence[Node]
+Runs = Sequence[Run]
 stopped = threading.Event()
 
 
-def done(nodes: Nodes) -> int:
-    finish(*nodes)
+def done(runs: Runs) -> int:
+    finish(*runs)
     return 0
 
 
-def fail(nodes: Nodes) -> int:
+def fail(runs: Runs) -> int:
     """As a run does whose loss is nan."""
-    for node in nodes:
-        run = store.locate(node.config, node.id)
-        store.note_failure(run, f"{node.label}: the loss is nan")
+    for run in runs:
+        store.note_failure(run, f"{run.label}: the loss is nan")
     print("error: the loss is nan", file=sys.stderr)
     return 1
 
 
-def half(nodes: Nodes) -> int:
-    finish(nodes[0])
-    return fail(nodes[1:])
+def half(runs: Runs) -> int:
+    finish(runs[0])
+    return fail(runs[1:])
 
 
-def defect(nodes: Nodes) -> int:
+def defect(runs: Runs) -> int:
     print("before", flush=True)
     raise KeyError("a defect")
 
 
-def silent(nodes: Nodes) -> int:
+def silent(runs: Runs) -> int:
     return 1
 
 
-def leave(nodes: Nodes) -> int:
+def leave(runs: Runs) -> int:
     """As if all were well."""
     return 0
 
 
-def die(nodes: Nodes) -> int:
+def die(runs: Runs) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
 
 
-def deaf(nodes: Nodes) -> int:
+def deaf(runs: Runs) -> int:
     """As a worker that is just being started: signals are not yet looked after."""
     for number in (signal.SIGUSR1, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
@@ -69,34 +68,33 @@ def deaf(nodes: Nodes) -> int:
     return 1
 
 
-def late(nodes: Nodes) -> int:
+def late(runs: Runs) -> int:
     """Done, but not yet gone, and signals are not looked after any more."""
-    finish(*nodes)
-    return deaf(nodes)
+    finish(*runs)
+    return deaf(runs)
 
 
-def work(nodes: Nodes) -> int:
+def work(runs: Runs) -> int:
     """Until it is told to stop; then save, which takes a while, and go."""
     say("working")
     assert stopped.wait(30)
-    for node in nodes:
-        run = store.locate(node.config, node.id)
+    for run in runs:
         run.folder.mkdir(parents=True, exist_ok=True)
-        run.checkpoint.write_text("saved")
+        run.checkpoint_file.write_text("saved")
     say("saved")
     return 75
 
 
-def wait(nodes: Nodes) -> int:
+def wait(runs: Runs) -> int:
     """Until the test lets it finish."""
     say("working")
     gate = Path(sys.argv[1]) / "open"
     while not gate.exists() and not stopped.is_set():
         time.sleep(0.01)
-    return 75 if stopped.is_set() else done(nodes)
+    return 75 if stopped.is_set() else done(runs)
 
 
-DEEDS: dict[str, Callable[[Nodes], int]] = {
+DEEDS: dict[str, Callable[[Runs], int]] = {
     deed.__name__: deed
     for deed in (done, fail, half, defect, silent, leave, die, deaf, late, work, wait)
 }
@@ -122,9 +120,9 @@ def main() -> int:
     seen = {name: os.environ.get(name) for name in names}
     (job.folder / f"{task}.environment").write_text(json.dumps(seen))
     (job.folder / f"{task}.started").write_text(str(time.monotonic()))
-    nodes = sweeps.nodes_of(job, task)
+    runs = sweeps.runs_of(job, task)
     deeds = json.loads(os.environ.get("FAKE_WORKER", "{}"))
-    code = DEEDS[deeds.get(nodes[0].label, "done")](nodes)
+    code = DEEDS[deeds.get(runs[0].label, "done")](runs)
     if "TRANSFERLAB_RANKS" in os.environ:
         sweeps.note(job, task, worker=code)
     (job.folder / f"{task}.finished").write_text(str(time.monotonic()))

@@ -1,16 +1,20 @@
-"""A run's config written out, and configs made from it with some keys changed. For the tests of
-whatever takes a config and looks at no data: its digests are those of the digits.
+"""A run's config written out, and configs and runs made from it with some keys changed. For tests
+of what takes a config or a run and reads no data: digests and classes are those of the digits.
 """
 
 import copy
 from typing import Any
 
+from transferlab.experiment import splits
 from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig
+from transferlab.experiment.run import Run, make_run
 
 # Of the digits with holdout 0.2, and of their random halves with seed 0: see test_resolve
 DATA_DIGEST = "2356fb3fe5cfab035a566ce5184cd027bb66ebbdb2d49fb283da50ec73922ec5"
 SPLIT_DIGEST = "79105d58172a3b4f2848f41a0b82be7785f29e2c580545687afd22b9592ac36a"
+HALVES = splits.random_halves(tuple("0123456789"), seed=0)
+WHOLE = splits.whole(tuple("0123456789"))
 # A3B on digits as version 0.1.0 made and stored it. Written out, so that a default that changes in
 # conf/ changes no test here.
 RECORD: dict[str, Any] = {
@@ -173,6 +177,12 @@ def made(changes: dict[str, Any] | None = None, **transfer: Any) -> RunConfig:
     return build_config(
         changed({**(changes or {}), **{f"transfer.{key}": v for key, v in transfer.items()}})
     )
+
+
+def made_run(changes: dict[str, Any] | None = None, **transfer: Any) -> Run:
+    """The run of such a config, resolved."""
+    config = made(changes, **transfer)
+    return make_run(config, WHOLE if config.split.name == "whole" else HALVES)
 
 
 def written(variant: str, n: int | None = None, target: str | None = None) -> RunConfig:

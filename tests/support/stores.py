@@ -1,19 +1,17 @@
 """Stores made by hand: finished runs with the accuracies that a test wants, and nothing trained."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from support.records import made
 
-from transferlab import store
 from transferlab.experiment import plan
 from transferlab.experiment.build import config_dict
-from transferlab.experiment.config import FORMAT, RunConfig
-from transferlab.experiment.identity import identify
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.launcher import build_launcher
-from transferlab.store import Run, sweeps
+from transferlab.experiment.run import Run, make_run
+from transferlab.store import FORMAT, sweeps
 
 LOCAL = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False}
 
@@ -26,17 +24,17 @@ def config(label: str, changes: dict[str, Any] | None = None, *, split: int = 0)
 
 def record(config: RunConfig, top1: float, /, **more: Any) -> dict[str, Any]:
     """What `result.json` holds of a run with that accuracy; best10 is 0.01 more, peak 0.02."""
-    identity, _, base_id = identify(config)
+    run = make_run(config)
     metrics = {"top1_final": top1, "top1_best10": top1 + 0.01, "top1_peak": top1 + 0.02}
     return {
         "format": FORMAT,
-        "id": identity,
-        "label": config.label,
+        "id": run.id,
+        "label": run.label,
         "config": config_dict(config),
         "metrics": {**metrics, "val_loss_final": 1.5, "train_loss_final": 1, "chance": 0.2},
         "learned": True,
         "prefix_unchanged": True if config.variant.frozen else None,
-        "base_id": base_id,
+        "base_id": run.base_id,
         "weights_sha256": "0" * 64,
         "num_classes": 5,
         "train_images": 722,
@@ -58,9 +56,9 @@ def record(config: RunConfig, top1: float, /, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def located(place: Path, config: RunConfig) -> Run:
-    run = store.locate(config)
-    return replace(run, folder=place / run.folder.name)
+def located(place: Path, chosen: RunConfig) -> Run:
+    """The run of a config, in the store `place`."""
+    return make_run(chosen).in_store(place)
 
 
 def finish(
@@ -75,7 +73,7 @@ def finish(
     """A finished run in the store `place`; `more` goes into its record."""
     chosen = config(label, changes, split=split)
     run = start(place, chosen)
-    run.result.write_text(json.dumps(record(chosen, top1, **more)))
+    run.result_file.write_text(json.dumps(record(chosen, top1, **more)))
     return run
 
 
@@ -84,11 +82,11 @@ def start(place: Path, chosen: RunConfig) -> Run:
     run = located(place, chosen)
     run.folder.mkdir(parents=True, exist_ok=True)
     head = {"format": FORMAT, "id": run.id, "label": run.label}
-    run.config.write_text(json.dumps({**head, "config": config_dict(chosen)}))
+    run.config_file.write_text(json.dumps({**head, "config": config_dict(chosen)}))
     return run
 
 
 def planned(place: Path, study: str, *labels: str) -> Path:
     """A sweep of these runs and the bases they need, recorded in the store; its folder."""
-    nodes = plan.order([config(label) for label in labels])
-    return sweeps.start(place, study, nodes, build_launcher(LOCAL), 1).folder
+    runs = plan.order(make_run(config(label)) for label in labels)
+    return sweeps.start(place, study, runs, build_launcher(LOCAL), 1).folder

@@ -10,7 +10,7 @@ from support.records import made
 from transferlab import store
 from transferlab.experiment import plan
 from transferlab.experiment.launcher import ROLES, LocalSettings, SlurmSettings, build_launcher
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run, make_run
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
 
@@ -23,13 +23,13 @@ NOTHING = dict.fromkeys(
 LABELS = ("A1B", "A2B", "B1B")
 
 
-def make_runs(place: Path, labels: Sequence[str] = LABELS, **changes: Any) -> tuple[Node, ...]:
+def make_runs(place: Path, labels: Sequence[str] = LABELS, **changes: Any) -> tuple[Run, ...]:
     """The plan of runs by their labels (`A3B+`, `baseA`), bases first, in the store `place`.
 
     changes: leaves of the config, with `__` for the dot.
     """
     leaves = {"runtime.store": str(place), **{k.replace("__", "."): v for k, v in changes.items()}}
-    return plan.order(made(leaves, variant=name, n=None, target=None) for name in labels)
+    return plan.order(make_run(made(leaves, variant=name, n=None, target=None)) for name in labels)
 
 
 def make_local(**changes: Any) -> LocalSettings:
@@ -50,32 +50,30 @@ def make_slurm(**changes: Any) -> SlurmSettings:
 
 
 def start(
-    nodes: Sequence[Node], launcher: LocalSettings | SlurmSettings | None = None, **how: Any
+    runs: Sequence[Run], launcher: LocalSettings | SlurmSettings | None = None, **how: Any
 ) -> Sweep:
     """A sweep of the runs in their store. how: `study`, `pack`."""
-    place = Path(nodes[0].config.runtime.store)
+    place = Path(runs[0].config.runtime.store)
     chosen = {"study": "quick", "pack": 1} | how
-    return sweeps.start(place, chosen["study"], nodes, launcher or make_slurm(), chosen["pack"])
+    return sweeps.start(place, chosen["study"], runs, launcher or make_slurm(), chosen["pack"])
 
 
-def finish(*nodes: Node) -> None:
+def finish(*runs: Run) -> None:
     """Make the runs finished."""
-    for node in nodes:
-        run = store.locate(node.config, node.id)
-        run.folder.mkdir(parents=True, exist_ok=True)
-        store.create(run, node.config)
+    for run in runs:
+        store.create(run)
         store.finish(run, RESULT)
 
 
-def by_label(nodes: Sequence[Node]) -> dict[str, Node]:
-    return {node.label: node for node in nodes}
+def by_label(runs: Sequence[Run]) -> dict[str, Run]:
+    return {run.label: run for run in runs}
 
 
-def on_devices(nodes: Sequence[Node], devices: int) -> tuple[Node, ...]:
+def on_devices(runs: Sequence[Run], devices: int) -> tuple[Run, ...]:
     """The same runs, each on so many devices."""
     return tuple(
-        replace(node, config=replace(
-            node.config, runtime=replace(node.config.runtime, devices=devices)
+        replace(run, config=replace(
+            run.config, runtime=replace(run.config.runtime, devices=devices)
         ))
-        for node in nodes
+        for run in runs
     )  # fmt: skip

@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import base_of, run_id
 from transferlab.experiment.resolve import resolve
-from transferlab.store import locate
 from transferlab.training import build, inputs
 from transferlab.training.build import Subject
 from transferlab.training.module import seed_of
@@ -40,13 +38,13 @@ def test_a_run_subtracts_the_mean_of_its_base_half(
 @pytest.mark.parametrize("variant", ["baseB", "B3B", "R3B"])
 def test_a_run_on_the_whole_has_all_classes_and_their_mean(config: Compose, variant: str):
     small = ("data.size=16", "data.crop=16")
-    chosen = resolve(config("+split=whole", f"transfer.variant={variant}", *small))
-    half = inputs.half(chosen, inputs.load_images(chosen), "B")
+    run = resolve(config("+split=whole", f"transfer.variant={variant}", *small))
+    half = inputs.half(run, inputs.load_images(run.config), "B")
 
     assert half.classes == tuple("0123456789")
     assert len(half.train) + len(half.val) == 1797
-    assert inputs.mean_letter(chosen) == "B"
-    assert build.network(chosen)(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    assert inputs.mean_letter(run.config) == "B"
+    assert build.network(run)(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
 
 
 @pytest.mark.parametrize(
@@ -63,24 +61,19 @@ def test_a_run_on_the_whole_has_all_classes_and_their_mean(config: Compose, vari
 def test_what_a_member_shares_is_frozen_and_without_dropout(
     config: Compose, variant: str, frozen: int, shared: int
 ):
-    chosen = resolve(config("+split=random", f"transfer.variant={variant}"))
-    base = base_of(chosen)
-    subject = Subject(chosen, locate(chosen), None if base is None else locate(base), None)
-    member = build.member(subject)
+    run = resolve(config("+split=random", f"transfer.variant={variant}"))
+    member = build.member(Subject(run, None))
     assert (member.name, member.module.frozen_stages, member.shared) == (variant, frozen, shared)
-    origin = run_id(chosen if base is None else base)
-    assert member.trunk == f"{origin}/{member.view}"
+    origin = run if run.base is None else run.base
+    assert member.trunk == f"{origin.id}/{member.view}"
 
 
 def test_runs_with_one_base_have_one_trunk_unless_their_means_differ(config: Compose):
     trunks = []
     for words in (["A2B"], ["A5B"], ["A5B", "data.mean=target"], ["B5B"]):
         variant, *more = words
-        chosen = resolve(config("+split=random", f"transfer.variant={variant}", *more))
-        base = base_of(chosen)
-        assert base is not None
-        subject = Subject(chosen, locate(chosen), locate(base), None)
-        trunks.append(build.member(subject).trunk)
+        run = resolve(config("+split=random", f"transfer.variant={variant}", *more))
+        trunks.append(build.member(Subject(run, None)).trunk)
     assert trunks[0] == trunks[1] and len(set(trunks)) == 3
 
 

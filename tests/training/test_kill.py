@@ -11,7 +11,6 @@ from support import killing
 
 from transferlab import store
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import base_of
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
 from transferlab.training import checkpoints
@@ -39,7 +38,8 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
     torch.set_num_threads(1)
     whole = inline.carry_out([resolve(config(*RUN, f"runtime.store={tmp_path}/whole"))])[-1]
     killed = resolve(config(*RUN))
-    inline.carry_out([base for base in [base_of(killed)] if base])
+    assert killed.base is not None
+    inline.carry_out([killed.base])
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["transferlab.training.run", "killing"])
     chance = random.Random(0)
@@ -51,16 +51,16 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
         process.start()
         process.join(120)
         assert process.exitcode == -signal.SIGKILL, moment
-        assert store.read_result(store.locate(killed)) is None
+        assert store.read_result(killed) is None
     process = processes.Process(target=killing.train, args=([killed], "never", 1))
     process.start()
     process.join(120)
     assert process.exitcode == 0
-    result = store.read_result(store.locate(killed))
+    result = store.read_result(killed)
     assert result is not None
     assert result["weights_sha256"] == whole.result["weights_sha256"]
     assert result["metrics"] == whole.result["metrics"]
-    left = sorted(path.name for path in store.locate(killed).folder.iterdir())
+    left = sorted(path.name for path in killed.folder.iterdir())
     assert left == [
         "config.json", "lock", "log.txt", "metrics.csv", "result.json", "weights.safetensors",
     ]  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_pack_that_is_killed_and_goes_on_in_other_packs_ends_with_the_same_wei
         process.start()
         process.join(120)
         assert process.exitcode == (0 if moment == "never" else -signal.SIGKILL), together
-        states = [checkpoints.load(store.locate(each)) for each in runs.values()]
+        states = [checkpoints.load(each) for each in runs.values()]
         assert [state.step if state else 0 for state in states] == steps, together
-    results = [store.read_result(store.locate(each)) for each in runs.values()]
+    results = [store.read_result(each) for each in runs.values()]
     assert [result and result["weights_sha256"] for result in results] == expected

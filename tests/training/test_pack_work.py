@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.resolve import resolve
+from transferlab.experiment.resolve import resolve, resolve_all
+from transferlab.experiment.run import Run
 from transferlab.launch import inline
 from transferlab.runtime import signals
-from transferlab.training import build, run
+from transferlab.training import build
 from transferlab.training.build import Subject
 from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import PackModule
+from transferlab.training.run import train
 
 Compose = Callable[..., RunConfig]
 SHORT = (
@@ -34,10 +36,9 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def train(configs: Sequence[RunConfig]) -> None:
-    """In one pack."""
+def train_pack(runs: Sequence[Run]) -> None:
     with signals.watch() as stop:
-        run.train(configs, stop)
+        train(runs, stop)
 
 
 def test_a_frozen_prefix_is_computed_once_for_a_pack_in_training_and_in_validation(
@@ -70,7 +71,7 @@ def test_a_frozen_prefix_is_computed_once_for_a_pack_in_training_and_in_validati
     monkeypatch.setattr(PackModule, "training_step", noting("training"))
     monkeypatch.setattr(PackModule, "validation_step", noting("validation"))
 
-    train([resolve(config(*SHORT, f"transfer.variant={variant}")) for variant in SEVEN])
+    train_pack(resolve_all(config(*SHORT, f"transfer.variant={variant}") for variant in SEVEN))
 
     # 180 images of half B in batches of 100, twice
     assert batches == {"training": 4, "validation": 4}

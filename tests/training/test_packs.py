@@ -17,6 +17,7 @@ from transferlab.experiment import compose
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
+from transferlab.experiment.run import Run, make_run
 from transferlab.launch import inline
 from transferlab.runtime import devices, files, machine, processes
 from transferlab.runtime.signals import StopRequest
@@ -46,21 +47,21 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def pack(config: Compose) -> list[RunConfig]:
+def pack(config: Compose) -> list[Run]:
     """R1B, R3B and R5B, not yet trained."""
     torch.set_num_threads(1)
     return [resolve(config(*SHORT, f"transfer.n={n}")) for n in CUTS]
 
 
-def train(wanted: list[RunConfig]) -> None:
+def train(wanted: list[Run]) -> None:
     inline.train(wanted, StopRequest())
 
 
-def results(wanted: list[RunConfig]) -> dict[str, dict[str, Any] | None]:
-    return {each.label: store.read_result(store.locate(each)) for each in wanted}
+def results(wanted: list[Run]) -> dict[str, dict[str, Any] | None]:
+    return {each.label: store.read_result(each) for each in wanted}
 
 
-def digests(wanted: list[RunConfig]) -> dict[str, str]:
+def digests(wanted: list[Run]) -> dict[str, str]:
     return {name: r["weights_sha256"] for name, r in results(wanted).items() if r is not None}
 
 
@@ -105,7 +106,7 @@ def test_every_image_is_read_once_a_step_however_many_networks_there_are(
 
 
 def test_a_pack_that_does_not_fit_is_trained_in_parts_and_gives_the_same_bits(
-    pack: list[RunConfig], alone: dict[str, str], caplog: pytest.LogCaptureFixture
+    pack: list[Run], alone: dict[str, str], caplog: pytest.LogCaptureFixture
 ):
     small = [vary(each, 1.02) for each in pack]
 
@@ -117,18 +118,18 @@ def test_a_pack_that_does_not_fit_is_trained_in_parts_and_gives_the_same_bits(
     assert sizes == {"R1B": 2, "R3B": 2, "R5B": 1}
     said = "3 runs together need 1.03 GB of 1.02 GB: they are trained in 2 parts, one after another"
     assert said in caplog.messages
-    assert said in store.locate(pack[0]).log.read_text()
+    assert said in pack[0].log_file.read_text()
 
 
-def test_a_pack_that_fits_is_trained_as_one(pack: list[RunConfig], alone: dict[str, str]):
+def test_a_pack_that_fits_is_trained_as_one(pack: list[Run], alone: dict[str, str]):
     train([vary(each, 1.2) for each in pack])
 
     assert digests(pack) == alone
     assert [r["pack_size"] for r in results(pack).values() if r is not None] == [3, 3, 3]
 
 
-def vary(config: RunConfig, memory_gb: float) -> RunConfig:
-    return vary_config(config, {"runtime.memory_gb": memory_gb})
+def vary(run: Run, memory_gb: float) -> Run:
+    return make_run(vary_config(run.config, {"runtime.memory_gb": memory_gb}), run.split)
 
 
 class full:
@@ -159,7 +160,7 @@ class full:
     [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), MemoryError()],
 )
 def test_a_pack_whose_memory_is_full_is_halved_and_goes_on_from_its_checkpoints(
-    pack: list[RunConfig], alone: dict[str, str], error: Exception
+    pack: list[Run], alone: dict[str, str], error: Exception
 ):
     with full(1, 7, error) as told:
         train(pack)
@@ -174,7 +175,7 @@ def test_a_pack_whose_memory_is_full_is_halved_and_goes_on_from_its_checkpoints(
 
 
 def test_several_processes_cannot_halve_a_pack_and_say_what_to_do(
-    pack: list[RunConfig], alone: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    pack: list[Run], alone: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(processes, "size", lambda: 2)
 
@@ -187,17 +188,16 @@ def test_several_processes_cannot_halve_a_pack_and_say_what_to_do(
         "and only one process alone goes on in smaller parts: give sweep.pack=2 or less, or less "
         "runtime.memory_gb: R1B R3B R5B"
     )
-    for config in pack:
-        place = store.locate(config)
-        assert files.peek(place.failure)["error"] == str(failed.value)
-        assert "Traceback" not in place.log.read_text()
+    for run in pack:
+        assert files.peek(run.failure_file)["error"] == str(failed.value)
+        assert "Traceback" not in run.log_file.read_text()
     monkeypatch.undo()
     train(pack)
     assert digests(pack) == alone
 
 
 def test_a_run_alone_for_which_there_is_no_memory_fails_and_says_what_to_do(
-    pack: list[RunConfig], alone: dict[str, str]
+    pack: list[Run], alone: dict[str, str]
 ):
     first = pack[0]
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
@@ -208,10 +208,10 @@ def test_a_run_alone_for_which_there_is_no_memory_fails_and_says_what_to_do(
     assert str(failed.value) == (
         "R1B: the memory is full, and the run was alone (CUDA out of memory): it needs another "
         "device, or several that share the batch out (runtime.devices); with another "
-        f"train.batch_size it would be another run: {store.locate(first).folder}"
+        f"train.batch_size it would be another run: {first.folder}"
     )
-    assert files.peek(store.locate(first).failure)["error"] == str(failed.value)
-    state = load(store.locate(first))
+    assert files.peek(first.failure_file)["error"] == str(failed.value)
+    state = load(first)
     assert state is not None and state.step == 4
     train(pack)  # where there is memory again
     assert digests(pack) == alone
@@ -236,7 +236,7 @@ def test_what_says_that_memory_is_full(error: Exception, is_full: bool):
 
 
 def test_the_processors_memory_is_what_is_free_and_for_several_processes_all_there_is(
-    pack: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+    pack: list[Run], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(machine, "free_bytes", lambda: 5)
     monkeypatch.setattr(machine, "total_bytes", lambda: 9)

@@ -3,8 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,29 +12,28 @@ from safetensors.torch import load_file
 
 from transferlab import store
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.resolve import resolve
+from transferlab.experiment.resolve import resolve, resolve_all
+from transferlab.experiment.run import Run
 from transferlab.launch import inline
+from transferlab.launch.inline import FinishedRun
 from transferlab.runtime import files
-from transferlab.store import Run
 
 Compose = Callable[..., RunConfig]
 SMALL = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null")
 SHORT = (*SMALL, "train.total_steps=24", "train.val_every=8")
 
 
-def carry_out(config: RunConfig) -> inline.Outcome:
+def carry_out(config: RunConfig) -> FinishedRun:
     return inline.carry_out([resolve(config)])[-1]
 
 
-def train_pack(configs: list[RunConfig]) -> list[Run]:
-    """Train the configs in one pack; their bases are in the store."""
+def train_pack(runs: Sequence[Run]) -> None:
+    """Train the runs in one pack; their bases are in the store."""
     from transferlab.runtime import signals
-    from transferlab.training import run as run_module
+    from transferlab.training.run import train
 
-    resolved = [resolve(config) for config in configs]
     with signals.watch() as stop:
-        run_module.train(resolved, stop)
-    return [store.locate(config) for config in resolved]
+        train(runs, stop)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +51,8 @@ def test_a_pack_of_four_gives_the_bits_of_the_four_alone(config: Compose, tmp_pa
     alone = {v: carry_out(c) for v, c in zip(variants, configs("alone"), strict=True)}
     for base in ("baseA", "baseB"):
         carry_out(config(*SHORT, f"runtime.store={tmp_path}/packed", f"transfer.variant={base}"))
-    packed = dict(zip(variants, train_pack(configs("packed")), strict=True))
+    packed = dict(zip(variants, resolve_all(configs("packed")), strict=True))
+    train_pack(list(packed.values()))
     for variant in variants:
         result = store.read_result(packed[variant])
         assert result is not None
@@ -79,7 +78,7 @@ def test_frozen_stages_are_the_bases_and_the_rest_is_not(config: Compose):
     base, frozen = inline.carry_out([resolve(config(*SHORT, "transfer.n=3"))])
     kept = carry_out(config(*SHORT, "transfer.n=3", "transfer.keep=2"))
     random = carry_out(config(*SHORT, "transfer.variant=R2B"))
-    weights = {o.run.label: load_file(o.run.weights) for o in (base, frozen, kept, random)}
+    weights = {o.run.label: load_file(o.run.weights_file) for o in (base, frozen, kept, random)}
     same = {
         label: [
             stage
@@ -112,12 +111,12 @@ def test_frozen_stages_are_the_bases_and_the_rest_is_not(config: Compose):
 def test_a_record_holds_what_the_design_names(config: Compose):
     longer = (*SMALL, "train.total_steps=90", "train.val_every=30")
     outcome = carry_out(config(*longer, "transfer.variant=baseB"))
-    record = json.loads(outcome.run.result.read_text())
+    record = json.loads(outcome.run.result_file.read_text())
     assert record["label"] == "baseB" and record["steps"] == 90 and record["images"] == 2880
     assert record["pack_size"] == 1
     assert record["metrics"]["chance"] == 0.2 and record["learned"] is True
     assert 0.2 < record["metrics"]["top1_final"] <= record["metrics"]["top1_peak"] <= 1
-    lines = outcome.run.metrics.read_text().splitlines()
+    lines = outcome.run.metrics_file.read_text().splitlines()
     assert lines[0] == (
         "step,epoch,lr,train/loss,train/accuracy,val/loss,val/accuracy,time_s,images_per_s"
     )
@@ -128,7 +127,7 @@ def test_a_record_holds_what_the_design_names(config: Compose):
     assert {"versions", "commit", "dirty", "host", "device", "time_s", "images_per_s"} <= set(
         record
     )
-    assert record["weights_sha256"] == files.sha256(outcome.run.weights)
+    assert record["weights_sha256"] == files.sha256(outcome.run.weights_file)
     left = sorted(path.name for path in outcome.run.folder.iterdir())
     assert left == [
         "config.json", "lock", "log.txt", "metrics.csv", "result.json", "weights.safetensors",
@@ -151,21 +150,21 @@ def test_a_nan_loss_fails_the_run_with_its_step_and_spares_the_others(config: Co
     bad = config(*SHORT, "transfer.variant=baseB", "train.lr=1e30", "train.warmup=0")
     with pytest.raises(RunFailed, match=r"baseB: the loss is nan or infinite at step [2-4];"):
         carry_out(bad)
-    run = store.locate(resolve(bad))
-    assert not run.result.exists()
-    assert "nan or infinite at step" in json.loads(run.failure.read_text())["error"]
-    assert "ERROR baseB: the loss is nan or infinite at step" in run.log.read_text()
+    run = resolve(bad)
+    assert not run.result_file.exists()
+    assert "nan or infinite at step" in json.loads(run.failure_file.read_text())["error"]
+    assert "ERROR baseB: the loss is nan or infinite at step" in run.log_file.read_text()
 
     carry_out(config(*SHORT, "transfer.variant=baseA"))
     poisoned = resolve(config(*SHORT, "transfer.variant=R2B"))
     sound = resolve(config(*SHORT, "transfer.variant=A3B"))
-    alone = carry_out(replace(sound, runtime=replace(sound.runtime, store=f"{tmp_path}/alone")))
+    (*_, alone) = inline.carry_out([sound.in_store(tmp_path / "alone")])
     with poison("R2B"), pytest.raises(RunFailed, match=r"R2B: .* at step 5;"):
         train_pack([poisoned, sound])
-    result = store.read_result(store.locate(sound))
-    assert result is not None and store.read_result(store.locate(poisoned)) is None
+    result = store.read_result(sound)
+    assert result is not None and store.read_result(poisoned) is None
     assert result["weights_sha256"] == alone.result["weights_sha256"]
-    assert store.locate(poisoned).failure.exists() and not store.locate(sound).failure.exists()
+    assert poisoned.failure_file.exists() and not sound.failure_file.exists()
 
 
 def test_a_nan_that_only_the_last_validation_sees_fails_the_run(
@@ -185,7 +184,7 @@ def test_a_nan_that_only_the_last_validation_sees_fails_the_run(
     monkeypatch.setattr(PackModule, "training_step", training_step)
     with pytest.raises(RunFailed, match="baseB: the loss is nan or infinite at step 24;"):
         carry_out(wanted)
-    assert not store.locate(resolve(wanted)).result.exists()
+    assert not resolve(wanted).result_file.exists()
 
 
 class poison:
@@ -222,16 +221,17 @@ def test_a_pack_is_cut_up_again_where_its_members_are_at_different_steps(
     pair = [resolve(config(*SHORT, place, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
     with stop_after(11):
         train_pack(pair)
-    assert [checkpoints.load(store.locate(c)).step for c in pair] == [11, 11]  # type: ignore[union-attr]
+    assert [checkpoints.load(c).step for c in pair] == [11, 11]  # type: ignore[union-attr]
     with stop_after(14):
         train_pack(pair[:1])
-    assert [checkpoints.load(store.locate(c)).step for c in pair] == [14, 11]  # type: ignore[union-attr]
-    for run, alone in zip(train_pack(pair), whole, strict=True):
+    assert [checkpoints.load(c).step for c in pair] == [14, 11]  # type: ignore[union-attr]
+    train_pack(pair)
+    for run, alone in zip(pair, whole, strict=True):
         result = store.read_result(run)
         assert result is not None
         assert result["weights_sha256"] == alone.result["weights_sha256"]
         curves = [
-            [line.split(",")[:7] for line in r.metrics.read_text().splitlines()]
+            [line.split(",")[:7] for line in r.metrics_file.read_text().splitlines()]
             for r in (run, alone.run)
         ]
         assert curves[0] == curves[1]
@@ -276,7 +276,7 @@ def test_mirrors_get_the_curve_and_are_closed_with_the_exit_code(
         def close(self, exit_code: int) -> None:
             told.append(f"exit {exit_code}")
 
-    monkeypatch.setattr(mirrors, "mirror", lambda config, folder: Fake())
+    monkeypatch.setattr(mirrors, "mirror", lambda run: Fake())
     base = config(*SHORT, "transfer.variant=baseA")
     with stop_after(11):
         carry_out(base)
@@ -309,30 +309,30 @@ def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Pat
     )  # fmt: skip
     wanted = resolve(config(*use, f"runtime.store={tmp_path}/whole"))
     (whole,) = inline.carry_out([wanted])
-    resumed = replace(wanted, runtime=replace(wanted.runtime, store=f"{tmp_path}/runs"))
+    resumed = wanted.in_store(tmp_path / "runs")
     # Damaged after the mean image was made (it is cached), so that training meets it
     victim = next(iter(sorted((tmp_path / "train").glob("[abcd]/*.png"), key=_used_late(wanted))))
     content = victim.read_bytes()
     victim.write_bytes(content[:60])
     with pytest.raises(UserError, match=f"{victim} cannot be read: .*; mend or delete it"):
         inline.carry_out([resumed])
-    state = checkpoints.load(store.locate(resumed))
+    state = checkpoints.load(resumed)
     assert state is not None and state.step >= 1
-    assert f"ERROR {victim} cannot be read" in store.locate(resumed).log.read_text()
+    assert f"ERROR {victim} cannot be read" in resumed.log_file.read_text()
     victim.write_bytes(content)
     (outcome,) = inline.carry_out([resumed])
     assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
 
 
-def _used_late(config: RunConfig) -> Callable[[Path], int]:
+def _used_late(run: Run) -> Callable[[Path], int]:
     """Sorts the files of half A's training images by when they are first used, last ones first."""
     from transferlab.data import sampling
     from transferlab.training import inputs
 
-    half = inputs.half(config, inputs.load_images(config), "A")
+    half = inputs.half(run, inputs.load_images(run.config), "A")
     first = {
         half.train.subset.name(int(half.train.positions[place])): when
-        for when, place in enumerate(sampling.permutation(config.seed, 0, len(half.train)))
+        for when, place in enumerate(sampling.permutation(run.config.seed, 0, len(half.train)))
     }
     return lambda path: -first.get(str(path), -1)
 
@@ -358,13 +358,13 @@ def test_a_run_stopped_in_a_validation_makes_it_again_and_goes_on(
     for step in (16, 24):
         with pytest.raises(Interrupted):
             carry_out(wanted)
-        state = checkpoints.load(store.locate(resolve(wanted)))
+        state = checkpoints.load(resolve(wanted))
         assert state is not None and (state.step, state.validated) == (step, False)
     outcome = carry_out(wanted)
     assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
     assert outcome.result["metrics"] == whole.result["metrics"]
     curves = [
-        [line.split(",")[:7] for line in o.run.metrics.read_text().splitlines()]
+        [line.split(",")[:7] for line in o.run.metrics_file.read_text().splitlines()]
         for o in (outcome, whole)
     ]
     assert curves[0] == curves[1] and len(curves[0]) == 4
@@ -412,9 +412,9 @@ def test_the_end_of_another_process_fails_the_run_in_our_words(
     with pytest.raises(RunFailed) as failed:
         carry_out(wanted)
     assert str(failed.value) == GONE
-    run = store.locate(resolve(wanted))
-    assert json.loads(run.failure.read_text())["error"] == GONE
-    assert "Traceback" not in run.log.read_text()
+    run = resolve(wanted)
+    assert json.loads(run.failure_file.read_text())["error"] == GONE
+    assert "Traceback" not in run.log_file.read_text()
 
 
 def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pytest.MonkeyPatch):
@@ -424,7 +424,7 @@ def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pyte
     monkeypatch.setattr(PackModule, "validation_step", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         carry_out(wanted)
-    text = store.locate(resolve(wanted)).log.read_text()
+    text = resolve(wanted).log_file.read_text()
     assert "ended by a defect" in text and "ZeroDivisionError: division by zero" in text
 
 
@@ -434,4 +434,4 @@ def test_a_device_that_is_not_there_is_refused(config: Compose):
     wanted = config(*SHORT, "transfer.variant=baseA", "runtime.accelerator=abacus")
     with pytest.raises(UserError, match="runtime.accelerator=abacus with runtime.devices=1 is not"):
         carry_out(wanted)
-    assert not store.locate(resolve(wanted)).folder.exists()
+    assert not resolve(wanted).folder.exists()

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transferlab.data import transforms
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
+from transferlab.experiment.run import Run
 from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Dropout, Stage, StagedNetwork
 from transferlab.runtime import signals
@@ -105,7 +106,7 @@ def three_stages(*, num_outputs: int, image_size: int) -> StagedNetwork:
     )
 
 
-def pack(config: Callable[..., RunConfig], *overrides: str) -> list[RunConfig]:
+def pack(config: Callable[..., RunConfig], *overrides: str) -> list[Run]:
     """A base network and two with frozen random stages, on mirrored random crops of 16 pixels."""
     common = (
         "+split=random", "model.name=own_models:build", "data.size=20", "data.crop=16",

@@ -13,7 +13,7 @@ from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import View
 from transferlab.data.loader import Batch, Stream, loader
 from transferlab.data.transforms import InputTransform
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.run import Run
 from transferlab.training import build, inputs, optimiser
 
 
@@ -42,7 +42,7 @@ class Stopwatch(lightning.Callback):
 
 
 def bare(
-    config: RunConfig,
+    run: Run,
     images: ImageSet,
     batches: Iterable[Batch],
     *,
@@ -54,10 +54,11 @@ def bare(
 
     In float32, nothing compiled: loss, gradient and update of a run on half A, and nothing else.
     """
-    module = build.module(build.subject(config)).to(device)
+    config = run.config
+    module = build.module(build.subject(run)).to(device)
     network = module.network
     optimizer, scheduler = optimiser.build([network], module.recipe, total_steps=skipped + steps)
-    mean = inputs.mean_image(config, images, "A", workers=0)
+    mean = inputs.mean_image(run, images, "A", workers=0)
     views = InputTransform({"A": mean}, scale=config.data.scale, mirror=config.train.mirror,
                   channels_last=False).to(device)  # fmt: skip
     started = _now(device)
@@ -75,12 +76,13 @@ def bare(
 
 
 def batches(
-    config: RunConfig, images: ImageSet, *, steps: int, workers: int, device: torch.device
+    run: Run, images: ImageSet, *, steps: int, workers: int, device: torch.device
 ) -> Iterable[Batch]:
     """The training batches of a run on half A, read as in every training."""
-    train, crop = inputs.half(config, images, "A").train, config.data.crop
-    requests = stream(train, batch_size=config.train.batch_size, steps=steps, crop=crop,
-                      reshuffle=config.train.reshuffle, mirror=config.train.mirror)  # fmt: skip
+    train = inputs.half(run, images, "A").train
+    crop, recipe = run.config.data.crop, run.config.train
+    requests = stream(train, batch_size=recipe.batch_size, steps=steps, crop=crop,
+                      reshuffle=recipe.reshuffle, mirror=recipe.mirror)  # fmt: skip
     return loader(train, requests, crop=crop, workers=workers, device=device)
 
 

@@ -39,8 +39,8 @@ def measure(selected: Namespace) -> Report:
     target = LEAST_FULL if trial.model == "alexnet" else LEAST
     with TemporaryDirectory() as folder, signals.watch() as stop:
         packs = planned(trial, Path(folder), ALL if selected.all else FROZEN, stop)
-        single = plan.packs((node for pack in packs for node in pack.nodes), 1)
-        precision = single[0].nodes[0].config.train.precision
+        single = plan.packs((run for pack in packs for run in pack.runs), 1)
+        precision = single[0].runs[0].config.train.precision
         digests: dict[str, dict[str, str]] = {}
 
         def side(name: str, packs: Sequence[Pack]) -> Side:
@@ -69,26 +69,25 @@ def planned(
 ) -> tuple[Pack, ...]:
     """The planner's packs of these variants at every cut; their base networks are trained."""
     grid = {"transfer.variant": variants, "transfer.n": CUTS}
-    configs = trials.configs(trial, folder, grid, trials.FAST if trial.device == "gpu" else ())
+    runs = trials.runs(trial, folder, grid, trials.FAST if trial.device == "gpu" else ())
     launcher = build_launcher(compose.compose("sweep", [])["launcher"])
-    packs = dispatch.order("bench", configs, launcher, pack=None).packs
+    packs = dispatch.order("bench", runs, launcher, pack=None).packs
     train((pack for pack in packs if pack.role == "base"), stop)
-    return dispatch.order("bench", configs, launcher, pack=None).packs
+    return dispatch.order("bench", runs, launcher, pack=None).packs
 
 
 def train(packs: Iterable[Pack], stop: signals.StopRequest) -> None:
     for pack in packs:
-        inline.train([node.config for node in pack.nodes], stop)
+        inline.train(pack.runs, stop)
 
 
 def taken_away(packs: Sequence[Pack]) -> dict[str, str]:
     """The digest of the weights that each run ended with; its folder is deleted."""
     digests = {}
-    for node in (node for pack in packs for node in pack.nodes):
-        run = store.locate(node.config)
+    for run in (run for pack in packs for run in pack.runs):
         result = store.read_result(run)
         assert result is not None, "a run that was trained has a record"
-        digests[node.label] = result["weights_sha256"]
+        digests[run.label] = result["weights_sha256"]
         shutil.rmtree(run.folder)
     return digests
 

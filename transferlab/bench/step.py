@@ -19,7 +19,7 @@ from transferlab.bench import flags, harness, loops, trials
 from transferlab.bench.harness import Comparison, Report, Side
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.loader import Batch, auto_workers
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.run import Run
 from transferlab.runtime import devices, signals
 from transferlab.training import build, inputs, trainer
 from transferlab.training.checkpoints import TrainingState
@@ -44,23 +44,23 @@ def measure(selected: Namespace) -> Report:
     recipe = trials.FAST if devices.has_bfloat16(device) else ("train.channels_last=true",)
     full = trial.device == "gpu" and trial.model == "alexnet"
     with TemporaryDirectory() as folder, signals.watch() as stop:
-        (config,) = trials.configs(replace(trial, steps=total), Path(folder),
-                                   {"transfer.variant": ["baseA"]}, recipe)  # fmt: skip
-        images = inputs.load_images(config)
-        train = inputs.half(config, images, "A").train
+        (run,) = trials.runs(replace(trial, steps=total), Path(folder),
+                             {"transfer.variant": ["baseA"]}, recipe)  # fmt: skip
+        images = inputs.load_images(run.config)
+        train = inputs.half(run, images, "A").train
         workers = selected.workers and auto_workers(train, selected.workers + 1)
-        read = partial(loops.batches, config, images, steps=total, workers=workers, device=device)
+        read = partial(loops.batches, run, images, steps=total, workers=workers, device=device)
         batch = _resident(read(), device)
-        ours = partial(_ours, config, images, stop, steps=trial.steps, workers=workers)
+        ours = partial(_ours, run, images, stop, steps=trial.steps, workers=workers)
         sides = {
             REAL: lambda: ours(batches=read()),
             RESIDENT: lambda: ours(batches=itertools.repeat(batch, total)),
-            EAGER: lambda: loops.bare(config, images, itertools.repeat(batch, total),
+            EAGER: lambda: loops.bare(run, images, itertools.repeat(batch, total),
                                       skipped=SKIPPED, steps=trial.steps, device=device),
         }  # fmt: skip
         return harness.measure(
             "step",
-            f"a base network, {trial}; ours in {config.train.precision}, channels_last",
+            f"a base network, {trial}; ours in {run.config.train.precision}, channels_last",
             [Side(name, side, trial.steps * trial.batch, "images") for name, side in sides.items()],
             [
                 Comparison(REAL, RESIDENT, "speed", LEAST_REAL if full else None),
@@ -79,7 +79,7 @@ def _resident(batches: Iterable[Batch], device: torch.device) -> Batch:
 
 
 def _ours(
-    config: RunConfig,
+    run: Run,
     images: ImageSet,
     stop: signals.StopRequest,
     *,
@@ -88,16 +88,16 @@ def _ours(
     workers: int,
 ) -> float:
     """Our step, through the Trainer, in s."""
-    subject = build.subject(config)
+    subject = build.subject(run)
     fresh = TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
     total = SKIPPED + steps
     module = build.pack_module([subject], [fresh], total_steps=total)
     data = build.pack_data(
-        [subject], images, inputs.half(config, images, "A"), start_step=0, total_steps=total,
+        [subject], images, inputs.half(run, images, "A"), start_step=0, total_steps=total,
         val_every=total, workers=workers,
     )  # fmt: skip
     watch = loops.Stopwatch(skipped=SKIPPED, steps=steps)
-    fitting = trainer.build(config, [watch], intervals=1)
+    fitting = trainer.build(run.config, [watch], intervals=1)
     with trainer.interruptible(stop):
         data.views.to(fitting.strategy.root_device)
         prepared = (data.on_after_batch_transfer(batch, 0) for batch in batches)

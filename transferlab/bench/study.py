@@ -22,7 +22,8 @@ from transferlab.bench.processes import command
 from transferlab.experiment import compose, plan
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import flatten
-from transferlab.experiment.plan import Node
+from transferlab.experiment.resolve import resolve_all
+from transferlab.experiment.run import Run
 from transferlab.experiment.study import expand, load
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def measure(selected: Namespace) -> Report:
     words += [] if steps is None else ["train.epochs=null", f"train.total_steps={steps}"]
     order = "one after another" if at_once == 1 else f"{at_once} at a time"
     processes = f"a process a run, {order}"
-    nodes = plan.order(expand(load(name), words))
+    runs = plan.order(resolve_all(expand(load(name), words)))
     finished: dict[str, int] = {}
 
     def by_sweep(folder: Path) -> None:
@@ -61,39 +62,39 @@ def measure(selected: Namespace) -> Report:
         def trained() -> float:
             with TemporaryDirectory() as folder:
                 elapsed_s = harness.timed(lambda: train(Path(folder)))
-                names = {store.folder_name(node.config, node.id) for node in nodes}
-                finished[name] = len(store.finished(Path(folder) / "runs", names))
+                there = [run.in_store(Path(folder) / "runs") for run in runs]
+                finished[name] = len(there) - len(store.unfinished(there))
             return elapsed_s
 
-        return Side(name, trained, len(nodes), "runs")
+        return Side(name, trained, len(runs), "runs")
 
     return harness.measure(
         "study",
-        f"{len(nodes)} runs of study {name}, sweep with {WORKERS} workers",
+        f"{len(runs)} runs of study {name}, sweep with {WORKERS} workers",
         [side(SWEEP, by_sweep),
-         side(processes, lambda folder: by_processes(nodes, at_once, folder))],
+         side(processes, lambda folder: by_processes(runs, at_once, folder))],
         [Comparison(SWEEP, processes, "speed", LEAST if at_once == 1 else None)],
         repetitions=selected.repetitions,
         warm=False,
         checks=lambda: [
-            Check(f"{name}: all runs finished", done == len(nodes), f"{done} of {len(nodes)} runs")
+            Check(f"{name}: all runs finished", done == len(runs), f"{done} of {len(runs)} runs")
             for name, done in finished.items()
         ],
     )  # fmt: skip
 
 
-def by_processes(nodes: Sequence[Node], at_once: int, folder: Path) -> None:
+def by_processes(runs: Sequence[Run], at_once: int, folder: Path) -> None:
     """A command for every run, in a store in the folder, so many at a time; base networks first."""
-    words = {node.id: overrides(node.config) for node in nodes}  # Hydra is not for threads
+    words = {run.id: overrides(run.config) for run in runs}  # Hydra is not for threads
     number = itertools.count(1)
 
-    def train(node: Node) -> None:
-        command(folder, *words[node.id])
-        log.info("run %d of %d: %s", next(number), len(nodes), node.label)
+    def train(run: Run) -> None:
+        command(folder, *words[run.id])
+        log.info("run %d of %d: %s", next(number), len(runs), run.label)
 
     with ThreadPoolExecutor(at_once) as pool:
-        for wave in plan.waves(plan.packs(nodes)):
-            list(pool.map(train, (node for pack in wave for node in pack.nodes)))
+        for wave in plan.waves(plan.packs(runs)):
+            list(pool.map(train, (run for pack in wave for run in pack.runs)))
 
 
 def overrides(config: RunConfig) -> list[str]:

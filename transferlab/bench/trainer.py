@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from transferlab import store
 from transferlab.bench import flags, harness, loops, trials
 from transferlab.bench.harness import Comparison, Report, Side
 from transferlab.bench.trials import Trial
 from transferlab.runtime import signals
-from transferlab.training import inputs, run
+from transferlab.training import inputs
+from transferlab.training.run import train
 
 REPETITIONS = 9
 MOST = 1.05
@@ -32,20 +32,20 @@ def measure(selected: Namespace) -> Report:
     steps, cpu = selected.steps, torch.device("cpu")
     trial = Trial("alexnet_small", 32, steps, "cpu", None)
     with TemporaryDirectory() as folder, signals.watch() as stop:
-        (config,) = trials.configs(trial, Path(folder), {"transfer.variant": ["baseA"]})
-        images = inputs.load_images(config)
+        (run,) = trials.runs(trial, Path(folder), {"transfer.variant": ["baseA"]})
+        images = inputs.load_images(run.config)
 
         def through_trainer() -> float:
             """The product's own path, from before the first step to the end of the last."""
             watch = loops.Stopwatch(skipped=0, steps=steps)
-            run.train([config], stop, [watch])
-            shutil.rmtree(store.locate(config).folder)
+            train([run], stop, [watch])
+            shutil.rmtree(run.folder)
             assert watch.elapsed_s is not None
             return watch.elapsed_s
 
         def in_loop() -> float:
-            batches = loops.batches(config, images, steps=steps, workers=0, device=cpu)
-            return loops.bare(config, images, batches, skipped=0, steps=steps, device=cpu)
+            batches = loops.batches(run, images, steps=steps, workers=0, device=cpu)
+            return loops.bare(run, images, batches, skipped=0, steps=steps, device=cpu)
 
         return harness.measure(
             "trainer",

@@ -15,7 +15,8 @@ from transferlab.bench import flags
 from transferlab.data.datasets.images import ArraySubset, ImageSet
 from transferlab.data.datasets.prepared_record import RECORD
 from transferlab.experiment import study
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.resolve import resolve_all
+from transferlab.experiment.run import Run
 from transferlab.experiment.study import Study
 
 HELD_OUT = 0.2  # of the classes of a folder that has no val/
@@ -59,10 +60,10 @@ def trial(selected: Namespace) -> Trial:
     return Trial(selected.model, selected.batch, selected.steps, selected.device, selected.root)
 
 
-def configs(
+def runs(
     trial: Trial, store: Path, grid: Mapping[str, Sequence[object]], more: Sequence[str] = ()
-) -> tuple[RunConfig, ...]:
-    """The resolved runs of a grid over `transfer.*`, with store and cache in the folder `store`."""
+) -> tuple[Run, ...]:
+    """The runs of a grid over `transfer.*`, with store and cache in the folder `store`."""
     data, images = _images(trial)
     overrides = [
         f"runtime.store={store}/runs",
@@ -80,7 +81,7 @@ def configs(
     choices = {"split": "random", "data": data, "model": trial.model, "train": recipe}
     axes: dict[str, tuple[object, ...]] = {key: (choice,) for key, choice in choices.items()}
     axes |= {key: tuple(values) for key, values in grid.items()}
-    return study.expand(Study("bench", (axes,)), overrides)
+    return resolve_all(study.expand(Study("bench", (axes,)), overrides))
 
 
 def noise(*, root: str | None, val: str | None, holdout: float | None, size: int,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from transferlab.cli.flags import Flags
 from transferlab.launch import slurm
-from transferlab.launch.cluster import Slurm
+from transferlab.launch.cluster import SlurmCluster
 from transferlab.runtime import logs
 from transferlab.store import inventory
 
@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> int:
     chosen = Flags("cancel", run.__doc__ or "").parse_args(arguments)
     logs.to_stderr()
     inventory.check(chosen.store)
-    cancelled = slurm.cancel(chosen.store, Slurm())
+    cancelled = slurm.cancel(chosen.store, SlurmCluster())
     for entry in cancelled:
         print(f"{entry.id}  {entry.name}  was {entry.state.lower()}")
     log.info("cancelled %d tasks of %s", len(cancelled), chosen.store)

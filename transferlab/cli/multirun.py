@@ -20,11 +20,10 @@ def launch(wanted: Sequence[RunConfig], raw: Mapping[str, Any], pack: object) ->
 
     Raises: UserError, Interrupted; RunFailed if runs are not done.
     """
-    configs = [study.absolute(config) for config in wanted]
-    order = dispatch.order(STUDY, configs, build_launcher(raw), pack=sweep.pack_size(pack))
-    sweep.carry_out(order)
-    found: list[float | None] = []
-    for config in configs:
-        result = store.read_result(store.locate(config))
-        found.append(None if result is None else float(result["metrics"]["top1_final"]))
-    return found
+    launcher = build_launcher(raw)
+    runs = dispatch.resolved(map(study.absolute, wanted), launcher)
+    sweep.carry_out(dispatch.order(STUDY, runs, launcher, pack=sweep.pack_size(pack)))
+    results = map(store.read_result, runs)
+    return [
+        None if result is None else float(result["metrics"]["top1_final"]) for result in results
+    ]

@@ -2,19 +2,21 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transferlab.cli.flags import Flags
 from transferlab.cli.status import look
 from transferlab.errors import RunFailed
 from transferlab.experiment.launcher import LocalSettings
-from transferlab.experiment.plan import Node
+from transferlab.experiment.resolve import resolve_all
+from transferlab.experiment.run import Run
 from transferlab.launch import dispatch
 from transferlab.launch.dispatch import Order
-from transferlab.launch.status import State
+from transferlab.launch.status import RunStatus
 from transferlab.runtime import logs
 from transferlab.store import inventory
-from transferlab.store.inventory import Known
+from transferlab.store.inventory import KnownRun
 from transferlab.store.sweeps import Sweep
 
 log = logging.getLogger(__name__)
@@ -32,18 +34,19 @@ def run(arguments: Sequence[str]) -> int:
     logs.to_stderr()
     both = chosen.failed == chosen.stale
     wanted = (FAILED if both or chosen.failed else ()) + (STALE if both or chosen.stale else ())
-    known = inventory.runs(chosen.store, chosen.study)
+    known = inventory.known_runs(chosen.store, chosen.study)
     again = _again(known, look(known), wanted)
     if not again:
         log.info("no run in %s is %s", chosen.store, " or ".join(wanted))
     failures: list[str] = []
     for order in _orders(again):
-        labels = " ".join(node.label for node in order.todo)
+        labels = " ".join(run.label for run in order.todo)
         runs = "1 run" if len(order.todo) == 1 else f"{len(order.todo)} runs"
         log.info("study %s: retrying %s: %s", order.study, runs, labels)
         try:
-            if order.pack != 1:
-                order = dispatch.look(order)
+            if order.pack != 1:  # how many fit depends on their networks, and so on their classes
+                todo = resolve_all(run.config for run in order.todo)
+                order = dispatch.look(replace(order, todo=todo))
             if isinstance(order.launcher, LocalSettings):
                 dispatch.train(order)
             else:
@@ -56,28 +59,28 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _again(
-    known: Sequence[Known], states: Sequence[State], wanted: Sequence[str]
-) -> tuple[Known, ...]:
+    known: Sequence[KnownRun], statuses: Sequence[RunStatus], wanted: Sequence[str]
+) -> tuple[KnownRun, ...]:
     """The runs that are in a wanted state, and those that are blocked by one of them."""
-    state_of = {state.id: state.state for state in states}
-    again = {run.node.id for run in known if state_of[run.node.id] in wanted}
+    state_of = {status.id: status.state for status in statuses}
+    again = {run.id for run in (entry.run for entry in known) if state_of[run.id] in wanted}
     again |= {
-        run.node.id
-        for run in known
-        if state_of[run.node.id] == "blocked" and run.node.base in again
+        run.id
+        for run in (entry.run for entry in known)
+        if state_of[run.id] == "blocked" and run.base_id in again
     }
-    return tuple(run for run in known if run.node.id in again)
+    return tuple(entry for entry in known if entry.run.id in again)
 
 
-def _orders(again: Sequence[Known]) -> list[Order]:
+def _orders(again: Sequence[KnownRun]) -> list[Order]:
     """What is to be done again, sweep by sweep."""
-    by_sweep: dict[Path, tuple[Sweep, list[Node]]] = {}
-    for run in again:
-        if run.sweep is None:
-            log.warning("%s was started on its own: run its command again", run.run.folder)
+    by_sweep: dict[Path, tuple[Sweep, list[Run]]] = {}
+    for entry in again:
+        if entry.sweep is None:
+            log.warning("%s was started on its own: run its command again", entry.run.folder)
             continue
-        by_sweep.setdefault(run.sweep.folder, (run.sweep, []))[1].append(run.node)
+        by_sweep.setdefault(entry.sweep.folder, (entry.sweep, []))[1].append(entry.run)
     return [
-        Order(sweep.study, sweep.nodes(), tuple(nodes), sweep.launcher, sweep.pack)
-        for sweep, nodes in by_sweep.values()
+        Order(sweep.study, sweep.runs(), tuple(runs), sweep.launcher, sweep.pack)
+        for sweep, runs in by_sweep.values()
     ]

@@ -37,16 +37,16 @@ def run(arguments: Sequence[str]) -> int:
 
     def task(composed: Any) -> float | None:
         try:
-            outcomes = inline.carry_out([resolve(compose.run_config(composed))])
+            finished = inline.carry_out([resolve(compose.run_config(composed))])
         except (UserError, RunFailed) as error:  # kept from Hydra, which would print its own
             if several:
                 log.error("error: %s", error)
             errors.append(error)
             return None
-        print(summary.table(outcomes), flush=True)
+        print(summary.table(finished), flush=True)
         if not several:
-            print(summary.next_command(outcomes, parsed.overrides), file=sys.stderr)
-        return float(outcomes[-1].result["metrics"]["top1_final"])
+            print(summary.next_command(finished[-1].run, parsed.overrides), file=sys.stderr)
+        return float(finished[-1].result["metrics"]["top1_final"])
 
     _with_hydra(task, overrides)
     if errors and not several:

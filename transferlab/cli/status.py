@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
 from transferlab.launch import status
-from transferlab.launch.cluster import Slurm
-from transferlab.launch.status import State
+from transferlab.launch.cluster import SlurmCluster
+from transferlab.launch.status import RunStatus
 from transferlab.runtime import logs, tables
 from transferlab.store import inventory
-from transferlab.store.inventory import Known
+from transferlab.store.inventory import KnownRun
 
 log = logging.getLogger(__name__)
 EVERY_S = 2.0
@@ -38,27 +38,27 @@ def run(arguments: Sequence[str]) -> int:
     logs.to_stderr()
     if chosen.watch:
         return _watch(chosen)
-    found = look(inventory.runs(chosen.store, chosen.study))
+    found = look(inventory.known_runs(chosen.store, chosen.study))
     print(_json(found) if chosen.json else "\n".join(_lines(found)))
     if not chosen.json and any(state.state in AGAIN for state in found):
         log.info("to retry: python -m transferlab retry --store %s", chosen.store)
     return 0
 
 
-def look(runs: Sequence[Known]) -> tuple[State, ...]:
-    """The states of the runs; without an answer from the queue, what the store says."""
+def look(known: Sequence[KnownRun]) -> tuple[RunStatus, ...]:
+    """The status of each run; without an answer from the queue, what the store says."""
     try:
-        return status.states(runs, Slurm())
+        return status.statuses(known, SlurmCluster())
     except UserError as error:
         log.warning("cannot query the queue, showing what the store says: %s", error)
-        return status.states(runs, None)
+        return status.statuses(known, None)
 
 
 def _watch(chosen: Namespace) -> int:
     """Until nothing runs or waits any more, or Ctrl-C."""
     try:
         while True:
-            found = look(inventory.runs(chosen.store, chosen.study))
+            found = look(inventory.known_runs(chosen.store, chosen.study))
             if chosen.json:
                 print(_json(found), flush=True)
             elif sys.stdout.isatty():
@@ -74,12 +74,12 @@ def _watch(chosen: Namespace) -> int:
         return 0
 
 
-def _json(found: Sequence[State]) -> str:
+def _json(found: Sequence[RunStatus]) -> str:
     runs = [status.as_record(state) for state in found]
     return json.dumps({"counts": status.count(found), "runs": runs}, indent=1)
 
 
-def _lines(found: Sequence[State]) -> list[str]:
+def _lines(found: Sequence[RunStatus]) -> list[str]:
     """The counts; then a line for each run that is not done, what needs attention first."""
     counts = status.count(found)
     head = ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no runs"
@@ -90,7 +90,7 @@ def _lines(found: Sequence[State]) -> list[str]:
     return [head, *tables.aligned(rows)]
 
 
-def _row(state: State, *, alone: bool) -> tuple[str, ...]:
+def _row(state: RunStatus, *, alone: bool) -> tuple[str, ...]:
     """`alone`: no other run has its label and split."""
     progress = ""
     if state.step is not None and state.total_steps:

@@ -6,27 +6,27 @@ from dataclasses import replace
 
 from transferlab import store
 from transferlab.errors import UserError
-from transferlab.experiment.build import build_config, config_dict
 from transferlab.experiment.config import RunConfig, TransferConfig
-from transferlab.experiment.resolve import resolve
-from transferlab.launch.inline import Outcome
+from transferlab.experiment.run import Run
+from transferlab.launch.inline import FinishedRun
 from transferlab.runtime import tables
 
 COLUMNS = ("run", "top-1", "vs chance", "vs base", "steps", "time", "", "folder")
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(runs: Sequence[FinishedRun]) -> str:
     """One line a run: accuracy, how far above chance, how far from the base of its own target."""
-    return "\n".join(tables.table(COLUMNS, [_row(outcome) for outcome in outcomes]))
+    return "\n".join(tables.table(COLUMNS, [_row(finished) for finished in runs]))
 
 
-def next_command(outcomes: Sequence[Outcome], overrides: Sequence[str]) -> str:
-    """The command that adds what the last run is best compared with and the store lacks."""
-    config = outcomes[-1].config
+def next_command(run: Run, overrides: Sequence[str]) -> str:
+    """The command that adds what the run is best compared with and the store lacks."""
     others = [word for word in overrides if not word.lstrip("+").startswith("transfer.")]
-    for why, transfer in _companions(config):
-        other = resolve_or_none(replace(config, transfer=transfer))
-        if other is None or store.locate(other).result.exists():
+    for why, transfer in _companions(run.config):
+        try:
+            if run.sibling(transfer).result_file.exists():
+                continue
+        except UserError:  # there is no such run, of the half A of split=whole for instance
             continue
         chosen = [f"transfer.variant={transfer.variant}"]
         if transfer.n:
@@ -37,14 +37,6 @@ def next_command(outcomes: Sequence[Outcome], overrides: Sequence[str]) -> str:
             chosen.append(f"transfer.target={transfer.target}")
         return f"next, {why}:\n  python -m transferlab {shlex.join([*others, *chosen])}"
     return "the store has everything to compare this run with"
-
-
-def resolve_or_none(config: RunConfig) -> RunConfig | None:
-    """The canonical, resolved config; None if there is no such run."""
-    try:
-        return resolve(build_config(config_dict(config)))
-    except UserError:
-        return None
 
 
 def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
@@ -71,29 +63,29 @@ def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
     ]
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
-    result, metrics = outcome.result, outcome.result["metrics"]
-    top1, base = metrics["top1_final"], _target_base(outcome)
+def _row(finished: FinishedRun) -> tuple[str, ...]:
+    run, result = finished.run, finished.result
+    metrics = result["metrics"]
+    top1, base = metrics["top1_final"], _target_base(run)
     warning = "" if result["learned"] else "chance!"
     warning += "" if result["prefix_unchanged"] in (None, True) else " prefix changed!"
     warning += f" {len(result['skipped'])} files skipped" if result["skipped"] else ""
     return (
-        outcome.run.label,
+        run.label,
         f"{top1:.4f}",
         f"{top1 - metrics['chance']:+.4f}",
         "-" if base is None else f"{top1 - base:+.4f}",
         str(result["steps"]),
         f"{result['time_s']:.0f} s",
-        (warning or ("reused" if outcome.reused else "")).strip(),
-        str(outcome.run.folder),
+        (warning or ("reused" if finished.reused else "")).strip(),
+        str(run.folder),
     )
 
 
-def _target_base(outcome: Outcome) -> float | None:
+def _target_base(run: Run) -> float | None:
     """The accuracy of the base network of the run's own target, if the store has it."""
-    if outcome.config.variant.n == 0:
+    if run.config.variant.n == 0:
         return None
-    transfer = TransferConfig("base", 0, outcome.config.variant.target, 0)
-    config = resolve_or_none(replace(outcome.config, transfer=transfer))
-    result = None if config is None else store.read_result(store.locate(config))
+    base = run.sibling(TransferConfig("base", 0, run.config.variant.target, 0))
+    result = store.read_result(base)
     return None if result is None else float(result["metrics"]["top1_final"])

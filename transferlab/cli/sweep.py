@@ -29,9 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     raw = compose.compose("sweep", own)
     launcher = build_launcher(raw["launcher"])
     chosen = study.load(name)
-    wanted = dispatch.order(
-        chosen.name, study.expand(chosen, words), launcher, pack=pack_size(raw["sweep"]["pack"])
-    )
+    runs = dispatch.resolved(study.expand(chosen, words), launcher)
+    wanted = dispatch.order(chosen.name, runs, launcher, pack=pack_size(raw["sweep"]["pack"]))
     carry_out(wanted, dry_run=_true("dry_run", raw["dry_run"]))
     return 0
 
@@ -112,9 +111,9 @@ def _true(key: str, value: object) -> bool:
 
 def _title(wanted: Order) -> str:
     """What the study is, and how much of it is done."""
-    variants = ", ".join(f"{name} {n}" for name, n in plan.by_variant(wanted.nodes).items())
-    done = len(wanted.nodes) - len(wanted.todo)
-    lines = [f"study {wanted.study}: {len(wanted.nodes)} runs ({variants})  in {wanted.store}"]
+    variants = ", ".join(f"{name} {n}" for name, n in plan.count_variants(wanted.runs).items())
+    done = len(wanted.runs) - len(wanted.todo)
+    lines = [f"study {wanted.study}: {len(wanted.runs)} runs ({variants})  in {wanted.store}"]
     if not wanted.todo:
         return "\n".join([*lines, f"all {done} are done: nothing to do"])
     lines.append(f"{done} done, {len(wanted.todo)} to train")
@@ -125,7 +124,7 @@ def _jobs(wanted: Order) -> list[str]:
     """The waves of packs and, where memory has cut them, how."""
     lines = []
     for number, wave in enumerate(plan.waves(wanted.packs), start=1):
-        runs = sum(len(pack.nodes) for pack in wave)
+        runs = sum(len(pack.runs) for pack in wave)
         lines.append(f"wave {number}: {runs} runs in {len(wave)} jobs")
     return [*lines, *_memory(wanted)]
 
@@ -135,15 +134,14 @@ def _memory(wanted: Order) -> list[str]:
     room = wanted.room
     assert room is not None
     needs = [
-        (room.need(configs), limit, pack)
+        (room.need(pack.runs), limit, pack)
         for pack in wanted.packs
-        for configs in [[node.config for node in pack.nodes]]
-        if (limit := room.limit(configs[0])) is not None
+        if (limit := room.limit(pack.runs[0])) is not None
     ]
     lines, fitting = [], [some for some in needs if some[0] <= some[1]]
     if len(wanted.packs) > len(plan.packs(wanted.todo, wanted.pack)) and fitting:
-        most = max(len(pack.nodes) for _, _, pack in fitting)
-        need, limit, _ = max((s for s in fitting if len(s[2].nodes) == most), key=lambda s: s[0])
+        most = max(len(pack.runs) for _, _, pack in fitting)
+        need, limit, _ = max((s for s in fitting if len(s[2].runs) == most), key=lambda s: s[0])
         runs = f"{most} run{'' if most == 1 else 's'}"
         lines.append(f"packs of at most {runs}: {memory.words(need, limit)}")
     too_large = [some for some in needs if some[0] > some[1]]
@@ -175,11 +173,11 @@ def _cost(wanted: Order, cost: Estimate) -> str:
 
 def _tell(wanted: Order) -> None:
     """The table of what is finished."""
-    new = {node.id for node in wanted.todo}
-    outcomes = []
-    for node in wanted.nodes:
-        place = store.locate(node.config, node.id)
-        if place.result.exists():
-            outcomes.append(inline.outcome(node.config, place, reused=node.id not in new))
-    if outcomes:
-        print(summary.table(outcomes), flush=True)
+    new = {run.id for run in wanted.todo}
+    finished = [
+        inline.finished(run, reused=run.id not in new)
+        for run in wanted.runs
+        if run.result_file.exists()
+    ]
+    if finished:
+        print(summary.table(finished), flush=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from transferlab.launch import job
-from transferlab.launch.cluster import Slurm
+from transferlab.launch.cluster import SlurmCluster
 from transferlab.runtime import logs
 
 
@@ -20,4 +20,4 @@ def run(arguments: Sequence[str]) -> int:
     task = job.current()
     if chosen.task is not None:
         task = replace(task, number=chosen.task)
-    return job.work(chosen.folder, task, Slurm())
+    return job.work(chosen.folder, task, SlurmCluster())

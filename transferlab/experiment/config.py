@@ -16,8 +16,6 @@ from transferlab.experiment import variants
 from transferlab.experiment.schema import above, at_least, below
 from transferlab.experiment.variants import Variant
 
-FORMAT = 1  # of config.json and result.json; raised when an older reader would misread them
-
 Seed = Annotated[int, at_least(0)]
 Count = Annotated[int, at_least(1)]
 NonNegative = Annotated[float, at_least(0)]

@@ -1,8 +1,8 @@
-"""What has to be trained, in which order and in which company: a study as a graph of runs.
+"""The order in which the runs of a study are trained, and the packs that are trained together.
 
 Yosinski et al. 2014, Sec. 2: two base networks, then everything that starts from them. Pure
-functions of configs, no torch, and linear: 100,000 runs take seconds. Whether a run is finished is
-the store's business.
+functions of runs, no torch, and linear: 100,000 runs take seconds. Which of them are finished is
+for the store to say.
 """
 
 from collections import Counter
@@ -10,123 +10,107 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import base_of, identify
-
-__all__ = ["Fits", "Node", "Pack", "base_of", "by_variant", "order", "packs", "parts", "waves"]
+from transferlab.experiment.run import Run
 
 Role = Literal["base", "transfer", "pack"]
-Fits = Callable[[Sequence[RunConfig]], bool]  # whether runs can be trained together
+Fits = Callable[[Sequence[Run]], bool]  # whether runs can be trained together
 Item = TypeVar("Item")
 AUTO_SIZE = 8  # runs of a pack: the seven cuts of one base's network, and one to spare
 
 
 @dataclass(frozen=True)
-class Node:
-    """A run of a plan: its id, and the id of the run that it starts from, if any."""
-
-    id: str
-    base: str | None
-    config: RunConfig
-
-    @property
-    def label(self) -> str:
-        return self.config.label
-
-
-@dataclass(frozen=True)
 class Pack:
-    """Runs that one process trains from one stream of images. `base` is what all start from."""
+    """Runs that one process trains from one stream of images, all from the same base."""
 
-    nodes: tuple[Node, ...]
+    runs: tuple[Run, ...]
 
     @property
-    def base(self) -> str | None:
-        return self.nodes[0].base
+    def base(self) -> Run | None:
+        return self.runs[0].base
+
+    @property
+    def devices(self) -> int:
+        return self.runs[0].config.runtime.devices
 
     @property
     def role(self) -> Role:
-        """What kind of job it is, for what that asks of a cluster."""
-        if len(self.nodes) > 1:
+        """The kind of job it is, by which its resources on a cluster are chosen."""
+        if len(self.runs) > 1:
             return "pack"
-        return "transfer" if self.nodes[0].config.variant.n else "base"
+        return "transfer" if self.runs[0].config.variant.n else "base"
 
     @property
     def labels(self) -> str:
         """`A1B A2B A3B`."""
-        return " ".join(node.label for node in self.nodes)
+        return " ".join(run.label for run in self.runs)
 
 
-def order(wanted: Iterable[RunConfig]) -> tuple[Node, ...]:
-    """The wanted runs and the bases they need: bases first, every run once."""
-    bases: dict[str, Node] = {}
-    others: dict[str, Node] = {}
-    for config in wanted:
-        identity, base, base_id = identify(config)
-        if base is not None and base_id is not None and base_id not in bases:
-            bases[base_id] = Node(base_id, None, base)
-        group = others if config.variant.n else bases
-        if identity not in group:
-            group[identity] = Node(identity, base_id, config)
+def order(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The runs and the bases they need, each once: bases first."""
+    bases: dict[str, Run] = {}
+    others: dict[str, Run] = {}
+    for run in runs:
+        if run.base is not None:
+            bases.setdefault(run.base.id, run.base)
+        group = others if run.config.variant.n else bases
+        group.setdefault(run.id, run)
     return (*bases.values(), *others.values())
 
 
 def packs(
-    nodes: Iterable[Node], size: int | None = 1, *, fits: Fits | None = None
+    runs: Iterable[Run], size: int | None = 1, *, fits: Fits | None = None
 ) -> tuple[Pack, ...]:
-    """The runs cut into packs of at most `size` (None: as many as help), each with one base.
+    """The runs in packs of at most `size` (None: as many as help), in the order of first runs.
 
-    Base networks stay alone, since others wait for them. A pack that does not fit is cut up
-    again. In the order of each pack's first run.
+    Base networks stay alone, since other runs wait for them. A pack that does not fit is split.
     """
-    most = AUTO_SIZE if size is None else size
-    found: list[list[Node]] = []
-    latest: dict[object, list[Node]] = {}
-    for node in nodes:
-        company = _company(node)
-        pack = latest.get(company)
-        if pack is None or len(pack) == most:
-            pack = latest[company] = []
-            found.append(pack)
-        pack.append(node)
+    limit = AUTO_SIZE if size is None else size
+    groups: list[list[Run]] = []
+    open_groups: dict[object, list[Run]] = {}
+    for run in runs:
+        key = _pack_key(run)
+        group = open_groups.get(key)
+        if group is None or len(group) == limit:
+            group = open_groups[key] = []
+            groups.append(group)
+        group.append(run)
     if fits is None:
-        return tuple(Pack(tuple(pack)) for pack in found)
-    return tuple(
-        Pack(part)
-        for pack in found
-        for part in parts(pack, lambda part: fits([node.config for node in part]))
-    )
+        return tuple(Pack(tuple(group)) for group in groups)
+    return tuple(Pack(part) for group in groups for part in parts(group, fits))
 
 
 def parts(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool]) -> list[tuple[Item, ...]]:
-    """The items in their order, in parts that fit; one that does not even fit alone stays alone."""
+    """The items in their order, in parts that fit; an item that does not fit alone is a part."""
     if len(items) == 1 or fits(items):
         return [tuple(items)]
-    found: list[list[Item]] = [[]]
+    cut: list[list[Item]] = [[]]
     for item in items:
-        if found[-1] and not fits([*found[-1], item]):
-            found.append([])
-        found[-1].append(item)
-    return [tuple(part) for part in found]
+        if cut[-1] and not fits([*cut[-1], item]):
+            cut.append([])
+        cut[-1].append(item)
+    return [tuple(part) for part in cut]
 
 
 def waves(packs: Sequence[Pack]) -> tuple[tuple[Pack, ...], ...]:
-    """The packs by when they can start: those that wait for none of the others, then the rest."""
-    here = {node.id for pack in packs for node in pack.nodes}
-    first = tuple(pack for pack in packs if pack.base not in here)
-    then = tuple(pack for pack in packs if pack.base in here)
-    return tuple(wave for wave in (first, then) if wave)
+    """The packs that depend on none of the others, then their dependents."""
+    ids = {run.id for pack in packs for run in pack.runs}
+    first: list[Pack] = []
+    dependents: list[Pack] = []
+    for pack in packs:
+        independent = pack.base is None or pack.base.id not in ids
+        (first if independent else dependents).append(pack)
+    return tuple(tuple(wave) for wave in (first, dependents) if wave)
 
 
-def by_variant(nodes: Iterable[Node]) -> dict[str, int]:
-    """How many runs there are of each variant: `{"base": 2, "AnB": 7}`."""
-    return dict(Counter(node.config.transfer.variant for node in nodes))
+def count_variants(runs: Iterable[Run]) -> dict[str, int]:
+    """The number of runs of each variant: `{"base": 2, "AnB": 7}`."""
+    return dict(Counter(run.config.transfer.variant for run in runs))
 
 
-def _company(node: Node) -> object:
+def _pack_key(run: Run) -> object:
     """Equal for runs that can be trained together and gain by it."""
-    config, variant = node.config, node.config.variant
+    config, variant = run.config, run.config.variant
     if variant.n == 0:
-        return node.id
+        return run.id
     stream = (config.seed, config.split, config.data, config.model, config.train, config.runtime)
     return (stream, variant.target, variant.base, variant.fine_tuned)

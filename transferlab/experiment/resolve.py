@@ -1,134 +1,128 @@
-"""From what a config names to what is there: the classes, the halves, and the digests of both.
+"""From a config to its run: the classes, the halves, and the digests of both are read from disk.
 
-The only step between a config and its run id that looks at the disk. Takes no torch. What many
-runs of a plan have in common is worked out once: a study may have 100,000 runs.
+The only step between a config and its run id that reads anything. Takes no torch. A command
+resolves what it is asked for once, and a worker process the runs of its job: there the images are
+checked against the digests that were recorded. All others are passed the run.
 """
 
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transferlab import data
 from transferlab.errors import UserError
 from transferlab.experiment import splits
 from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
+from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split
 
+Sections = tuple[SplitConfig, DataConfig, ModelConfig]
 
-def resolve(config: RunConfig) -> RunConfig:
-    """The config with `data.digest` and `split.digest` filled in.
 
-    A digest that is already there, from a stored config, must be that of the images and halves
-    found now. `model.num_outputs` is dropped where it says what the classes say.
+@dataclass(frozen=True)
+class _Resolved:
+    """The sections of a config that depend on the images, with digests, and its halves."""
 
-    Raises: UserError if the data are not there, are others, or cannot be split so.
+    split: SplitConfig
+    data: DataConfig
+    model: ModelConfig
+    halves: Split
+
+
+def resolve(config: RunConfig) -> Run:
+    """The run of a config: `data.digest` and `split.digest` are filled in, and its classes known.
+
+    A digest that a stored config has must be that of the images and halves as they are now.
+    `model.num_outputs` is dropped where it is the number of classes.
+
+    Raises: UserError if the data are missing or others, or cannot be split like this.
     """
-    described = _describe(config)
-    split = _split(config, described)
-    for key, given, found in (
-        ("data.digest", config.data.digest, described.digest),
-        ("split.digest", config.split.digest, split.digest),
-    ):
-        if given not in (None, found):
-            raise UserError(
-                f"{key}={given[:12]}... was the digest when this config was made, and it is "
-                f"{found[:12]}... now: data.root={config.data.root} holds other images or classes"
-            )
-    return replace(
-        config,
-        split=_split_section(config.split, split.digest),
-        data=_data_section(config.data, described.digest),
-        model=_model_section(config.model, split),
+    return resolve_all([config])[0]
+
+
+def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
+    """The runs of the configs, in their order. Raises: UserError as `resolve` does.
+
+    What configs have in common is read once: a study may have 100,000 runs.
+    """
+    descriptions: dict[DataConfig, data.Description] = {}
+    resolved: dict[Sections, _Resolved] = {}
+    runs = []
+    for config in configs:
+        key = (config.split, config.data, config.model)
+        if key not in resolved:
+            if config.data not in descriptions:
+                descriptions[config.data] = _describe(config.data)
+            resolved[key] = _resolve(config, descriptions[config.data])
+        parts = resolved[key]
+        config = replace(config, split=parts.split, data=parts.data, model=parts.model)
+        runs.append(make_run(config, parts.halves))
+    return tuple(runs)
+
+
+def _describe(config: DataConfig) -> data.Description:
+    description = data.describe(
+        config.name, root=config.root, val=config.val, holdout=config.holdout
+    )
+    data.check(config.name, root=config.root, size=config.size, resize=config.resize)
+    return description
+
+
+def _resolve(config: RunConfig, description: data.Description) -> _Resolved:
+    halves = _halves(config, description.classes)
+    _check_digest("data.digest", config.data.digest, description.digest, config.data.root)
+    _check_digest("split.digest", config.split.digest, halves.digest, config.data.root)
+    return _Resolved(
+        split=replace(config.split, digest=halves.digest),
+        data=replace(config.data, digest=description.digest),
+        model=_model(config.model, halves),
+        halves=halves,
     )
 
 
-def split_of(config: RunConfig) -> Split:
-    """The halves that the config speaks of. Raises: UserError as `resolve` does."""
-    return _split(config, _describe(config))
+def _check_digest(key: str, recorded: str | None, current: str, root: str | None) -> None:
+    if recorded not in (None, current):
+        raise UserError(
+            f"{key}={recorded[:12]}... was the digest when this config was made, and it is "
+            f"{current[:12]}... now: data.root={root} holds other images or classes"
+        )
 
 
-def _describe(config: RunConfig) -> data.Description:
-    chosen = config.data
-    found = data.describe(chosen.name, root=chosen.root, val=chosen.val, holdout=chosen.holdout)
-    data.check(chosen.name, root=chosen.root, size=chosen.size, resize=chosen.resize)
-    return found
-
-
-# --- the config's sections, with what was found -------------------------------------------------
-
-
-@lru_cache(maxsize=1024)
-def _data_section(chosen: DataConfig, digest: str) -> DataConfig:
-    return replace(chosen, digest=digest)
-
-
-@lru_cache(maxsize=16_384)
-def _split_section(chosen: SplitConfig, digest: str) -> SplitConfig:
-    return replace(chosen, digest=digest)
-
-
-def _model_section(chosen: ModelConfig, split: Split) -> ModelConfig:
-    """Without `num_outputs` where all halves that there are have just so many classes."""
-    outputs = chosen.num_outputs
+def _model(config: ModelConfig, halves: Split) -> ModelConfig:
+    """Without `num_outputs` where every half that has classes has as many."""
+    outputs = config.num_outputs
     if outputs is None:
-        return chosen
-    sizes = {letter: len(split.half(letter)) for letter in "AB" if split.half(letter)}
+        return config
+    sizes = {letter: len(halves.half(letter)) for letter in "AB" if halves.half(letter)}
     for letter, size in sizes.items():
         if outputs < size:
             raise UserError(
                 f"model.num_outputs={outputs} is fewer than the {size} classes of half {letter}"
             )
-    return replace(chosen, num_outputs=None) if {outputs} == set(sizes.values()) else chosen
+    return replace(config, num_outputs=None) if {outputs} == set(sizes.values()) else config
 
 
 # --- the halves ---------------------------------------------------------------------------------
 
 
-def _split(config: RunConfig, described: data.Description) -> Split:
-    name, classes = config.split.name, described.classes
+def _halves(config: RunConfig, classes: tuple[str, ...]) -> Split:
+    name = config.split.name
     if name == "random":
         assert config.split.seed is not None
-        return _random_halves(classes, config.split.seed)
+        return splits.random_halves(classes, config.split.seed)
     if name == "manmade_natural":
         file = _groups_file(config, classes)
-        return _manmade_natural(classes, file, None if file is None else _stamp(file))
+        return splits.manmade_natural(classes, None if file is None else splits.read_groups(file))
     if name == "whole":
-        return _whole(classes)
+        return splits.whole(classes)
     raise UserError(f"split.name={name} is not a split: choose {' or '.join(splits.NAMES)}")
-
-
-_random_halves = lru_cache(maxsize=16_384)(splits.random_halves)
-_whole = lru_cache(maxsize=8)(splits.whole)
-
-
-@lru_cache(maxsize=8)
-def _manmade_natural(
-    classes: tuple[str, ...], file: Path | None, stamp: tuple[int, int] | None
-) -> Split:
-    """By the groups in `file`, else the published ones; `stamp` says which state of the file."""
-    groups = None if file is None else splits.read_groups(file)
-    return splits.manmade_natural(classes, groups)
 
 
 def _groups_file(config: RunConfig, classes: tuple[str, ...]) -> Path | None:
     """The user's groups, else None for the published ones, else those beside the images."""
     if config.split.groups is not None:
         return Path(config.split.groups).expanduser()
-    if _published(classes) or config.data.root is None:
+    if config.data.root is None or set(classes) <= splits.published_groups().keys():
         return None
     beside = Path(config.data.root).expanduser() / "classes.csv"
     return beside if beside.exists() else None
-
-
-@lru_cache(maxsize=8)
-def _published(classes: tuple[str, ...]) -> bool:
-    return set(classes) <= splits.published_groups().keys()
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """What changes when the file is written again; None if it is not there."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size

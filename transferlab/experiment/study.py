@@ -16,7 +16,6 @@ from transferlab.experiment import compose
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import flatten
-from transferlab.experiment.resolve import resolve
 from transferlab.experiment.splits import missing_split
 
 SUFFIXES = (".yaml", ".yml")
@@ -53,12 +52,12 @@ def load(name: str) -> Study:
 
 
 def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
-    """The resolved configs of all points of the study's grids, duplicates included.
+    """The configs of all points of the study's grids, duplicates included.
 
     An override replaces the values that the grids have for its key. `transfer.*` only where a grid
     names the key: `transfer.n=3` does not make a base network of another kind.
 
-    Raises: UserError as composing, building and resolving do.
+    Raises: UserError as composing and building do.
     """
     overriding = _axes(overrides)
     for key in overriding:
@@ -76,7 +75,7 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
             words = tuple(compose.with_plus(f"{key}={name}") for key, name in combination.items())
             if words not in composed:
                 composed[words] = compose.compose("config", words)
-            configs += (resolve(config) for config in _vary(composed[words], keys))
+            configs += _vary(composed[words], keys)
     return tuple(configs)
 
 

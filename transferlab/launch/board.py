@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from transferlab import store
-from transferlab.experiment.plan import Node, Pack
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run
 from transferlab.launch.local import Progress, running
 from transferlab.runtime.progress import Bar, Display
 
@@ -27,21 +28,21 @@ class Board(AbstractContextManager["Board"]):
 
     def started(self, pack: Pack, progress: Progress) -> None:
         if not self.display.on_terminal:
-            log.info("%s  started", names(pack.nodes))
+            log.info("%s  started", names(pack.runs))
 
     def ended(self, pack: Pack, progress: Progress) -> None:
-        for node in pack.nodes:
-            if node.id in progress.done:
-                result = store.read_result(store.locate(node.config, node.id))
+        for run in pack.runs:
+            if run.id in progress.done:
+                result = store.read_result(run)
                 top1 = f"top-1 {result['metrics']['top1_final']:.4f}" if result else ""
-                self.display.print(f"{node.label}  done  {top1}  {count(progress)}")
-            elif node.id in progress.failed:
-                self.display.print(f"{node.label}  FAILED: {progress.failed[node.id]}")
+                self.display.print(f"{run.label}  done  {top1}  {count(progress)}")
+            elif run.id in progress.failed:
+                self.display.print(f"{run.label}  FAILED: {progress.failed[run.id]}")
             else:
-                self.display.print(f"{node.label}  interrupted")
+                self.display.print(f"{run.label}  interrupted")
 
     def blocked(self, pack: Pack, reason: str, progress: Progress) -> None:
-        self.display.print(f"{names(pack.nodes)}  blocked: {reason}")
+        self.display.print(f"{names(pack.runs)}  blocked: {reason}")
 
     def refresh(self, progress: Progress) -> None:
         self.display.show(lambda: bars(progress), count(progress))
@@ -54,12 +55,12 @@ def bars(progress: Progress) -> Iterator[Bar]:
         if not (isinstance(step, int) and isinstance(total, int)):
             step, total = None, 0
         known = left_s if isinstance(left_s, int | float) else None
-        yield Bar(names(pack.nodes), step, total, left_s=known)
+        yield Bar(names(pack.runs), step, total, left_s=known)
 
 
 def count(progress: Progress) -> str:
     """`12 of 30 done, 14 running, 1 failed, 3 blocked`."""
-    working = sum(len(worker.nodes) for worker in progress.running.values())
+    working = sum(len(worker.runs) for worker in progress.running.values())
     parts = [f"{len(progress.done)} of {progress.total} done"]
     for number, word in (
         (working, "running"),
@@ -71,9 +72,9 @@ def count(progress: Progress) -> str:
     return ", ".join(parts)
 
 
-def names(nodes: Sequence[Node]) -> str:
+def names(runs: Sequence[Run]) -> str:
     """`A3B random0`; of a pack `A1B .. A7B random0 (7 runs)`."""
-    split = nodes[0].config.split_label
-    if len(nodes) == 1:
-        return f"{nodes[0].label} {split}"
-    return f"{nodes[0].label} .. {nodes[-1].label} {split} ({len(nodes)} runs)"
+    split = runs[0].config.split_label
+    if len(runs) == 1:
+        return f"{runs[0].label} {split}"
+    return f"{runs[0].label} .. {runs[-1].label} {split} ({len(runs)} runs)"

@@ -69,7 +69,7 @@ class Cluster(Protocol):
     def endings(self, jobs: Sequence[str]) -> dict[str, str]: ...
 
 
-class Slurm:
+class SlurmCluster:
     """The cluster that the commands on the path belong to."""
 
     def submit(

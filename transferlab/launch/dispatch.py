@@ -5,23 +5,25 @@ What every way of starting several runs has in common: a study, a Hydra multirun
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
-from transferlab import store as store_module
+from transferlab import store
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import plan
-from transferlab.experiment.config import RunConfig, RuntimeConfig
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import estimate, networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.launcher import Launcher, LocalSettings
-from transferlab.experiment.plan import Fits, Node, Pack
+from transferlab.experiment.plan import Fits, Pack
+from transferlab.experiment.resolve import resolve_all
+from transferlab.experiment.run import Run
 from transferlab.launch import local, slurm
 from transferlab.launch.board import Board
-from transferlab.launch.cluster import Cluster, Slurm
+from transferlab.launch.cluster import Cluster, SlurmCluster
 from transferlab.launch.slurm import Submission
 from transferlab.models.facts import Facts
 from transferlab.runtime import machine
@@ -32,21 +34,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Order:
-    """Runs to be carried out: `nodes` are all that a study is, `todo` those not finished.
+    """Runs to be carried out: `runs` are all that a study is, `todo` those not finished.
 
     `room` is what their packs have to fit into, None until somebody has looked.
     """
 
     study: str
-    nodes: tuple[Node, ...]
-    todo: tuple[Node, ...]
+    runs: tuple[Run, ...]
+    todo: tuple[Run, ...]
     launcher: Launcher
     pack: int | None
     room: Room | None = None
 
     @property
     def store(self) -> Path:
-        return Path(self.nodes[0].config.runtime.store)
+        return Path(self.runs[0].config.runtime.store)
 
     @property
     def fits(self) -> Fits | None:
@@ -57,37 +59,26 @@ class Order:
         return plan.packs(self.todo, self.pack, fits=self.fits)
 
 
-def order(
-    study: str, wanted: Iterable[RunConfig], launcher: Launcher, *, pack: int | None
-) -> Order:
-    """The plan of these resolved configs, in the store that they name.
+def resolved(configs: Iterable[RunConfig], launcher: Launcher) -> tuple[Run, ...]:
+    """The runs of the configs, with the launcher's threads where they name none.
+
+    Raises: UserError as `resolve` does.
+    """
+    return resolve_all(_threaded(config, launcher.threads) for config in configs)
+
+
+def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | None) -> Order:
+    """The plan of these runs, in the store that they name.
 
     Raises: UserError if there is nothing to plan, or the store cannot be read.
     """
-    configs = tuple(_threaded(config, launcher.threads) for config in wanted)
-    if not configs:
+    runs = tuple(runs)
+    if not runs:
         raise UserError(f"study={study} has no runs")
-    if len({config.runtime.store for config in configs}) > 1:
+    if len({run.config.runtime.store for run in runs}) > 1:
         raise UserError("runtime.store is a list: a study is kept in one store")
-    nodes = plan.order(configs)
-    return Order(study, nodes, unfinished(nodes), launcher, pack)
-
-
-def unfinished(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Those without a record, with one look at the list of each store."""
-    there: dict[str, set[str]] = {}
-    for node in nodes:
-        name = store_module.folder_name(node.config, node.id)
-        there.setdefault(node.config.runtime.store, set()).add(name)
-    done = {
-        place: store_module.finished(Path(place).expanduser(), some)
-        for place, some in there.items()
-    }
-    return tuple(
-        node
-        for node in nodes
-        if store_module.folder_name(node.config, node.id) not in done[node.config.runtime.store]
-    )
+    planned = plan.order(runs)
+    return Order(study, planned, store.unfinished(planned), launcher, pack)
 
 
 def look(wanted: Order) -> Order:
@@ -95,28 +86,27 @@ def look(wanted: Order) -> Order:
 
     Raises: UserError for a network that cannot be built or has no such cut.
     """
-    configs = [node.config for node in wanted.todo]
-    facts = _facts(wanted, configs, timed=False)
-    networks.check(configs, facts)
-    return replace(wanted, room=Room(facts, _device_bytes(wanted.launcher, configs[0], facts)))
+    facts = _facts(wanted, wanted.todo, timed=False)
+    networks.check(wanted.todo, facts)
+    device_bytes = _device_bytes(wanted.launcher, wanted.todo[0].config, facts)
+    return replace(wanted, room=Room(facts, device_bytes))
 
 
 def cost(wanted: Order) -> Estimate:
     """What it takes to train what an order that was looked at has to do. Raises: UserError."""
     assert wanted.room is not None
-    configs = [node.config for node in wanted.todo]
-    records = list(store_module.finished_records(wanted.store))
-    unknown = estimate.without_records(configs, records)
+    records = list(store.finished_records(wanted.store))
+    unknown = estimate.without_records(wanted.todo, records)
     facts = {**wanted.room.facts, **_facts(wanted, unknown, timed=True)}
-    at_once = wanted.launcher.jobs if isinstance(wanted.launcher, LocalSettings) else len(configs)
-    packs = [[node.config for node in pack.nodes] for pack in wanted.packs]
-    return estimate.estimate(packs, records=records, facts=facts, at_once=at_once)
+    launcher = wanted.launcher
+    at_once = launcher.jobs if isinstance(launcher, LocalSettings) else len(wanted.todo)
+    return estimate.estimate(wanted.packs, records=records, facts=facts, at_once=at_once)
 
 
 def submit(wanted: Order, cluster: Cluster | None = None) -> Submission:
     """Hand over to SLURM what is not queued yet, and return. Raises: UserError."""
-    sweep = sweeps.start(wanted.store, wanted.study, wanted.nodes, wanted.launcher, wanted.pack)
-    submission = slurm.submit(sweep, wanted.todo, cluster or Slurm(), fits=wanted.fits)
+    sweep = sweeps.start(wanted.store, wanted.study, wanted.runs, wanted.launcher, wanted.pack)
+    submission = slurm.submit(sweep, wanted.todo, cluster or SlurmCluster(), fits=wanted.fits)
     if submission.active:
         log.info("%d runs are in the queue already", len(submission.active))
     return submission
@@ -127,12 +117,12 @@ def train(wanted: Order) -> None:
 
     Raises: UserError; Interrupted with everything saved; RunFailed if some runs are not done.
     """
-    sweep = sweeps.start(wanted.store, wanted.study, wanted.nodes, wanted.launcher, wanted.pack)
+    sweep = sweeps.start(wanted.store, wanted.study, wanted.runs, wanted.launcher, wanted.pack)
     with Board() as board:
         progress = local.carry_out(sweep, wanted.todo, board, fits=wanted.fits)
-    left = unfinished(wanted.todo)
+    left = store.unfinished(wanted.todo)
     if left:
-        parts = [f"{len(left)} of {len(wanted.nodes)} runs are not done"]
+        parts = [f"{len(left)} of {len(wanted.runs)} runs are not done"]
         if progress.failed:
             parts.append(f"{len(progress.failed)} failed")
         if progress.blocked:
@@ -143,9 +133,9 @@ def train(wanted: Order) -> None:
         )
 
 
-def _facts(wanted: Order, configs: Iterable[RunConfig], *, timed: bool) -> Facts:
-    cache = Path(wanted.nodes[0].config.runtime.cache).expanduser()
-    return networks.facts(configs, timed=timed, threads=wanted.launcher.threads, cache=cache)
+def _facts(wanted: Order, runs: Iterable[Run], *, timed: bool) -> Facts:
+    cache = Path(wanted.runs[0].config.runtime.cache).expanduser()
+    return networks.facts(runs, timed=timed, threads=wanted.launcher.threads, cache=cache)
 
 
 def _device_bytes(launcher: Launcher, config: RunConfig, facts: Facts) -> int | None:
@@ -166,9 +156,4 @@ def _device_bytes(launcher: Launcher, config: RunConfig, facts: Facts) -> int | 
 def _threaded(config: RunConfig, threads: int) -> RunConfig:
     if config.runtime.threads is not None:
         return config
-    return replace(config, runtime=_with_threads(config.runtime, threads))
-
-
-@lru_cache(maxsize=1024)
-def _with_threads(runtime: RuntimeConfig, threads: int) -> RuntimeConfig:
-    return replace(runtime, threads=threads)
+    return replace(config, runtime=replace(config.runtime, threads=threads))

@@ -12,86 +12,80 @@ from typing import Any
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment import plan
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.run import Run
 from transferlab.runtime import processes, signals
-from transferlab.store import Run
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A finished run of a plan, and whether it was finished before."""
+class FinishedRun:
+    """A run with its record, and whether it was finished before."""
 
-    config: RunConfig
     run: Run
     result: dict[str, Any]
     reused: bool
 
 
-def carry_out(wanted: Iterable[RunConfig]) -> tuple[Outcome, ...]:
-    """Train the wanted runs and their bases, bases first; all outcomes in that order.
+def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
+    """Train resolved runs and their bases, bases first; all of them, in that order.
 
-    A run that another process trains is waited for. Resolved configs only.
+    A run that another process trains is waited for.
 
     Raises: UserError, RunFailed; Interrupted when a signal came, with everything saved.
     """
-    nodes = plan.order(wanted)
-    places = {node.id: store.locate(node.config, node.id) for node in nodes}
-    before = {node.id: store.read_result(places[node.id]) for node in nodes}
-    for node in nodes:
-        _announce(places[node.id], reused=before[node.id] is not None)
-    todo = [node for node in nodes if before[node.id] is None]
+    ordered = plan.order(runs)
+    before = {run.id: store.read_result(run) for run in ordered}
+    for run in ordered:
+        _announce(run, reused=before[run.id] is not None)
+    todo = [run for run in ordered if before[run.id] is None]
     if todo:
         with signals.watch() as stop:
-            from transferlab.training import run as run_module  # torch and lightning: seconds
+            from transferlab.training.run import check  # torch and lightning: seconds
 
-            run_module.check([node.config for node in todo])
+            check(todo)
             for pack in plan.packs(todo):
                 if stop.number is not None:
                     raise Interrupted("stopped between two runs")
-                train([node.config for node in pack.nodes], stop)
-    return tuple(
-        outcome(node.config, places[node.id], reused=before[node.id] is not None) for node in nodes
-    )
+                train(pack.runs, stop)
+    return tuple(finished(run, reused=before[run.id] is not None) for run in ordered)
 
 
-def outcome(config: RunConfig, place: Run, *, reused: bool) -> Outcome:
-    """The outcome of a run that is finished."""
-    result = store.read_result(place)
+def finished(run: Run, *, reused: bool) -> FinishedRun:
+    """The run, which is finished, with its record."""
+    result = store.read_result(run)
     assert result is not None, "a run that was trained has a record"
-    return Outcome(config, place, result, reused)
+    return FinishedRun(run, result, reused)
 
 
-def train(pack: Sequence[RunConfig], stop: signals.StopRequest) -> None:
+def train(runs: Sequence[Run], stop: signals.StopRequest) -> None:
     """Own the runs of a pack, waiting for whoever owns them, and train what is not finished.
 
     What went wrong is noted in the folders of the runs that are not finished.
 
     Raises: UserError, RunFailed, Interrupted.
     """
-    from transferlab.training import run as run_module
+    from transferlab.training.run import train as train_pack
 
-    places = {config: store.locate(config) for config in pack}
     with ExitStack() as owned:
         # In one order for everybody, so that no two packs wait for one another
-        ordered, group = sorted(places.values(), key=lambda place: place.id), processes.group()
-        for place in ordered if processes.rank() == 0 else ():
-            owned.enter_context(store.owned(place, _waiter(place), group=group))
+        ordered, group = sorted(runs, key=lambda run: run.id), processes.group()
+        for run in ordered if processes.rank() == 0 else ():
+            owned.enter_context(store.owned(run, _waiter(run), group=group))
         if processes.rank() > 0 and group is not None:
             store.wait_for(ordered, group)
         # Whoever had a run until now may have finished it
-        left = [config for config in pack if store.read_result(places[config]) is None]
+        left = [run for run in runs if store.read_result(run) is None]
         if not left:
             return
         try:
-            run_module.train(left, stop)
+            train_pack(left, stop)
         except Exception as error:
-            for place in (places[config] for config in left):
+            for run in left:
                 # Of several processes the first to fail knows why; the others miss it
-                told = processes.size() > 1 and place.failure.exists()
-                if not place.result.exists() and not told:
-                    store.note_failure(place, _in_words(error))
+                told = processes.size() > 1 and run.failure_file.exists()
+                if not run.result_file.exists() and not told:
+                    store.note_failure(run, _in_words(error))
             raise
 
 
@@ -102,17 +96,17 @@ def _in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _announce(place: Run, *, reused: bool) -> None:
+def _announce(run: Run, *, reused: bool) -> None:
     if reused:
-        log.info("%s  reused  %s", place.label, place.folder)
-    elif place.checkpoint.exists():
-        log.info("%s  goes on from its checkpoint  %s", place.label, place.folder)
+        log.info("%s  reused  %s", run.label, run.folder)
+    elif run.checkpoint_file.exists():
+        log.info("%s  goes on from its checkpoint  %s", run.label, run.folder)
     else:
-        log.info("%s  to be trained  %s", place.label, place.folder)
+        log.info("%s  to be trained  %s", run.label, run.folder)
 
 
-def _waiter(place: Run) -> Callable[[str], None]:
+def _waiter(run: Run) -> Callable[[str], None]:
     def tell(owner: str) -> None:
-        log.info("%s  waiting: %s is training it", place.label, owner)
+        log.info("%s  waiting: %s is training it", run.label, owner)
 
     return tell

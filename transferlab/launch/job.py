@@ -16,7 +16,7 @@ from types import FrameType
 
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment.launcher import SlurmSettings
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run
 from transferlab.launch import supervisor
 from transferlab.launch.cluster import Cluster
 from transferlab.launch.supervisor import Ending, Supervised
@@ -29,7 +29,7 @@ POLL_S = 0.2
 
 
 @dataclass(frozen=True)
-class Task:
+class SlurmTask:
     """Which task of which job of SLURM this process is; `starts` counts from 0."""
 
     id: str
@@ -37,15 +37,15 @@ class Task:
     starts: int
 
 
-def current() -> Task:
+def current() -> SlurmTask:
     """As SLURM's environment says; task 0 of no job outside of one."""
     number = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     identity = f"{array}_{number}" if array else os.environ.get("SLURM_JOB_ID", "")
-    return Task(identity, number, int(os.environ.get("SLURM_RESTART_COUNT", "0")))
+    return SlurmTask(identity, number, int(os.environ.get("SLURM_RESTART_COUNT", "0")))
 
 
-def work(folder: Path, task: Task, cluster: Cluster) -> int:
+def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     """Train the task's pack in a worker process and wait for it; the exit status.
 
     Raises: UserError for a job that is not there, or if SLURM cannot be told to requeue; RunFailed
@@ -54,16 +54,16 @@ def work(folder: Path, task: Task, cluster: Cluster) -> int:
     signals = _Signals()
     job = sweeps.read_job(folder)
     launcher = sweeps.sweep_of(job).launcher
-    nodes = sweeps.nodes_of(job, task.number)
+    runs = sweeps.runs_of(job, task.number)
     sweeps.note(job, task.number, queued_as=task.id, starts=task.starts)
     requeues = launcher.requeues if isinstance(launcher, SlurmSettings) else 0
     try:
         if task.starts > requeues:
             raise _too_often(f"job {task.id} was requeued {task.starts} times", requeues)
         # SLURM drops a dependency on a job that it has forgotten, without a word
-        if (why := supervisor.unmet(nodes)) is not None:
-            raise RunFailed(f"{nodes[0].label} cannot start: {why}")
-        ending = _worker_ending(job, task, nodes, signals)
+        if (why := supervisor.unmet(runs)) is not None:
+            raise RunFailed(f"{runs[0].label} cannot start: {why}")
+        ending = _worker_ending(job, task, runs, signals)
         if ending.interrupted and signals.seen == {signal.SIGUSR1} and task.id:
             if task.starts == requeues:
                 what = f"job {task.id} came to its time limit, requeued {task.starts} times"
@@ -71,7 +71,7 @@ def work(folder: Path, task: Task, cluster: Cluster) -> int:
             log.info("saved; requeue %d of at most %d", task.starts + 1, requeues)
             cluster.requeue(task.id)
     except (UserError, RunFailed) as error:
-        supervisor.note_failures(nodes, str(error))
+        supervisor.note_failures(runs, str(error))
         sweeps.note(job, task.number, ended=files.now(), code=error.exit_code)
         raise
     if ending.code < 0:
@@ -79,15 +79,15 @@ def work(folder: Path, task: Task, cluster: Cluster) -> int:
     return ending.status
 
 
-def _worker_ending(job: Job, task: Task, nodes: Sequence[Node], signals: "_Signals") -> Ending:
+def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], signals: "_Signals") -> Ending:
     """Start the task's worker, hand signals on to it, and wait for its end."""
-    devices = nodes[0].config.runtime.devices
+    devices = runs[0].config.runtime.devices
     together = devices > 1 and bool(task.id)
     threads = sweeps.sweep_of(job).launcher.threads
     worker = Supervised(
         job,
         task.number,
-        nodes,
+        runs,
         environment={
             "OMP_NUM_THREADS": str(threads),
             **(processes.environment() if together else {}),

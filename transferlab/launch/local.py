@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from transferlab import store
 from transferlab.errors import Interrupted
 from transferlab.experiment import plan
 from transferlab.experiment.launcher import LocalSettings
-from transferlab.experiment.plan import Node, Pack
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run
 from transferlab.launch.supervisor import Supervised
 from transferlab.runtime import files, machine, signals
 from transferlab.store import sweeps
@@ -37,8 +37,8 @@ class Progress:
     interrupted: set[str] = field(default_factory=set)
 
 
-class Board(Protocol):
-    """Whoever shows how it goes."""
+class Observer(Protocol):
+    """Shows the progress."""
 
     def started(self, pack: Pack, progress: Progress) -> None: ...
 
@@ -50,7 +50,7 @@ class Board(Protocol):
 
 
 def carry_out(
-    sweep: Sweep, todo: Iterable[Node], board: Board, *, fits: plan.Fits | None = None
+    sweep: Sweep, todo: Iterable[Run], observer: Observer, *, fits: plan.Fits | None = None
 ) -> Progress:
     """Train the runs and wait for them, in packs that fit. Those that failed are told of, not
     raised.
@@ -58,39 +58,39 @@ def carry_out(
     Raises: UserError if the store cannot be written; Interrupted after everything was saved.
     """
     assert isinstance(sweep.launcher, LocalSettings)
-    nodes = tuple(todo)
-    packs = plan.packs(nodes, sweep.pack, fits=fits)
+    runs = tuple(todo)
+    packs = plan.packs(runs, sweep.pack, fits=fits)
     job = sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL))
-    progress = Progress(total=len(nodes))
+    progress = Progress(total=len(runs))
     with sweeps.carrying_out(job), signals.watch() as stop, stop.deferred():
-        crew = _Crew(sweep.launcher, job, packs, board, progress)
+        pool = _WorkerPool(sweep.launcher, job, packs, observer, progress)
         try:
-            crew.work(stop)
+            pool.work(stop)
         finally:
-            crew.dismiss()
-    if stop.number is not None and len(progress.done) < len(nodes):
+            pool.dismiss()
+    if stop.number is not None and len(progress.done) < len(runs):
         raise Interrupted(
-            f"stopped: {len(progress.done)} of {len(nodes)} runs are done, "
+            f"stopped: {len(progress.done)} of {len(runs)} runs are done, "
             f"{len(progress.interrupted)} were saved on the way"
         )
     return progress
 
 
-class _Crew:
-    """So many workers, and the packs that wait for one."""
+class _WorkerPool:
+    """The workers, and the packs that wait for one."""
 
     def __init__(
         self,
         launcher: LocalSettings,
         job: Job,
         packs: Sequence[Pack],
-        board: Board,
+        observer: Observer,
         progress: Progress,
     ) -> None:
         self.launcher, self.job, self.packs = launcher, job, packs
-        self.board, self.progress = board, progress
+        self.observer, self.progress = observer, progress
         self.waiting = deque(range(len(packs)))
-        self.unfinished = {node.id for pack in packs for node in pack.nodes}
+        self.unfinished = {run.id for pack in packs for run in pack.runs}
         self.slots = deque(range(launcher.jobs))
         self.slot_of: dict[int, int] = {}
 
@@ -103,7 +103,7 @@ class _Crew:
                 return
             time.sleep(POLL_S)
             self._collect()
-            self.board.refresh(self.progress)
+            self.observer.refresh(self.progress)
 
     def dismiss(self) -> None:
         """Have whoever works still save and leave. They do so too if nobody waits for it."""
@@ -119,13 +119,13 @@ class _Crew:
         """Take away the packs whose base will not come."""
         for task in list(self.waiting):
             base = self.packs[task].base
-            why = self.progress.failed.get(base or "")
-            if why is None:
+            if base is None or base.id not in self.progress.failed:
                 continue
+            why = self.progress.failed[base.id]
             self.waiting.remove(task)
-            for node in self.packs[task].nodes:
-                self.progress.blocked[node.id] = f"its base failed: {why}"
-            self.board.blocked(self.packs[task], f"its base failed: {why}", self.progress)
+            for run in self.packs[task].runs:
+                self.progress.blocked[run.id] = f"its base failed: {why}"
+            self.observer.blocked(self.packs[task], f"its base failed: {why}", self.progress)
 
     def _start(self) -> None:
         if self.launcher.fail_fast and self.progress.failed:
@@ -133,18 +133,19 @@ class _Crew:
         for task in list(self.waiting):
             if not self.slots:
                 return
-            if self.packs[task].base in self.unfinished:
+            base = self.packs[task].base
+            if base is not None and base.id in self.unfinished:
                 continue
             self.waiting.remove(task)
             slot = self.slot_of[task] = self.slots.popleft()
             self.progress.running[task] = Supervised(
                 self.job,
                 task,
-                self.packs[task].nodes,
+                self.packs[task].runs,
                 environment=self._environment(slot, self.packs[task]),
                 foreground=False,
             )
-            self.board.started(self.packs[task], self.progress)
+            self.observer.started(self.packs[task], self.progress)
 
     def _environment(self, slot: int, pack: Pack) -> Mapping[str, str]:
         """The worker's share of the machine."""
@@ -153,8 +154,7 @@ class _Crew:
             "TRANSFERLAB_CORES": str(max(1, machine.cores() // self.launcher.jobs)),
         }
         if gpus := self.launcher.gpus:
-            devices = pack.nodes[0].config.runtime.devices
-            numbers = range(slot * devices, (slot + 1) * devices)
+            numbers = range(slot * pack.devices, (slot + 1) * pack.devices)
             own = dict.fromkeys(str(gpus[number % len(gpus)]) for number in numbers)
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
         return environment
@@ -167,23 +167,21 @@ class _Crew:
                 continue
             del self.progress.running[task]
             self.slots.append(self.slot_of.pop(task))
-            for node in self.packs[task].nodes:
-                place = store.locate(node.config, node.id)
-                if place.result.exists():
-                    self.progress.done.add(node.id)
-                    self.unfinished.discard(node.id)
+            for run in self.packs[task].runs:
+                if run.result_file.exists():
+                    self.progress.done.add(run.id)
+                    self.unfinished.discard(run.id)
                 elif ending.interrupted:
-                    self.progress.interrupted.add(node.id)
+                    self.progress.interrupted.add(run.id)
                 else:
-                    error = files.peek(place.failure).get("error", ending.words)
-                    self.progress.failed[node.id] = f"{error}; see {worker.job.log(task)}"
-            self.board.ended(self.packs[task], self.progress)
+                    error = files.peek(run.failure_file).get("error", ending.words)
+                    self.progress.failed[run.id] = f"{error}; see {worker.job.log(task)}"
+            self.observer.ended(self.packs[task], self.progress)
 
 
 def running(progress: Progress) -> list[tuple[Pack, dict[str, object]]]:
     """Each pack that is being trained, with what its first run's owner says of it."""
-    found = []
-    for worker in progress.running.values():
-        first = store.locate(worker.nodes[0].config, worker.nodes[0].id)
-        found.append((Pack(worker.nodes), files.peek(first.owner)))
-    return found
+    return [
+        (Pack(worker.runs), files.peek(worker.runs[0].owner_file))
+        for worker in progress.running.values()
+    ]

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import IO
 
 import transferlab
-from transferlab import store
 from transferlab.errors import Interrupted, UserError
 from transferlab.experiment import plan
 from transferlab.experiment.launcher import Resources, SlurmSettings
-from transferlab.experiment.plan import Node, Pack
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run
 from transferlab.launch.cluster import Cluster, Queued, Refused
 from transferlab.runtime import files
 from transferlab.store import sweeps
@@ -41,7 +41,7 @@ class Submission:
 
 
 def submit(
-    sweep: Sweep, todo: Iterable[Node], cluster: Cluster, *, fits: plan.Fits | None = None
+    sweep: Sweep, todo: Iterable[Run], cluster: Cluster, *, fits: plan.Fits | None = None
 ) -> Submission:
     """Submit the runs that are not in the queue yet, in packs that fit. Bases of the runs are
     among them, or done.
@@ -51,9 +51,9 @@ def submit(
     assert isinstance(sweep.launcher, SlurmSettings)
     script = template(sweep.launcher)
     with sweeps.submitting(sweep.store) as hold:
-        unfinished = {node.id: node for node in todo if not _finished(node)}
+        unfinished = {run.id: run for run in todo if not run.result_file.exists()}
         active = _hopeful(_adopted(sweep.store, cluster), unfinished)
-        left = [node for node in unfinished.values() if node.id not in active]
+        left = [run for run in unfinished.values() if run.id not in active]
         waits = {run: f"{entry.job}_{entry.task}" for run, entry in active.items()}
         submitted: list[Job] = []
         limit = cluster.max_array() if left else 1
@@ -63,7 +63,7 @@ def submit(
                 submitted.append(job)
                 _tell(job, need)
                 for task, pack in enumerate(group):
-                    waits |= {node.id: f"{job.id}_{task}" for node in pack.nodes}
+                    waits |= {run.id: f"{job.id}_{task}" for run in pack.runs}
         return Submission(tuple(submitted), frozenset(active.keys() & unfinished.keys()))
 
 
@@ -131,9 +131,8 @@ def _arrays(
     """The packs of a wave by what they wait for and ask for, in arrays of at most `limit` tasks."""
     groups: dict[tuple[str | None, str, int], list[Pack]] = {}
     for pack in wave:
-        need = None if pack.base is None else waits.get(pack.base)
-        devices = pack.nodes[0].config.runtime.devices
-        groups.setdefault((need, pack.role, devices), []).append(pack)
+        need = None if pack.base is None else waits.get(pack.base.id)
+        groups.setdefault((need, pack.role, pack.devices), []).append(pack)
     return [
         (need, tuple(group[start : start + limit]))
         for (need, _, _), group in groups.items()
@@ -156,7 +155,7 @@ def _submit(
         job,
         launcher.resources(role),
         launcher=launcher,
-        devices=group[0].nodes[0].config.runtime.devices,
+        devices=group[0].devices,
         need=need,
     )
     with files.explained(job.folder):
@@ -218,12 +217,12 @@ def _adopted(place: Path, cluster: Cluster) -> dict[str, Queued]:
     return _active(entries)
 
 
-def _hopeful(active: dict[str, Queued], unfinished: Mapping[str, Node]) -> dict[str, Queued]:
+def _hopeful(active: dict[str, Queued], unfinished: Mapping[str, Run]) -> dict[str, Queued]:
     """Without runs that wait for a base that is not coming: SLURM is about to cancel them."""
     lost = {
-        node.id
-        for node in unfinished.values()
-        if node.base in unfinished and node.base not in active
+        run.id
+        for run in unfinished.values()
+        if run.base_id in unfinished and run.base_id not in active
     }
     return {run: entry for run, entry in active.items() if run not in lost or not entry.pending}
 
@@ -233,7 +232,3 @@ def _over(job: Job, entry: Queued) -> bool:
     code = files.peek(job.task(entry.task)).get("code")
     failed = entry.state == "COMPLETING" and code not in (None, 0, Interrupted.exit_code)
     return failed or entry.reason == HOPELESS
-
-
-def _finished(node: Node) -> bool:
-    return store.locate(node.config, node.id).result.exists()

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.experiment.identity import base_of
-from transferlab.experiment.plan import Node
+from transferlab.experiment.run import Run
 from transferlab.launch import worker
 from transferlab.runtime import files, signals
-from transferlab.store import Run, sweeps
+from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
 MODULE = "transferlab.launch.worker"
@@ -63,7 +62,7 @@ class Supervised:
         self,
         job: Job,
         task: int,
-        nodes: Sequence[Node],
+        runs: Sequence[Run],
         *,
         environment: Mapping[str, str],
         prefix: Sequence[str] = (),
@@ -73,9 +72,9 @@ class Supervised:
 
         Not in the foreground, a terminal's Ctrl-C is for the launcher alone.
         """
-        self.job, self.task, self.nodes = job, task, tuple(nodes)
+        self.job, self.task, self.runs = job, task, tuple(runs)
         self.several, self.stopping = bool(prefix), False
-        _forget_failures(self.nodes)
+        _forget_failures(self.runs)
         command = [*prefix, sys.executable, "-m", MODULE, str(job.folder), str(task)]
         sweeps.note(job, task, started=files.now(), host=socket.gethostname(), ended=None,
                     code=None, worker=None)  # fmt: skip
@@ -110,14 +109,14 @@ class Supervised:
         self.process.stdin.close()
         ending = Ending(self._code_of_first() if self.several else code)
         reason = None if ending.good or ending.interrupted else self._last_words(ending)
-        finished = all(_place(node).result.exists() for node in self.nodes)
+        finished = all(run.result_file.exists() for run in self.runs)
         if ending.interrupted and finished:  # the signal came when all was done
             ending = Ending(0)
         elif ending.good and not finished:
             ending, reason = Ending(RunFailed.exit_code), "the worker ended before the run's end"
         sweeps.note(self.job, self.task, ended=files.now(), code=ending.code)
         if reason is not None:
-            note_failures(self.nodes, reason)
+            note_failures(self.runs, reason)
         return ending
 
     def _code_of_first(self) -> int:
@@ -138,32 +137,24 @@ class Supervised:
         return lines[-1].removeprefix("error: ") if lines else ending.words
 
 
-def note_failures(nodes: Sequence[Node], reason: str) -> None:
+def note_failures(runs: Sequence[Run], reason: str) -> None:
     """Note it for the runs that are neither finished nor have a reason of their own."""
-    for place in map(_place, nodes):
-        if not place.result.exists() and not place.failure.exists():
-            store.note_failure(place, reason)
+    for run in runs:
+        if not run.result_file.exists() and not run.failure_file.exists():
+            store.note_failure(run, reason)
 
 
-def unmet(nodes: Sequence[Node]) -> str | None:
+def unmet(runs: Sequence[Run]) -> str | None:
     """Why the runs cannot start yet: the base that is not finished; None if it is."""
-    for node in nodes:
-        base = base_of(node.config)
-        if base is None:
-            continue
-        place = store.locate(base, node.base)
-        if store.read_result(place) is None:
-            why = files.peek(place.failure).get("error")
-            return f"{place.label} is not finished" + (f": {why}" if why else "")
+    for base in (run.base for run in runs):
+        if base is not None and store.read_result(base) is None:
+            why = files.peek(base.failure_file).get("error")
+            return f"{base.label} is not finished" + (f": {why}" if why else "")
     return None
 
 
-def _forget_failures(nodes: Sequence[Node]) -> None:
+def _forget_failures(runs: Sequence[Run]) -> None:
     """What earlier tries failed of: the new one may have no time to say that it began."""
-    for place in map(_place, nodes):
-        with files.explained(place.folder):
-            place.failure.unlink(missing_ok=True)
-
-
-def _place(node: Node) -> Run:
-    return store.locate(node.config, node.id)
+    for run in runs:
+        with files.explained(run.folder):
+            run.failure_file.unlink(missing_ok=True)

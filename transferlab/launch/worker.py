@@ -42,23 +42,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(folder: Path, task: int) -> int:
-    from transferlab.experiment.resolve import (
-        resolve,  # numpy: half of what `status` would have to wait for
-    )
+    # numpy: half of what `status` would have to wait for
+    from transferlab.experiment.resolve import resolve_all
 
     try:
         with signals.watch() as stop:
-            nodes = sweeps.nodes_of(sweeps.read_job(folder), task)
-            places = [store.locate(node.config, node.id) for node in nodes]
+            runs = sweeps.runs_of(sweeps.read_job(folder), task)
             try:
-                configs = [resolve(node.config) for node in nodes]
+                runs = resolve_all(run.config for run in runs)
             except UserError as error:  # the images were there when this was submitted
-                for place in places:
-                    if not place.result.exists():
-                        store.note_failure(place, str(error))
+                for run in runs:
+                    if not run.result_file.exists():
+                        store.note_failure(run, str(error))
                 raise
-            log.info("%s", "  ".join(place.label for place in places))
-            inline.train(configs, stop)
+            log.info("%s", "  ".join(run.label for run in runs))
+            inline.train(runs, stop)
     except (UserError, RunFailed) as error:
         log.error("error: %s", error)
         return error.exit_code

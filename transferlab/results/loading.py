@@ -17,7 +17,7 @@ from transferlab.errors import UserError
 from transferlab.results import published, rows
 from transferlab.results.rows import Unread
 from transferlab.runtime import files
-from transferlab.store import locate, sweeps
+from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
 
 FINAL = "top1_final"
@@ -184,12 +184,11 @@ def _missing(store: Path, planned: Mapping[str, Sweep]) -> Iterator[dict[str, st
     for identity, sweep in planned.items():
         reason = f"planned by study {sweep.study}, not started"
         try:
-            config = sweep.manifest.node(identity, place=store).config
+            run = sweep.manifest.run(identity, store=store)
         except UserError as error:
             yield _row(identity, "", "", "missing", f"{reason}; {error}", sweep.folder)
             continue
-        folder = locate(config, identity).folder
-        yield _row(identity, config.label, config.split_label, "missing", reason, folder)
+        yield _row(run.id, run.label, run.config.split_label, "missing", reason, run.folder)
 
 
 def _expected(store: Path, readable: Iterable[Sweep], study: str | None) -> dict[str, Sweep]:

@@ -24,14 +24,12 @@ import pyarrow.parquet as pq
 
 from transferlab import __version__, store
 from transferlab.errors import UserError
-from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import known_keys
 from transferlab.results.metrics import METRICS
 from transferlab.runtime import files
 from transferlab.runtime.provenance import VERSIONS
-from transferlab.store import Run
 
 log = logging.getLogger(__name__)
 FOLDER = ".results"
@@ -158,7 +156,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread:
     identity = _identity(folder.name)
     try:
-        row = _row_of(folder, identity)
+        row = _row_of(folder)
     except (UserError, AssertionError, KeyError, TypeError, AttributeError) as error:
         damage = str(error) if isinstance(error, UserError) else repr(error)
         if str(folder) not in damage:
@@ -167,22 +165,19 @@ def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread:
     return row | dict(zip(STAMP, stamp, strict=True))
 
 
-def _row_of(folder: Path, identity: str) -> dict[str, Any]:
-    record = store.read_result(Run(identity, "", folder))
-    if record is None:
+def _row_of(folder: Path) -> dict[str, Any]:
+    finished = store.read_finished(folder)
+    if finished is None:
         raise UserError("it was deleted while the store was read")
-    config = build_config(record["config"])
-    of_config = run_id(config)
-    if of_config != identity or store.locate(config, identity).folder.name != folder.name:
-        raise UserError(f"its config is that of run {config.label} {of_config}, not of this folder")
+    run, record = finished
     if record.get("prefix_unchanged") is False:
         raise UserError("its frozen stages have changed since they were copied")
     return row(
-        dict(zip(_KEYS, _values(config), strict=True)),
+        dict(zip(_KEYS, _values(run.config), strict=True)),
         record,
-        identity=identity,
-        label=config.label,
-        target_base_id=_target_base_id(config),
+        identity=run.id,
+        label=run.label,
+        target_base_id=_target_base_id(run.config),
         path=folder.name,
     )
 
@@ -226,7 +221,7 @@ def _config_kinds() -> Mapping[str, type]:
 
 def _stamps(store_folder: Path) -> Iterator[tuple[str, tuple[int, int] | None]]:
     """The run folders, with time and size of their records, None without one."""
-    for name in sorted(store.folders(store_folder)):
+    for name in sorted(store.folder_names(store_folder)):
         try:
             status = os.stat(f"{store_folder}/{name}/result.json")
         except OSError:

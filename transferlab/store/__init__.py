@@ -3,8 +3,10 @@
 May import: errors, runtime, experiment.
 """
 
+from transferlab.store.folders import folder_names, require_space, require_writable, unfinished
 from transferlab.store.lock import is_owned, owned, report_progress, wait_for
 from transferlab.store.records import (
+    FORMAT,
     check_weights,
     clean,
     create,
@@ -12,40 +14,29 @@ from transferlab.store.records import (
     finished_records,
     note_failure,
     read_config,
+    read_finished,
     read_json,
     read_result,
 )
-from transferlab.store.runs import (
-    RESULT,
-    Run,
-    finished,
-    folder_name,
-    folders,
-    locate,
-    require_space,
-    require_writable,
-)
 
 __all__ = [
-    "RESULT",
-    "Run",
+    "FORMAT",
     "check_weights",
     "clean",
     "create",
     "finish",
-    "finished",
     "finished_records",
-    "folder_name",
-    "folders",
+    "folder_names",
     "is_owned",
-    "locate",
     "note_failure",
     "owned",
     "read_config",
+    "read_finished",
     "read_json",
     "read_result",
     "report_progress",
     "require_space",
     "require_writable",
+    "unfinished",
     "wait_for",
 ]

@@ -5,83 +5,75 @@ Says with which sweep and job a run was started last, and nothing of what became
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from transferlab.errors import UserError
-from transferlab.experiment import plan
-from transferlab.experiment.build import build_config, vary_config
-from transferlab.experiment.identity import identify, run_id
-from transferlab.experiment.plan import Node
+from transferlab.experiment.build import build_config
+from transferlab.experiment.run import Run, make_run
 from transferlab.runtime import files
-from transferlab.store import runs as store
 from transferlab.store import sweeps
-from transferlab.store.runs import Run
+from transferlab.store.folders import folder_names
 from transferlab.store.sweeps import Job, Sweep
+
+RUN_ID = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
-class Known:
-    """A run that was asked for: its node, its place, and the latest sweep and job that have it."""
+class KnownRun:
+    """A run, and the latest sweep, and job of that, which it is part of."""
 
-    node: Node
     run: Run
     sweep: Sweep | None
     job: Job | None
     task: int
 
 
-def runs(place: Path, study: str | None = None) -> tuple[Known, ...]:
+def known_runs(store: Path, study: str | None = None) -> tuple[KnownRun, ...]:
     """The runs of a study, or all that the store knows, bases first.
 
-    Raises: UserError if a record is damaged, or the store or the study is not there.
+    Raises: UserError if a record is damaged, or the store or the study is missing.
     """
-    check(place)
-    found: dict[str, Known] = {}
-    for sweep in sweeps.find(place, study):
+    check(store)
+    known: dict[str, KnownRun] = {}
+    for sweep in sweeps.find(store, study):
         jobs = {
-            run: (job, task)
+            identity: (job, task)
             for job in sweeps.jobs(sweep)
             for task, pack in enumerate(job.packs)
-            for run in pack
+            for identity in pack
         }
-        for node in sweep.nodes():
-            job, task = jobs.get(node.id, (None, 0))
-            earlier = found.get(node.id)
+        for run in sweep.runs():
+            job, task = jobs.get(run.id, (None, 0))
+            earlier = known.get(run.id)
             if job is None and earlier is not None:
                 job, task = earlier.job, earlier.task
-            run = store.locate(node.config, node.id)
-            found[node.id] = Known(node, run, sweep, job, task)
+            known[run.id] = KnownRun(run, sweep, job, task)
     if study is None:
-        found |= {run.node.id: run for run in _single(place, found)}
-    return tuple(sorted(found.values(), key=lambda run: run.node.base is not None))
+        known |= {run.id: KnownRun(run, None, None, 0) for run in _without_sweep(store, known)}
+    return tuple(sorted(known.values(), key=lambda entry: entry.run.base is not None))
 
 
-def check(place: Path) -> None:
+def check(store: Path) -> None:
     """Raises: UserError if there is no store."""
-    if not place.is_dir():
+    if not store.is_dir():
         raise UserError(
-            f"{place} is not a store: name one with --store DIR, or fill it with "
+            f"{store} is not a store: name one with --store DIR, or fill it with "
             "python -m transferlab sweep +study=quick"
         )
 
 
-def _single(place: Path, found: Mapping[str, Known]) -> Iterator[Known]:
-    """Runs that no sweep has: each was trained by a command of its own."""
-    for name in sorted(store.folders(place)):
+def _without_sweep(store: Path, known: Container[str]) -> Iterator[Run]:
+    """Runs that are part of no sweep: each was trained by a command of its own."""
+    for name in sorted(folder_names(store)):
         identity = name.rpartition("-")[2]
-        folder = place / name
-        if identity in found or not re.fullmatch(r"[0-9a-f]{12}", identity):
+        if identity in known or not RUN_ID.fullmatch(identity):
             continue
-        record = files.peek(folder / "config.json")
+        record = files.peek(store / name / "config.json")
         try:
-            config = build_config(record["config"])
-            same = run_id(config) == identity
+            run = make_run(build_config(record["config"])).in_store(store)
         except (KeyError, TypeError, UserError, AssertionError):
             continue
-        if same:
-            config = vary_config(config, {"runtime.store": str(place)})
-            _, _, base = identify(config)
-            run = Run(identity, config.label, folder)
-            yield Known(plan.Node(identity, base, config), run, None, None, 0)
+        if run.folder_name == name:
+            yield run

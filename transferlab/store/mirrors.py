@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import flatten
+from transferlab.experiment.run import Run
 
 Row = dict[str, Any]
 
@@ -29,16 +28,17 @@ class Mirror(Protocol):
         ...
 
 
-def mirror(config: RunConfig, folder: Path) -> Mirror | None:
-    """The mirror that `logger=` asks for, below the run's folder."""
-    if config.runtime.logger == "tensorboard":
-        return _TensorBoard(folder)
-    if config.runtime.logger == "wandb":
+def mirror(run: Run) -> Mirror | None:
+    """The mirror that `runtime.logger` asks for, below the run's folder."""
+    runtime = run.config.runtime
+    if runtime.logger == "tensorboard":
+        return _TensorBoard(run.folder)
+    if runtime.logger == "wandb":
         return WandB(
-            page(config, run_id(config)),
-            folder=folder / "wandb",
-            project=config.runtime.wandb_project,
-            cache=config.runtime.cache,
+            page(run),
+            folder=run.folder / "wandb",
+            project=runtime.wandb_project,
+            cache=runtime.cache,
             mode=None if os.environ.get("WANDB_MODE") or logged_in() else "offline",
         )
     return None
@@ -71,13 +71,12 @@ class Page:
     config: dict[str, Any]
 
 
-def page(
-    config: RunConfig, identity: str, *, study: str | None = None, tags: tuple[str, ...] = ()
-) -> Page:
-    """The page of a run. While it is trained, its studies are unknown."""
+def page(run: Run, *, study: str | None = None, tags: tuple[str, ...] = ()) -> Page:
+    """The page of a run; its studies are unknown while it is trained."""
+    config = run.config
     return Page(
-        id=identity,
-        name=config.label,
+        id=run.id,
+        name=run.label,
         group=config.split_label if study is None else f"{study}/{config.split_label}",
         job_type=config.transfer.variant,
         tags=tags,

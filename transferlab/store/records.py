@@ -1,4 +1,4 @@
-"""The JSON records in a run's folder: config, result, failure."""
+"""The JSON records in a run's folder: its config, its result, and why it failed."""
 
 import contextlib
 import json
@@ -10,32 +10,36 @@ from typing import Any
 
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config, config_dict
-from transferlab.experiment.config import FORMAT, RunConfig
+from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import run_id
+from transferlab.experiment.run import RESULT, Run, make_run
 from transferlab.runtime.files import now, sha256, write_json
-from transferlab.store.runs import Run, make_folder
+from transferlab.store.folders import make_folder
+
+FORMAT = 1  # of the store's records; raised when an older version would misread them
+TEMPORARY = re.compile(r"\.(config|result|failure|owner|metrics|last|weights)\.")
 
 
-def create(run: Run, config: RunConfig) -> None:
-    """Make the folder and, first of all in it, `config.json`, if they are not there yet.
+def create(run: Run) -> None:
+    """Make the folder and, before any other file, `config.json`, unless they exist.
 
     For the run's owner: see `owned`.
 
     Raises: UserError if the store cannot be written, or the folder was made by another version.
     """
     make_folder(run)
-    if run.config.exists():
+    if run.config_file.exists():
         read_config(run)
         return
     record = {"format": FORMAT, "id": run.id, "label": run.label}
-    write_json(run.config, {**record, "config": config_dict(config)})
+    write_json(run.config_file, {**record, "config": config_dict(run.config)})
 
 
 def read_config(run: Run) -> RunConfig:
     """The config that the folder was made for. Raises: UserError if it is damaged or foreign."""
-    record = read_json(run.config)
+    record = read_json(run.config_file)
     damaged = (
-        f"{run.config} is damaged: it is not the config of run {run.id}. "
+        f"{run.config_file} is damaged: it is not the config of run {run.id}. "
         "Delete the file, or put the right one back"
     )
     if record.get("id") != run.id or not isinstance(record.get("config"), dict):
@@ -51,65 +55,71 @@ def read_config(run: Run) -> RunConfig:
 
 
 def read_result(run: Run) -> dict[str, Any] | None:
-    """The record of a finished run, None while there is none.
+    """The record of a finished run; None for a run that is not finished.
 
     Raises: UserError for a record that is damaged, foreign or of an incompatible version.
     """
-    if not run.result.exists():
+    return _read_result(run.result_file, run.id)
+
+
+def read_finished(folder: Path) -> tuple[Run, dict[str, Any]] | None:
+    """The finished run in a folder, and its record; None if it is not finished.
+
+    The config is the recorded one: if the store was moved since, see `Run.in_store`.
+
+    Raises: UserError as `read_result` does, and if the folder is named after another run.
+    """
+    record = _read_result(folder / RESULT, folder.name.rpartition("-")[2])
+    if record is None:
         return None
-    record = read_json(run.result)
-    sound = isinstance(record.get("weights_sha256"), str) and isinstance(
-        record.get("metrics"), dict
-    )
-    if record.get("id") != run.id or not sound:
-        raise UserError(
-            f"{run.result} is damaged: it is not the record of run {run.id}. "
-            "Delete the file to train the run again, or put the right one back"
-        )
-    return record
+    run = make_run(build_config(record["config"]))
+    if run.folder_name != folder.name:
+        raise UserError(f"its config is that of run {run.label} {run.id}, not of this folder")
+    return run, record
 
 
 def finish(run: Run, record: dict[str, Any]) -> None:
-    """Declare the run finished: `result.json`, last and atomically; then drop what only training
-    needs."""
-    write_json(run.result, {"format": FORMAT, "id": run.id, "label": run.label, **record})
-    for path in (run.checkpoint, run.failure):
+    """Declare the run finished: `result.json`, last and atomically; then remove what only
+    training needs."""
+    write_json(run.result_file, {"format": FORMAT, "id": run.id, "label": run.label, **record})
+    for path in (run.checkpoint_file, run.failure_file):
         path.unlink(missing_ok=True)
 
 
 def note_failure(run: Run, error: str) -> None:
     """Record in `failure.json` why the run stopped; it stays unfinished."""
-    with contextlib.suppress(UserError):  # a full disk is perhaps what it failed of
+    with contextlib.suppress(UserError):  # a full disk may be why it failed
         make_folder(run)
-        write_json(run.failure, {"error": error, "time": now()})
+        write_json(run.failure_file, {"error": error, "time": now()})
 
 
 def check_weights(run: Run, result: dict[str, Any]) -> Path:
-    """The path of a finished run's weights, which are the ones its record speaks of.
+    """The path of a finished run's weights, which have the digest that its record names.
 
     Raises: UserError if they are missing or have another digest.
     """
-    if not run.weights.exists():
-        raise UserError(f"{run.weights} is missing: delete {run.result} to train {run.label} again")
-    if (digest := sha256(run.weights)) != result["weights_sha256"]:
+    path = run.weights_file
+    if not path.exists():
+        raise UserError(f"{path} is missing: delete {run.result_file} to train {run.label} again")
+    if (digest := sha256(path)) != result["weights_sha256"]:
         raise UserError(
-            f"{run.weights} has the digest {digest[:12]}..., and {run.result} says "
+            f"{path} has the digest {digest[:12]}..., and {run.result_file} says "
             f"{result['weights_sha256'][:12]}...: the weights were changed or damaged. Put the "
             f"right file back, or delete {run.folder} to train {run.label} again"
         )
-    return run.weights
+    return path
 
 
 def clean(run: Run) -> None:
-    """Remove what earlier tries left: half-written files, why they failed. For the owner."""
-    run.failure.unlink(missing_ok=True)
+    """Remove what earlier attempts left: half-written files, why they failed. For the owner."""
+    run.failure_file.unlink(missing_ok=True)
     for path in run.folder.glob(".*"):
-        if re.match(r"\.(config|result|failure|owner|metrics|last|weights)\.", path.name):
+        if TEMPORARY.match(path.name):
             path.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A record that this version can read. Raises: UserError if it is damaged or another's."""
+    """A record that this version can read. Raises: UserError if it is damaged or of another."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -126,15 +136,30 @@ def read_json(path: Path) -> dict[str, Any]:
     return record
 
 
+def _read_result(path: Path, identity: str) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    record = read_json(path)
+    complete = isinstance(record.get("weights_sha256"), str) and isinstance(
+        record.get("metrics"), dict
+    )
+    if record.get("id") != identity or not complete:
+        raise UserError(
+            f"{path} is damaged: it is not the record of run {identity}. "
+            "Delete the file to train the run again, or put the right one back"
+        )
+    return record
+
+
 def finished_records(store: Path) -> Iterator[dict[str, Any]]:
-    """Every `result.json` of the store's runs; without those that cannot be read or are foreign."""
+    """Every `result.json` of a store, without those that are damaged or of another version."""
     try:
         folders = [entry.path for entry in os.scandir(store) if not entry.name.startswith(".")]
     except OSError:
         return
     for folder in folders:
         try:
-            with open(os.path.join(folder, "result.json"), "rb") as file:
+            with open(os.path.join(folder, RESULT), "rb") as file:
                 record = json.load(file)
         except (OSError, ValueError):
             continue

@@ -1,8 +1,8 @@
-"""What was started and is to be found again: sweeps, and the jobs that carry them out.
+"""The sweeps of a store, and the jobs that carry them out.
 
 `<store>/.sweeps/STUDY-DIGEST/` holds the fixed configs of all runs and how they are launched, and
-below `jobs/` a folder for each job: which packs its tasks train, and what became of it. A job's
-record is there before it is submitted, so that nothing is submitted twice.
+below `jobs/` a folder for each job: which packs its tasks train, and what became of it. A job is
+recorded before it is submitted, so that nothing is submitted twice.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from transferlab.errors import UserError
-from transferlab.experiment.config import FORMAT
 from transferlab.experiment.launcher import Launcher, build_launcher, launcher_dict
-from transferlab.experiment.plan import Node, Pack
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run
 from transferlab.runtime import files, locks
-from transferlab.store import manifest as manifest_module
 from transferlab.store import records
 from transferlab.store.manifest import Manifest
+from transferlab.store.records import FORMAT
 
 log = logging.getLogger(__name__)
 FOLDER = ".sweeps"
 LOCK = "lock"
-LOCAL = "local"  # the role of jobs that SLURM knows nothing of
-NAME_LENGTH = 60  # at most, of a study in the names of folders and jobs
+LOCAL = "local"  # the role of a job of the local launcher, which SLURM does not know
+NAME_LENGTH = 60  # the longest that a study's name is in the names of folders and jobs
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class Sweep:
 
     @cached_property
     def manifest(self) -> Manifest:
-        return manifest_module.read(self.folder / "runs.json")
+        return Manifest.read(self.folder / "runs.json")
 
-    def nodes(self) -> tuple[Node, ...]:
+    def runs(self) -> tuple[Run, ...]:
         """All its runs, bases first, as they were composed then."""
-        return self.manifest.nodes(place=self.store)
+        return self.manifest.runs(store=self.store)
 
 
 @dataclass(frozen=True)
 class Job:
     """One call of `sbatch`, or of the local launcher: task k trains the runs `packs[k]`.
 
-    `role` is that of the packs, or LOCAL. `id` is SLURM's, None while it is not known.
+    `role` is that of the packs, or LOCAL. `id` is SLURM's, None until it is known.
     """
 
     folder: Path
@@ -71,31 +71,31 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Its name in the queue, which no other job has."""
+        """Its unique name in the queue."""
         return self.folder.name
 
     def log(self, task: int) -> Path:
         return self.folder / f"{task}.log"
 
     def task(self, task: int) -> Path:
-        """What a task itself has noted: its id in the queue, and how it ended."""
+        """Where a task notes its id in the queue, and how it ended."""
         return self.folder / f"{task}.json"
 
 
 def start(
-    place: Path, study: str, nodes: Sequence[Node], launcher: Launcher, pack: int | None
+    store: Path, study: str, runs: Sequence[Run], launcher: Launcher, pack: int | None
 ) -> Sweep:
     """Record a sweep; the same runs in the same store are the same sweep.
 
     Raises: UserError if the store cannot be written.
     """
-    text = manifest_module.text(manifest_module.of(nodes))
+    manifest = Manifest.of(runs)
     name = re.sub(r"[^\w.+-]+", "_", study).lstrip(".")[:NAME_LENGTH] or "study"
-    folder = place / FOLDER / f"{name}-{manifest_module.digest(text)}"
+    folder = store / FOLDER / f"{name}-{manifest.digest}"
     with files.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "runs.json").exists():
-        files.write(folder / "runs.json", lambda file: file.write(text.encode()))
+        files.write(folder / "runs.json", lambda file: file.write(manifest.json.encode()))
     raw = {"study": study, "pack": pack, "launcher": launcher_dict(launcher)}
     files.write_json(folder / "sweep.json", {"format": FORMAT, **raw})
     return Sweep(folder, study, launcher, pack)
@@ -111,35 +111,35 @@ def read(folder: Path) -> Sweep:
         raise UserError(f"{path} is damaged ({error}): delete its folder, sweep again") from error
 
 
-def find(place: Path, study: str | None = None) -> tuple[Sweep, ...]:
+def find(store: Path, study: str | None = None) -> tuple[Sweep, ...]:
     """The sweeps of a store, of one study or of all; the latest last.
 
     Raises: UserError if there is none of that study.
     """
-    paths = sorted((place / FOLDER).glob("*/sweep.json"), key=lambda path: path.stat().st_mtime)
+    paths = sorted((store / FOLDER).glob("*/sweep.json"), key=lambda path: path.stat().st_mtime)
     sweeps = tuple(read(path.parent) for path in paths)
     if study is None:
         return sweeps
-    found = tuple(sweep for sweep in sweeps if study in (sweep.study, sweep.folder.name))
-    if not found:
-        names = ", ".join(sorted({sweep.study for sweep in sweeps})) or "no study at all"
-        raise UserError(f"study={study} was never started in {place}: it has {names}")
-    return found
+    matches = tuple(sweep for sweep in sweeps if study in (sweep.study, sweep.folder.name))
+    if not matches:
+        names = ", ".join(sorted({sweep.study for sweep in sweeps})) or "no study"
+        raise UserError(f"study={study} was never started in {store}, which has {names}")
+    return matches
 
 
 def prepare(sweep: Sweep, packs: Sequence[Pack], role: str) -> Job:
-    """A job of these packs, under a name that no other has; not yet recorded."""
+    """A job of these packs, under a unique name; not yet recorded."""
     key = secrets.token_hex(4)
     folder = sweep.folder / "jobs" / f"{sweep.folder.name.rpartition('-')[0]}-{role}-{key}"
     with files.explained(folder):
         folder.mkdir(parents=True)
     now = datetime.now().astimezone().isoformat()
-    ids = tuple(tuple(node.id for node in pack.nodes) for pack in packs)
+    ids = tuple(tuple(run.id for run in pack.runs) for pack in packs)
     return Job(folder, ids, role, now, (), None)
 
 
 def record(job: Job) -> Job:
-    """Write the job down: before it is submitted, and again with the id that it got."""
+    """Write the job's record: before it is submitted, and again with its id."""
     record = {
         "packs": job.packs,
         "role": job.role,
@@ -153,8 +153,8 @@ def record(job: Job) -> Job:
 
 def jobs(sweep: Sweep) -> tuple[Job, ...]:
     """The sweep's jobs, the latest last. Raises: UserError if a record is damaged."""
-    found = [read_job(path.parent) for path in (sweep.folder / "jobs").glob("*/job.json")]
-    return tuple(sorted(found, key=lambda job: (job.submitted, job.name)))
+    jobs = [read_job(path.parent) for path in (sweep.folder / "jobs").glob("*/job.json")]
+    return tuple(sorted(jobs, key=lambda job: (job.submitted, job.name)))
 
 
 def read_job(folder: Path) -> Job:
@@ -179,32 +179,32 @@ def sweep_of(job: Job) -> Sweep:
     return read(job.folder.parent.parent)
 
 
-def nodes_of(job: Job, task: int) -> tuple[Node, ...]:
-    """The runs of one task of a job. Raises: UserError if it has no such task."""
+def runs_of(job: Job, task: int) -> tuple[Run, ...]:
+    """The runs of one task of a job. Raises: UserError if the job has no such task."""
     if not 0 <= task < len(job.packs):
         raise UserError(f"{job.folder} has no task {task}: choose 0..{len(job.packs) - 1}")
     sweep = sweep_of(job)
     if unknown := [run for run in job.packs[task] if run not in sweep.manifest.rows]:
         raise UserError(f"{job.folder} is damaged: its sweep has no run {unknown[0]}; sweep again")
-    return tuple(sweep.manifest.node(identity, place=sweep.store) for identity in job.packs[task])
+    return tuple(sweep.manifest.run(identity, store=sweep.store) for identity in job.packs[task])
 
 
-def note(job: Job, task: int, **what: Any) -> None:
-    """Add to what is noted of a task, unless the disk is full: nothing depends on it."""
+def note(job: Job, task: int, **values: Any) -> None:
+    """Add values to the note of a task, unless the disk is full: nothing depends on it."""
     path = job.task(task)
-    known: Mapping[str, Any] = files.peek(path)
+    earlier: Mapping[str, Any] = files.peek(path)
     with contextlib.suppress(UserError):
-        files.write_json(path, {"format": FORMAT, **known, **what})
+        files.write_json(path, {"format": FORMAT, **earlier, **values})
 
 
 @contextlib.contextmanager
-def submitting(place: Path) -> Iterator[IO[bytes]]:
+def submitting(store: Path) -> Iterator[IO[bytes]]:
     """Alone in this store while it is decided what to submit; waits for another that submits.
 
     Yields the open lock file, which holds the lock: hand it on to `sbatch`, so that a submission
     under way is waited for even if its `sweep` was killed.
     """
-    with _held(place / FOLDER / LOCK) as file:
+    with _held(store / FOLDER / LOCK) as file:
         yield file
 
 

@@ -6,7 +6,6 @@ Every part is made with plain arguments; a config goes no further than this file
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,12 +15,9 @@ from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import RunFailed
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import base_of
-from transferlab.experiment.resolve import split_of
+from transferlab.experiment.run import Run
 from transferlab.models.facts import check_cut
 from transferlab.models.stages import StagedNetwork
-from transferlab.store import Run
 from transferlab.training import checkpoints, inputs
 from transferlab.training.checkpoints import TrainingState
 from transferlab.training.datamodule import PackData, Reader
@@ -35,59 +31,53 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Subject:
-    """One run of a pack: its config, its place, and the base network that it starts from."""
+    """A run to be trained, with the weights of the base network that it starts from, if any."""
 
-    config: RunConfig
     run: Run
-    base: Run | None
     base_weights: dict[str, Tensor] | None
 
 
-def subject(config: RunConfig) -> Subject:
+def subject(run: Run) -> Subject:
     """The run with its base network. Raises: as `subjects` does."""
-    return subjects([config])[0]
+    return subjects([run])[0]
 
 
-def subjects(configs: Iterable[RunConfig]) -> list[Subject]:
+def subjects(runs: Iterable[Run]) -> list[Subject]:
     """The runs with their base networks, each loaded once and checked against its digest.
 
     Raises: UserError if a base was damaged, RunFailed if it is not finished.
     """
-    found: list[Subject] = []
-    loaded: dict[Path, dict[str, Tensor]] = {}
-    for config in configs:
-        run, base = store.locate(config), base_of(config)
-        if base is None:
-            found.append(Subject(config, run, None, None))
-            continue
-        place = store.locate(base)
-        if place.folder not in loaded:
-            result = store.read_result(place)
+    loaded: dict[str, dict[str, Tensor]] = {}
+    subjects = []
+    for run in runs:
+        base = run.base
+        if base is not None and base.id not in loaded:
+            result = store.read_result(base)
             if result is None:
                 raise RunFailed(
-                    f"{run.label} needs {place.label}, and {place.folder} is not finished"
+                    f"{run.label} needs {base.label}, and {base.folder} is not finished"
                 )
-            loaded[place.folder] = checkpoints.load_weights(store.check_weights(place, result))
-        found.append(Subject(config, run, place, loaded[place.folder]))
-    return found
+            loaded[base.id] = checkpoints.load_weights(store.check_weights(base, result))
+        subjects.append(Subject(run, None if base is None else loaded[base.id]))
+    return subjects
 
 
-def network(config: RunConfig) -> StagedNetwork:
+def network(run: Run) -> StagedNetwork:
     """The run's network with weights not yet drawn.
 
     Raises: UserError if the model, the image size or the cut do not fit.
     """
-    outputs = config.model.num_outputs or len(split_of(config).half(config.variant.target))
-    built = models.build(config.model.name, num_outputs=outputs, image_size=config.data.crop)
+    config, size = run.config, run.config.data.crop
+    built = models.build(config.model.name, num_outputs=run.num_outputs, image_size=size)
     check_cut(len(built), config.variant.n, keep=config.transfer.keep, model=config.model.name)
     return built
 
 
 def module(subject: Subject) -> TransferModule:
     """The run's network before its first step: drawn, copied, frozen."""
-    config, variant = subject.config, subject.config.variant
+    config, variant = subject.run.config, subject.run.config.variant
     return TransferModule(
-        network(config),
+        network(subject.run),
         n=variant.n,
         base=subject.base_weights,
         frozen=variant.frozen,
@@ -105,9 +95,8 @@ def fresh(subject: Subject) -> StagedNetwork:
 
 def member(subject: Subject) -> Member:
     """The run's network in a pack, with what it may share, and which input it takes."""
-    origin = subject.run.id if subject.base is None else subject.base.id
-    view = mean_letter(subject.config)
-    return Member(module(subject), trunk=f"{origin}/{view}", view=view)
+    run, view = subject.run, mean_letter(subject.run.config)
+    return Member(module(subject), trunk=f"{run.base_id or run.id}/{view}", view=view)
 
 
 def pack_module(
@@ -117,7 +106,7 @@ def pack_module(
     members = [member(subject) for subject in subjects]
     for each, subject, state in zip(members, subjects, states, strict=True):
         each.network.load_state_dict(state.weights)
-        if subject.config.train.channels_last:
+        if subject.run.config.train.channels_last:
             each.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     pack = PackModule(
         members,
@@ -143,12 +132,12 @@ def pack_data(
 
     `workers` processes read the images, also those for a mean image that is not cached.
     """
-    config = subjects[0].config
-    train = config.train
+    first = subjects[0].run
+    config, train = first.config, first.config.train
     views = InputTransform(
         {
-            letter: inputs.mean_image(config, images, letter, workers=workers)
-            for letter in sorted({mean_letter(subject.config) for subject in subjects})
+            letter: inputs.mean_image(first, images, letter, workers=workers)
+            for letter in sorted({mean_letter(subject.run.config) for subject in subjects})
         },
         scale=config.data.scale,
         mirror=train.mirror,

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from transferlab.errors import UserError
+from transferlab.experiment.run import Run
 from transferlab.runtime import files
-from transferlab.store import Run
 
 FORMAT = 1
 
@@ -49,7 +49,7 @@ def save(run: Run, state: TrainingState) -> None:
     record |= {field.name: getattr(state, field.name) for field in fields(TrainingState)}
     content = io.BytesIO()  # torch turns a full disk into an error that says nothing of it
     torch.save(record, content)
-    files.write(run.checkpoint, lambda file: file.write(content.getbuffer()))
+    files.write(run.checkpoint_file, lambda file: file.write(content.getbuffer()))
 
 
 def load(run: Run) -> TrainingState | None:
@@ -57,17 +57,17 @@ def load(run: Run) -> TrainingState | None:
 
     Raises: UserError for a checkpoint that is damaged, foreign or of another version.
     """
-    if not run.checkpoint.exists():
+    if not run.checkpoint_file.exists():
         return None
     try:
-        record = torch.load(run.checkpoint, map_location="cpu", weights_only=True)
+        record = torch.load(run.checkpoint_file, map_location="cpu", weights_only=True)
         if record["format"] != FORMAT or record["id"] != run.id:
             raise ValueError(f"format {record['format']}, run {record['id']}")
         state = TrainingState(**{field.name: record[field.name] for field in fields(TrainingState)})
     except Exception as error:  # torch.load raises whatever the damage leads to
         raise UserError(
-            f"{run.checkpoint} cannot be read ({type(error).__name__}: {error}): put a good copy "
-            "back, or delete it to train the run from the start"
+            f"{run.checkpoint_file} cannot be read ({type(error).__name__}: {error}): put a good "
+            "copy back, or delete it to train the run from the start"
         ) from error
     return state
 
@@ -75,8 +75,8 @@ def load(run: Run) -> TrainingState | None:
 def save_weights(run: Run, weights: dict[str, Tensor]) -> str:
     """Write `weights.safetensors` atomically; its sha256."""
     content = safetensors.torch.save({name: w.contiguous() for name, w in weights.items()})
-    files.write(run.weights, lambda file: file.write(content))
-    return files.sha256(run.weights)
+    files.write(run.weights_file, lambda file: file.write(content))
+    return files.sha256(run.weights_file)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -122,7 +122,8 @@ class HalfDataModule(lightning.LightningDataModule):
             *([] if batch_size is None else [f"train.batch_size={batch_size}"]),
             *overrides,
         ]
-        self.config = resolve(build_config(compose("config", words)))
+        self.run = resolve(build_config(compose("config", words)))
+        self.config = self.run.config
         self.mean = inputs.mean_letter(self.config) if mean is None else mean
         self.reader: Reader | None = None
 
@@ -131,7 +132,7 @@ class HalfDataModule(lightning.LightningDataModule):
         if self.reader is None:
             config, train = self.config, self.config.train
             images = inputs.load_images(config)
-            half = inputs.half(config, images, config.variant.target)
+            half = inputs.half(self.run, images, config.variant.target)
             workers = config.runtime.workers
             if workers is None:
                 workers = auto_workers(half.train, machine.cores())
@@ -146,7 +147,7 @@ class HalfDataModule(lightning.LightningDataModule):
                 workers=workers,
             )
             self.views = InputTransform(
-                {self.mean: inputs.mean_image(config, images, self.mean, workers=workers)},
+                {self.mean: inputs.mean_image(self.run, images, self.mean, workers=workers)},
                 scale=config.data.scale,
                 mirror=train.mirror,
                 channels_last=train.channels_last,

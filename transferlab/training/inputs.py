@@ -11,7 +11,7 @@ from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half
 from transferlab.experiment import variants
 from transferlab.experiment.config import RunConfig, cache_folder
-from transferlab.experiment.resolve import split_of
+from transferlab.experiment.run import Run
 
 log = logging.getLogger(__name__)
 NO_MEAN = "none"
@@ -31,13 +31,14 @@ def load_images(config: RunConfig) -> ImageSet:
     )
 
 
-def half(config: RunConfig, images: ImageSet, letter: str) -> Half:
+def half(run: Run, images: ImageSet, letter: str) -> Half:
     """Half A or B of the data set."""
+    config = run.config.data
     return halves.cut(
         images,
-        split_of(config).half(letter),
-        per_class=config.data.per_class,
-        skip_unreadable=config.data.unreadable == "skip",
+        run.half(letter),
+        per_class=config.per_class,
+        skip_unreadable=config.unreadable == "skip",
     )
 
 
@@ -49,13 +50,11 @@ def mean_letter(config: RunConfig) -> str:
     return base if config.data.mean == "base" and base in variants.HALVES else target  # type: ignore[return-value]
 
 
-def mean_image(
-    config: RunConfig, images: ImageSet, letter: str, *, workers: int
-) -> np.ndarray | None:
+def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> np.ndarray | None:
     """The mean (S, S, 3) over a half's training images, cached; None for `NO_MEAN`."""
     if letter == NO_MEAN:
         return None
-    chosen = half(config, images, letter)
+    config, chosen = run.config, half(run, images, letter)
 
     def tell(done: int) -> None:
         if done % (20 * mean.BATCH) == 0:

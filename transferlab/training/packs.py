@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from transferlab.experiment import plan
-from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import memory, networks
 from transferlab.experiment.cost.memory import Room
+from transferlab.experiment.run import Run
 from transferlab.models import shapes
 from transferlab.models.facts import NetworkFacts, NetworkShape
 from transferlab.runtime import devices
@@ -46,13 +46,13 @@ def fitting(group: Group) -> list[Group]:
     """The group in parts that fit into the memory that this process may have."""
     if len(group) == 1:
         return [group]
-    configs = [subject.config for subject, _ in group]
-    runtime = configs[0].runtime
-    place = trainer.build(configs[0], [], intervals=1).strategy.root_device
-    space = room(configs, place, alike=runtime.devices > 1)
-    found = plan.parts(group, lambda part: space.fits([subject.config for subject, _ in part]))
+    runs = [subject.run for subject, _ in group]
+    config = runs[0].config
+    device = trainer.build(config, [], intervals=1).strategy.root_device
+    space = room(runs, device, alike=config.runtime.devices > 1)
+    found = plan.parts(group, lambda part: space.fits([subject.run for subject, _ in part]))
     if len(found) > 1:
-        need, limit = space.need(configs), space.limit(configs[0])
+        need, limit = space.need(runs), space.limit(runs[0])
         assert limit is not None
         log.info(
             "%d runs together need %s: they are trained in %d parts, one after another",
@@ -96,18 +96,18 @@ def _first_sentence(text: str) -> str:
     return text.strip().partition("\n")[0].partition(". ")[0]
 
 
-def room(configs: Iterable[RunConfig], device: torch.device, *, alike: bool) -> Room:
+def room(runs: Iterable[Run], device: torch.device, *, alike: bool) -> Room:
     """What the networks of these runs need, and what is free for them."""
     facts: dict[NetworkShape, NetworkFacts] = {}
-    for config in configs:
-        network = networks.network_of(config)
+    for run in runs:
+        network = networks.network_of(run)
         if network not in facts:
-            facts[network] = networks.remembered(config) or _facts(config)
+            facts[network] = networks.remembered(run) or _facts(run)
     return Room(facts, devices.free_memory_bytes(device, alike=alike))
 
 
-def _facts(config: RunConfig) -> NetworkFacts:
+def _facts(run: Run) -> NetworkFacts:
     with torch.device("meta"):
-        network = build.network(config)
-    found = shapes.stages(network, config.data.crop)
+        network = build.network(run)
+    found = shapes.stages(network, run.config.data.crop)
     return NetworkFacts(tuple(stage.facts for stage in found), None, None, None)

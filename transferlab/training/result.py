@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from transferlab.experiment.build import config_dict
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.resolve import split_of
+from transferlab.experiment.run import Run
 from transferlab.runtime.provenance import provenance
 from transferlab.training.checkpoints import TrainingState
 
@@ -21,10 +20,9 @@ BEST = 10
 
 
 def result(
-    config: RunConfig,
+    run: Run,
     state: TrainingState,
     *,
-    base_id: str | None,
     prefix_unchanged: bool | None,
     weights_sha256: str,
     train_images: int,
@@ -37,14 +35,14 @@ def result(
     `pack_size` is how many runs were trained together when this one ended: the time is that of
     all of them, and a record without it is of a run that was trained alone.
     """
-    classes = len(split_of(config).half(config.variant.target))
-    images = state.step * config.train.batch_size
+    classes = len(run.classes)
+    images = state.step * run.config.train.batch_size
     return {
-        "config": config_dict(config),
+        "config": config_dict(run.config),
         "metrics": metrics(state.curve, chance=1 / classes),
         "learned": learned(state.curve[-1]["val/accuracy"], chance=1 / classes, images=val_images),
         "prefix_unchanged": prefix_unchanged,
-        "base_id": base_id,
+        "base_id": run.base_id,
         "weights_sha256": weights_sha256,
         "num_classes": classes,
         "train_images": train_images,

@@ -16,7 +16,7 @@ import torch
 from transferlab import store
 from transferlab.data.loader import end_workers
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.run import Run
 from transferlab.runtime import devices, logs, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import build, inputs, packs, trainer
@@ -27,20 +27,20 @@ from transferlab.training.session import Session
 log = logging.getLogger(__name__)
 
 
-def check(configs: Iterable[RunConfig]) -> None:
-    """Build the networks of all configs without memory, before anything is trained.
+def check(runs: Iterable[Run]) -> None:
+    """Build the networks of all runs without memory, before anything is trained.
 
     Raises: UserError for a cut point, an image size, a number of outputs or a device that does
     not fit.
     """
-    for config in configs:
+    for run in runs:
         with torch.device("meta"):
-            build.network(config)
-        trainer.build(config, [], intervals=1)
+            build.network(run)
+        trainer.build(run.config, [], intervals=1)
 
 
 def train(
-    configs: Sequence[RunConfig],
+    runs: Sequence[Run],
     stop: StopRequest,
     watchers: Sequence[lightning.Callback] = (),
 ) -> None:
@@ -52,21 +52,20 @@ def train(
 
     Raises: UserError, RunFailed, or Interrupted after everything was saved.
     """
-    first = configs[0]
-    if first.runtime.threads is not None:
-        torch.set_num_threads(first.runtime.threads)
+    first = runs[0]
+    if (threads := first.config.runtime.threads) is not None:
+        torch.set_num_threads(threads)
     with ExitStack() as stack:
         stack.callback(end_workers)
-        for config in configs if processes.rank() == 0 else ():
-            run = store.locate(config)
-            store.create(run, config)
+        for run in runs if processes.rank() == 0 else ():
+            store.create(run)
             store.clean(run)
-            stack.enter_context(logs.to_file(run.log))
+            stack.enter_context(logs.to_file(run.log_file))
             log.info("%s  %s  %s", run.label, run.id, run.folder, extra=logs.FOR_FILES)
         stack.push(_log_error)
-        subjects = build.subjects(configs)
-        images = inputs.load_images(first)
-        target = inputs.half(first, images, first.variant.target)
+        subjects = build.subjects(runs)
+        images = inputs.load_images(first.config)
+        target = inputs.half(first, images, first.config.variant.target)
         failures: list[str] = []
         todo = deque(part for group in packs.by_step(subjects) for part in packs.fitting(group))
         while todo:

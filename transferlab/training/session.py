@@ -38,7 +38,7 @@ class Session:
     ) -> None:
         self.subjects, self.images, self.target, self.stop = subjects, images, target, stop
         self.watchers = watchers
-        self.config = subjects[0].config  # for what all have in common
+        self.config = subjects[0].run.config  # for what all have in common
         self.steps_per_epoch = len(target.train) / self.config.train.batch_size
         self.total_steps = total_steps(self.config, len(target.train))
         workers = self.config.runtime.workers
@@ -83,7 +83,6 @@ class Session:
         val_every = train.val_every or math.ceil(self.steps_per_epoch)
         module = build.pack_module(self.subjects, states, total_steps=self.total_steps)
         callbacks = pack_callbacks(
-            [subject.config for subject in self.subjects],
             [subject.run for subject in self.subjects],
             states,
             self.stop,
@@ -120,9 +119,8 @@ class Session:
     def _record(self, subject: Subject, state: TrainingState) -> None:
         """Write the weights and then, last, `result.json`."""
         result = record.result(
-            subject.config,
+            subject.run,
             state,
-            base_id=None if subject.base is None else subject.base.id,
             prefix_unchanged=_prefix_unchanged(subject, state),
             weights_sha256=checkpoints.save_weights(subject.run, state.weights),
             train_images=len(self.target.train),
@@ -142,9 +140,10 @@ class Session:
 
 def _prefix_unchanged(subject: Subject, state: TrainingState) -> bool | None:
     """Whether the frozen stages are bit for bit as they were copied or drawn; None if none are."""
-    if not subject.config.variant.frozen:
+    variant = subject.run.config.variant
+    if not variant.frozen:
         return None
-    network, n = build.fresh(subject), subject.config.variant.n
+    network, n = build.fresh(subject), variant.n
     before = {k: v.clone() for k, v in transfer.stage_weights(network, n).items()}
     network.load_state_dict(state.weights)
     unchanged = transfer.same_bits(before, transfer.stage_weights(network, n))

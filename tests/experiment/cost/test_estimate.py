@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import made
+from support.records import made_run
 
 from transferlab import store
 from transferlab.experiment.build import config_dict
-from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import estimate
-from transferlab.experiment.cost.estimate import Estimate, training_images
+from transferlab.experiment.cost.estimate import Estimate, class_counts, training_images
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
 
 # Forward 123; a training image costs 369, with one frozen stage 169, with two 129
@@ -30,20 +31,20 @@ BASE = {**SHORT, "transfer.variant": "base", "transfer.n": 0, "transfer.target":
 Record = dict[str, Any]
 
 
-def short(variant: str, **changes: Any) -> RunConfig:
+def short(variant: str, **changes: Any) -> Run:
     """A run of 3,600 images, so that the time in s of an image is the time in h of the run."""
-    return made({**SHORT, **changes}, variant=variant, n=None, target=None)
+    return made_run({**SHORT, **changes}, variant=variant, n=None, target=None)
 
 
-def base(**changes: Any) -> RunConfig:
-    return made({**BASE, **changes})
+def base(**changes: Any) -> Run:
+    return made_run({**BASE, **changes})
 
 
-def record(config: RunConfig, time_s: float, **more: Any) -> Record:
+def record(run: Run, time_s: float, **more: Any) -> Record:
     """A finished run's, with what an estimate looks at."""
     return {
         "format": 1,
-        "config": config_dict(config),
+        "config": config_dict(run.config),
         "time_s": time_s,
         "images": 3600,
         "num_classes": 5,
@@ -52,27 +53,31 @@ def record(config: RunConfig, time_s: float, **more: Any) -> Record:
 
 
 def hours(
-    *packs: tuple[RunConfig, ...],
+    *packs: tuple[Run, ...],
     records: tuple[Record, ...] = (),
     facts: NetworkFacts = SLOW,
 ) -> Estimate:
-    return estimate.estimate(packs, records=records, facts={SMALL: facts}, at_once=1)
+    return estimate.estimate(map(Pack, packs), records=records, facts={SMALL: facts}, at_once=1)
 
 
 # --- images -------------------------------------------------------------------------------------
 
 
 def test_images_are_steps_times_batch():
-    assert training_images(base()) == 3600
+    counts = class_counts(base().config.data)
+
+    assert training_images(base(), counts) == 3600
     # Half B is 2 4 5 6 9: 142 + 145 + 146 + 145 + 144 = 722 images, 15 epochs in batches of 32
-    assert training_images(made()) == 339 * 32
-    assert training_images(made(variant="base", n=0, target="A")) == 336 * 32  # of 716
+    assert training_images(made_run(), counts) == 339 * 32
+    assert training_images(made_run(variant="base", n=0, target="A"), counts) == 336 * 32  # of 716
 
 
 def test_a_reduced_class_has_fewer_images_but_no_more_than_there_are():
     # 142 + 4 x 143 = 714
-    assert training_images(made({"data.per_class": 143})) == 335 * 32
-    assert training_images(made({"data.per_class": 10})) == 24 * 32  # ceil(15 x 50 / 32)
+    some, few = made_run({"data.per_class": 143}), made_run({"data.per_class": 10})
+
+    assert training_images(some, class_counts(some.config.data)) == 335 * 32
+    assert training_images(few, class_counts(few.config.data)) == 24 * 32  # ceil(15 x 50 / 32)
 
 
 # --- hours, from a probe ------------------------------------------------------------------------
@@ -113,7 +118,7 @@ def test_in_a_pack_the_stages_in_common_are_passed_through_once():
         (short("A2B", **{"data.mean": "target"}),),  # another input
     ],
 )
-def test_what_is_not_in_common_is_counted_for_each(others: tuple[RunConfig, ...]):
+def test_what_is_not_in_common_is_counted_for_each(others: tuple[Run, ...]):
     apart = hours((short("A1B"),), others).device_hours
 
     assert hours((short("A1B"), *others)).device_hours == pytest.approx(apart)
@@ -127,7 +132,7 @@ def test_several_speeds_are_told_from_the_lowest_to_the_highest():
     fast = NetworkFacts(STAGES, None, 3.226e-10, "cpu: a slow one, 1 thread")
 
     found = estimate.estimate(
-        [(base(),), (base(**{"model.num_outputs": 10}),)],
+        [Pack((base(),)), Pack((base(**{"model.num_outputs": 10}),))],
         records=(),
         facts={SMALL: SLOW, WIDE: fast},
         at_once=1,
@@ -231,7 +236,7 @@ def test_a_record_is_weighed_with_the_stages_of_its_own_network():
     records = (record(base(**{"model.num_outputs": 10}), 3600 * 0.738),)
 
     for facts in ({SMALL: UNTIMED, WIDE: double}, {WIDE: double, SMALL: UNTIMED}):
-        found = estimate.estimate([(base(),)], records=records, facts=facts, at_once=1)
+        found = estimate.estimate([Pack((base(),))], records=records, facts=facts, at_once=1)
         assert found.device_hours == pytest.approx(0.369)
 
 
@@ -264,9 +269,9 @@ def test_runs_with_records_and_without_are_told_apart():
         {"pack_size": None},
         {"config": None},
         {"config": {}},
-        {"config": {**config_dict(base()), "model": {"name": [], "num_outputs": None}}},
-        {"config": {**config_dict(base()), "transfer": {"variant": 3, "n": 0, "target": 1}}},
-        {"config": {**config_dict(base()), "transfer": {"variant": "AnC", "n": 0}}},
+        {"config": {**config_dict(base().config), "model": {"name": [], "num_outputs": None}}},
+        {"config": {**config_dict(base().config), "transfer": {"variant": 3, "n": 0, "target": 1}}},
+        {"config": {**config_dict(base().config), "transfer": {"variant": "AnC", "n": 0}}},
         {"num_classes": []},
     ],
 )
@@ -284,8 +289,8 @@ def test_disk_is_the_weights_of_all_and_the_checkpoints_of_those_at_once():
     small = NetworkFacts((StageFacts("fc1", 1_000_000, 1, BYTES, BYTES),), None, 1e-9, "cpu: any")
     large = NetworkFacts((StageFacts("fc1", 60_000_000, 1, BYTES, BYTES),), None, 1e-9, "cpu: any")
     packs = [
-        (base(), short("A1B+")),
-        (base(**{"model.num_outputs": 10}),),
+        Pack((base(), short("A1B+"))),
+        Pack((base(**{"model.num_outputs": 10}),)),
     ]
     facts = {SMALL: small, WIDE: large}
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.records import made
+from support.records import made_run
 from torch import Tensor
 
 from transferlab import models
 from transferlab.data import ring
 from transferlab.data.transforms import InputTransform
-from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.memory import RESERVE, Room, training_bytes
 from transferlab.experiment.cost.networks import network_of
+from transferlab.experiment.run import Run
 from transferlab.models import shapes
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
 from transferlab.training import Recipe, TransferModule
@@ -33,20 +33,20 @@ RING = 3 * 32 * 32 * 4  # of each image: four batches of bytes
 RECIPE = {"train.batch_size": 10, "train.val_batch_size": 1}
 
 
-def facts(*configs: RunConfig, device_bytes: int | None = None) -> dict[NetworkShape, NetworkFacts]:
-    return {network_of(c): NetworkFacts(STAGES, device_bytes, None, None) for c in configs}
+def facts(*runs: Run, device_bytes: int | None = None) -> dict[NetworkShape, NetworkFacts]:
+    return {network_of(run): NetworkFacts(STAGES, device_bytes, None, None) for run in runs}
 
 
-def need(*configs: RunConfig) -> int:
-    return training_bytes(configs, facts(*configs))
+def need(*runs: Run) -> int:
+    return training_bytes(runs, facts(*runs))
 
 
-def base(**changes: Any) -> RunConfig:
-    return made({**RECIPE, **changes, "transfer.variant": "base", "transfer.n": 0})
+def base(**changes: Any) -> Run:
+    return made_run({**RECIPE, **changes, "transfer.variant": "base", "transfer.n": 0})
 
 
-def frozen(n: int, **changes: Any) -> RunConfig:
-    return made({**RECIPE, **changes}, n=n)
+def frozen(n: int, **changes: Any) -> Run:
+    return made_run({**RECIPE, **changes}, n=n)
 
 
 # --- the formula --------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_frozen_stages_have_weights_only_and_keep_nothing_but_their_output():
 
 def test_members_add_up_but_for_their_inputs_and_the_layer_being_computed():
     several = [frozen(n) for n in (1, 2) for _ in range(10)]
-    tuned = [made(RECIPE, variant="AnB+", n=n) for n in (1, 2)]
+    tuned = [made_run(RECIPE, variant="AnB+", n=n) for n in (1, 2)]
 
     weights = 20 * 3_210 * 4 + 10 * (3_200 + 3_000) * 8
     kept, tapped = 10 * (650 + 50), 10 * (1_000 + 300)
@@ -74,14 +74,14 @@ def test_members_add_up_but_for_their_inputs_and_the_layer_being_computed():
 
 
 def test_two_mean_images_are_two_inputs():
-    other = made(RECIPE, variant="BnB", n=1)
+    other = made_run(RECIPE, variant="BnB", n=1)
 
     more = need(frozen(1), other) - need(frozen(1), frozen(1))
     assert more == 10 * 3 * 32 * 32 * 4
 
 
 def test_a_large_validation_batch_counts_without_what_is_kept():
-    tuned = need(made({**RECIPE, "train.val_batch_size": 1_000}, variant="AnB+", n=1))
+    tuned = need(made_run({**RECIPE, "train.val_batch_size": 1_000}, variant="AnB+", n=1))
 
     assert tuned == 3_210 * 12 + 10 * RING + 1_000 * (RING + INPUTS + 5_000)
 
@@ -91,7 +91,7 @@ def test_an_update_of_many_weights_counts_instead_of_few_images():
     one = {"train.batch_size": 1, "data.size": 4, "data.crop": 4}
     wide = (*STAGES[:2], StageFacts("fc3", 10**6, 1, *[Footprint(0, 0, 0)] * 2))
     found = {NetworkShape("alexnet_small", 5, 4): NetworkFacts(wide, None, None, None)}
-    tuned = [made({**RECIPE, **one}, variant="AnB+", n=n) for n in (1, 2, 3)]
+    tuned = [made_run({**RECIPE, **one}, variant="AnB+", n=n) for n in (1, 2, 3)]
 
     assert training_bytes(tuned[:1], found) == 1_000_210 * 12 + 16 * 3 * 4 + 2 * 10**6 * 4
     assert training_bytes(tuned, found) == 3 * 1_000_210 * 12 + 16 * 3 * 4 + 3 * 1_000_210 * 4
@@ -145,21 +145,21 @@ RATE_ZERO = Recipe(
 )  # fmt: skip
 
 
-def trained(configs: Sequence[RunConfig]) -> tuple[int, dict[NetworkShape, NetworkFacts]]:
+def trained(runs: Sequence[Run]) -> tuple[int, dict[NetworkShape, NetworkFacts]]:
     """Bytes that one step of these runs holds, by looking, and what their networks look like."""
-    found, members, size = {}, [], configs[0].data.crop
-    for config in configs:
-        network, n = network_of(config), config.variant.n
+    found, members, size = {}, [], runs[0].config.data.crop
+    for run in runs:
+        network, n = network_of(run), run.config.variant.n
         built = models.build(network.model, num_outputs=network.num_outputs, image_size=size)
         stages = tuple(stage.facts for stage in shapes.stages(built, size))
         found[network] = NetworkFacts(stages, None, None, None)
-        module = TransferModule(built, n=n, frozen=n > 0, recipe=RATE_ZERO, label=config.label)
+        module = TransferModule(built, n=n, frozen=n > 0, recipe=RATE_ZERO, label=run.label)
         members.append(Member(module, trunk="A", view="A"))
     pack = PackModule(members, total_steps=1, step=0, velocities=[{} for _ in members])
     ([optimizer], _) = pack.configure_optimizers()
     views = InputTransform({"A": np.zeros((size, size, 3), np.float32)}, scale=1.0, mirror=False,
                   channels_last=False)  # fmt: skip
-    count = configs[0].train.batch_size
+    count = runs[0].config.train.batch_size
     pixels = torch.zeros(count, size, size, 3, dtype=torch.uint8)
     held: dict[int, Tensor] = {}  # by place, as long as they are: places are used again
 
@@ -197,12 +197,10 @@ def test_the_estimate_is_not_below_what_a_step_holds_and_not_half_above(
 ):
     """Without what a layer or the update has on the way, which is in the estimate."""
     torch.set_num_threads(1)
-    configs = [
-        made({**changes, "transfer.variant": "AnB" if n else "base", "transfer.n": n}) for n in cuts
-    ]
+    runs = [made_run(changes, variant="AnB" if n else "base", n=n) for n in cuts]
 
-    held, found = trained(configs)
-    estimate = training_bytes(configs, found)
+    held, found = trained(runs)
+    estimate = training_bytes(runs, found)
 
     assert 1 <= estimate / held <= 1.5
     assert math.isclose(estimate / held, ratio, abs_tol=0.01)

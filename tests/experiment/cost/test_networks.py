@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.records import made
+from support.records import made_run
 
 from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost import networks
 from transferlab.experiment.cost.networks import network_of
+from transferlab.experiment.resolve import resolve_all
+from transferlab.experiment.run import Run
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
 
 SMALL = NetworkShape("alexnet_small", 5, 32)
@@ -26,6 +28,7 @@ STAGES = (
     StageFacts("fc3", 700, 3, WHOLE, HALF),
 )
 WIDE = {"model.num_outputs": 10}
+OWN = {"model.name": "mine:net"}
 Requests = list[dict[str, Any]]
 
 
@@ -57,9 +60,9 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
 
 
 def look(
-    cache: Path, *configs: RunConfig, timed: bool = False, threads: int | None = 1
+    cache: Path, *runs: Run, timed: bool = False, threads: int | None = 1
 ) -> dict[NetworkShape, NetworkFacts]:
-    return networks.facts(configs or (made(),), timed=timed, threads=threads, cache=cache)
+    return networks.facts(runs or (made_run(),), timed=timed, threads=threads, cache=cache)
 
 
 def kept(cache: Path, key: str) -> Path:
@@ -70,12 +73,12 @@ def kept(cache: Path, key: str) -> Path:
 
 
 def test_outputs_are_the_targets_classes_unless_told():
-    whole = {"split.name": "whole", "split.digest": None, "transfer.target": None}
+    whole = {"split.name": "whole", "transfer.target": None}
 
-    assert network_of(made()) == SMALL
-    assert network_of(made(WIDE)) == NetworkShape("alexnet_small", 10, 32)
-    assert network_of(made(whole, variant="RnB")) == NetworkShape("alexnet_small", 10, 32)
-    assert network_of(made({"data.crop": 28})) == NetworkShape("alexnet_small", 5, 28)
+    assert network_of(made_run()) == SMALL
+    assert network_of(made_run(WIDE)) == NetworkShape("alexnet_small", 10, 32)
+    assert network_of(made_run(whole, variant="RnB")) == NetworkShape("alexnet_small", 10, 32)
+    assert network_of(made_run({"data.crop": 28})) == NetworkShape("alexnet_small", 5, 28)
 
 
 def test_training_is_forward_through_all_and_twice_that_back_through_what_learns():
@@ -92,9 +95,9 @@ def test_training_is_forward_through_all_and_twice_that_back_through_what_learns
 def test_all_that_is_missing_is_asked_for_at_once_each_network_once(
     tmp_path: Path, requests: Requests
 ):
-    look(tmp_path, made(WIDE))
+    look(tmp_path, made_run(WIDE))
 
-    found = look(tmp_path, made(), made(n=4), made({"data.crop": 28}), made(WIDE))
+    found = look(tmp_path, made_run(), made_run(n=4), made_run({"data.crop": 28}), made_run(WIDE))
 
     assert found == dict.fromkeys(
         [SMALL, NetworkShape("alexnet_small", 5, 28), NetworkShape("alexnet_small", 10, 32)],
@@ -113,7 +116,7 @@ def test_all_that_is_missing_is_asked_for_at_once_each_network_once(
     ]
 
 
-def test_without_configs_nothing_is_asked(tmp_path: Path, requests: Requests):
+def test_without_runs_nothing_is_asked(tmp_path: Path, requests: Requests):
     assert networks.facts((), timed=True, threads=None, cache=tmp_path) == {}
     assert requests == []
 
@@ -133,7 +136,7 @@ def test_a_time_is_one_of_this_machine_with_so_many_threads_on_such_a_device(
 ):
     look(tmp_path, timed=True)
     look(tmp_path, timed=True, threads=None)
-    look(tmp_path, made({"runtime.accelerator": "cpu"}), timed=True)
+    look(tmp_path, made_run({"runtime.accelerator": "cpu"}), timed=True)
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
     look(tmp_path)
     look(tmp_path, timed=True)
@@ -227,7 +230,7 @@ def test_a_damaged_time_is_taken_anew(tmp_path: Path, requests: Requests, conten
 
 
 def test_a_users_own_network_is_looked_at_every_time(tmp_path: Path, requests: Requests):
-    own = made({"model.name": "mine:net"})
+    own = made_run(OWN)
 
     found = [look(tmp_path, own), look(tmp_path, own)]
 
@@ -253,13 +256,13 @@ def test_a_cache_that_cannot_be_written_is_told_and_costs_time_only(
 # --- errors -------------------------------------------------------------------------------------
 
 
-def test_the_first_configs_error_is_told_and_the_sound_networks_are_remembered(
+def test_the_first_runs_error_is_told_and_the_sound_networks_are_remembered(
     tmp_path: Path, requests: Requests
 ):
-    configs = [made(), made({"model.name": "bad2"}), made({"model.name": "bad1"})]
+    runs = [made_run(), made_run({"model.name": "bad2"}), made_run({"model.name": "bad1"})]
 
     with pytest.raises(UserError, match="^bad2 is not there$"):
-        look(tmp_path, *configs)
+        look(tmp_path, *runs)
     look(tmp_path)
 
     assert len(requests) == 1
@@ -282,7 +285,7 @@ def test_a_probe_that_fails_is_an_error_with_its_last_words(
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: dead)
 
     with pytest.raises(UserError) as error:
-        look(tmp_path, made(), made({"data.crop": 28}), made({"model.name": "mine:net"}))
+        look(tmp_path, made_run(), made_run({"data.crop": 28}), made_run(OWN))
 
     assert str(error.value) == (
         f"the networks (alexnet_small, mine:net) cannot be looked at: {reason}"
@@ -299,14 +302,12 @@ def test_a_probe_that_fails_is_an_error_with_its_last_words(
         ),
     ],
 )
-def test_the_first_config_whose_cut_its_network_has_not_is_told(
-    changes: dict[str, Any], message: str
-):
+def test_the_first_run_whose_cut_its_network_has_not_is_told(changes: dict[str, Any], message: str):
     found = {SMALL: NetworkFacts(STAGES, None, None, None)}
 
-    networks.check([made(n=2), made({"transfer.n": 1, "transfer.keep": 1})], found)
+    networks.check([made_run(n=2), made_run({"transfer.n": 1, "transfer.keep": 1})], found)
     with pytest.raises(UserError) as error:
-        networks.check([made(n=2), made(changes), made(n=9)], found)
+        networks.check([made_run(n=2), made_run(changes), made_run(n=9)], found)
 
     assert str(error.value).startswith(message)
 
@@ -318,12 +319,12 @@ def test_a_real_probe_tells_stages_and_time_and_is_not_started_twice(
     tmp_path: Path, config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ):
     here = ("+split=random", "runtime.accelerator=cpu", "data.size=16", "data.crop=16")
-    configs = [config(*here, f"transfer.variant={variant}") for variant in ("A2B", "B5B+")]
+    runs = resolve_all(config(*here, f"transfer.variant={v}") for v in ("A2B", "B5B+"))
 
-    first = look(tmp_path, *configs, timed=True)
+    first = look(tmp_path, *runs, timed=True)
     monkeypatch.setattr(subprocess, "run", None)
 
-    assert look(tmp_path, *configs, timed=True) == first
+    assert look(tmp_path, *runs, timed=True) == first
     ((network, found),) = first.items()
     assert network == NetworkShape("alexnet_small", 5, 16)
     assert len(found.stages) == 8 and found.stages[0] == StageFacts(
@@ -338,6 +339,6 @@ def test_a_real_probe_tells_stages_and_time_and_is_not_started_twice(
 
 def test_a_real_probe_refuses_as_the_run_would(tmp_path: Path):
     with pytest.raises(UserError) as error:
-        look(tmp_path, made({"model.name": "alexnet"}))
+        look(tmp_path, made_run({"model.name": "alexnet"}))
 
     assert str(error.value).startswith("data.crop=32 does not fit model=alexnet, which takes 227")

@@ -18,10 +18,11 @@ from support.commandline import call, refused
 from transferlab.__main__ import main
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment.keys import flatten
+from transferlab.experiment.run import Run, make_run
 from transferlab.results.wandb import entries, sync
 from transferlab.results.wandb.entries import Entry
 from transferlab.runtime import locks
-from transferlab.store import Run, mirrors
+from transferlab.store import mirrors
 from transferlab.store.mirrors import Page
 
 HEAD = "step,epoch,lr,train/loss,train/accuracy,val/loss,val/accuracy,time_s,images_per_s"
@@ -35,7 +36,7 @@ SELFFER_CURVE = """
 
 
 def curve(run: Run, rows: str) -> None:
-    run.metrics.write_text(HEAD + rows)
+    run.metrics_file.write_text(HEAD + rows)
 
 
 def two_runs(place: Path) -> tuple[Run, Run]:
@@ -94,7 +95,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     base, selffer = two_runs(place)
     stores.finish(place, "B1B", 0.5)  # without a curve
     failed = stores.start(place, stores.config("A5B"))
-    failed.failure.write_text(json.dumps({"error": "the loss is nan", "time": ""}))
+    failed.failure_file.write_text(json.dumps({"error": "the loss is nan", "time": ""}))
     stores.start(place, stores.config("A7B"))
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         server.setblocking(False)
@@ -345,8 +346,8 @@ def by_name(place: Path, **chosen: Any) -> dict[str, Entry]:
 
 
 def test_a_mirror_has_the_same_page_but_for_the_study(tmp_path: Path):
-    base, _ = two_runs(tmp_path)
-    mirrored = mirrors.page(stores.config("baseB"), base.id)
+    two_runs(tmp_path)
+    mirrored = mirrors.page(make_run(stores.config("baseB")))
 
     found = by_name(tmp_path)["baseB"].page
 
@@ -370,7 +371,7 @@ def test_a_study_is_asked_for_alone(tmp_path: Path):
 
     assert set(by_name(tmp_path)) == {"baseB", "B3B", "A1B", "report quick", "report more"}
     assert set(by_name(tmp_path, study="quick")) == {"baseB", "B3B", "report quick"}
-    with pytest.raises(UserError, match="study=less was never started .* it has more, quick"):
+    with pytest.raises(UserError, match="study=less was never started .* more, quick"):
         entries.collect(tmp_path, study="less")
 
 
@@ -412,14 +413,16 @@ def test_a_curve_that_is_not_whole_is_told_and_left_out(
     tmp_path: Path, rows: str | None, reason: str
 ):
     base, _ = two_runs(tmp_path)
-    base.metrics.unlink() if rows is None else base.metrics.write_text(f"{HEAD}\n{rows or ''}")
+    base.metrics_file.unlink() if rows is None else base.metrics_file.write_text(
+        f"{HEAD}\n{rows or ''}"
+    )
     entry = by_name(tmp_path)["baseB"]
 
     with pytest.raises(UserError) as raised:
         entry.rows()
 
     message = str(raised.value)
-    assert message.startswith(f"{base.metrics} is not the curve of baseB {base.id} (")
+    assert message.startswith(f"{base.metrics_file} is not the curve of baseB {base.id} (")
     assert reason in message
     assert message.endswith(f"restore the file, or delete {base.folder} to train the run again")
 

@@ -32,7 +32,6 @@ class _Planned(Launcher):
         """Carry the jobs out; for a job its accuracy, where that is known by now."""
         from transferlab.cli import multirun
         from transferlab.experiment import compose
-        from transferlab.experiment.resolve import resolve
 
         assert self.hydra_context is not None and self.config is not None
         loader = self.hydra_context.config_loader
@@ -42,7 +41,7 @@ class _Planned(Launcher):
             for key, value in self.settings.items()
         }
         results = multirun.launch(
-            [resolve(compose.run_config(each)) for each in composed], settings, self.pack_size
+            [compose.run_config(each) for each in composed], settings, self.pack_size
         )
         returns = []
         for config, words, top1 in zip(composed, job_overrides, results, strict=True):

@@ -11,7 +11,6 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -19,8 +18,8 @@ from transferlab import data
 from transferlab.experiment import variants
 from transferlab.experiment.config import DataConfig, RunConfig, total_steps
 from transferlab.experiment.cost.networks import network_of
-from transferlab.experiment.identity import base_of
-from transferlab.experiment.resolve import split_of
+from transferlab.experiment.plan import Pack
+from transferlab.experiment.run import Run
 from transferlab.models.facts import Facts, NetworkFacts, NetworkShape
 
 VALUE_BYTES = 4  # weights and momentum are float32
@@ -47,16 +46,14 @@ class Estimate:
     source: str
 
 
-def without_records(
-    wanted: Iterable[RunConfig], records: Iterable[Mapping[str, Any]]
-) -> tuple[RunConfig, ...]:
+def without_records(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> tuple[Run, ...]:
     """The runs for which `estimate` needs networks that were timed, for lack of records."""
     known = {timing.recipe for timing in map(_timing, records) if timing is not None}
-    return tuple(config for config in wanted if _recipe(config) not in known)
+    return tuple(run for run in runs if _recipe(run.config) not in known)
 
 
 def estimate(
-    packs: Iterable[Sequence[RunConfig]],
+    packs: Iterable[Pack],
     *,
     records: Iterable[Mapping[str, Any]],
     facts: Facts,
@@ -71,10 +68,15 @@ def estimate(
     seconds, parameters = 0.0, []
     used: dict[Recipe, _Rate] = {}
     probed: list[NetworkFacts] = []
+    counts: dict[DataConfig, Mapping[str, int]] = {}
     for pack in packs:
-        networks = [facts[network_of(config)] for config in pack]
-        for config, network, macs in zip(pack, networks, _macs(pack, networks), strict=True):
-            recipe = _recipe(config)
+        data_config = pack.runs[0].config.data
+        if data_config not in counts:
+            counts[data_config] = class_counts(data_config)
+        images = training_images(pack.runs[0], counts[data_config])
+        networks = [facts[network_of(run)] for run in pack.runs]
+        for run, network, macs in zip(pack.runs, networks, _macs(pack, networks), strict=True):
+            recipe = _recipe(run.config)
             s_per_mac = network.s_per_mac
             if recipe in rates:
                 used[recipe] = rates[recipe]
@@ -82,7 +84,7 @@ def estimate(
             else:
                 probed.append(network)
             assert s_per_mac is not None, "a run without records has a network that was timed"
-            seconds += training_images(config) * macs * s_per_mac
+            seconds += images * macs * s_per_mac
             parameters.append(network.parameters)
     disk = sum(VALUE_BYTES * count + RECORD_BYTES for count in parameters)
     training = VALUE_BYTES * CHECKPOINT_VALUES * sum(heapq.nlargest(at_once, parameters))
@@ -90,39 +92,33 @@ def estimate(
     return Estimate(seconds / 3600, disk / 1e9, (disk + training) / 1e9, source)
 
 
-def training_images(config: RunConfig) -> int:
-    """How many images the run passes through its network in training, all epochs together."""
-    half = split_of(config).half(config.variant.target)
-    return total_steps(config, _train_images(config.data, half)) * config.train.batch_size
+def class_counts(config: DataConfig) -> dict[str, int]:
+    """The number of training images of each class, at most `data.per_class`."""
+    source = {"root": config.root, "val": config.val, "holdout": config.holdout}
+    classes = data.describe(config.name, **source).classes
+    counts = data.train_counts(config.name, **source)
+    limit = max(counts) if config.per_class is None else config.per_class
+    return {name: min(count, limit) for name, count in zip(classes, counts, strict=True)}
 
 
-@lru_cache(maxsize=1024)
-def _train_images(chosen: DataConfig, classes: tuple[str, ...]) -> int:
-    """Of these classes, the images that a run has to learn from."""
-    where = {"root": chosen.root, "val": chosen.val, "holdout": chosen.holdout}
-    counts = dict(
-        zip(
-            data.describe(chosen.name, **where).classes,
-            data.train_counts(chosen.name, **where),
-            strict=True,
-        )
-    )
-    most = math.inf if chosen.per_class is None else chosen.per_class
-    return int(sum(min(counts[name], most) for name in classes))
+def training_images(run: Run, counts: Mapping[str, int]) -> int:
+    """The number of images that the run passes through its network in training, all epochs."""
+    train_images = sum(counts[name] for name in run.classes)
+    return total_steps(run.config, train_images) * run.config.train.batch_size
 
 
-def _macs(pack: Sequence[RunConfig], networks: Sequence[NetworkFacts]) -> list[int]:
+def _macs(pack: Pack, networks: Sequence[NetworkFacts]) -> list[int]:
     """Of one image through each run; of stages in common only the deepest cut's are counted."""
-    frozen = [config.variant.n if config.variant.frozen else 0 for config in pack]
+    variants = [run.config.variant for run in pack.runs]
+    frozen = [variant.n if variant.frozen else 0 for variant in variants]
     macs = [network.training_macs(n) for network, n in zip(networks, frozen, strict=True)]
-    sharers: dict[RunConfig, list[int]] = {}
-    for place, config in enumerate(pack):
-        base = base_of(config) if frozen[place] and len(pack) > 1 else None
-        if base is not None:
-            sharers.setdefault(base, []).append(place)
-    for places in sharers.values():
-        for place in sorted(places, key=frozen.__getitem__)[:-1]:
-            macs[place] -= networks[place].forward_macs(frozen[place])
+    sharers: dict[Run, list[int]] = {}
+    for member, run in enumerate(pack.runs):
+        if run.base is not None and frozen[member] and len(pack.runs) > 1:
+            sharers.setdefault(run.base, []).append(member)
+    for members in sharers.values():
+        for member in sorted(members, key=frozen.__getitem__)[:-1]:
+            macs[member] -= networks[member].forward_macs(frozen[member])
     return macs
 
 

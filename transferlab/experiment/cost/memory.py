@@ -8,8 +8,8 @@ holds images while a GPU trains.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transferlab.experiment.config import RunConfig
 from transferlab.experiment.cost.networks import network_of
+from transferlab.experiment.run import Run
 from transferlab.models.facts import Facts, Footprint
 
 # What a process has before its first network, in bytes. On the processor torch and Lightning, 0.8e9
@@ -32,22 +32,22 @@ class Room:
     facts: Facts
     device_bytes: int | None
 
-    def limit(self, config: RunConfig) -> int | None:
+    def limit(self, run: Run) -> int | None:
         """What the run's process may take."""
-        given = config.runtime.memory_gb
+        given = run.config.runtime.memory_gb
         return self.device_bytes if given is None else int(given * GB)
 
-    def need(self, configs: Sequence[RunConfig]) -> int:
+    def need(self, runs: Sequence[Run]) -> int:
         """What the process takes that trains these runs together."""
-        return RESERVE + training_bytes(configs, self.facts)
+        return RESERVE + training_bytes(runs, self.facts)
 
-    def fits(self, configs: Sequence[RunConfig]) -> bool:
+    def fits(self, runs: Sequence[Run]) -> bool:
         """Whether these runs can be trained together."""
-        limit = self.limit(configs[0])
-        return limit is None or self.need(configs) <= limit
+        limit = self.limit(runs[0])
+        return limit is None or self.need(runs) <= limit
 
 
-def training_bytes(configs: Sequence[RunConfig], facts: Facts) -> int:
+def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
     """What a training of these runs together has on each device at its worst moment, in bytes.
 
     All have one target, recipe and image size. The worst moment is in the backward pass, which
@@ -55,11 +55,13 @@ def training_bytes(configs: Sequence[RunConfig], facts: Facts) -> int:
     the update, which changes copies of the gradients, all at a time on a GPU, and two of one of
     them on the processor; or the validation.
     """
-    train, crop = configs[0].train, configs[0].data.crop
+    config = runs[0].config  # for what all have in common
+    train, crop = config.train, config.data.crop
     parameters = learning = largest = kept = above = outputs = widest = 0
-    for config in configs:
-        frozen = config.variant.n if config.variant.frozen else 0
-        stages = facts[network_of(config)].stages
+    for run in runs:
+        variant = run.config.variant
+        frozen = variant.n if variant.frozen else 0
+        stages = facts[network_of(run)].stages
         footprints: list[Footprint] = [getattr(stage, train.precision) for stage in stages]
         parameters += sum(stage.parameters for stage in stages)
         learning += sum(stage.parameters for stage in stages[frozen:])
@@ -68,13 +70,13 @@ def training_bytes(configs: Sequence[RunConfig], facts: Facts) -> int:
         widest = max(widest, *(footprint.widest for footprint in footprints))
         own, most = _passes(footprints[frozen:])
         kept, above = kept + own, max(above, most - own)
-    views = len({config.variant.base for config in configs})  # a mean image each, at most
+    views = len({run.config.variant.base for run in runs})  # a mean image each, at most
     inputs = 3 * crop**2 * VALUE * (views + 1)  # and one in the making
     ring = 3 * crop**2 * BATCHES
     weights = VALUE * (parameters + 2 * learning)  # the gradients, and the momentum
     if train.precision == "bfloat16":
         weights += COPY * parameters
-    batch = train.batch_size // configs[0].runtime.devices
+    batch = train.batch_size // config.runtime.devices
     training = batch * (inputs + outputs + max(kept + above, widest))
     validation = train.val_batch_size * (ring + inputs + outputs + widest)
     update = VALUE * max(learning, 2 * largest)

@@ -21,8 +21,7 @@ from typing import Any
 
 from transferlab import __version__
 from transferlab.errors import UserError
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.resolve import split_of
+from transferlab.experiment.run import Run
 from transferlab.models.facts import (
     Facts,
     Footprint,
@@ -38,28 +37,27 @@ log = logging.getLogger(__name__)
 KEPT = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
 
 
-def network_of(config: RunConfig) -> NetworkShape:
-    """The network that the run trains. Raises: UserError as `split_of` does."""
-    outputs = config.model.num_outputs or len(split_of(config).half(config.variant.target))
-    return NetworkShape(config.model.name, outputs, config.data.crop)
+def network_of(run: Run) -> NetworkShape:
+    """The network that a resolved run trains."""
+    return NetworkShape(run.config.model.name, run.num_outputs, run.config.data.crop)
 
 
 def facts(
-    configs: Iterable[RunConfig], *, timed: bool, threads: int | None, cache: Path
+    runs: Iterable[Run], *, timed: bool, threads: int | None, cache: Path
 ) -> dict[NetworkShape, NetworkFacts]:
-    """The facts of every network that the configs have, from `cache` or from one probe.
+    """The facts of every network that the runs have, from `cache` or from one probe.
 
     `timed` also has some seconds of training timed, with so many `threads` of torch (None: its
-    own choice), on the kind of device that the first config asks for.
+    own choice), on the kind of device that the first run asks for.
 
-    Raises: UserError for a network that cannot be built, of the first config that has one, and
+    Raises: UserError for a network that cannot be built, of the first run that has one, and
     where the probe fails.
     """
     accelerator, wanted = "auto", dict[NetworkShape, NetworkFacts | None]()
-    for config in configs:
+    for run in runs:
         if not wanted:
-            accelerator = config.runtime.accelerator
-        wanted.setdefault(network_of(config), None)
+            accelerator = run.config.runtime.accelerator
+        wanted.setdefault(network_of(run), None)
     files = {
         network: _files(network, cache, accelerator, threads, timed=timed) for network in wanted
     }
@@ -77,20 +75,21 @@ def facts(
     return {network: found for network, found in known.items() if found is not None}
 
 
-def remembered(config: RunConfig) -> NetworkFacts | None:
+def remembered(run: Run) -> NetworkFacts | None:
     """What an earlier look at the run's network has left in its cache; None if nothing."""
-    cache, accelerator = Path(config.runtime.cache).expanduser(), config.runtime.accelerator
-    return _remembered(_files(network_of(config), cache, accelerator, None, timed=False))
+    runtime = run.config.runtime
+    cache = Path(runtime.cache).expanduser()
+    return _remembered(_files(network_of(run), cache, runtime.accelerator, None, timed=False))
 
 
-def check(configs: Iterable[RunConfig], facts: Facts) -> None:
-    """Raises: UserError for the first config whose cut its network does not have."""
-    for config in configs:
+def check(runs: Iterable[Run], facts: Facts) -> None:
+    """Raises: UserError for the first run whose cut its network does not have."""
+    for run in runs:
         check_cut(
-            len(facts[network_of(config)].stages),
-            config.variant.n,
-            keep=config.transfer.keep,
-            model=config.model.name,
+            len(facts[network_of(run)].stages),
+            run.config.variant.n,
+            keep=run.config.transfer.keep,
+            model=run.config.model.name,
         )
 
 

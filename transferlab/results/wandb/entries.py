@@ -21,11 +21,11 @@ import pandas as pd
 
 from transferlab import __version__, store
 from transferlab.errors import UserError
-from transferlab.experiment.build import build_config
+from transferlab.experiment.run import RESULT, Run
 from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
 from transferlab.runtime import files
-from transferlab.store import Run, mirrors
+from transferlab.store import mirrors
 from transferlab.store.mirrors import Page, Row
 
 MADE = 2  # raised when entries are made otherwise, so that all are written anew
@@ -103,16 +103,16 @@ def _studies(store_folder: Path) -> dict[str, set[str]]:
 
 def _run(row: Mapping[Hashable, Any], studies: Sequence[str], project: str | None) -> Entry:
     """The entry of a row of the results. Raises: UserError if its record was damaged since."""
-    run = Run(row["id"], row["label"], Path(row["path"]))
-    record = store.read_result(run)
-    if record is None:
-        raise UserError(f"{run.result} was deleted while the store was read")
-    config = build_config(record["config"])
+    folder = Path(row["path"])
+    finished = store.read_finished(folder)
+    if finished is None:
+        raise UserError(f"{folder / RESULT} was deleted while the store was read")
+    run, record = finished
+    config = run.config
     tags = [*studies, config.split.name, config.data.name, config.model.name]
     tags += [] if row["learned"] else ["at chance level"]
     page = mirrors.page(
-        config,
-        run.id,
+        run,
         study=studies[0] if studies else None,
         tags=tuple(tag[:TAG_LETTERS] for tag in dict.fromkeys(tags)),
     )
@@ -120,7 +120,8 @@ def _run(row: Mapping[Hashable, Any], studies: Sequence[str], project: str | Non
     if not math.isnan(delta := row["delta_to_target_base"]):
         summary["delta_to_target_base"] = delta
     project = config.runtime.wandb_project if project is None else project
-    curve = files.sha256(run.metrics) if run.metrics.is_file() else None
+    run = run.in_store(folder.parent)
+    curve = files.sha256(run.metrics_file) if run.metrics_file.is_file() else None
     digest = _digest(asdict(page), project, summary, curve)
     return Entry(page, project, partial(read_curve, run, record), summary, dict, digest)
 
@@ -131,7 +132,7 @@ def read_curve(run: Run, record: Mapping[str, Any]) -> tuple[Row, ...]:
     Raises: UserError if they are not the complete curve of that record.
     """
     try:
-        with run.metrics.open(encoding="utf-8", newline="") as file:
+        with run.metrics_file.open(encoding="utf-8", newline="") as file:
             rows = tuple(_point(line) for line in csv.DictReader(file, strict=True))
         steps = [row["step"] for row in rows]
         if steps != sorted(set(steps)):
@@ -142,7 +143,7 @@ def read_curve(run: Run, record: Mapping[str, Any]) -> tuple[Row, ...]:
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(
-            f"{run.metrics} is not the curve of {run.label} {run.id} ({reason}): restore the "
+            f"{run.metrics_file} is not the curve of {run.label} {run.id} ({reason}): restore the "
             f"file, or delete {run.folder} to train the run again"
         ) from error
     return rows

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment.config import FORMAT
 from transferlab.results.wandb.entries import Entry
 from transferlab.runtime import files, locks
 from transferlab.runtime.progress import Bar, Display
-from transferlab.store import mirrors
+from transferlab.store import FORMAT, mirrors
 
 log = logging.getLogger(__name__)
 NOTE = "transferlab.json"  # in the folder of a W&B run that was written here

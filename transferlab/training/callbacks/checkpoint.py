@@ -8,7 +8,7 @@ import pytorch_lightning as lightning
 from pytorch_lightning import Trainer
 
 from transferlab.errors import RunFailed
-from transferlab.store import Run
+from transferlab.experiment.run import Run
 from transferlab.training import checkpoints, optimiser
 from transferlab.training.callbacks.curve import Curve
 from transferlab.training.callbacks.nan import NanGuard

@@ -9,8 +9,8 @@ from typing import Any
 import pytorch_lightning as lightning
 from pytorch_lightning import Trainer
 
+from transferlab.experiment.run import Run
 from transferlab.runtime import files, logs
-from transferlab.store import Run
 from transferlab.training.callbacks.timing import Timing
 from transferlab.training.pack_module import as_pack
 
@@ -84,4 +84,4 @@ def write_curve(run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    files.write(run.metrics, lambda file: file.write(text.getvalue().encode()))
+    files.write(run.metrics_file, lambda file: file.write(text.getvalue().encode()))

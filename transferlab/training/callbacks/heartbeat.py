@@ -9,7 +9,7 @@ import pytorch_lightning as lightning
 from pytorch_lightning import Trainer
 
 from transferlab import store
-from transferlab.store import Run
+from transferlab.experiment.run import Run
 from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack
 
 HEARTBEAT_S = 20

@@ -6,8 +6,8 @@ import pytorch_lightning as lightning
 from pytorch_lightning import Trainer
 
 from transferlab.errors import Interrupted
-from transferlab.experiment.config import RunConfig
-from transferlab.store import Run, mirrors
+from transferlab.experiment.run import Run
+from transferlab.store import mirrors
 from transferlab.training.callbacks.curve import Curve
 from transferlab.training.callbacks.nan import NanGuard
 from transferlab.training.callbacks.stop import Stopped
@@ -20,18 +20,13 @@ class Mirrors(lightning.Callback):
     Not Lightning's loggers: one Trainer has one set of them, and every run of a pack its own page.
     """
 
-    def __init__(
-        self, configs: Sequence[RunConfig], runs: Sequence[Run], curve: Curve, nan: NanGuard
-    ) -> None:
-        self.configs, self.runs, self.curve, self.nan = configs, runs, curve, nan
+    def __init__(self, runs: Sequence[Run], curve: Curve, nan: NanGuard) -> None:
+        self.runs, self.curve, self.nan = runs, curve, nan
         self.mirrors: list[mirrors.Mirror | None] = []
 
     def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         if trainer.is_global_zero and stage == "fit":
-            self.mirrors = [
-                mirrors.mirror(config, run.folder)
-                for config, run in zip(self.configs, self.runs, strict=True)
-            ]
+            self.mirrors = [mirrors.mirror(run) for run in self.runs]
 
     def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         for member in as_pack(pl_module).active if self.mirrors else ():

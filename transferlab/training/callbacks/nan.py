@@ -9,8 +9,8 @@ from pytorch_lightning import Trainer
 
 from transferlab import store
 from transferlab.errors import RunFailed
+from transferlab.experiment.run import Run
 from transferlab.runtime import logs
-from transferlab.store import Run
 from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import pytorch_lightning as lightning
 
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.run import Run
 from transferlab.runtime.signals import StopRequest
-from transferlab.store import Run
 from transferlab.training.callbacks.bars import Bars
 from transferlab.training.callbacks.checkpoint import RunCheckpoint
 from transferlab.training.callbacks.curve import Curve
@@ -30,7 +29,6 @@ class PackCallbacks:
 
 
 def pack_callbacks(
-    configs: Sequence[RunConfig],
     runs: Sequence[Run],
     states: Sequence[TrainingState],
     stop: StopRequest,
@@ -43,7 +41,8 @@ def pack_callbacks(
     After a validation: diverged runs leave, the curve gets its row, and only what is saved is
     reported. After a step: what the state consists of is noted, then it may be saved, then left.
     """
-    train, runtime = configs[0].train, configs[0].runtime
+    config = runs[0].config
+    train, runtime = config.train, config.runtime
     timing = Timing([state.time_s for state in states], batch_size=train.batch_size)
     nan = NanGuard(runs, lr=train.lr)
     skipped = SkippedFiles(name for state in states for name in state.skipped)
@@ -66,7 +65,7 @@ def pack_callbacks(
             checkpoint,
             Heartbeat(runs),
             curve,
-            Mirrors(configs, runs, curve, nan),
+            Mirrors(runs, curve, nan),
             Stop(stop, save=checkpoint.save, val_batches=val_batches),
             Bars(curve),
             timing,

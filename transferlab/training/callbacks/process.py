@@ -8,8 +8,8 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning import Trainer
 
+from transferlab.experiment.run import Run
 from transferlab.runtime import logs
-from transferlab.store import Run
 
 
 class ChildProcess(lightning.Callback):
@@ -29,7 +29,7 @@ class ChildProcess(lightning.Callback):
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         for run in self.runs if trainer.is_global_zero else ():
-            self.log_files.enter_context(logs.to_file(run.log))
+            self.log_files.enter_context(logs.to_file(run.log_file))
 
     def on_exception(
         self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException

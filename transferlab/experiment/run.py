@@ -1,0 +1,131 @@
+"""One run: a resolved config, one trained network, one folder in a store.
+
+Made by `resolve`, or by the store from what it has recorded, and passed on from there: nobody
+works out a run's id, its base or its folder again. Touches no disk.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from transferlab.experiment.build import build_config, config_dict
+from transferlab.experiment.config import RunConfig, TransferConfig
+from transferlab.experiment.identity import identify
+from transferlab.experiment.splits import Split
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, and the run whose network it starts from, if any.
+
+    `split` has the classes of both halves; None for a run that was read from a store and has not
+    been compared with the images since (see `resolve`).
+    """
+
+    id: str
+    base: "Run | None"
+    config: RunConfig
+    split: Split | None
+
+    @property
+    def label(self) -> str:
+        """`A3B`; with stages kept behind the cut `A3B-keep2`."""
+        return self.config.label
+
+    @property
+    def base_id(self) -> str | None:
+        return None if self.base is None else self.base.id
+
+    def half(self, letter: str) -> tuple[str, ...]:
+        """The classes of half `A` or `B`, in the order of its labels."""
+        assert self.split is not None, f"{self.label} {self.id} has not been resolved"
+        return self.split.half(letter)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the run learns: those of its target half."""
+        return self.half(self.config.variant.target)
+
+    @property
+    def num_outputs(self) -> int:
+        """The outputs of its network: one for each class, unless the config asks for more."""
+        return self.config.model.num_outputs or len(self.classes)
+
+    @property
+    def folder_name(self) -> str:
+        """`A3B-random0-alexnet-0123456789ab`."""
+        parts = (self.label, self.config.split_label, self.config.model.name)
+        return "-".join((*map(_file_name, parts), self.id))
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.runtime.store).expanduser() / self.folder_name
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The whole curve, a row for each validation."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Exists while the run is trained."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def weights_file(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+    @property
+    def result_file(self) -> Path:
+        """Exists if and only if the run is finished."""
+        return self.folder / RESULT
+
+    @property
+    def failure_file(self) -> Path:
+        """Why the last attempt stopped, if it failed."""
+        return self.folder / "failure.json"
+
+    @property
+    def owner_file(self) -> Path:
+        """Who trains the run now, and the progress."""
+        return self.folder / "owner.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.folder / "lock"
+
+    def in_store(self, store: Path) -> "Run":
+        """The same run in another store, its base too."""
+        base = None if self.base is None else self.base.in_store(store)
+        runtime = replace(self.config.runtime, store=str(store))
+        return replace(self, base=base, config=replace(self.config, runtime=runtime))
+
+    def sibling(self, transfer: TransferConfig) -> "Run":
+        """The run with another variant or cut, and all else the same. Raises: UserError."""
+        config = build_config(config_dict(replace(self.config, transfer=transfer)))
+        return make_run(config, self.split)
+
+
+def make_run(config: RunConfig, split: Split | None = None) -> Run:
+    """The run of a config that has its digests. `split`: its halves, where they are known."""
+    identity, base, base_id = identify(config)
+    if base is None or base_id is None:
+        return Run(identity, None, config, split)
+    return Run(identity, Run(base_id, None, base, split), config, split)
+
+
+@lru_cache(maxsize=16_384)
+def _file_name(part: str) -> str:
+    """The part, as it can stand in the name of a folder."""
+    return re.sub(r"[^\w.+-]+", "_", part).lstrip(".")

@@ -1,0 +1,68 @@
+"""The run folders of a store: which there are, which are finished, and room for more.
+
+Only `result.json` says that a run is finished. It is written last and atomically, and carries the
+digest of the weights. Nothing here is unpickled, and nothing here knows what a network is.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from transferlab.errors import UserError
+from transferlab.experiment.run import Run
+from transferlab.runtime.files import explained
+
+
+def folder_names(store: Path) -> frozenset[str]:
+    """The names of the run folders in a store, by one listing; none if the store is missing.
+
+    Raises: UserError if it cannot be read.
+    """
+    try:
+        with os.scandir(store) as entries:
+            return frozenset(entry.name for entry in entries if not entry.name.startswith("."))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise UserError(f"runtime.store={store} cannot be read: {error.strerror}") from error
+
+
+def unfinished(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The runs without a result, by one listing of each store and a look into the run's folder.
+
+    Raises: UserError if a store cannot be read.
+    """
+    listings: dict[str, frozenset[str]] = {}
+    left = []
+    for run in runs:
+        store = run.config.runtime.store
+        if store not in listings:
+            listings[store] = folder_names(Path(store).expanduser())
+        if run.folder_name not in listings[store] or not run.result_file.exists():
+            left.append(run)
+    return tuple(left)
+
+
+def require_space(folder: Path, need_bytes: int) -> None:
+    """Raises: UserError if the disk that holds `folder` has less than `need_bytes` free."""
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise UserError(
+            f"{folder} is on a disk with {free / 1e6:.0f} MB free and the run needs "
+            f"{need_bytes / 1e6:.0f} MB: make room, or choose another with runtime.store=DIR"
+        )
+
+
+def require_writable(folder: Path) -> None:
+    """Raises: UserError if `folder`, or its nearest parent that exists, cannot be written."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        with explained(folder):
+            (nearest / f".{os.getpid()}").touch()  # for the system's own message
+            (nearest / f".{os.getpid()}").unlink()
+
+
+def make_folder(run: Run) -> None:
+    with explained(run.folder):
+        run.folder.mkdir(parents=True, exist_ok=True)
