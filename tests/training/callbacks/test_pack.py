@@ -1,0 +1,41 @@
+"""The order of a pack's callbacks, which is that of saving, reporting and leaving."""
+
+from collections.abc import Callable
+from typing import Any
+
+from transferlab.runtime.signals import StopRequest
+from transferlab.store import Run
+from transferlab.training.callbacks.checkpoint import RunCheckpoint
+from transferlab.training.callbacks.curve import Curve
+from transferlab.training.callbacks.heartbeat import Heartbeat
+from transferlab.training.callbacks.mirror import Mirrors
+from transferlab.training.callbacks.nan import NanGuard
+from transferlab.training.callbacks.pack import pack_callbacks
+from transferlab.training.callbacks.process import ChildProcess
+from transferlab.training.callbacks.skipped import SkippedFiles
+from transferlab.training.callbacks.stop import Stop
+from transferlab.training.callbacks.timing import Timing
+from transferlab.training.checkpoints import TrainingState
+
+
+def test_what_is_reported_was_saved_and_what_is_saved_was_looked_through(
+    config: Callable[..., Any], runs: list[Run], states: list[TrainingState]
+):
+    given = config("+split=random", "transfer.variant=baseB")
+    callbacks = pack_callbacks(
+        [given, given], runs, states, StopRequest(), steps_per_epoch=4, val_batches=3
+    )
+    place = {type(callback): number for number, callback in enumerate(callbacks.ordered)}
+
+    for earlier, later in (
+        (NanGuard, Curve),  # a diverged run gets no row
+        (SkippedFiles, RunCheckpoint),  # names of this batch are saved with it
+        (RunCheckpoint, Curve),  # a line in the log is of what was saved
+        (RunCheckpoint, Heartbeat),
+        (RunCheckpoint, Mirrors),  # at an error too: saved, then closed
+        (RunCheckpoint, Stop),
+        (RunCheckpoint, Timing),  # saving is no training time
+        (Mirrors, ChildProcess),  # logs are closed last
+    ):
+        assert place[earlier] < place[later], (earlier, later)
+    assert callbacks.ordered[place[NanGuard]] is callbacks.nan
