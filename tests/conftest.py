@@ -10,9 +10,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 from support import forked
 
-from transferlab.experiment import compose, splits
+from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig
+from transferlab.experiment.splits.manmade_natural import published_groups
 
 Compose = Callable[..., RunConfig]
 
@@ -43,7 +44,7 @@ def place(tmp_path: Path) -> Path:
 def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 1,000 class folders, with one small file in each."""
     root = tmp_path_factory.mktemp("imagenet")
-    for number, name in enumerate(splits.published_groups()):
+    for number, name in enumerate(published_groups()):
         for subset in ("train", "val"):
             (root / subset / name).mkdir(parents=True)
             (root / subset / name / "0.JPEG").write_bytes(b"%d" % number)

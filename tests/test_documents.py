@@ -237,7 +237,7 @@ def files_named() -> set[str]:
 
 
 def test_files_are_found_where_they_are_named():
-    expected = {"transferlab/experiment/splits.py", "conf/split/", "optimiser.py",
+    expected = {"transferlab/experiment/splits/", "conf/split/", "optimiser.py",
                 "tests/test_imports.py", "results.ipynb"}  # fmt: skip
     assert expected <= files_named()
 

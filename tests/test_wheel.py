@@ -72,7 +72,7 @@ def test_a_wheel_in_an_empty_environment_runs_from_any_folder(tmp_path: Path):
     table = call("+split=random", "transfer.n=3").splitlines()
     assert [line.split()[0] for line in table[2:]] == ["baseA", "A3B"]
     assert [path.name for path in here.iterdir()] == ["runs"]  # the default store, and no more
-    assert (packages / "transferlab" / "experiment" / "ilsvrc2012_groups.csv").exists()
+    assert (packages / "transferlab" / "experiment" / "splits" / "ilsvrc2012_groups.csv").exists()
 
     several = call("-m", "+split=random", "transfer.variant=baseA,baseB", "hydra/launcher=local")
     assert several.startswith("study multirun: 2 runs (base 2)  in ")

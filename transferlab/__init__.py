@@ -35,7 +35,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transferlab.experiment.splits import manmade_natural, random_halves
+    from transferlab.experiment.splits.manmade_natural import manmade_natural
+    from transferlab.experiment.splits.random import random_halves
     from transferlab.models import build as build_network
     from transferlab.models.shapes import stages
     from transferlab.models.transfer import freeze, graft
@@ -74,8 +75,8 @@ _HOMES = {
     "freeze": "transferlab.models.transfer:freeze",
     "graft": "transferlab.models.transfer:graft",
     "load_results": "transferlab.results:load",
-    "manmade_natural": "transferlab.experiment.splits:manmade_natural",
-    "random_halves": "transferlab.experiment.splits:random_halves",
+    "manmade_natural": "transferlab.experiment.splits.manmade_natural:manmade_natural",
+    "random_halves": "transferlab.experiment.splits.random:random_halves",
     "stages": "transferlab.models.shapes:stages",
     "table": "transferlab.results:table",
 }

@@ -224,7 +224,7 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
         ({"split.seed": -1}, "split.seed=-1 must be at least 0"),
         (
             {"split.seed": None},
-            "split.seed=null: split=random draws its halves from a seed, split.seed=0",
+            "missing split.seed: split=random needs it, as split.seed=0",
         ),
         ({"data.size": 0, "data.crop": 0}, "data.size=0 must be at least 1"),
         ({"data.crop": 0}, "data.crop=0 must be at least 1"),
@@ -340,7 +340,7 @@ def test_the_whole_refuses_what_needs_half_a(name: str):
     changes = {"split.name": "whole", "transfer.variant": name, "transfer.target": None}
 
     assert refused(changes | {"transfer.n": None}) == (
-        f"split=whole has no half A: {name} needs one; use baseB, BnB, BnB+ or RnB"
+        f"split=whole has no half A, which {name} needs: choose transfer.variant=base,BnB,BnB+,RnB"
     )
 
 

@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 
 from transferlab.errors import UserError
-from transferlab.experiment import splits
 from transferlab.experiment.splits import Split
+from transferlab.experiment.splits.manmade_natural import (
+    manmade_natural,
+    published_groups,
+    read_groups,
+)
+from transferlab.experiment.splits.random import random_halves
+from transferlab.experiment.splits.whole import whole
 
-WORDNET_IDS = tuple(splits.published_groups())
+WORDNET_IDS = tuple(published_groups())
 FOUR = ("n01440764", "n01443537", "n02666196", "n02667093")  # two natural, two man-made
 
 
@@ -32,7 +38,7 @@ def md5(names: tuple[str, ...]) -> str:
     ],
 )
 def test_random_halves_of_imagenet_are_the_authors_own(seed: int, a: str, b: str):
-    split = splits.random_halves(WORDNET_IDS, seed)
+    split = random_halves(WORDNET_IDS, seed)
 
     assert (md5(split.a), md5(split.b)) == (a, b)
 
@@ -49,7 +55,7 @@ def test_random_halves_of_imagenet_are_the_authors_own(seed: int, a: str, b: str
 def test_first_eight_indices_of_half_a_are_the_authors_own(seed: int, first: list[int]):
     names = [str(number) for number in range(1000)]
 
-    assert [int(name) for name in splits.random_halves(names, seed).a[:8]] == first
+    assert [int(name) for name in random_halves(names, seed).a[:8]] == first
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 1411, 2**32 - 1])
@@ -57,7 +63,7 @@ def test_first_eight_indices_of_half_a_are_the_authors_own(seed: int, first: lis
 def test_half_a_is_what_numpys_legacy_choice_draws(count: int, seed: int):
     drawn = np.random.RandomState([seed]).choice(count, count // 2, replace=False)
 
-    split = splits.random_halves([str(number) for number in range(count)], seed)
+    split = random_halves([str(number) for number in range(count)], seed)
 
     assert [int(name) for name in split.a] == sorted(drawn.tolist())
 
@@ -67,7 +73,7 @@ def test_halves_are_disjoint_complete_and_in_the_order_of_the_list(count: int, a
     names = [f"class {number:02d}" for number in range(count)][::-1]  # an order that is not sorted
 
     for seed in range(20):
-        split = splits.random_halves(names, seed)
+        split = random_halves(names, seed)
         assert (len(split.a), len(split.b)) == (a, b)
         assert set(split.a) | set(split.b) == set(names)
         assert list(split.a) == [name for name in names if name in split.a]
@@ -75,8 +81,8 @@ def test_halves_are_disjoint_complete_and_in_the_order_of_the_list(count: int, a
 
 
 def test_another_seed_gives_other_halves_and_the_same_seed_the_same():
-    assert len({splits.random_halves(WORDNET_IDS, seed) for seed in range(20)}) == 20
-    assert splits.random_halves(WORDNET_IDS, 7) == splits.random_halves(list(WORDNET_IDS), 7)
+    assert len({random_halves(WORDNET_IDS, seed) for seed in range(20)}) == 20
+    assert random_halves(WORDNET_IDS, 7) == random_halves(list(WORDNET_IDS), 7)
 
 
 def test_published_classes_are_the_thousand_wordnet_ids_in_ascii_order():
@@ -86,7 +92,7 @@ def test_published_classes_are_the_thousand_wordnet_ids_in_ascii_order():
 
 
 def test_manmade_is_half_a_and_natural_half_b_as_published():
-    split = splits.manmade_natural(WORDNET_IDS)
+    split = manmade_natural(WORDNET_IDS)
 
     assert (len(split.a), len(split.b)) == (551, 449)
     assert md5(split.a) == "4da1adbb1867b38e0b009a46d51cbe4f"
@@ -94,16 +100,16 @@ def test_manmade_is_half_a_and_natural_half_b_as_published():
 
 
 def test_natural_classes_have_the_published_indices():
-    natural = {WORDNET_IDS.index(name) for name in splits.manmade_natural(WORDNET_IDS).b}
+    natural = {WORDNET_IDS.index(name) for name in manmade_natural(WORDNET_IDS).b}
 
     assert natural == {*range(398), *range(936, 959), 970, *range(972, 999)}
 
 
 def test_some_of_the_wordnet_ids_are_divided_in_their_order():
-    assert splits.manmade_natural(FOUR) == Split(
+    assert manmade_natural(FOUR) == Split(
         a=("n02666196", "n02667093"), b=("n01440764", "n01443537")
     )
-    assert splits.manmade_natural(FOUR[::-1]) == Split(
+    assert manmade_natural(FOUR[::-1]) == Split(
         a=("n02667093", "n02666196"), b=("n01443537", "n01440764")
     )
 
@@ -111,14 +117,14 @@ def test_some_of_the_wordnet_ids_are_divided_in_their_order():
 def test_groups_of_the_user_come_before_the_published_ones():
     groups = dict(zip(FOUR, ("manmade", "natural", "manmade", "natural"), strict=True))
 
-    assert splits.manmade_natural(FOUR, groups) == Split(
+    assert manmade_natural(FOUR, groups) == Split(
         a=("n01440764", "n02666196"), b=("n01443537", "n02667093")
     )
 
 
 def test_the_whole_is_all_of_half_b_and_nothing_of_half_a():
-    assert splits.whole(WORDNET_IDS) == Split(a=(), b=WORDNET_IDS)
-    assert splits.whole(["dog", "cup", "cat"]) == Split(a=(), b=("dog", "cup", "cat"))
+    assert whole(WORDNET_IDS) == Split(a=(), b=WORDNET_IDS)
+    assert whole(["dog", "cup", "cat"]) == Split(a=(), b=("dog", "cup", "cat"))
 
 
 def test_halves_come_by_letter():
@@ -154,7 +160,7 @@ def test_digest_is_golden_and_changes_with_names_order_and_halves():
 
 
 def test_digest_of_the_whole_is_golden():
-    assert splits.whole(["car", "cup"]).digest == (
+    assert whole(["car", "cup"]).digest == (
         "494d6af9f7f3611df2290ca72f5fbe79ee12f649f2abb4e6fdbc0f9c55685e6d"
     )
 
@@ -163,14 +169,14 @@ def test_classes_file_gives_class_and_group(tmp_path: Path):
     file = tmp_path / "classes.csv"
     file.write_text('class,note,group\ncar,,manmade\n"sea, deep",wet,natural\ncat,,natural\n')
 
-    assert splits.read_groups(file) == {"car": "manmade", "sea, deep": "natural", "cat": "natural"}
+    assert read_groups(file) == {"car": "manmade", "sea, deep": "natural", "cat": "natural"}
 
 
 def test_classes_file_may_begin_with_the_mark_that_spreadsheets_write(tmp_path: Path):
     file = tmp_path / "classes.csv"
     file.write_bytes(b"\xef\xbb\xbfclass,group\r\ncar,manmade\r\ncaf\xc3\xa9,natural\r\n")
 
-    assert splits.read_groups(file) == {"car": "manmade", "café": "natural"}
+    assert read_groups(file) == {"car": "manmade", "café": "natural"}
 
 
 @pytest.mark.parametrize("second", ["manmade", "natural"])
@@ -179,7 +185,7 @@ def test_a_class_listed_twice_is_refused(tmp_path: Path, second: str):
     file.write_text(f"class,group\ncup,manmade\ncar,manmade\ncat,natural\ncar,{second}\n")
 
     with pytest.raises(UserError) as error:
-        splits.read_groups(file)
+        read_groups(file)
     assert str(error.value) == f"{file} lists the class 'car' more than once"
 
 
@@ -188,7 +194,7 @@ def test_a_quote_that_is_never_closed_is_named(tmp_path: Path):
     file.write_text('class,group\ncar,"manmade\n' + 20_000 * "cat,natural\n")
 
     with pytest.raises(UserError) as error:
-        splits.read_groups(file)
+        read_groups(file)
     assert str(error.value) == (
         f"split.groups={file} cannot be read: field larger than field limit (131072)"
     )
@@ -196,13 +202,12 @@ def test_a_quote_that_is_never_closed_is_named(tmp_path: Path):
 
 def test_classes_without_a_group_are_counted_and_named():
     with pytest.raises(UserError) as error:
-        splits.manmade_natural([*FOUR, "tench", "cup", "hen", "dog"])
+        manmade_natural([*FOUR, "tench", "cup", "hen", "dog"])
 
     assert str(error.value) == (
         "split=manmade_natural has no group for 4 of 8 classes (tench, cup, hen, ...): only the "
-        "1,000 WordNet ids of ILSVRC 2012 are known; for other classes put a classes.csv with the "
-        "columns class,group (manmade or natural) into data.root, or name one with "
-        "split.groups=FILE"
+        "1,000 WordNet ids of ILSVRC 2012 are known; for other classes add a classes.csv with the "
+        "columns class,group (manmade or natural) to data.root, or name one with split.groups=FILE"
     )
 
 
@@ -211,7 +216,7 @@ def test_a_wrong_group_is_refused(tmp_path: Path):
     file.write_text("class,group\ncar,man-made\ncat,natural\n")
 
     with pytest.raises(UserError) as error:
-        splits.read_groups(file)
+        read_groups(file)
     assert str(error.value) == f"{file} has the group 'man-made': choose manmade or natural"
 
 
@@ -220,7 +225,7 @@ def test_a_row_without_a_group_is_refused(tmp_path: Path):
     file.write_text("class,group\ncar,manmade\ncat\n")
 
     with pytest.raises(UserError) as error:
-        splits.read_groups(file)
+        read_groups(file)
     assert str(error.value) == f"{file} has the group '': choose manmade or natural"
 
 
@@ -232,13 +237,13 @@ def test_other_columns_are_refused(tmp_path: Path, text: str, columns: str):
     file.write_text(text)
 
     with pytest.raises(UserError) as error:
-        splits.read_groups(file)
-    assert str(error.value) == f"{file} has the columns {columns}: need class,group"
+        read_groups(file)
+    assert str(error.value) == f"{file} has the columns {columns}: it needs class,group"
 
 
 def test_a_missing_file_of_groups_is_named(tmp_path: Path):
     with pytest.raises(UserError) as error:
-        splits.read_groups(tmp_path / "none.csv")
+        read_groups(tmp_path / "none.csv")
 
     assert str(error.value).startswith(f"split.groups={tmp_path}/none.csv cannot be read: ")
     assert "No such file or directory" in str(error.value)
@@ -249,20 +254,20 @@ def test_a_file_of_groups_that_is_no_text_is_named(tmp_path: Path):
     file.write_bytes(b"class,group\n\xff\xfe,manmade\n")
 
     with pytest.raises(UserError, match="classes.csv cannot be read: 'utf-8' codec can't decode"):
-        splits.read_groups(file)
+        read_groups(file)
 
 
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["a", "b", "c"], "half A of split=random has 1 class: a half needs 2 or more"),
-        (["a"], "half A of split=random has 0 classes: a half needs 2 or more"),
-        ([], "half A of split=random has 0 classes: a half needs 2 or more"),
+        (["a", "b", "c"], "half A of split=random has 1 class: a half needs at least 2"),
+        (["a"], "half A of split=random has 0 classes: a half needs at least 2"),
+        ([], "half A of split=random has 0 classes: a half needs at least 2"),
     ],
 )
 def test_a_random_half_with_less_than_two_classes_is_refused(classes: list[str], message: str):
     with pytest.raises(UserError) as error:
-        splits.random_halves(classes, 0)
+        random_halves(classes, 0)
 
     assert str(error.value) == message
 
@@ -270,14 +275,14 @@ def test_a_random_half_with_less_than_two_classes_is_refused(classes: list[str],
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (FOUR[:3], "half A of split=manmade_natural has 1 class: a half needs 2 or more"),
-        (FOUR[1:], "half B of split=manmade_natural has 1 class: a half needs 2 or more"),
-        (FOUR[2:], "half B of split=manmade_natural has 0 classes: a half needs 2 or more"),
+        (FOUR[:3], "half A of split=manmade_natural has 1 class: a half needs at least 2"),
+        (FOUR[1:], "half B of split=manmade_natural has 1 class: a half needs at least 2"),
+        (FOUR[2:], "half B of split=manmade_natural has 0 classes: a half needs at least 2"),
     ],
 )
 def test_a_group_with_less_than_two_classes_is_refused(classes: tuple[str, ...], message: str):
     with pytest.raises(UserError) as error:
-        splits.manmade_natural(classes)
+        manmade_natural(classes)
 
     assert str(error.value) == message
 
@@ -285,12 +290,12 @@ def test_a_group_with_less_than_two_classes_is_refused(classes: tuple[str, ...],
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["a"], "half B of split=whole has 1 class: a half needs 2 or more"),
-        ([], "half B of split=whole has 0 classes: a half needs 2 or more"),
+        (["a"], "half B of split=whole has 1 class: a half needs at least 2"),
+        ([], "half B of split=whole has 0 classes: a half needs at least 2"),
     ],
 )
 def test_a_whole_of_less_than_two_classes_is_refused(classes: list[str], message: str):
     with pytest.raises(UserError) as error:
-        splits.whole(classes)
+        whole(classes)
 
     assert str(error.value) == message

@@ -90,10 +90,11 @@ def test_what_waits_for_a_base_that_fails_never_starts_and_retry_finishes_the_st
 def _train_images_of_half_a(root: Path) -> list[Path]:
     """Not the first of its class, which the digest is made of, nor one that is held out."""
     from transferlab.data.datasets import folder as folder_module
-    from transferlab.experiment import compose, splits
+    from transferlab.experiment import compose
+    from transferlab.experiment.splits.random import random_halves
 
     index = folder_module.scan(str(root), None, 0.2)
-    half = splits.random_halves(index.classes, 0).half("A")
+    half = random_halves(index.classes, 0).half("A")
     assert compose  # the split of seed 0 is conf's default
     files = [os.fsdecode(path) for path in index.train.paths]
     return [

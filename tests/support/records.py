@@ -5,16 +5,17 @@ of what takes a config or a run and reads no data: digests and classes are those
 import copy
 from typing import Any
 
-from transferlab.experiment import splits
 from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.run import Run, make_run
+from transferlab.experiment.splits.random import random_halves
+from transferlab.experiment.splits.whole import whole
 
 # Of the digits with holdout 0.2, and of their random halves with seed 0: see test_resolve
 DATA_DIGEST = "2356fb3fe5cfab035a566ce5184cd027bb66ebbdb2d49fb283da50ec73922ec5"
 SPLIT_DIGEST = "79105d58172a3b4f2848f41a0b82be7785f29e2c580545687afd22b9592ac36a"
-HALVES = splits.random_halves(tuple("0123456789"), seed=0)
-WHOLE = splits.whole(tuple("0123456789"))
+HALVES = random_halves(tuple("0123456789"), seed=0)
+WHOLE = whole(tuple("0123456789"))
 # A3B on digits as version 0.1.0 made and stored it. Written out, so that a default that changes in
 # conf/ changes no test here.
 RECORD: dict[str, Any] = {

@@ -22,7 +22,7 @@ from transferlab.experiment.config import (
 )
 from transferlab.experiment.identity import NEUTRAL
 from transferlab.experiment.keys import TYPES, unknown_key
-from transferlab.experiment.splits import missing_split
+from transferlab.experiment.splits import missing_split, split_rule
 
 
 def build_config(raw: Mapping[str, Any]) -> RunConfig:
@@ -95,7 +95,7 @@ def _canonical_transfer(transfer: TransferConfig) -> TransferConfig:
 
 def _canonical_split(split: SplitConfig) -> SplitConfig:
     """Without the seed of a split that draws nothing."""
-    if split.seed is None or split.name == "random":
+    if split.seed is None or split_rule(split.name).seeded:
         return split
     return replace(split, seed=None)
 
@@ -116,8 +116,8 @@ def _check_agreement(config: RunConfig) -> None:
 
 
 def _check_split_seed(split: SplitConfig) -> None:
-    if split.name == "random" and split.seed is None:
-        raise UserError("split.seed=null: split=random draws its halves from a seed, split.seed=0")
+    if split.seed is None and split_rule(split.name).seeded:
+        raise UserError(f"missing split.seed: split={split.name} needs it, as split.seed=0")
 
 
 def _check_images(data: DataConfig) -> None:
@@ -166,11 +166,14 @@ def _check_kept_stages(config: RunConfig) -> None:
 
 
 def _check_halves(config: RunConfig) -> None:
-    if config.split.name == "whole" and "A" in (config.variant.base, config.variant.target):
-        raise UserError(
-            f"split=whole has no half A: {variants.label(config.variant)} needs one; "
-            "use baseB, BnB, BnB+ or RnB"
-        )
+    halves = split_rule(config.split.name).halves
+    for letter in variants.HALVES:
+        if letter not in halves and letter in (config.variant.base, config.variant.target):
+            raise UserError(
+                f"split={config.split.name} has no half {letter}, which "
+                f"{variants.label(config.variant)} needs: choose transfer.variant="
+                f"{','.join(variants.patterns_of(halves))}"
+            )
 
 
 def _yaml(number: float | None) -> str:

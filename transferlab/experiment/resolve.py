@@ -7,14 +7,12 @@ checked against the digests that were recorded. All others are passed the run.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from transferlab import data
 from transferlab.errors import UserError
-from transferlab.experiment import splits
 from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
 from transferlab.experiment.run import Run, make_run
-from transferlab.experiment.splits import Split
+from transferlab.experiment.splits import Split, split_rule
 
 Sections = tuple[SplitConfig, DataConfig, ModelConfig]
 
@@ -69,7 +67,12 @@ def _describe(config: DataConfig) -> data.Description:
 
 
 def _resolve(config: RunConfig, description: data.Description) -> _Resolved:
-    halves = _halves(config, description.classes)
+    halves = split_rule(config.split.name).divide(
+        description.classes,
+        seed=config.split.seed,
+        groups=config.split.groups,
+        root=config.data.root,
+    )
     _check_digest("data.digest", config.data.digest, description.digest, config.data.root)
     _check_digest("split.digest", config.split.digest, halves.digest, config.data.root)
     return _Resolved(
@@ -100,29 +103,3 @@ def _model(config: ModelConfig, halves: Split) -> ModelConfig:
                 f"model.num_outputs={outputs} is fewer than the {size} classes of half {letter}"
             )
     return replace(config, num_outputs=None) if {outputs} == set(sizes.values()) else config
-
-
-# --- the halves ---------------------------------------------------------------------------------
-
-
-def _halves(config: RunConfig, classes: tuple[str, ...]) -> Split:
-    name = config.split.name
-    if name == "random":
-        assert config.split.seed is not None
-        return splits.random_halves(classes, config.split.seed)
-    if name == "manmade_natural":
-        file = _groups_file(config, classes)
-        return splits.manmade_natural(classes, None if file is None else splits.read_groups(file))
-    if name == "whole":
-        return splits.whole(classes)
-    raise UserError(f"split.name={name} is not a split: choose {' or '.join(splits.NAMES)}")
-
-
-def _groups_file(config: RunConfig, classes: tuple[str, ...]) -> Path | None:
-    """The user's groups, else None for the published ones, else those beside the images."""
-    if config.split.groups is not None:
-        return Path(config.split.groups).expanduser()
-    if config.data.root is None or set(classes) <= splits.published_groups().keys():
-        return None
-    beside = Path(config.data.root).expanduser() / "classes.csv"
-    return beside if beside.exists() else None

@@ -72,6 +72,12 @@ def parse(text: str, *, n: int | None = None, target: str | None = None) -> Vari
     return Variant(match["base"], match["target"], cut, fine_tuned=bool(match["plus"]))
 
 
+def patterns_of(halves: str) -> tuple[str, ...]:
+    """The variants that need no half but these: `base BnB BnB+ RnB` of `B`."""
+    others = {letter for letter in HALVES if letter not in halves}
+    return tuple(pattern for pattern in PATTERNS if not others & {*pattern})
+
+
 def label(variant: Variant) -> str:
     """The variant's name with n filled in: `baseB`, `A3B`, `B5B+`, `R2A`."""
     if variant.n == 0:

@@ -1,0 +1,61 @@
+"""Halves of a data set's classes, and what the other modules need to know of a way to divide."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from transferlab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two disjoint sets of class names, each in the order of the data set's class list.
+
+    Half A is empty where nothing is divided.
+    """
+
+    a: tuple[str, ...]
+    b: tuple[str, ...]
+
+    def half(self, letter: str) -> tuple[str, ...]:
+        """The classes of half `A` or `B`; their positions are the labels of that half."""
+        return {"A": self.a, "B": self.b}[letter]
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over the names and order of both halves, as 64 hexadecimal digits."""
+        text = "\n".join(self.a) + "\n\n" + "\n".join(self.b) + "\n"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Divide(Protocol):
+    def __call__(
+        self, classes: tuple[str, ...], *, seed: int | None, groups: str | None, root: str | None
+    ) -> Split:
+        """The halves of the classes.
+
+        `seed` is None unless the rule is seeded; `groups` and `root` are `split.groups`, a file,
+        and `data.root`. Raises: UserError for classes that cannot be divided.
+        """
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """A way to divide classes. `seeded`: it needs a seed; `halves`: the letters with classes."""
+
+    divide: Divide
+    seeded: bool = False
+    halves: str = "AB"
+
+
+def require_classes(split: Split, *, name: str, halves: str = "AB") -> Split:
+    """The split. Raises: UserError if one of the halves has fewer than two classes."""
+    for letter in halves:
+        count = len(split.half(letter))
+        if count < 2:
+            noun = "class" if count == 1 else "classes"
+            raise UserError(
+                f"half {letter} of split={name} has {count} {noun}: a half needs at least 2"
+            )
+    return split
