@@ -1,18 +1,21 @@
 """How transferable are the features of a deep network, layer by layer (Yosinski et al. 2014).
 
-From Python, in ten lines; names are imported when they are first used, and torch with them:
+From Python, in ten lines; a name is imported when it is first used, and torch with it:
 
     import pytorch_lightning as lightning
     import transferlab
 
     half_a, half_b = (transferlab.HalfDataModule("digits", half=half) for half in "AB")
     recipe = transferlab.Recipe(lr=0.01, schedule="cosine", momentum=0.9)
+
     network = transferlab.build_network("alexnet_small", num_outputs=5, image_size=32)
     base = transferlab.TransferModule(network, recipe=recipe)
-    lightning.Trainer(max_epochs=5).fit(base, half_a)
+    lightning.Trainer(max_epochs=3).fit(base, half_a)
+
     network = transferlab.build_network("alexnet_small", num_outputs=5, image_size=32)
     a3b = transferlab.TransferModule(network, n=3, base=base.network, frozen=True, recipe=recipe)
-    lightning.Trainer(max_epochs=5).fit(a3b, half_b)
+    lightning.Trainer(max_epochs=3).fit(a3b, half_b)
+
     results = transferlab.load_results("published:yosinski2014")
     transferlab.figure(results, "figure2").savefig("figure2.png")
 
