@@ -133,7 +133,7 @@ def test_an_unreadable_file_ends_the_run_with_its_name_and_the_reason():
         with pytest.raises(UserError) as error:
             read(view, np.array([1, 2]), replace=replace)
         assert str(error.value) == (
-            "image2.png cannot be read: torn; mend or delete it, or leave such files out with "
+            "image2.png cannot be read: torn; repair or delete it, or leave such files out with "
             "data.unreadable=skip"
         )
 

@@ -190,8 +190,8 @@ def test_an_unreadable_file_ends_the_reading_with_its_name_and_no_trace(
     with pytest.raises(UserError) as error:
         batches(chosen.val, Sequence(4, 3), workers=workers)
     assert str(error.value) == (
-        f"{tmp_path}/val/bee/1.png cannot be read: the file is empty; mend or delete it, or leave "
-        "such files out with data.unreadable=skip"
+        f"{tmp_path}/val/bee/1.png cannot be read: the file is empty; repair or delete it, or "
+        "leave such files out with data.unreadable=skip"
     )
 
 

@@ -208,7 +208,7 @@ def test_a_mean_of_no_readable_image_is_refused_and_nothing_is_kept(tmp_path: Pa
 
 
 def test_an_unreadable_image_is_refused_by_name_unless_it_may_be_skipped(tmp_path: Path):
-    with pytest.raises(UserError, match=r"^image1 cannot be read: cut off; mend or delete it"):
+    with pytest.raises(UserError, match=r"^image1 cannot be read: cut off; repair or delete it"):
         compute(unreadable_view((), skip=False), tmp_path)
 
 

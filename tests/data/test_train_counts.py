@@ -92,7 +92,7 @@ def test_what_is_not_there_is_refused_as_it_is_described(tmp_path: Path):
     for name, message in [
         ("squares", "data.name=squares is unknown"),
         ("image_folder", "data.root is missing"),
-        ("digits", "data.holdout is not given"),
+        ("digits", "data.holdout is missing"),
     ]:
         with pytest.raises(UserError, match=message):
             counts(name)

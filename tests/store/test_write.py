@@ -100,8 +100,8 @@ def test_a_full_disk_asks_for_room_and_leaves_the_old_file_whole(run: Run, numbe
         files.write(run.checkpoint_file, fill)
 
     assert str(error.value) == (
-        f"{run.checkpoint_file} cannot be written: {os.strerror(number)}; make room, then give the "
-        "same command: it goes on from the last checkpoint"
+        f"{run.checkpoint_file} cannot be written: {os.strerror(number)}; make room, then run the "
+        "command again: it resumes from the last checkpoint"
     )
     assert run.checkpoint_file.read_bytes() == b"the old"
     assert names(run.folder) == {"last.ckpt"}

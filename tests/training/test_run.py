@@ -314,7 +314,7 @@ def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Pat
     victim = next(iter(sorted((tmp_path / "train").glob("[abcd]/*.png"), key=_used_late(wanted))))
     content = victim.read_bytes()
     victim.write_bytes(content[:60])
-    with pytest.raises(UserError, match=f"{victim} cannot be read: .*; mend or delete it"):
+    with pytest.raises(UserError, match=f"{victim} cannot be read: .*; repair or delete it"):
         inline.carry_out([resumed])
     state = checkpoints.load(resumed)
     assert state is not None and state.step >= 1

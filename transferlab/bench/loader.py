@@ -86,7 +86,7 @@ def measure(selected: Namespace) -> Report:
         raw, jpeg = (_view("prepared", folder / codec) for codec in ("raw", "jpeg"))
         files = _view("image_folder", images)
         requests = islice(_requests(files, READ), READ.skipped, READ.skipped + READ.batches)
-        decoded = np.concatenate([request.places for request in requests])
+        decoded = np.concatenate([request.indices for request in requests])
         sides = [
             Side(DEFAULT, lambda: _by_default(images, decoded), len(decoded), "images"),
             Side(RAW, lambda: _by_ours(raw, COPIED), COPIED.images, "images"),

@@ -35,46 +35,46 @@ class View:
 
     def read(
         self,
-        places: np.ndarray,
+        indices: np.ndarray,
         out: np.ndarray,
         *,
         corners: np.ndarray | None = None,
         replace: bool,
     ) -> Images:
-        """The images at `places` (B,) of the view, in 0..N-1, cropped into `out` (B, P, P, 3).
+        """The images `indices` (B,) of the view, in 0..N-1, cropped into `out` (B, P, P, 3).
 
-        One that cannot be read ends the run with its name or, with `skip_unreadable`, is left
-        out; with `replace` the next readable one of the view stands in, so that a training batch
-        stays full and stays the same whenever it is read.
+        An unreadable image ends the run with its name or, with `skip_unreadable`, is left out;
+        with `replace` the next readable image of the view replaces it, so that a training batch
+        stays full, and the same whenever it is read.
 
         Raises: UserError that names the file.
         """
-        unreadable = self.subset.read(self.positions[places], out, corners)
-        labels, skipped = self.labels[places].copy(), []
-        for place, reason in sorted(unreadable.items()):
-            skipped.append(self._refuse_or_name(places[place], reason))
+        unreadable = self.subset.read(self.positions[indices], out, corners)
+        labels, skipped = self.labels[indices].copy(), []
+        for slot, reason in sorted(unreadable.items()):
+            skipped.append(self._refuse_or_name(indices[slot], reason))
             if replace:
-                here = slice(place, place + 1)
-                corner = None if corners is None else corners[here]
-                labels[place] = self._next_readable(int(places[place]), out[here], corner)
+                only = slice(slot, slot + 1)
+                corner = None if corners is None else corners[only]
+                labels[slot] = self._next_readable(int(indices[slot]), out[only], corner)
         if unreadable and not replace:
-            keep = np.array([place not in unreadable for place in range(len(places))])
+            keep = np.array([slot not in unreadable for slot in range(len(indices))])
             out, labels = out[keep], labels[keep]
         return Images(out, labels, tuple(skipped))
 
-    def _refuse_or_name(self, place: int, reason: str) -> str:
-        name = self.subset.name(int(self.positions[place]))
+    def _refuse_or_name(self, index: int, reason: str) -> str:
+        name = self.subset.name(int(self.positions[index]))
         if not self.skip_unreadable:
             raise UserError(
-                f"{name} cannot be read: {reason}; mend or delete it, or leave such files out "
+                f"{name} cannot be read: {reason}; repair or delete it, or leave such files out "
                 "with data.unreadable=skip"
             )
         return name
 
-    def _next_readable(self, place: int, out: np.ndarray, corner: np.ndarray | None) -> int:
-        """The label of the next image that can be read, which fills `out` (1, P, P, 3)."""
+    def _next_readable(self, index: int, out: np.ndarray, corner: np.ndarray | None) -> int:
+        """The label of the next readable image, which fills `out` (1, P, P, 3)."""
         for ahead in range(1, len(self)):
-            other = (place + ahead) % len(self)
+            other = (index + ahead) % len(self)
             if not self.subset.read(self.positions[other : other + 1], out, corner):
                 return int(self.labels[other])
         raise UserError(f"none of the {len(self)} images can be read: is data.root the right one?")
@@ -92,7 +92,7 @@ class Half:
 def cut(
     images: ImageSet, classes: Sequence[str], *, per_class: int | None, skip_unreadable: bool
 ) -> Half:
-    """The half of a data set with just these classes, `classes[k]` as label k.
+    """The half of a data set with these classes, `classes[k]` as label k.
 
     `per_class` keeps the first images of each class for training, in the order of the data set's
     list (yosinski/convnet_transfer, its reduced-* networks); validation is never reduced.
@@ -113,7 +113,7 @@ def cut(
 
 
 def rank_in_class(labels: np.ndarray) -> np.ndarray:
-    """For each image how many of its class come before it, (N,)."""
+    """For each image, the number of earlier images of its class, (N,)."""
     by_class = np.argsort(labels, kind="stable")
     ordered = labels[by_class]
     first = np.searchsorted(ordered, ordered)

@@ -1,7 +1,7 @@
 """Batches of a half for training and validation, as torch tensors of bytes.
 
-What a batch holds is a function of the step (see `order`), so a stream can start at any step and
-goes on exactly. Mirror, mean and cast are left to the device: see `views`.
+A batch is a function of the step (see `sampling`), so a stream can start at any step with the
+batches of an uninterrupted one. Mirror, mean and cast are left to the device: see `transforms`.
 """
 
 import multiprocessing
@@ -23,27 +23,27 @@ from transferlab.errors import UserError
 
 @dataclass(frozen=True)
 class Request:
-    """What a batch is made of: places (B,) in a view and, for training, how each image is seen.
+    """What to put into a batch: indices (B,) in a view and, for training, each image's crop.
 
-    `corners` (B, 2) and `flips` (B,) are those of `order.crops`; a validation batch has none.
+    `corners` (B, 2) and `flips` (B,) are those of `sampling.crops`; a validation batch has none.
     """
 
-    places: np.ndarray
+    indices: np.ndarray
     corners: np.ndarray | None = None
     flips: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
 
 def answer(view: View, request: Request, out: np.ndarray) -> Batch:
-    """The batch that is asked for: its images are read into `out` (B, P, P, 3) uint8.
+    """The requested batch: its images are read into `out` (B, P, P, 3) uint8.
 
-    Crops are made while reading; that an image is to be mirrored is only said.
+    Crops are made while reading; which images to mirror is only passed on.
     Raises: UserError as `View.read` does.
     """
     training = request.corners is not None
-    images = view.read(request.places, out, corners=request.corners, replace=training)
+    images = view.read(request.indices, out, corners=request.corners, replace=training)
     batch: Batch = {
         "pixels": torch.from_numpy(images.pixels),
         "labels": torch.from_numpy(images.labels),  # (B,)
@@ -57,10 +57,10 @@ def answer(view: View, request: Request, out: np.ndarray) -> Batch:
 
 @dataclass(frozen=True)
 class Stream:
-    """Where training batches come from: the requests of steps start_step..total_steps-1.
+    """The requests for training batches, of steps start_step..total_steps-1.
 
-    `batch_size` is the global one, of which every rank reads its share. `slack` is by how many
-    pixels an image is larger than its crop.
+    `batch_size` is the global one, of which every rank reads its share. `slack` is the number of
+    pixels by which an image is larger than its crop.
     """
 
     count: int
@@ -76,26 +76,26 @@ class Stream:
 
     def __iter__(self) -> Iterator[Request]:
         for step in range(self.start_step, self.total_steps):
-            epochs, places = sampling.batch(
+            epochs, indices = sampling.batch(
                 step,
                 seed=self.seed,
                 count=self.count,
                 batch_size=self.batch_size,
                 reshuffle=self.reshuffle,
             )
-            epochs, places = (
+            epochs, indices = (
                 epochs[self.rank :: self.world_size],
-                places[self.rank :: self.world_size],
+                indices[self.rank :: self.world_size],
             )
             corners, flips = sampling.crops(
-                self.seed, epochs, places, slack=self.slack, mirror=self.mirror
+                self.seed, epochs, indices, slack=self.slack, mirror=self.mirror
             )
-            yield Request(places, corners, flips)
+            yield Request(indices, corners, flips)
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """The requests for every image once, in order; of them, this rank's share."""
+    """The requests for every image once, in order; of these, this rank's share."""
 
     count: int
     batch_size: int
@@ -103,9 +103,9 @@ class Sequence:
     world_size: int = 1
 
     def __iter__(self) -> Iterator[Request]:
-        places = np.arange(self.rank, self.count, self.world_size)
-        for start in range(0, len(places), self.batch_size):
-            yield Request(places[start : start + self.batch_size])
+        indices = np.arange(self.rank, self.count, self.world_size)
+        for start in range(0, len(indices), self.batch_size):
+            yield Request(indices[start : start + self.batch_size])
 
 
 class Batches:
@@ -129,8 +129,8 @@ def loader(
 ) -> Batches:
     """The batches of the requests, of images of `crop` pixels a side, for a device.
 
-    Without worker processes one thread reads ahead, and a batch is only good until the next but
-    one is asked for: see `ring`.
+    Without worker processes one thread reads ahead, and a batch is valid until the second next
+    is requested: see `ring`.
     """
     if not workers:
         fill = partial(answer, view)
@@ -149,10 +149,10 @@ def loader(
 def end_workers() -> None:
     """End the worker processes that an exception has left behind.
 
-    They ignore SIGTERM, which Python's exit would send them and then wait for ever.
+    They ignore the SIGTERM that Python sends when it exits, which then would wait forever.
     """
     if threading.current_thread() is not threading.main_thread():
-        return  # signals cannot be set from here, and the main thread's exit is not near
+        return  # signals cannot be set from here, and the main thread is not about to exit
     handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises at a killed worker
     try:
         for child in multiprocessing.active_children():
@@ -164,12 +164,12 @@ def end_workers() -> None:
 
 
 def auto_workers(view: View, cores: int) -> int:
-    """How many worker processes help: none for images in memory, else what the cores allow."""
+    """A sensible number of worker processes: none for images in memory, else by the cores."""
     return 0 if view.subset.in_memory else max(0, min(cores - 1, 16))
 
 
 class _Requests(Dataset[Batch]):
-    """A view that is asked for whole batches, in a worker process."""
+    """A view as a worker process reads it, a batch at a time."""
 
     def __init__(self, view: View, crop: int) -> None:
         self.view, self.crop = view, crop
@@ -187,8 +187,8 @@ def _as_is(batch: Batch) -> Batch:
 
 
 def _leave_signals_to_parent(worker: int) -> None:
-    # Workers inherit the parent's handlers, and a signal to the whole job reaches them too: they
-    # must outlive it, or their death interrupts the parent in the middle of a step
+    # Workers inherit the parent's handlers, and a signal to the job reaches them too: they must
+    # survive it, or their death interrupts the parent in the middle of a step
     torch.set_num_threads(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

@@ -19,11 +19,11 @@ from transferlab.runtime import files
 
 log = logging.getLogger(__name__)
 BATCH = 256
-PIXELS = "torchvision"  # who decodes and resizes: another one gives other pixels, and another mean
+PIXELS = "torchvision"  # decodes and resizes: another library gives other pixels, and another mean
 
 
 def key(data_digest: str, classes: tuple[str, ...], **settings: object) -> str:
-    """The name of a mean image: what it is the mean of, as 32 hexadecimal digits."""
+    """The name of a mean image: a digest of what it is the mean of, 32 hexadecimal digits."""
     parts = [PIXELS, data_digest, *classes, *(f"{k}={settings[k]!r}" for k in sorted(settings))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -31,10 +31,10 @@ def key(data_digest: str, classes: tuple[str, ...], **settings: object) -> str:
 def mean_image(
     view: View, *, cache: Path, name: str, workers: int, on_progress: Callable[[int], None]
 ) -> np.ndarray:
-    """The mean (S, S, 3) float32 of all images of the view, from the cache if it is there.
+    """The mean (S, S, 3) float32 of all images of the view, from the cache if it has it.
 
-    `on_progress` is told how many images have been read. Sums are exact, so the order in which
-    the images are read does not matter. What cannot be read is left out, if the view says so.
+    `on_progress` is called with the number of images read so far. Sums are exact, so the order of
+    the images does not matter. Unreadable images are left out if the view allows it.
 
     Raises: UserError if an image cannot be read, or none.
     """

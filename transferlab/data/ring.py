@@ -1,8 +1,8 @@
-"""Batches that one background thread reads into a few reused buffers, ahead of who wants them.
+"""Batches that one background thread reads ahead, into a few buffers that are used again.
 
-A fresh buffer for every batch costs a factor of four: its pages have to be found and cleared. So a
-batch is only good until the next but one is asked for. On CUDA the buffers are pinned, and each
-batch goes to the device on a stream of its own while the one before is computed on.
+A new buffer for every batch is four times slower: the system has to find and clear its pages. So a
+batch is valid until the second next is requested. On CUDA the buffers are pinned, and each batch is
+copied to the device on a separate stream, while the device computes on the one before.
 """
 
 import threading
@@ -18,25 +18,25 @@ from torch import Tensor
 
 Batch = dict[str, Any]
 Request = TypeVar("Request")
-LIVE = 2  # batches that the reader may still use: Lightning asks for the next one ahead of a step
-AHEAD = 2  # filled meanwhile
+LIVE = 2  # batches still in use: Lightning fetches the next one before a step
+AHEAD = 2  # batches filled meanwhile
 END = None
 
 
 @dataclass
 class _Slot:
-    """A buffer, grown to the largest batch so far, and when the device has taken what it held."""
+    """A buffer, as large as the largest batch so far, and the event that ends its last copy."""
 
     buffer: Tensor | None = None
     taken: torch.cuda.Event | None = None
 
 
 class Ring(Generic[Request]):
-    """The batches that `fill` makes of the requests, in their order.
+    """The batches that `fill` makes of the requests, in order.
 
-    `fill` reads a request's images into the array (B, P, P, 3) that it is given and returns the
-    batch, `pixels` being in that array; `count` says how many images a request has. What `fill`
-    raises is raised where the batches are read.
+    `fill` reads a request's images into an array (B, P, P, 3) and returns the batch, whose `pixels`
+    are that array; `count` is the number of images of a request. An exception of `fill` is raised
+    where the batches are read.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Ring(Generic[Request]):
                 yield batch if self.uploads is None else self._upload(slot, batch, self.uploads)
         finally:
             left.set()
-            free.put(_Slot())  # for a thread that waits for one
+            free.put(_Slot())  # wakes a thread that waits for a slot
             thread.join()
 
     def _work(
@@ -81,7 +81,7 @@ class Ring(Generic[Request]):
         full: SimpleQueue[tuple[_Slot, Batch] | Exception | None],
         left: threading.Event,
     ) -> None:
-        """Fill slots as they become free, until no more are asked for or the reader has left."""
+        """Fill slots as they become free, until the requests end or the reader has left."""
         try:
             for request in self.requests:
                 slot = free.get()
@@ -96,7 +96,7 @@ class Ring(Generic[Request]):
 
     def _buffer(self, slot: _Slot, count: int) -> np.ndarray:
         if slot.taken is not None:
-            slot.taken.synchronize()  # in this thread, which has nothing better to do
+            slot.taken.synchronize()  # in this thread, not the one that trains
         if slot.buffer is None or len(slot.buffer) < count:
             slot.buffer = torch.empty(
                 (count, self.crop, self.crop, 3),
@@ -113,7 +113,7 @@ class Ring(Generic[Request]):
                 key: value.to(self.device, non_blocking=True) if torch.is_tensor(value) else value
                 for key, value in batch.items()
             }
-            # blocking: the thread that waits for it sleeps, where it would spin otherwise
+            # blocking: the waiting thread sleeps instead of spinning
             slot.taken = uploads.record_event(torch.cuda.Event(blocking=True))
         current.wait_event(slot.taken)
         for value in moved.values():
@@ -123,7 +123,7 @@ class Ring(Generic[Request]):
 
 
 def _pinned(batch: Batch) -> Batch:
-    """The batch in pinned memory, all of it: a copy from elsewhere has the host wait."""
+    """The batch in pinned memory: the host would have to wait for a copy from elsewhere."""
     return {
         k: value.pin_memory() if torch.is_tensor(value) else value for k, value in batch.items()
     }

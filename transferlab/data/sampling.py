@@ -1,8 +1,8 @@
 """Randomness without state: the order of images and their crops from (seed, epoch, index).
 
-Whatever was computed before, in whichever process, batch k is the same: that is what makes an
-interrupted run end with the same weights as one that was not. Integers only, so it is the same on
-every machine and in every version of every library.
+Batch k does not depend on what was computed before, or in which process, so that an interrupted run
+ends with the weights of an uninterrupted one. Integers only: the same on every machine and with
+every version of every library.
 """
 
 from functools import lru_cache
@@ -15,7 +15,7 @@ ORDER, ROW, COLUMN, MIRROR, HOLDOUT = range(5)  # one stream of numbers for each
 def bits(*keys: int | np.ndarray) -> np.ndarray:
     """64 random bits for every combination of keys, broadcast, as uint64.
 
-    Source: SplitMix64, Steele, Lea, Flood 2014, Fig. 17, applied to one key after the other.
+    Source: SplitMix64, Steele, Lea, Flood 2014, Fig. 17, applied to each key in turn.
     """
     state = np.zeros((), dtype=np.uint64)
     with np.errstate(over="ignore"):
@@ -44,17 +44,17 @@ def batch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Epoch and position, each (B,) int64, of the images of step 0, 1, ...
 
-    Epochs follow one another without a gap: every batch is full, and the last one of an epoch
-    takes its missing images from the next (as the authors' reader did). Without `reshuffle` every
-    epoch has the order of the first, as theirs.
+    Epochs follow each other without a gap: every batch is full, and the last of an epoch takes its
+    missing images from the next (as the authors' reader did). Without `reshuffle` every epoch has
+    the order of the first, as theirs.
     """
-    places = step * batch_size + np.arange(batch_size)
-    epochs = places // count
+    counts = step * batch_size + np.arange(batch_size)  # images drawn before each of these
+    epochs = counts // count
     positions = np.empty(batch_size, dtype=np.int64)
     for epoch in np.unique(epochs):
-        here = epochs == epoch
+        members = epochs == epoch
         order = permutation(seed, int(epoch) if reshuffle else 0, count)
-        positions[here] = order[places[here] % count]
+        positions[members] = order[counts[members] % count]
     return epochs, positions
 
 

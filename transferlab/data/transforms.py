@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from transferlab.runtime import compiled
 
-LOOPS = ("cpu",)  # where a loop over images is quicker than whole batches
+LOOPS = ("cpu",)  # where a loop over images is faster than operations on batches
 
 
 class InputTransform(nn.Module):
     """The inputs of a pack's networks, one per mean image, from one batch of bytes.
 
-    means: name -> mean image (S, S, 3), or None for no subtraction. A training batch brings the
-    `corners` of its crops, and which are to be mirrored in `flips`; one without was cut from the
+    means: name -> mean image (S, S, 3), or None for no subtraction. A training batch has the
+    `corners` of its crops, and in `flips` which to mirror; without corners they are from the
     centre.
     """
 
@@ -57,10 +57,10 @@ class InputTransform(nn.Module):
 def looped(
     pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
 ) -> Tensor:
-    """The input (B, P, P, 3) float32 of crops (B, P, P, 3) uint8, an image after the other.
+    """The input (B, P, P, 3) float32 of crops (B, P, P, 3) uint8, one image after the other.
 
-    The same crop of the mean (S, S, 3) is subtracted from each, at `corners` (B, 2), row and
-    column, or the centre's; then it is multiplied, and mirrored where `flips` (B,) says so.
+    The same crop of the mean (S, S, 3), at `corners` (B, 2), row and column, or the centre, is
+    subtracted from each; then it is scaled, and mirrored if its entry of `flips` (B,) is true.
     """
     values = _subtracted(pixels, mean, corners)
     if scale != 1.0:
@@ -72,9 +72,9 @@ def looped(
 def whole(
     pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
 ) -> Tensor:
-    """The same as `looped`, as elementwise operations on the whole batch, which are one when fused.
+    """The same as `looped`, as elementwise operations on the whole batch, which fuse into one.
 
-    Asks the device for nothing.
+    Does not wait for the device.
     """
     values = pixels.float()
     if mean is not None and _needs_corners(pixels, mean, corners):
@@ -91,9 +91,9 @@ def whole(
 
 
 def mirrored(images: Tensor, flips: Tensor) -> Tensor:
-    """The images (B, P, P, 3), left to right where `flips` (B,) says so; in place, on the host."""
-    for place in np.flatnonzero(flips.numpy()).tolist():
-        images[place] = images[place].flip(1)
+    """The images (B, P, P, 3), those with `flips` (B,) left to right; in place, on the host."""
+    for index in np.flatnonzero(flips.numpy()).tolist():
+        images[index] = images[index].flip(1)
     return images
 
 
@@ -106,9 +106,9 @@ def _subtracted(pixels: Tensor, mean: Tensor | None, corners: Tensor | None) -> 
     assert corners is not None
     values = torch.empty(pixels.shape)
     image, out, means = pixels.numpy(), values.numpy(), mean.numpy()
-    for place, (row, column) in enumerate(corners.tolist()):  # half the time of gathering
+    for index, (row, column) in enumerate(corners.tolist()):  # half the time of a gather
         window = means[row : row + crop, column : column + crop]
-        np.subtract(image[place], window, out=out[place])
+        np.subtract(image[index], window, out=out[index])
     return values
 
 

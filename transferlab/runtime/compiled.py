@@ -1,10 +1,10 @@
-"""Functions that are compiled on CUDA, where it gains, and stay as they are elsewhere.
+"""Functions that are compiled on CUDA, where it pays, and run as they are elsewhere.
 
-What gains is a chain of elementwise operations on large tensors: eager torch reads and writes
-memory once for each, the compiled function once for all. Whole networks are not compiled:
-convolutions and matrix products stay cuDNN's and cuBLAS's calls, Dropout's generator breaks the
-graph and its step counter asks for a new one at every step (pytorch issues 88576 and 128319), and
-each member of a pack with another cut would be compiled anew. On a CPU eager is as fast.
+It pays for a chain of elementwise operations on large tensors: eager torch reads and writes memory
+once for each, the compiled function once for all. Networks are not compiled: convolutions and
+matrix products remain calls of cuDNN and cuBLAS, Dropout's generator breaks the graph and its step
+counter causes a recompilation at every step (pytorch issues 88576 and 128319), and every cut in a
+pack would be compiled separately. On a CPU eager is as fast.
 """
 
 import functools
@@ -25,8 +25,8 @@ R = TypeVar("R")
 def on_cuda(function: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatenate[Tensor, P], R]:
     """`function`, compiled at its first call with a first argument on CUDA; once for the process.
 
-    It must not change its arguments. Where it cannot be compiled, for want of a C compiler or of
-    Triton, it runs as it is and one warning says so. Running out of memory is no such case.
+    It must not change its arguments. If it cannot be compiled, for lack of a C compiler or of
+    Triton, it runs as it is, after one warning. Running out of memory is an error as usual.
     """
     compiled = functools.cache(lambda: torch.compile(function, fullgraph=True))
     failed = False

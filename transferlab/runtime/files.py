@@ -1,6 +1,6 @@
 """The one atomic write: a reader sees the old file or the new one, never a part of it.
 
-What to do when the disk refuses depends on who writes: `Advice` says it.
+What to do about an error of the disk depends on the writer: see `Advice`.
 """
 
 import contextlib
@@ -42,33 +42,33 @@ def replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do if the disk is `full`, and if it refuses for any other reason."""
+    """What to do if the disk is `full`, and if it is `refused` for any other reason."""
 
     full: str
     refused: str
 
 
 IN_STORE = Advice(
-    full="make room, then give the same command: it goes on from the last checkpoint",
+    full="make room, then run the command again: it resumes from the last checkpoint",
     refused="choose a store that can be written, with runtime.store=DIR",
 )
 
 
 @contextlib.contextmanager
 def explained(path: Path, advice: Advice = IN_STORE) -> Iterator[None]:
-    """Turns the operating system's refusal to write `path` into a message that says what to do.
+    """Turns an error of the operating system in writing `path` into a message with advice.
 
     Raises: UserError.
     """
     try:
         yield
     except OSError as error:
-        what = advice.full if error.errno in FULL else advice.refused
-        raise UserError(f"{path} cannot be written: {error.strerror}; {what}") from error
+        remedy = advice.full if error.errno in FULL else advice.refused
+        raise UserError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the disk keep what was made, renamed and deleted in a folder."""
+    """Flush to disk which files were made, renamed and deleted in a folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -98,7 +98,7 @@ def write_json(path: Path, value: dict[str, Any], advice: Advice = IN_STORE) -> 
 
 
 def peek(path: Path) -> dict[str, Any]:
-    """A record that may be gone or half there by now, `owner.json` for instance; else empty."""
+    """A record that may be missing or incomplete, such as `owner.json`; then empty."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -107,5 +107,5 @@ def peek(path: Path) -> dict[str, Any]:
 
 
 def now() -> str:
-    """This moment as it stands in records, with the zone."""
+    """The time as records have it, with the zone."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")

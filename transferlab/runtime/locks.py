@@ -1,7 +1,7 @@
 """Locks on files: one holder at a time, and none once the holder has died.
 
-The operating system keeps them, between nodes too if the disk allows: NFS 4, and Lustre mounted
-with `flock`. There are two kinds, which do not see one another, since neither serves every caller.
+The operating system keeps them, also between nodes that share a disk: NFS 4, GPFS, and Lustre
+mounted with `flock`. There are two kinds, blind to each other, since neither serves every caller.
 """
 
 import contextlib

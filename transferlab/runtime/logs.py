@@ -1,6 +1,6 @@
-"""Where messages go: to stderr for the person who waits, and to the run's own log.txt.
+"""Where messages go: to stderr, and to the run's log.txt.
 
-Set up by the front door and by the processes of a run; library modules only log.
+Commands and the processes of a run set this up; library modules only log.
 """
 
 import contextlib
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TextIO
 
 ROOT = "transferlab"
-# Records with this attribute are not shown on a terminal, where a progress bar says the same
+# Records with this attribute are not shown on a terminal, which has a progress bar instead
 FOR_FILES = {"for_files": True}
-ONLY_FILES = {"only_files": True}  # and records with this one nowhere else
+ONLY_FILES = {"only_files": True}  # and records with this one only in files
 
 
 def to_stderr() -> None:
-    """Show INFO messages of ours on stderr. Once in a process."""
+    """Show the package's INFO messages on stderr. Once in a process."""
     root = logging.getLogger(ROOT)
     root.setLevel(logging.INFO)
     root.propagate = False
@@ -35,7 +35,7 @@ def to_stderr() -> None:
 
 @contextlib.contextmanager
 def to_file(path: Path) -> Iterator[None]:
-    """Add what is logged meanwhile to `path`, with times."""
+    """Meanwhile append log messages to `path`, with times."""
     handler = _File(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger(ROOT)
@@ -48,7 +48,7 @@ def to_file(path: Path) -> Iterator[None]:
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to what is sys.stderr at the moment: a live display on it puts itself in between."""
+    """Writes to the current sys.stderr, which a live display may have replaced."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -60,7 +60,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 class _File(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk is reported where something that matters cannot be written, not here."""
+        """Ignored: a full disk is reported where a file that matters cannot be written."""
 
 
 def on_terminal() -> bool:

@@ -1,8 +1,8 @@
-"""SIGINT, SIGTERM, SIGUSR1: stop at once while nothing is at stake, after the step in training.
+"""SIGINT, SIGTERM, SIGUSR1: stop immediately while nothing can be lost, in training after the step.
 
-One owner of signals in a process. Lightning's own handlers are displaced: with them a lone SIGTERM
-ends a half-trained run with exit status 0. SIGUSR1 is what a launcher sends, and SLURM ahead of a
-time limit; it may come again, and along with a SIGTERM to the whole job, and is never impatient.
+The only signal handler of a process. It replaces Lightning's, with which a single SIGTERM ends a
+half-trained run with exit status 0. A launcher sends SIGUSR1, and SLURM ahead of a time limit; it
+may be repeated, or come with a SIGTERM to the whole job, and never forces an immediate stop.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ WATCHED = (*IMPATIENT, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Whether somebody asked this process to stop. Installed with `watch`."""
+    """Whether this process was asked to stop. Installed with `watch`."""
 
     def __init__(self, *, only_note: bool = False) -> None:
         self.number: int | None = None
         self.insisted = False  # after one of IMPATIENT the next does not wait
         self.deferring = False
-        self.only_note = only_note  # one of several processes: the first decides for all
+        self.only_note = only_note  # in one of several processes, of which the first decides
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. A second SIGINT or SIGTERM does not wait for anything."""
+        """The signal handler. A second SIGINT or SIGTERM stops immediately."""
         repeated = self.insisted and number in IMPATIENT
         self.insisted |= number in IMPATIENT
         again, self.number = self.number is not None, number
@@ -38,7 +38,7 @@ class StopRequest:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGTERM)
         if again and not repeated:
-            return  # the first one is being heeded
+            return  # the first is being handled
         if not self.only_note and (repeated or not self.deferring):
             raise Interrupted(f"stopped by {signal.Signals(number).name}")
 
@@ -50,7 +50,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Meanwhile a first signal only sets `number`; what runs inside must look at it."""
+        """Meanwhile a first signal only sets `number`, which the code inside must check."""
         self.deferring = True
         try:
             yield

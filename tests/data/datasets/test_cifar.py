@@ -181,7 +181,9 @@ def test_missing_and_no_network_says_what_to_do(name: str, tmp_path: Path):
     with pytest.raises(UserError) as error:
         cifar.load(name, root=tmp_path, size=32)
     message = str(error.value)
-    assert message.startswith(f"data={name} cannot be had: Network is unreachable; download https:")
+    assert message.startswith(
+        f"data={name} cannot be downloaded: Network is unreachable; download https:"
+    )
     assert f"unpack it into {tmp_path}" in message
     assert message.endswith(
         f"or name the folder that holds {KINDS[name].base_folder} with data.root=DIR"
@@ -193,7 +195,7 @@ def test_a_broken_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
         raise RuntimeError("File not found or corrupted.")  # torchvision's for a wrong md5 sum
 
     monkeypatch.setattr(DOWNLOAD, corrupted)
-    with pytest.raises(UserError, match=r"^data=cifar10 cannot be had: File not found or corrupt"):
+    with pytest.raises(UserError, match="^data=cifar10 cannot be downloaded: File not found"):
         cifar.load("cifar10", root=tmp_path, size=32)
 
 
@@ -241,7 +243,8 @@ def test_a_download_of_other_files_is_refused(name: str, tmp_path: Path, downloa
         cifar.load(name, root=tmp_path, size=32)
     kind = KINDS[name]
     assert str(error.value) == (
-        f"{tmp_path}/{kind.base_folder} is not what {kind.url} holds: delete it and try again"
+        f"{tmp_path}/{kind.base_folder} differs from {kind.url}: delete it and run the command "
+        "again"
     )
     assert len(downloads) == 1
 
@@ -279,7 +282,7 @@ def test_the_restricted_unpickler_reads_what_an_ordinary_one_does(tmp_path: Path
 )
 def test_a_pickle_that_names_anything_but_arrays_is_refused(module: str, name: str, tmp_path: Path):
     (tmp_path / "file").write_bytes(f"c{module}\n{name}\n.".encode())
-    with pytest.raises(pickle.UnpicklingError, match=f"^{module}.{name} is no array$"):
+    with pytest.raises(pickle.UnpicklingError, match=f"^{module}.{name} is not an array$"):
         cifar.read_arrays(tmp_path / "file")
 
 
@@ -290,7 +293,7 @@ def test_a_pickle_that_would_run_a_command_does_not(tmp_path: Path):
     pickle.loads(content)
     assert witness.exists()  # so it would have
     witness.unlink()
-    with pytest.raises(pickle.UnpicklingError, match=r"^os\.system is no array$"):
+    with pytest.raises(pickle.UnpicklingError, match=r"^os\.system is not an array$"):
         cifar.read_arrays(tmp_path / "file")
     assert not witness.exists()
 
@@ -302,6 +305,6 @@ def test_a_validation_file_that_would_run_a_command_does_not(
     witness = tmp_path / "witness"
     (folder / "test_batch").write_bytes(f"cos\nsystem\n(Vtouch {witness}\ntR.".encode())
     publish(folder, "cifar10", monkeypatch)
-    with pytest.raises(pickle.UnpicklingError, match=r"^os\.system is no array$"):
+    with pytest.raises(pickle.UnpicklingError, match=r"^os\.system is not an array$"):
         cifar.load("cifar10", root=tmp_path, size=32)
     assert not witness.exists()

@@ -88,7 +88,7 @@ def test_the_digest_changes_with_the_holdout():
 def test_without_holdout_there_is_no_validation():
     with pytest.raises(UserError) as error:
         digits.load(holdout=None, size=8)
-    assert str(error.value) == "data.holdout is not given: data=digits has no validation subset"
+    assert str(error.value) == "data.holdout is missing: data=digits has no validation subset"
 
 
 def test_other_digits_than_the_known_ones_are_refused(monkeypatch: pytest.MonkeyPatch):
@@ -97,5 +97,5 @@ def test_other_digits_than_the_known_ones_are_refused(monkeypatch: pytest.Monkey
     loaded = sklearn.datasets.load_digits()
     loaded.images[5, 3, 3] += 1
     monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: loaded)
-    with pytest.raises(UserError, match=r"^scikit-learn's digits are not the known ones"):
+    with pytest.raises(UserError, match=r"^scikit-learn's digits are not the expected ones"):
         digits.load(holdout=0.2, size=8)

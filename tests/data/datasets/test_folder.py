@@ -342,7 +342,7 @@ def test_a_long_list_of_folders_is_cut(tmp_path: Path):
 
 def test_neither_val_nor_holdout_is_refused(tmp_path: Path):
     assert refused(tree(tmp_path), None) == (
-        "data.val is not given: name the validation folder, or set data.holdout"
+        "data.val is missing: name the validation folder, or set data.holdout"
     )
 
 

@@ -71,7 +71,7 @@ def test_a_network_that_cannot_be_built_is_an_error_of_its_own():
 
     assert unknown == {
         "error": "model.name=alexnot is unknown: choose one of alexnet alexnet_small, "
-        "or name a function of yours as package.module:function"
+        "or name your own function as package.module:function"
     }
     assert "stages" in sound
     assert small["error"].startswith("data.crop=32 does not fit model=alexnet, which takes 227")

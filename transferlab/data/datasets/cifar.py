@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), downloaded and verified by torchvision.
 
-The published archives are pickles. torchvision checks their md5 sums; they are read here by an
-unpickler that can make arrays and plain values and nothing else.
+The published archives are pickles. torchvision checks their md5 sums; an unpickler that makes only
+arrays and plain values reads them here.
 """
 
 import logging
@@ -66,9 +66,9 @@ class Cifar100(Cifar):
 
 
 def load(name: str, *, root: Path, size: int) -> ImageSet:
-    """CIFAR from the folder `root`, downloaded into it first if it is not there.
+    """CIFAR from the folder `root`, downloaded into it first if it is missing.
 
-    Raises: UserError if it is not there and cannot be downloaded.
+    Raises: UserError if it is missing and cannot be downloaded.
     """
     from torchvision import datasets
     from torchvision.datasets import utils
@@ -88,11 +88,14 @@ def load(name: str, *, root: Path, size: int) -> ImageSet:
             )
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"data={name} cannot be had: {error}; download {kind.url} elsewhere and unpack it "
-                f"into {root}, or name the folder that holds {kind.base_folder} with data.root=DIR"
+                f"data={name} cannot be downloaded: {error}; download {kind.url} elsewhere and "
+                f"unpack it into {root}, or name the folder that holds {kind.base_folder} with "
+                "data.root=DIR"
             ) from error
         if not complete():
-            raise UserError(f"{folder} is not what {kind.url} holds: delete it and try again")
+            raise UserError(
+                f"{folder} differs from {kind.url}: delete it and run the command again"
+            )
     names = read_arrays(folder / kind.meta["filename"])[kind.meta["key"]]
     if tuple(names) != CLASSES[name]:
         raise UserError(f"{folder} has other classes than {name}")
@@ -104,7 +107,7 @@ def load(name: str, *, root: Path, size: int) -> ImageSet:
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """The dictionary of arrays and lists in one of the archives' files.
+    """The dictionary of arrays and lists in a file of the archives.
 
     Raises: pickle.UnpicklingError if it holds anything else.
     """
@@ -120,7 +123,7 @@ class _ArraysOnly(pickle.Unpickler):
             ("numpy", "dtype"): np.dtype,
         }
         if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"{module}.{name} is no array")
+            raise pickle.UnpicklingError(f"{module}.{name} is not an array")
         return allowed[module, name]
 
 

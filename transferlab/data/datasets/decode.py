@@ -1,8 +1,8 @@
 """One image file as RGB bytes of a fixed size, whatever its mode.
 
 Grey, palette, CMYK, 16-bit and EXIF-rotated files all become the picture that a viewer shows.
-JPEGs are decoded by torchvision, to the bits that Pillow gives and faster; the rest by Pillow. It
-takes torch when the first file is read, not before: listing a folder needs none.
+torchvision decodes JPEGs, to the same bits as Pillow and faster; Pillow decodes the rest. torch is
+imported when the first file is read, since listing a folder needs none.
 """
 
 import io
@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-# What Pillow raises for a file that it cannot make a picture of
+# What Pillow raises for a file that it cannot decode
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -44,12 +44,12 @@ def decode(content: bytes) -> np.ndarray:
                 warnings.simplefilter("ignore")  # of a damaged EXIF block
                 turned = ImageOps.exif_transpose(image)
         except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
-            turned = image  # the picture is sound, only its EXIF block is not
-        return np.array(to_rgb(turned))  # which may be written to
+            turned = image  # only its EXIF block is damaged
+        return np.array(to_rgb(turned))  # writable
 
 
 def jpeg(content: bytes | np.ndarray) -> np.ndarray | None:
-    """A JPEG's bytes as (H, W, 3) uint8, upright; None for what Pillow has to look at."""
+    """A JPEG's bytes as (H, W, 3) uint8, upright; None if Pillow has to decode it."""
     import torch
     from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -100,5 +100,5 @@ def resize_all(pixels: np.ndarray, *, size: int) -> np.ndarray:
     """(N, S, S, 3) uint8 enlarged or shrunk to (N, size, size, 3), by Pillow's bilinear filter."""
     if pixels.shape[1:3] == (size, size):
         return pixels
-    images = (Image.fromarray(one) for one in pixels)
+    images = map(Image.fromarray, pixels)
     return np.stack([np.asarray(i.resize((size, size), Image.Resampling.BILINEAR)) for i in images])

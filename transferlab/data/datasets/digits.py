@@ -39,7 +39,7 @@ class Digits(DataSet):
 
 
 def digest(holdout: float | None) -> str:
-    """Known without loading the images; `load` checks that they are the ones it speaks of."""
+    """Known without loading the images; `load` checks that they are those."""
     return hashlib.sha256(f"{CONTENT} {holdout!r}".encode()).hexdigest()
 
 
@@ -51,13 +51,13 @@ def load(*, holdout: float | None, size: int) -> ImageSet:
     from sklearn.datasets import load_digits  # half a second that a finished run does not need
 
     if holdout is None:
-        raise UserError("data.holdout is not given: data=digits has no validation subset")
+        raise UserError("data.holdout is missing: data=digits has no validation subset")
     raw = load_digits()
     pixels = np.rint(raw.images * (255 / 16)).astype(np.uint8)  # (N, 8, 8), 17 grey levels
     labels = raw.target.astype(np.int64)
     content = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
     if content != CONTENT:
-        raise UserError(f"scikit-learn's digits are not the known ones: {content[:12]}...")
+        raise UserError(f"scikit-learn's digits are not the expected ones: {content[:12]}...")
     rgb = resize_all(np.repeat(pixels[..., None], 3, axis=3), size=size)
     held = hold_out(
         labels, holdout, lambda n: sampling.bits(sampling.HOLDOUT, HOLDOUT_SEED, np.arange(n))

@@ -1,7 +1,7 @@
 """Any tree of images, `train/CLASS/*` and `val/CLASS/*`, or `CLASS/*` with a part held out.
 
-ImageNet as it is unpacked, for instance. The index is one array of paths and one of labels, so that
-1.28 million images cost some 100 MB once and nothing per worker process.
+ImageNet as unpacked is one. The index is an array of paths and one of labels, so that 1.28 million
+images take about 100 MB once, and nothing per worker process.
 """
 
 import hashlib
@@ -72,14 +72,14 @@ class FileSubset:
         crop, unreadable = out.shape[1], {}
         if corners is None:
             corners = centre_corners(len(positions), self.size, crop)
-        for place, (row, column) in enumerate(corners.tolist()):
-            name = self.name(positions[place])
+        for slot, (row, column) in enumerate(corners.tolist()):
+            name = self.name(positions[slot])
             try:
                 pixels = read_rgb(name, size=self.size, resize=self.resize)
             except UNREADABLE as error:
-                unreadable[place] = str(error).partition("<_io")[0].strip()
+                unreadable[slot] = str(error).partition("<_io")[0].strip()
             else:
-                out[place] = pixels[row : row + crop, column : column + crop]
+                out[slot] = pixels[row : row + crop, column : column + crop]
         return unreadable
 
     def name(self, position: int) -> str:
@@ -110,46 +110,47 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
     """List the folder, once in a process.
 
     The digest covers every file's name and, of the first file of each class, the bytes: other
-    images, or the same images in another size, make another data set; its place does not count.
+    images, or the same images in another size, make another data set; its location does not count.
 
     Raises: UserError if the folder is missing, empty or not of the expected form.
     """
     if root is None:
         raise UserError("data.root is missing: name the folder that holds train/CLASS/* and val/*")
-    place = Path(root).expanduser()
-    if not place.is_dir():
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
         raise UserError(f"data.root={root} is not a folder")
-    inside = _folders(place)
-    if not inside:
+    subfolders = _folders(folder)
+    if not subfolders:
         raise UserError(f"data.root={root} has no folders in it: need train/CLASS/* and val/*")
     if holdout is not None:
-        return _scan_one(place / "train" if "train" in inside else place, holdout)
+        return _hold_out(folder / "train" if "train" in subfolders else folder, holdout)
     if val is None:
-        raise UserError("data.val is not given: name the validation folder, or set data.holdout")
+        raise UserError("data.val is missing: name the validation folder, or set data.holdout")
     for subset in ("train", val):
-        if subset not in inside:
+        if subset not in subfolders:
             raise UserError(
-                f"data.root={root} has no folder {subset!r} (it has {_some(inside)}): "
+                f"data.root={root} has no folder {subset!r} (it has {_listed(subfolders)}): "
                 + (
                     "need train/CLASS/*"
                     if subset == "train"
                     else "name it with data.val=NAME, or hold out a part with data.holdout=0.2"
                 )
             )
-    classes = _folders(place / "train")
-    _require_same(place, classes, _folders(place / val), val)
-    train, held = _files(place / "train", classes), _files(place / val, classes)
+    classes = _folders(folder / "train")
+    _require_same(folder, classes, _folders(folder / val), val)
+    train, held = _files(folder / "train", classes), _files(folder / val, classes)
     return Index(tuple(classes), _digest((train, held)), train, held)
 
 
-def _scan_one(place: Path, holdout: float) -> Index:
-    classes = _folders(place)
-    files = _files(place, classes)
+def _hold_out(folder: Path, holdout: float) -> Index:
+    """The index of one folder of classes, with a part of every class for validation."""
+    classes = _folders(folder)
+    files = _files(folder, classes)
     smallest = int(np.bincount(files.labels, minlength=len(classes)).argmin())
     if np.count_nonzero(files.labels == smallest) < 2:
         raise UserError(
             f"data.holdout={holdout} needs 2 images of a class or more: "
-            f"{place / classes[smallest]} has 1"
+            f"{folder / classes[smallest]} has 1"
         )
     held = hold_out(
         files.labels, holdout, lambda n: sampling.bits(sampling.HOLDOUT, HOLDOUT_SEED, np.arange(n))
@@ -158,32 +159,32 @@ def _scan_one(place: Path, holdout: float) -> Index:
     return Index(tuple(classes), digest, files.take(~held), files.take(held))
 
 
-def _folders(place: Path) -> list[str]:
-    """Names of the folders in `place`, in ASCII order, the usual numbering of classes."""
+def _folders(folder: Path) -> list[str]:
+    """Names of the folders in `folder`, in ASCII order, the usual numbering of classes."""
     try:
-        with os.scandir(place) as entries:
+        with os.scandir(folder) as entries:
             names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
     except OSError as error:
-        raise UserError(f"{place} cannot be read: {error.strerror}") from error
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from error
     return sorted(names)
 
 
-def _files(place: Path, classes: Sequence[str]) -> Files:
+def _files(folder: Path, classes: Sequence[str]) -> Files:
     paths, labels = [], []
     for label, name in enumerate(classes):
-        with os.scandir(place / name) as entries:
-            found = sorted(
+        with os.scandir(folder / name) as entries:
+            images = sorted(
                 e.name
                 for e in entries
                 if e.name.lower().endswith(EXTENSIONS) and not e.name.startswith(".")
             )
-        if not found:
-            raise UserError(f"{place / name} has no images ({' '.join(EXTENSIONS)})")
-        paths.append(np.array([os.fsencode(f"{name}/{file}") for file in found]))
-        labels.append(np.full(len(found), label, dtype=np.int64))
+        if not images:
+            raise UserError(f"{folder / name} has no images ({' '.join(EXTENSIONS)})")
+        paths.append(np.array([os.fsencode(f"{name}/{file}") for file in images]))
+        labels.append(np.full(len(images), label, dtype=np.int64))
     if not paths:
-        raise UserError(f"{place} has no class folders in it")
-    return Files(place, np.concatenate(paths), np.concatenate(labels))
+        raise UserError(f"{folder} has no class folders in it")
+    return Files(folder, np.concatenate(paths), np.concatenate(labels))
 
 
 def _digest(subsets: Sequence[Files]) -> str:
@@ -197,7 +198,7 @@ def _digest(subsets: Sequence[Files]) -> str:
 
 
 def _content_digest(path: str) -> bytes:
-    """Of nothing for what cannot be opened, a link that leads nowhere: whoever reads it says so."""
+    """That of an empty file if it cannot be opened, for instance a dangling link."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -205,17 +206,17 @@ def _content_digest(path: str) -> bytes:
         return hashlib.sha256().digest()
 
 
-def _require_same(place: Path, train: Sequence[str], held: Sequence[str], val: str) -> None:
+def _require_same(folder: Path, train: Sequence[str], held: Sequence[str], val: str) -> None:
     only_train, only_val = sorted(set(train) - set(held)), sorted(set(held) - set(train))
     if only_train or only_val:
         parts = [
-            f"only in {name}: {_some(classes)}"
+            f"only in {name}: {_listed(classes)}"
             for name, classes in (("train", only_train), (val, only_val))
             if classes
         ]
-        raise UserError(f"data.root={place} has other classes in train than in {val}: "
+        raise UserError(f"data.root={folder} has other classes in train than in {val}: "
                         + "; ".join(parts))  # fmt: skip
 
 
-def _some(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

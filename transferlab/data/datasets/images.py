@@ -30,7 +30,7 @@ class Subset(Protocol):
 
     @property
     def in_memory(self) -> bool:
-        """Whether read() is a mere copy, which worker processes would not speed up."""
+        """Whether `read` only copies, which worker processes would not speed up."""
         ...
 
     def read(
@@ -39,12 +39,12 @@ class Subset(Protocol):
         """Fill `out` (B, P, P, 3) uint8 with crops of the images at `positions` (B,), in place.
 
         They begin at `corners` (B, 2), row and column; without, they are the images' centres.
-        Returns, for images that cannot be read, place in the batch -> reason.
+        Returns, for images that cannot be read, position in the batch -> reason.
         """
         ...
 
     def name(self, position: int) -> str:
-        """The image's file, or what else tells a person which it is."""
+        """The image's file, or another name for it that people understand."""
         ...
 
 
@@ -127,15 +127,15 @@ def copy_crops(
 ) -> None:
     """Fill `out` (B, P, P, 3) with crops of pixels (N, S, S, 3), in place, as `Subset.read` says.
 
-    Goes through the images as they lie, and copies each row of a crop straight to its place: the
-    whole is as fast as memory.
+    Visits the images in the order of memory, and copies each row of a crop once: as fast as memory
+    allows.
     """
     size, crop = pixels.shape[1], out.shape[1]
     corners = centre_corners(len(positions), size, crop) if corners is None else corners
-    places, starts = positions.tolist(), corners.tolist()
-    for place in np.argsort(positions, kind="stable").tolist():
-        row, column = starts[place]
-        out[place] = pixels[places[place], row : row + crop, column : column + crop]
+    sources, starts = positions.tolist(), corners.tolist()
+    for slot in np.argsort(positions, kind="stable").tolist():
+        row, column = starts[slot]
+        out[slot] = pixels[sources[slot], row : row + crop, column : column + crop]
 
 
 def centre_corners(count: int, size: int, crop: int) -> np.ndarray:
@@ -144,7 +144,7 @@ def centre_corners(count: int, size: int, crop: int) -> np.ndarray:
 
 
 def hold_out(labels: np.ndarray, part: float, rank: Callable[[int], np.ndarray]) -> np.ndarray:
-    """A fixed, stratified choice of `part` of every class, as a mask (N,) of the held-out images.
+    """The mask (N,) of a fixed, stratified sample: the fraction `part` of every class.
 
     Each class keeps at least one image on either side. `rank(N)` orders the images at random.
     """

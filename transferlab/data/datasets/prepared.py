@@ -149,13 +149,13 @@ class JpegSubset:
             corners = centre_corners(len(positions), self.size, crop)
         spans = self.spans[positions]
         self.mapped.fetch(spans[:, 0], spans[:, 1])
-        for place, (start, size) in enumerate(spans.tolist()):
+        for slot, (start, size) in enumerate(spans.tolist()):
             pixels = decode.jpeg(self.mapped.bytes[start : start + size])
             if pixels is None or pixels.shape != (self.size, self.size, 3):
-                unreadable[place] = "its JPEG in the prepared data is damaged"
+                unreadable[slot] = "its JPEG in the prepared data is damaged"
                 continue
-            row, column = corners[place]
-            out[place] = pixels[row : row + crop, column : column + crop]
+            row, column = corners[slot]
+            out[slot] = pixels[row : row + crop, column : column + crop]
         return unreadable
 
     def name(self, position: int) -> str:
@@ -184,9 +184,9 @@ def array(path: Path, sound: Callable[[np.ndarray], bool], shape: tuple[int, ...
     """The numbers in a file, of this shape. Raises: UserError if they are not `sound`."""
     try:
         with path.open("rb") as file:
-            found = np.lib.format.read_array(file, allow_pickle=False)
+            numbers = np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # numpy raises whatever the damage leads to
         raise damaged(path, error) from error
-    if found.shape != shape or not sound(found):
-        raise damaged(path, f"{found.dtype} of shape {found.shape} are not those of {RECORD}")
-    return found
+    if numbers.shape != shape or not sound(numbers):
+        raise damaged(path, f"{numbers.dtype} of shape {numbers.shape} do not fit {RECORD}")
+    return numbers

@@ -115,9 +115,9 @@ def _content(files: Files, subset: str, journal: Journal) -> tuple[Content, np.n
         entry = journal.entries[subset, first]
         readable[[first + n for n in entry.unreadable]] = False
         sizes = np.array(entry.sizes, np.int64)
-        place = slice(first, first + len(sizes))
-        spans[place, 0] = entry.start + np.cumsum(sizes) - sizes
-        spans[place, 1] = sizes
+        rows = slice(first, first + len(sizes))
+        spans[rows, 0] = entry.start + np.cumsum(sizes) - sizes
+        spans[rows, 1] = sizes
         sha256.append(bytes.fromhex(entry.sha256))
     slots = np.flatnonzero(readable)
     digests = np.frombuffer(b"".join(sha256), np.uint8).reshape(-1, chunks.SHA256_BYTES)
