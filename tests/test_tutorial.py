@@ -15,6 +15,7 @@ from transferlab.models.transfer import same_bits
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "notebooks" / "tutorial.ipynb"
+pytestmark = pytest.mark.timeout(900)  # a minute of one core, and several on a busy machine
 
 
 def test_the_example_runs_and_is_that_of_the_package(
