@@ -20,11 +20,11 @@ STORE = "published:yosinski2014"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    place = tmp_path / "runs"
-    finish(place, "baseB", 0.8)
-    finish(place, "A3B", 0.75)
-    finish(place, "A5B", 0.2, learned=False)
-    return place
+    store = tmp_path / "runs"
+    finish(store, "baseB", 0.8)
+    finish(store, "A3B", 0.75)
+    finish(store, "A5B", 0.2, learned=False)
+    return store
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[str, str]:
@@ -32,7 +32,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[str
     return capsys.readouterr()
 
 
-def test_runs_are_shown_unless_a_table_is_asked_for(runs: Path, capsys: pytest.CaptureFixture[str]):
+def test_runs_are_the_default_table(runs: Path, capsys: pytest.CaptureFixture[str]):
     out, err = printed(capsys, "--store", runs)
 
     assert out.splitlines()[0] == "Runs: top1_final"
@@ -64,7 +64,7 @@ def test_csv_goes_to_stdout_and_notes_to_stderr(capsys: pytest.CaptureFixture[st
     assert "of the expected runs: 6 at chance level, 22 missing" in err
 
 
-def test_what_a_file_is_called_says_its_format(runs: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_name_of_a_file_selects_its_format(runs: Path, capsys: pytest.CaptureFixture[str]):
     for name, start in (("a.json", "{"), ("a.md", "**Runs"), ("a.tex", "%"), ("a.txt", "Runs:")):
         out, err = printed(capsys, "--store", runs, "--out", runs / name)
         assert (out, err) == ("", f"{runs / name}\n")
@@ -76,13 +76,13 @@ def test_what_a_file_is_called_says_its_format(runs: Path, capsys: pytest.Captur
 
 
 def test_what_is_left_out_is_a_table(runs: Path, capsys: pytest.CaptureFixture[str]):
-    (found,) = json.loads(printed(capsys, "--store", runs, "--table", "left_out",
+    (row,) = json.loads(printed(capsys, "--store", runs, "--table", "left_out",
                                   "--format", "json")[0])["rows"]  # fmt: skip
 
-    assert (found["label"], found["kind"]) == ("A5B", "chance")
+    assert (row["label"], row["kind"]) == ("A5B", "chance")
 
 
-def test_parquet_is_not_for_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPatch):
+def test_parquet_is_not_printed_on_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     with pytest.raises(UserError, match="--format parquet is binary: .* --out FILE"):
         results.run(["--store", str(runs), "--format", "parquet"])
@@ -104,7 +104,7 @@ def test_parquet_is_not_for_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPat
         (["--store", "published:mine"], "--store published:mine is unknown"),
     ],
 )  # fmt: skip
-def test_wrong_use_is_refused_in_a_line(arguments: list[str], message: str, runs: Path):
+def test_errors_are_one_line(arguments: list[str], message: str, runs: Path):
     with pytest.raises(UserError) as caught:
         results.run(["--store", str(runs), *arguments])
 
@@ -112,11 +112,11 @@ def test_wrong_use_is_refused_in_a_line(arguments: list[str], message: str, runs
     assert "\n" not in str(caught.value)
 
 
-def test_a_user_stands_before_no_store(place: Path):
+def test_a_missing_store_is_refused(place: Path):
     assert "is not a store" in refused(place, "results")
 
 
-def test_the_command_takes_neither_torch_nor_matplotlib(place: Path, runs: Path):
+def test_the_command_imports_neither_torch_nor_matplotlib(place: Path, runs: Path):
     code = """
 import sys
 from transferlab.__main__ import main

@@ -99,7 +99,7 @@ def test_a_table_and_a_figure_of_one_name_show_the_same_runs(store: Path):
         assert tuple(table["experiment"].unique()) == figures.experiments(found, name), name
 
 
-def test_every_exhibit_has_its_own_words_and_a_builder():
+def test_every_exhibit_has_its_own_text_and_a_builder():
     for name, exhibit in catalogue.EXHIBITS.items():
         assert exhibit.table is not None or exhibit.figure is not None, name
     texts = {exhibit.text for exhibit in catalogue.EXHIBITS.values()}

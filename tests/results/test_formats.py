@@ -92,7 +92,7 @@ def test_latex_has_the_rules_of_booktabs_and_no_stray_command(table: pd.DataFram
     ]
 
 
-def test_csv_and_parquet_give_every_column_and_digit_back(table: pd.DataFrame):
+def test_csv_and_parquet_keep_every_column_and_digit(table: pd.DataFrame):
     text, content = formats.render(table, "csv"), formats.render(table, "parquet")
     assert isinstance(text, str) and isinstance(content, bytes)
     read = pd.read_csv(io.StringIO(text))
@@ -102,7 +102,7 @@ def test_csv_and_parquet_give_every_column_and_digit_back(table: pd.DataFrame):
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(content)), table)
 
 
-def test_json_has_the_notes_and_null_for_what_is_not_there(table: pd.DataFrame):
+def test_json_has_the_notes_and_null_for_empty_cells(table: pd.DataFrame):
     read = json.loads(formats.render(table, "json"))
 
     assert (read["title"], read["metric"], read["notes"]) == (
@@ -126,7 +126,7 @@ def test_an_unknown_format_is_refused(table: pd.DataFrame):
         formats.render(table, "xls")
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_is_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "out.csv"
     formats.write(path, "old")
 
@@ -140,7 +140,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_take_a_file_is_named(tmp_path: Path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "nowhere" / "out.csv", tmp_path / "file" / "out.csv", tmp_path):
         with pytest.raises(UserError, match=f"{path} cannot be written: .*give --out a file in"):

@@ -7,33 +7,37 @@ import pytest
 from transferlab.results import intervals
 
 
-def test_the_t_interval_is_the_one_worked_out_by_hand():
+def test_the_t_interval_equals_a_calculation_by_hand():
     # Deviations -0.01, 0, 0.01: variance 0.0002 / 2, sd 0.01. t of 2 degrees of freedom at 0.975
     # is 4.302653, and 4.302653 x 0.01 / sqrt(3) = 0.0248414
-    found = intervals.summary([0.02, 0.03, 0.01])
+    summary = intervals.summary([0.02, 0.03, 0.01])
 
-    assert (found.mean, found.sd, found.count) == (pytest.approx(0.02), pytest.approx(0.01), 3)
-    assert found.low == pytest.approx(0.02 - 0.0248414, abs=1e-7)
-    assert found.high == pytest.approx(0.02 + 0.0248414, abs=1e-7)
+    assert (summary.mean, summary.sd, summary.count) == (
+        pytest.approx(0.02),
+        pytest.approx(0.01),
+        3,
+    )
+    assert summary.low == pytest.approx(0.02 - 0.0248414, abs=1e-7)
+    assert summary.high == pytest.approx(0.02 + 0.0248414, abs=1e-7)
 
 
 def test_two_values_have_a_wide_interval():
     # sd = 0.02 / sqrt(2), t of 1 degree of freedom is 12.7062: 12.7062 x 0.02 / sqrt(2) / sqrt(2)
-    found = intervals.summary([0.5, 0.52])
+    summary = intervals.summary([0.5, 0.52])
 
-    assert found.high - found.mean == pytest.approx(0.127062, abs=1e-6)
+    assert summary.high - summary.mean == pytest.approx(0.127062, abs=1e-6)
 
 
 def test_one_value_has_no_spread_and_none_has_no_mean():
-    one, none = intervals.summary([0.5]), intervals.summary([])
+    single, empty = intervals.summary([0.5]), intervals.summary([])
 
-    assert (one.mean, one.count) == (0.5, 1)
-    assert all(map(math.isnan, (one.sd, one.low, one.high)))
-    assert none.count == 0
-    assert math.isnan(none.mean)
+    assert (single.mean, single.count) == (0.5, 1)
+    assert all(map(math.isnan, (single.sd, single.low, single.high)))
+    assert empty.count == 0
+    assert math.isnan(empty.mean)
 
 
-def test_the_bootstrap_draws_whole_groups():
+def test_the_bootstrap_resamples_whole_groups():
     # Group a has 0.02 twice, b 0.08 once. Drawing two groups: aa with probability 1/4, mean 0.02;
     # ab or ba 1/2, mean 0.12 / 3 = 0.04; bb 1/4, mean 0.08. The quantiles are the outer two.
     assert intervals.bootstrap([0.02, 0.02, 0.08], ["a", "a", "b"]) == pytest.approx((0.02, 0.08))
@@ -46,11 +50,11 @@ def test_the_bootstrap_of_values_within_groups_is_that_of_their_sums():
     )
 
 
-def test_the_bootstrap_is_the_same_every_time():
+def test_the_bootstrap_is_reproducible():
     values = [0.01, 0.05, 0.02, 0.07]
     assert intervals.bootstrap(values, range(4)) == intervals.bootstrap(values, range(4))
 
 
-def test_one_group_cannot_be_drawn_otherwise():
+def test_one_group_has_no_bootstrap_interval():
     assert all(map(math.isnan, intervals.bootstrap([0.1, 0.2], ["a", "a"])))
     assert all(map(math.isnan, intervals.bootstrap([], [])))

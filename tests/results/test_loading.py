@@ -1,4 +1,4 @@
-"""One table of all finished runs of a store; beside it, what is no part of it, and why."""
+"""One table of all finished runs of a store, and the runs left out of it, with the reason."""
 
 import json
 import os
@@ -32,14 +32,14 @@ def of(table: pd.DataFrame, label: str) -> pd.Series:
     return row
 
 
-def left(found: results.Results) -> list[tuple[str, str]]:
-    return list(found.left_out[["label", "kind"]].itertuples(index=False, name=None))
+def left(loaded: results.Results) -> list[tuple[str, str]]:
+    return list(loaded.left_out[["label", "kind"]].itertuples(index=False, name=None))
 
 
 # --- the table ----------------------------------------------------------------------------------
 
 
-def test_a_row_says_what_the_record_says(runs: Path):
+def test_a_row_has_the_values_of_the_record(runs: Path):
     run = finish(runs, "A3B+", 0.75)
 
     row = of(results.load(runs).table, "A3B+")
@@ -55,7 +55,7 @@ def test_a_row_says_what_the_record_says(runs: Path):
     assert row["path"] == str(run.folder)
 
 
-def test_the_columns_begin_as_agreed_and_every_key_of_the_config_follows(runs: Path):
+def test_leading_columns_come_first_and_every_key_of_the_config_follows(runs: Path):
     finish(runs, "A3B", 0.75)
 
     table = results.load(runs).table
@@ -103,14 +103,14 @@ def test_a_run_is_compared_with_the_base_of_its_own_target(runs: Path):
         {"train.lr": 0.03},
     ],
 )
-def test_the_base_of_another_experiment_is_no_base(other: dict[str, object], runs: Path):
+def test_the_base_of_another_experiment_does_not_count(other: dict[str, object], runs: Path):
     finish(runs, "baseB", 0.8, other)
     finish(runs, "A3B", 0.75)
 
     assert pd.isna(of(results.load(runs).table, "A3B")["target_base_top1"])
 
 
-def test_a_base_is_one_whosever_mean_the_others_subtract(runs: Path):
+def test_a_base_is_the_same_whichever_mean_the_others_subtract(runs: Path):
     # Within one half the two are the same, and so is the run
     finish(runs, "baseB", 0.8, {"data.mean": "base"})
     finish(runs, "A3B", 0.75, {"data.mean": "target"})
@@ -118,7 +118,7 @@ def test_a_base_is_one_whosever_mean_the_others_subtract(runs: Path):
     assert of(results.load(runs).table, "A3B")["target_base_top1"] == 0.8
 
 
-def test_the_difference_is_of_the_metric_that_is_asked_for(runs: Path):
+def test_the_difference_is_of_the_requested_metric(runs: Path):
     finish(runs, "baseB", 0.8, metrics={"top1_final": 0.8, "top1_best10": 0.85, "top1_peak": 0.9,
                                         "chance": 0.2})  # fmt: skip
     finish(runs, "A3B", 0.75)
@@ -127,14 +127,14 @@ def test_the_difference_is_of_the_metric_that_is_asked_for(runs: Path):
     assert of(table, "A3B")["delta_to_target_base"] == pytest.approx(0.76 - 0.85)
 
 
-def test_hidden_folders_and_what_is_nobodys_run_are_not_looked_at(runs: Path):
+def test_hidden_and_other_folders_are_ignored(runs: Path):
     finish(runs, "A3B", 0.75)
     (runs / ".multirun").mkdir()
     (runs / "notes").mkdir()
     (runs / "todo.txt").write_text("sleep")
 
-    found = results.load(runs)
-    assert (len(found.table), len(found.left_out)) == (1, 0)
+    loaded = results.load(runs)
+    assert (len(loaded.table), len(loaded.left_out)) == (1, 0)
 
 
 # --- what is left out ---------------------------------------------------------------------------
@@ -143,9 +143,9 @@ def test_hidden_folders_and_what_is_nobodys_run_are_not_looked_at(runs: Path):
 def test_a_run_at_chance_level_is_in_the_table_and_listed(runs: Path):
     run = finish(runs, "A3B", 0.21, learned=False)
 
-    found = results.load(runs)
-    assert not of(found.table, "A3B")["learned"]
-    assert found.left_out.iloc[0].to_dict() == {
+    loaded = results.load(runs)
+    assert not of(loaded.table, "A3B")["learned"]
+    assert loaded.left_out.iloc[0].to_dict() == {
         "id": run.id,
         "label": "A3B",
         "split": "random0",
@@ -170,11 +170,11 @@ def test_a_damaged_record_is_listed_with_the_reason(text: str, reason: str, runs
     run = finish(runs, "A3B", 0.75)
     run.result_file.write_text(text)
 
-    found = results.load(runs)
-    assert list(found.table["label"]) == ["baseB"]
-    assert left(found) == [("A3B", "damaged")]
-    assert reason in found.left_out["reason"][0]
-    assert str(run.result_file) in found.left_out["reason"][0]
+    loaded = results.load(runs)
+    assert list(loaded.table["label"]) == ["baseB"]
+    assert left(loaded) == [("A3B", "damaged")]
+    assert reason in loaded.left_out["reason"][0]
+    assert str(run.result_file) in loaded.left_out["reason"][0]
 
 
 @pytest.mark.parametrize(
@@ -198,21 +198,21 @@ def test_a_damaged_record_is_listed_with_the_reason(text: str, reason: str, runs
 def test_a_record_with_wrong_values_is_damaged(more: dict[str, object], reason: str, runs: Path):
     finish(runs, "A3B", 0.75, **more)
 
-    found = results.load(runs)
-    assert found.table.empty
-    assert left(found) == [("A3B", "damaged")]
-    assert reason in found.left_out["reason"][0]
+    loaded = results.load(runs)
+    assert loaded.table.empty
+    assert left(loaded) == [("A3B", "damaged")]
+    assert reason in loaded.left_out["reason"][0]
 
 
-def test_a_config_that_was_edited_is_not_that_of_its_run(runs: Path):
+def test_an_edited_config_is_damaged(runs: Path):
     run = finish(runs, "A3B", 0.75)
     record = json.loads(run.result_file.read_text())
     record["config"]["train"]["lr"] = 0.5
     run.result_file.write_text(json.dumps(record))
 
-    found = results.load(runs)
-    assert left(found) == [("A3B", "damaged")]
-    assert "its config is that of run A3B" in found.left_out["reason"][0]
+    loaded = results.load(runs)
+    assert left(loaded) == [("A3B", "damaged")]
+    assert "its config is that of run A3B" in loaded.left_out["reason"][0]
 
 
 def test_a_copy_of_a_run_folder_does_not_count_twice(runs: Path):
@@ -224,50 +224,50 @@ def test_a_copy_of_a_run_folder_does_not_count_twice(runs: Path):
     other.mkdir()
     (other / "result.json").write_bytes(run.result_file.read_bytes())
 
-    found = results.load(runs)
-    assert len(found.table) == 1
-    assert left(found) == [("copy", "damaged"), ("copy", "damaged")]
+    loaded = results.load(runs)
+    assert len(loaded.table) == 1
+    assert left(loaded) == [("copy", "damaged"), ("copy", "damaged")]
 
 
-def test_a_run_that_failed_says_of_what(runs: Path):
+def test_a_failed_run_has_its_error(runs: Path):
     run = start(runs, config("A3B"))
     run.failure_file.write_text(json.dumps({"error": "the loss is nan at step 7\nand so on"}))
 
-    found = results.load(runs)
-    assert left(found) == [("A3B", "failed")]
-    assert found.left_out["reason"][0] == "the loss is nan at step 7"
-    assert found.left_out["split"][0] == "random0"
+    loaded = results.load(runs)
+    assert left(loaded) == [("A3B", "failed")]
+    assert loaded.left_out["reason"][0] == "the loss is nan at step 7"
+    assert loaded.left_out["split"][0] == "random0"
 
 
-def test_runs_that_are_planned_and_not_there_are_missing(runs: Path):
+def test_planned_runs_without_a_folder_are_missing(runs: Path):
     planned(runs, "small", "A3B", "B3B")
     finish(runs, "baseA", 0.9)
     start(runs, config("baseB"))
 
-    found = results.load(runs)
-    assert list(found.table["label"]) == ["baseA"]
-    assert left(found) == [("baseB", "missing"), ("A3B", "missing"), ("B3B", "missing")]
-    assert list(found.left_out["reason"]) == [
+    loaded = results.load(runs)
+    assert list(loaded.table["label"]) == ["baseA"]
+    assert left(loaded) == [("baseB", "missing"), ("A3B", "missing"), ("B3B", "missing")]
+    assert list(loaded.left_out["reason"]) == [
         "not finished",
         "planned by study small, not started",
         "planned by study small, not started",
     ]
-    assert found.left_out["folder"][1] == str(located(runs, config("A3B")).folder)
+    assert loaded.left_out["folder"][1] == str(located(runs, config("A3B")).folder)
 
 
-def test_a_study_is_its_own_runs_and_no_others(runs: Path):
+def test_a_study_has_only_its_own_runs(runs: Path):
     planned(runs, "one", "A3B")
     planned(runs, "two", "B5A")
     finish(runs, "A3B", 0.75)
     finish(runs, "B5A", 0.65)
     finish(runs, "B7A", 0.55)
 
-    found = results.load(runs, study="one")
-    assert list(found.table["label"]) == ["A3B"]
-    assert left(found) == [("baseA", "missing")]
+    loaded = results.load(runs, study="one")
+    assert list(loaded.table["label"]) == ["A3B"]
+    assert left(loaded) == [("baseA", "missing")]
 
 
-def test_an_unknown_study_is_refused_with_those_there_are(runs: Path):
+def test_an_unknown_study_is_refused_with_the_known_ones(runs: Path):
     planned(runs, "one", "A3B")
 
     with pytest.raises(UserError, match="study=two was never started in .* one$"):
@@ -278,13 +278,13 @@ def test_a_damaged_sweep_is_listed_and_hides_nothing_else(runs: Path):
     (planned(runs, "one", "A3B") / "runs.json").write_text("{")
     finish(runs, "baseA", 0.9)
 
-    found = results.load(runs)
-    assert list(found.table["label"]) == ["baseA"]
-    assert list(found.left_out["kind"]) == ["damaged"]
-    assert "runs.json is damaged" in found.left_out["reason"][0]
+    loaded = results.load(runs)
+    assert list(loaded.table["label"]) == ["baseA"]
+    assert list(loaded.left_out["kind"]) == ["damaged"]
+    assert "runs.json is damaged" in loaded.left_out["reason"][0]
 
 
-def test_a_store_that_is_not_there_or_empty_says_how_to_fill_it(runs: Path):
+def test_a_missing_or_empty_store_is_refused_with_how_to_fill_it(runs: Path):
     fill = r"fill it with python -m transferlab sweep \+study=quick"
     with pytest.raises(UserError, match=f"runs is not a store: .*{fill}"):
         results.load(runs)
@@ -322,7 +322,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return read
 
 
-def test_a_second_call_reads_no_record_and_finds_the_same(
+def test_a_second_call_reads_no_record_and_returns_the_same(
     full: Path, monkeypatch: pytest.MonkeyPatch
 ):
     first = results.load(full)
@@ -345,13 +345,13 @@ def test_only_new_and_changed_records_are_read_again(full: Path, monkeypatch: py
     assert len(kept(full)) == 1
 
 
-def test_a_run_that_is_gone_is_gone_from_the_table(full: Path):
+def test_a_deleted_run_leaves_the_table(full: Path):
     results.load(full)
     located(full, config("A5B")).result_file.unlink()
 
-    found = results.load(full)
-    assert sorted(found.table["label"]) == ["A3B", "baseB"]
-    assert left(found) == [("A5B", "missing")]
+    loaded = results.load(full)
+    assert sorted(loaded.table["label"]) == ["A3B", "baseB"]
+    assert left(loaded) == [("A5B", "missing")]
     assert len(rows._load(full)) == 2
 
 
@@ -363,7 +363,7 @@ def test_a_store_that_was_moved_has_its_new_paths(full: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "another's", "of another version"])
-def test_damaged_rows_are_made_anew(damage: str, full: Path, monkeypatch: pytest.MonkeyPatch):
+def test_damaged_rows_are_read_again(damage: str, full: Path, monkeypatch: pytest.MonkeyPatch):
     first = results.load(full)
     (path,) = kept(full)
     content = path.read_bytes()
@@ -383,7 +383,7 @@ def test_damaged_rows_are_made_anew(damage: str, full: Path, monkeypatch: pytest
     rows._schema.cache_clear()
 
 
-def test_a_store_that_cannot_be_written_is_read_all_the_same(full: Path):
+def test_a_read_only_store_can_be_loaded(full: Path):
     (full / rows.FOLDER).write_text("a file where the folder would be")
 
     assert len(results.load(full).table) == 3

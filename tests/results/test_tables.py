@@ -58,21 +58,21 @@ def notes(table: pd.DataFrame) -> str:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_figure_2_is_the_papers_in_every_cell(metric: str, published: Results):
+def test_figure_2_equals_the_paper_in_every_cell(metric: str, published: Results):
     table = results.table(published, "figure2", metric)
     expected = list(facts("random_splits", metric))
 
     assert len(expected) == len(table) == 29
     for row in expected:
-        found = of(table, series=row["series"], n=int(row["n"]))
-        assert found["mean"] == close(float(row["mean"]))
-        assert found["sd"] == close(number(row["sd"]))
-        assert found["count"] == int(row["count"])
-        assert found["metric"] == metric
+        result = of(table, series=row["series"], n=int(row["n"]))
+        assert result["mean"] == close(float(row["mean"]))
+        assert result["sd"] == close(number(row["sd"]))
+        assert result["count"] == int(row["count"])
+        assert result["metric"] == metric
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_figure_3_is_the_papers_in_every_cell(metric: str, published: Results):
+def test_figure_3_equals_the_paper_in_every_cell(metric: str, published: Results):
     table = results.table(published, "figure3", metric)
     names = {
         ("natman", "target natural (paper: baseB/AnB)"): ("man-made/natural, target natural", ""),
@@ -89,9 +89,9 @@ def test_figure_3_is_the_papers_in_every_cell(metric: str, published: Results):
 
     assert len(expected) == 4 * 8 + 2 * 8 + 7
     for (series, column), row in expected:
-        found = of(table, series=series, n=int(row["n"]))
-        assert found[column or "mean"] == close(float(row["mean"]))
-        assert found["count"] == int(row["count"])
+        result = of(table, series=series, n=int(row["n"]))
+        assert result[column or "mean"] == close(float(row["mean"]))
+        assert result["count"] == int(row["count"])
     assert len(table) == 5 * 8
 
 
@@ -103,7 +103,7 @@ def test_untrained_filters_that_never_learned_are_shown_and_marked(published: Re
     assert list(table[~table["learned"]]["n"]) == [3]
 
 
-def test_table_1_is_the_papers_and_beside_it_the_pairs(published: Results):
+def test_table_1_equals_the_paper_and_has_pairs_beside_it(published: Results):
     table = results.table(published, "table1")
     pooled = {(row.layers, row.comparison): row.pooled for row in table.itertuples()}
     printed = [round(100 * pooled[f"{n}-7", name], 1)
@@ -111,17 +111,17 @@ def test_table_1_is_the_papers_and_beside_it_the_pairs(published: Results):
 
     assert printed == [1.6, 1.4, 1.8, 1.4, 2.1, 1.7]
     for row in facts("table1"):
-        found = of(table, layers=row["n"], comparison=row["series"].replace("minus", "-"))
-        assert found["pooled"] == close(float(row["mean"]))
-        assert found["count"] == int(row["count"])
+        result = of(table, layers=row["n"], comparison=row["series"].replace("minus", "-"))
+        assert result["pooled"] == close(float(row["mean"]))
+        assert result["count"] == int(row["count"])
     expected = list(facts("table1_paired"))
     assert len(expected) == 6
     for row in expected:
         comparison = row["series"].replace("minus own-target base", "- baseB")
-        found = of(table, layers=row["n"], comparison=comparison)
-        assert found["paired"] == close(float(row["mean"]))
-        assert found["paired_sd"] == close(float(row["sd"]))
-        assert found["pairs"] == int(row["count"])
+        result = of(table, layers=row["n"], comparison=comparison)
+        assert result["paired"] == close(float(row["mean"]))
+        assert result["paired_sd"] == close(float(row["sd"]))
+        assert result["pairs"] == int(row["count"])
 
 
 def test_no_published_fine_tuned_transfer_has_its_selffer(published: Results):
@@ -143,10 +143,10 @@ def test_the_parts_are_those_of_the_release(published: Results):
 
     assert len(expected) == 14
     for row in expected:
-        found = of(table, part=parts[row["series"]], n=int(row["n"]))
-        assert found["mean"] == close(-float(row["mean"]))
-        assert found["sd"] == close(float(row["sd"]))
-        assert (found["pairs"], found["splits"]) == (4, 4)
+        result = of(table, part=parts[row["series"]], n=int(row["n"]))
+        assert result["mean"] == close(-float(row["mean"]))
+        assert result["sd"] == close(float(row["sd"]))
+        assert (result["pairs"], result["splits"]) == (4, 4)
     sums = table.pivot(index="n", columns="part", values="mean")
     assert (sums["co-adaptation"] + sums["specificity"]).tolist() == close(sums["total"].tolist())
     assert "28 AnB without its BnB on the same target" in notes(table)
@@ -156,9 +156,9 @@ def test_the_paired_differences_of_figure_3_are_the_references(published: Result
     table = results.table(published, "figure3")
     for row in facts("random_splits_paired"):
         if row["series"] == "AnB minus own-target base":
-            found = of(table, series="random halves", n=int(row["n"]))
-            assert found["paired"] == close(float(row["mean"]))
-            assert found["paired_sd"] == close(float(row["sd"]))
+            result = of(table, series="random halves", n=int(row["n"]))
+            assert result["paired"] == close(float(row["mean"]))
+            assert result["paired_sd"] == close(float(row["sd"]))
 
 
 # --- stores made by hand ------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def three_splits(runs: Path) -> Results:
     return results.load(runs)
 
 
-def test_the_drop_is_taken_apart_as_by_hand(runs: Path):
+def test_the_decomposition_equals_a_calculation_by_hand(runs: Path):
     table = results.table(three_splits(runs), "decomposition")
 
     # Co-adaptation 0.02, 0.03, 0.01: mean 0.02, sd 0.01, half 4.302653 x 0.01 / sqrt(3)
@@ -208,7 +208,7 @@ def test_one_pair_has_a_mean_and_no_interval(runs: Path):
     assert row[["sd", "low", "high", "boot_low", "boot_high"]].isna().all()
 
 
-def test_runs_of_different_targets_are_no_pair(runs: Path):
+def test_runs_of_different_targets_are_not_paired(runs: Path):
     finish(runs, "baseA", 0.90)
     finish(runs, "baseB", 0.80)
     finish(runs, "A3A", 0.88)
@@ -222,7 +222,7 @@ def test_runs_of_different_targets_are_no_pair(runs: Path):
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"split.seed": 1, "split.digest": "1" * 64}])
-def test_runs_of_different_seeds_and_splits_are_no_pair(other: dict[str, object], runs: Path):
+def test_runs_of_different_seeds_and_splits_are_not_paired(other: dict[str, object], runs: Path):
     for changes in ({}, other):
         finish(runs, "baseB", 0.8, changes)
     finish(runs, "B3B", 0.78)
@@ -231,7 +231,7 @@ def test_runs_of_different_seeds_and_splits_are_no_pair(other: dict[str, object]
     assert set(results.table(results.load(runs), "decomposition")["pairs"]) == {0}
 
 
-def test_a_missing_selffer_costs_its_triple_and_is_named(runs: Path):
+def test_a_triple_without_its_selffer_is_dropped_and_named(runs: Path):
     three_splits(runs)
     finish(runs, "A5B", 0.6)
 
@@ -241,7 +241,7 @@ def test_a_missing_selffer_costs_its_triple_and_is_named(runs: Path):
     assert "1 AnB without its BnB on the same target (A5B random0)" in notes(table)
 
 
-def test_a_missing_base_costs_its_triple_and_is_named(runs: Path):
+def test_a_triple_without_its_base_is_dropped_and_named(runs: Path):
     finish(runs, "B3B", 0.78)
     finish(runs, "A3B", 0.70)
 
@@ -254,8 +254,8 @@ def test_a_run_at_chance_level_is_counted_and_enters_no_mean(runs: Path):
     three_splits(runs)
     finish(runs, "A3B", 0.2, split=0, learned=False)
 
-    found = results.load(runs)
-    figure, parts = results.table(found, "figure2"), results.table(found, "decomposition")
+    loaded = results.load(runs)
+    figure, parts = results.table(loaded, "figure2"), results.table(loaded, "decomposition")
     row = of(figure, series="AnB", n=3)
     assert (row["mean"], row["count"], row["at_chance"]) == (pytest.approx(0.73), 2, 1)
     assert of(parts, part="total")["mean"] == pytest.approx((0.09 + 0.11) / 2)
@@ -264,7 +264,7 @@ def test_a_run_at_chance_level_is_counted_and_enters_no_mean(runs: Path):
         assert "of the expected runs: 1 at chance level" in notes(table)
 
 
-def test_a_point_with_nothing_but_chance_has_no_mean_and_is_not_gone(runs: Path):
+def test_a_point_at_chance_level_has_no_mean_but_a_row(runs: Path):
     finish(runs, "A3B", 0.2, learned=False)
 
     row = of(results.table(results.load(runs), "figure2"), series="AnB")
@@ -272,35 +272,35 @@ def test_a_point_with_nothing_but_chance_has_no_mean_and_is_not_gone(runs: Path)
     assert (row["count"], row["at_chance"]) == (0, 1)
 
 
-def test_a_base_at_chance_level_is_no_measure(runs: Path):
+def test_nothing_is_compared_with_a_base_at_chance_level(runs: Path):
     finish(runs, "baseB", 0.2, learned=False)
     finish(runs, "B3B", 0.78)
     finish(runs, "A3B", 0.70)
     finish(runs, "A3B+", 0.80)
 
-    found = results.load(runs)
-    assert of(results.table(found, "decomposition"), part="total")["pairs"] == 0
-    assert "1 AnB whose base is at chance level" in notes(results.table(found, "decomposition"))
-    row = of(results.table(found, "table1"), layers="1-3", comparison="AnB+ - baseB")
+    loaded = results.load(runs)
+    assert of(results.table(loaded, "decomposition"), part="total")["pairs"] == 0
+    assert "1 AnB whose base is at chance level" in notes(results.table(loaded, "decomposition"))
+    row = of(results.table(loaded, "table1"), layers="1-3", comparison="AnB+ - baseB")
     assert (row["count_other"], row["pairs"], row["at_chance"]) == (0, 0, 1)
     assert math.isnan(row["pooled"])
 
 
-def test_two_seeds_of_one_split_are_two_pairs_of_one_split_and_said(runs: Path):
+def test_two_seeds_of_one_split_are_two_pairs_and_noted(runs: Path):
     for seed, shift in ((0, 0.0), (1, 0.02)):
         changes = {"seed": seed}
         finish(runs, "baseB", 0.80, changes)
         finish(runs, "B3B", 0.78 + shift, changes)
         finish(runs, "A3B", 0.70, changes)
 
-    found = results.load(runs)
-    row = of(results.table(found, "decomposition"), part="specificity")
+    loaded = results.load(runs)
+    row = of(results.table(loaded, "decomposition"), part="specificity")
     assert [row[key] for key in ("pairs", "splits", "seeds")] == [2, 1, 2]
     assert row["mean"] == pytest.approx((0.08 + 0.10) / 2)
     assert math.isnan(row["boot_low"])  # one split cannot be drawn otherwise
-    row = of(results.table(found, "figure2"), series="BnB", n=3)
+    row = of(results.table(loaded, "figure2"), series="BnB", n=3)
     assert [row[key] for key in ("count", "splits", "seeds")] == [2, 1, 2]
-    for table in (results.table(found, "figure2"), results.table(found, "decomposition")):
+    for table in (results.table(loaded, "figure2"), results.table(loaded, "decomposition")):
         assert "runs of one split with different seeds count as separate networks" in notes(table)
 
 
@@ -330,13 +330,13 @@ def test_half_a_mirrors_half_b(runs: Path):
                         ("B3A", 0.7), ("A3B", 0.6)):  # fmt: skip
         finish(runs, label, top1)
 
-    found = results.load(runs)
+    loaded = results.load(runs)
     figure = {
-        row.series: (row.mean, row.count) for row in results.table(found, "figure2").itertuples()
+        row.series: (row.mean, row.count) for row in results.table(loaded, "figure2").itertuples()
     }
     assert figure == {"baseB": (pytest.approx(0.85), 2), "BnB": (pytest.approx(0.8), 2),
                       "AnB": (pytest.approx(0.65), 2)}  # fmt: skip
-    row = of(results.table(found, "decomposition"), part="total")
+    row = of(results.table(loaded, "decomposition"), part="total")
     assert (row["mean"], row["pairs"], row["splits"]) == (pytest.approx(0.2), 2, 1)
 
 
@@ -357,7 +357,7 @@ def test_pooled_and_paired_gains_differ_where_halves_do(runs: Path):
     assert (row["paired"], row["pairs"]) == (pytest.approx(0.02), 1)
 
 
-def test_table_1_has_the_layers_that_there_are(runs: Path):
+def test_table_1_has_only_layers_with_networks(runs: Path):
     finish(runs, "baseB", 0.8)
     finish(runs, "A2B+", 0.85)
     finish(runs, "A4B+", 0.87)
@@ -382,7 +382,7 @@ def test_both_directions_need_both(runs: Path):
     assert of(table, series="man-made/natural, target natural", n=5)["mean"] == 0.3
 
 
-def test_random_filters_of_halves_are_a_series_of_their_own(runs: Path):
+def test_random_filters_of_halves_are_a_separate_series(runs: Path):
     finish(runs, "baseB", 0.8)
     finish(runs, "R3B", 0.5)
     finish(runs, "baseB", 0.6, {"split.name": "whole"})
@@ -405,7 +405,7 @@ def test_filters_that_learned_are_not_averaged_with_those_that_did_not(runs: Pat
     assert (row["mean"], row["count"], row["at_chance"], row["learned"]) == (0.4, 1, 1, True)
 
 
-def test_networks_that_keep_stages_are_in_no_figure_and_said(runs: Path):
+def test_networks_that_keep_stages_are_in_no_figure_and_noted(runs: Path):
     finish(runs, "A3B", 0.7)
     finish(runs, "A3B", 0.9, {"transfer.keep": 1})
 
@@ -414,7 +414,7 @@ def test_networks_that_keep_stages_are_in_no_figure_and_said(runs: Path):
     assert "finished runs that are not in this table: 1 AnB of random" in notes(table)
 
 
-def test_runs_are_shown_against_their_base_in_the_metric_asked_for(runs: Path):
+def test_runs_are_compared_with_their_base_in_the_requested_metric(runs: Path):
     finish(runs, "baseB", 0.8)
     finish(runs, "A3B", 0.75, metrics={"top1_final": 0.75, "top1_best10": 0.77, "top1_peak": 0.8,
                                        "chance": 0.2})  # fmt: skip
@@ -438,7 +438,7 @@ def test_a_store_with_nothing_finished_gives_an_empty_table_that_says_so(name: s
         assert "of the expected runs: 1 damaged" in notes(table)
 
 
-def test_an_unknown_metric_is_refused_with_those_there_are(published: Results):
+def test_an_unknown_metric_is_refused_with_the_known_ones(published: Results):
     for name in catalogue.table_names():
         with pytest.raises(UserError, match="metric=loss is unknown: choose one of top1_final"):
             results.table(published, name, "loss")

@@ -1,4 +1,4 @@
-"""The figures: which markers and lines are drawn, what is written beside them, and files."""
+"""The figures: markers and lines, text, and files."""
 
 import csv
 import re
@@ -41,14 +41,14 @@ def of_paper(name: str) -> Figure:
 
 
 def own(paper: Results, kept: pd.Series | None = None) -> Results:
-    """The paper's networks, or some of them, as if they were a store of one's own."""
+    """The paper's networks, or some of them, as a store of one's own."""
     table = paper.table if kept is None else paper.table[kept].reset_index(drop=True)
     return replace(paper, store="mine", table=table)
 
 
 def line(figure: Figure, gid: str) -> Line2D:
-    (found,) = [one for one in figure.axes[0].get_lines() if one.get_gid() == gid]
-    return found
+    (match,) = [line for line in figure.axes[0].get_lines() if line.get_gid() == gid]
+    return match
 
 
 def xy(figure: Figure, gid: str) -> tuple[list[float], list[float]]:
@@ -100,14 +100,14 @@ def test_figure_2_of_the_paper_has_its_112_markers_at_the_published_values():
             if row["split"] == "random" and row["top1_best10"]
             and re.fullmatch(pattern, row["label"])
         ]  # fmt: skip
-        wanted = sorted(
+        expected = sorted(
             (int(re.sub(r"\D", "", row["label"]) or 0), 100 * float(row["top1_best10"]))
             for row in rows
         )
         x, y = xy(figure, f"points {series}")
         drawn = sorted((round(n), accuracy) for n, accuracy in zip(x, y, strict=True))
-        assert [n for n, _ in drawn] == [n for n, _ in wanted]
-        assert np.allclose([v for _, v in drawn], [v for _, v in wanted], rtol=0, atol=1e-9)
+        assert [n for n, _ in drawn] == [n for n, _ in expected]
+        assert np.allclose([v for _, v in drawn], [v for _, v in expected], rtol=0, atol=1e-9)
         counts[series] = len(drawn)
     assert counts == {"baseB": 8, "BnB": 28, "BnB+": 10, "AnB": 56, "AnB+": 10}
 
@@ -128,8 +128,8 @@ def test_lines_go_from_the_base_through_the_means_of_the_reference(name: str, se
     means = reference("random_splits", series)
     assert len(means) == 7
     assert x == [0, 1, 2, 3, 4, 5, 6, 7]
-    wanted = [62.5101, *(means[n] for n in range(1, 8))]
-    assert y == pytest.approx(wanted, abs=1e-4)
+    expected = [62.5101, *(means[n] for n in range(1, 8))]
+    assert y == pytest.approx(expected, abs=1e-4)
 
 
 def test_figure_2_has_the_papers_series_names_and_percent():
@@ -146,20 +146,25 @@ def test_figure_2_has_the_papers_series_names_and_percent():
     assert "Left out of all runs of the store: 22 missing." in note(figure)
 
 
-def test_another_metric_draws_other_values_and_says_which(paper: Results):
+def test_another_metric_draws_other_values_and_is_named(paper: Results):
     figure = figures.draw(paper, "figure2", "top1_final")
 
     assert xy(figure, "means AnB")[1][7] == pytest.approx(54.19, abs=0.005)
     assert figure.axes[0].get_title(loc="left") == "imagenet alexnet: final accuracy"
 
 
-def test_markers_of_one_n_stand_side_by_side_in_colours_and_shapes_of_their_own():
+def test_markers_of_one_n_stand_side_by_side_in_distinct_colours_and_shapes():
     figure = of_paper("figure2")
 
-    found = [line(figure, f"points {one}") for one in ("BnB", "BnB+", "AnB", "AnB+")]
-    assert [round(min(one.get_xdata()) - 1, 2) for one in found] == [-0.18, -0.06, 0.06, 0.18]
-    assert len({one.get_marker() for one in found}) == 4
-    assert [one.get_markerfacecolor() for one in found] == [
+    markers = [line(figure, f"points {series}") for series in ("BnB", "BnB+", "AnB", "AnB+")]
+    assert [round(min(marker.get_xdata()) - 1, 2) for marker in markers] == [
+        -0.18,
+        -0.06,
+        0.06,
+        0.18,
+    ]
+    assert len({marker.get_marker() for marker in markers}) == 4
+    assert [marker.get_markerfacecolor() for marker in markers] == [
         "#0072B2", "#56B4E9", "#D55E00", "#E69F00",
     ]  # fmt: skip
 
@@ -170,7 +175,7 @@ def test_markers_of_one_n_stand_side_by_side_in_colours_and_shapes_of_their_own(
 def test_interpretation_shades_and_names_the_two_gaps_and_the_recovery():
     figure = of_paper("interpretation")
 
-    shades = {one.get_gid(): one for one in figure.axes[0].collections}
+    shades = {shade.get_gid(): shade for shade in figure.axes[0].collections}
     at_5 = {
         name: sorted(y for part in shade.get_paths() for x, y in part.vertices if x == 5)
         for name, shade in shades.items()
@@ -183,7 +188,7 @@ def test_interpretation_shades_and_names_the_two_gaps_and_the_recovery():
     assert at_5["recovered by fine-tuning"][-1] == pytest.approx(63.009, abs=1e-3)
 
 
-def test_figure_3_is_relative_to_the_base_of_the_own_target():
+def test_figure_3_is_relative_to_the_base_of_the_same_target():
     figure = of_paper("figure3")
 
     dissimilar = reference("natman", "mean of both directions minus base")
@@ -203,16 +208,16 @@ def test_figure_3_is_relative_to_the_base_of_the_own_target():
     ]  # fmt: skip
 
 
-def test_figure_3_gives_every_target_its_own_line():
+def test_figure_3_has_a_line_for_every_target():
     figure = of_paper("figure3")
 
-    natural = xy(figure, "means man-made/natural, target natural")[1]
-    made = xy(figure, "means man-made/natural, target man-made")[1]
-    assert natural[7] == pytest.approx(39.90 - 65.34, abs=0.02)
-    assert made[7] == pytest.approx(29.14 - 53.72, abs=0.02)
+    to_natural = xy(figure, "means man-made/natural, target natural")[1]
+    to_man_made = xy(figure, "means man-made/natural, target man-made")[1]
+    assert to_natural[7] == pytest.approx(39.90 - 65.34, abs=0.02)
+    assert to_man_made[7] == pytest.approx(29.14 - 53.72, abs=0.02)
 
 
-def test_decomposition_of_the_paper_is_the_paired_one_with_both_intervals():
+def test_decomposition_of_the_paper_is_paired_and_has_both_intervals():
     figure = of_paper("decomposition")
 
     x, co_adaptation = xy(figure, "means co-adaptation random")
@@ -220,7 +225,7 @@ def test_decomposition_of_the_paper_is_the_paired_one_with_both_intervals():
     assert [round(n) for n in x] == [1, 2, 3, 4, 5, 6, 7]
     assert co_adaptation == pytest.approx([-0.35, -0.03, 0.21, 1.85, 2.97, 0.45, 0], abs=0.006)
     assert specificity == pytest.approx([-0.15, 0.01, 0.14, 0.62, 1.68, 3.90, 8.24], abs=0.006)
-    bars = {one.get_gid(): one.get_segments() for one in figure.axes[0].collections}
+    bars = {bars.get_gid(): bars.get_segments() for bars in figure.axes[0].collections}
     assert {gid: len(segments) for gid, segments in bars.items()} == {
         "bootstrap co-adaptation random": 7, "t co-adaptation random": 7,
         "bootstrap specificity random": 7, "t specificity random": 7,
@@ -243,7 +248,7 @@ def test_curves_are_those_of_the_eleven_published_base_networks():
     assert "No curve is kept of 125 of 136 networks." in note(figure)
 
 
-def test_reduced_is_against_images_per_class_with_what_never_learned_marked():
+def test_reduced_is_against_images_per_class_and_marks_chance_level():
     figure = of_paper("reduced")
 
     x, y = xy(figure, "points whole")
@@ -264,18 +269,18 @@ def store(tmp_path: Path) -> Path:
     return small(tmp_path / "runs")
 
 
-def small(place: Path) -> Path:
+def small(store: Path) -> Path:
     """Bases, selffers and transfers for B at n = 3 and 5, A5B at chance level; a curve of baseB."""
-    base = finish(place, "baseB", 0.8)
-    finish(place, "baseA", 0.9)
-    finish(place, "A3B", 0.75)
-    finish(place, "B3B", 0.79)
-    finish(place, "A5B", 0.2, learned=False)
-    finish(place, "B5B", 0.7)
+    base = finish(store, "baseB", 0.8)
+    finish(store, "baseA", 0.9)
+    finish(store, "A3B", 0.75)
+    finish(store, "B3B", 0.79)
+    finish(store, "A5B", 0.2, learned=False)
+    finish(store, "B5B", 0.7)
     (base.folder / "metrics.csv").write_text(
         "step,val/accuracy,val/loss,train/loss\n10,0.5,1,1\n40,0.8,0.5,0.5\n"
     )
-    return place
+    return store
 
 
 @pytest.mark.parametrize("name", ["figure2", "interpretation"])
@@ -291,7 +296,7 @@ def test_published_means_are_grey_behind_ones_own(store: Path, name: str):
     assert xy(figure, "means BnB")[0] == [0, 3, 5]
 
 
-def test_published_curve_is_of_the_metric_asked_for(store: Path):
+def test_published_curve_is_of_the_requested_metric(store: Path):
     figure = figures.draw(results.load(store), "figure2", published=True)
 
     assert xy(figure, "published AnB")[1][7] == pytest.approx(54.19, abs=0.005)
@@ -305,7 +310,7 @@ def test_published_curve_is_of_the_metric_asked_for(store: Path):
         ("curves", "published half0A", 61.45),
     ],
 )
-def test_every_plot_can_have_the_published_one_behind(
+def test_every_figure_can_have_the_published_one_behind(
     store: Path, name: str, gid: str, value: float
 ):
     figure = figures.draw(results.load(store), name, "top1_best10", published=True)
@@ -361,7 +366,7 @@ def test_published_networks_do_not_spoil_the_axis_of_other_data_or_networks(
 # --- what is missing ----------------------------------------------------------------------------
 
 
-def test_missing_series_are_named_as_such(paper: Results):
+def test_missing_series_are_named(paper: Results):
     figure = figures.draw(own(paper, ~paper.table["fine_tuned"]), "figure2")
 
     assert "selffer BnB+ (none)" in labels(figure)
@@ -405,7 +410,7 @@ def test_figure_3_and_decomposition_leave_out_a_run_at_chance_level(store: Path)
     assert "Pairs, random halves: 1 at n = 3, 0 at n = 5." in note(parts)
 
 
-def test_without_base_networks_the_gaps_to_them_are_said_to_be_missing(paper: Results):
+def test_without_base_networks_the_gaps_to_them_are_named_as_missing(paper: Results):
     table = paper.table
     kept = ~((table["n"] == 0) & (table["split"] == "random"))
 
@@ -417,14 +422,14 @@ def test_without_base_networks_the_gaps_to_them_are_said_to_be_missing(paper: Re
     assert "selffer BnB" in labels(figure)
 
 
-def test_figure_3_names_what_there_is_none_of(store: Path):
+def test_figure_3_names_series_without_a_network(store: Path):
     figure = figures.draw(results.load(store), "figure3")
 
     assert "random filters (none)" in labels(figure)
     assert "Nothing to show of: AnB, man-made/natural; random filters." in note(figure)
 
 
-def test_dissimilar_halves_have_parts_of_their_own_beside_random_ones(tmp_path: Path):
+def test_dissimilar_halves_have_separate_parts_beside_random_ones(tmp_path: Path):
     for split in ({}, {"split.name": "manmade_natural", "split.seed": None}):
         for label, top1 in (("baseB", 0.8), ("B3B", 0.7), ("A3B", 0.6 - 0.1 * bool(split))):
             finish(tmp_path, label, top1, split)
@@ -439,19 +444,19 @@ def test_dissimilar_halves_have_parts_of_their_own_beside_random_ones(tmp_path: 
 def test_experiments_are_never_mixed(store: Path):
     finish(store, "baseB", 0.6, {"train.batch_size": 64})
     finish(store, "A3B", 0.5, {"train.batch_size": 64})
-    found = results.load(store)
+    loaded = results.load(store)
 
     with pytest.raises(UserError, match="figure2 shows one experiment and .* has 2, which must"):
-        figures.draw(found, "figure2")
-    first, second = sorted(figures.experiments(found, "figure2"))
-    figure = figures.draw(found, "figure2", experiment=second)
+        figures.draw(loaded, "figure2")
+    first, second = sorted(figures.experiments(loaded, "figure2"))
+    figure = figures.draw(loaded, "figure2", experiment=second)
 
     assert second == "digits alexnet_small train.batch_size=64"
     assert xy(figure, "points AnB")[1] == [50]
     assert xy(figure, "points baseB")[1] == [60]
-    assert xy(figures.draw(found, "figure2", experiment=first), "points AnB")[1] == [75]
+    assert xy(figures.draw(loaded, "figure2", experiment=first), "points AnB")[1] == [75]
     with pytest.raises(UserError, match="--experiment 'x' is unknown: choose one of 'digits"):
-        figures.draw(found, "figure2", experiment="x")
+        figures.draw(loaded, "figure2", experiment="x")
 
 
 # --- the picture --------------------------------------------------------------------------------
@@ -463,48 +468,48 @@ def drawings(
 ) -> Iterable[tuple[str, Figure]]:
     """Every plot of the paper and of a small store, as narrow as may be and two columns wide."""
     mine = results.load(small(tmp_path_factory.mktemp("drawings") / "runs"))
-    found = []
+    drawn = []
     for width in (3.0, 7.0):
         for name in NAMES:
-            found.append((f"{name} {width}", figures.draw(paper, name, width=width)))
+            drawn.append((f"{name} {width}", figures.draw(paper, name, width=width)))
             if name != "reduced":
                 figure = figures.draw(mine, name, published=True, width=width)
-                found.append((f"own {name} {width}", figure))
-    return found
+                drawn.append((f"own {name} {width}", figure))
+    return drawn
 
 
 def test_nothing_is_cut_off_and_nothing_covers_the_axes(
     drawings: Iterable[tuple[str, Figure]],
 ):
-    for what, figure in drawings:
+    for name, figure in drawings:
         figure.draw_without_rendering()
         axes = figure.axes[0]
         whole, inside = figure.bbox, axes.get_window_extent()
         parts = [axes.get_tightbbox(), *(text.get_window_extent() for text in figure.texts)]
         parts += [legend.get_window_extent() for legend in figure.legends]
         for box in parts:
-            assert box.x0 >= -0.5 and box.x1 <= whole.x1 + 0.5, what
-            assert box.y0 >= -0.5 and box.y1 <= whole.y1 + 0.5, what
+            assert box.x0 >= -0.5 and box.x1 <= whole.x1 + 0.5, name
+            assert box.y0 >= -0.5 and box.y1 <= whole.y1 + 0.5, name
         for above, below in zip(parts[:1] + parts[2:][::-1], parts[2:][::-1] + parts[1:2],
                                 strict=False):  # fmt: skip
-            assert below.y1 <= above.y0 + 1, what
+            assert below.y1 <= above.y0 + 1, name
         for drawn in axes.get_lines():
             points = drawn.get_transform().transform(np.column_stack(drawn.get_data()))
             points = points[np.isfinite(points).all(axis=1)]
             if drawn.get_gid() is None or not len(points):
                 continue  # of the legend
-            assert points[:, 0].min() >= inside.x0 - 1e-6, (what, drawn.get_gid())
-            assert points[:, 0].max() <= inside.x1 + 1e-6, (what, drawn.get_gid())
-            assert points[:, 1].min() >= inside.y0 - 1e-6, (what, drawn.get_gid())
-            assert points[:, 1].max() <= inside.y1 + 1e-6, (what, drawn.get_gid())
+            assert points[:, 0].min() >= inside.x0 - 1e-6, (name, drawn.get_gid())
+            assert points[:, 0].max() <= inside.x1 + 1e-6, (name, drawn.get_gid())
+            assert points[:, 1].min() >= inside.y0 - 1e-6, (name, drawn.get_gid())
+            assert points[:, 1].max() <= inside.y1 + 1e-6, (name, drawn.get_gid())
 
 
-def test_letters_are_large_enough_to_read_at_one_column(
+def test_letters_are_legible_at_one_column(
     drawings: Iterable[tuple[str, Figure]],
 ):
-    for what, figure in drawings:
+    for name, figure in drawings:
         sizes = [text.get_fontsize() for text in figure.findobj(match=_is_text)]
-        assert min(sizes) >= 6.5, what
+        assert min(sizes) >= 6.5, name
 
 
 def _is_text(artist: object) -> bool:
@@ -514,7 +519,7 @@ def _is_text(artist: object) -> bool:
 def test_tick_labels_of_an_axis_do_not_touch(
     drawings: Iterable[tuple[str, Figure]],
 ):
-    for what, figure in drawings:
+    for name, figure in drawings:
         figure.draw_without_rendering()
         boxes = [
             text.get_window_extent()
@@ -525,10 +530,10 @@ def test_tick_labels_of_an_axis_do_not_touch(
         boxes = sorted((box for box in boxes if inside.x0 <= box.x0 + box.width / 2 <= inside.x1),
                        key=lambda box: box.x0)  # fmt: skip
         gaps = [b.x0 - a.x1 for a, b in zip(boxes, boxes[1:], strict=False)]
-        assert all(gap > 3 for gap in gaps), (what, gaps)
+        assert all(gap > 3 for gap in gaps), (name, gaps)
 
 
-def test_a_store_where_all_is_right_has_no_tick_above_100(tmp_path: Path):
+def test_a_store_of_perfect_networks_has_no_tick_above_100(tmp_path: Path):
     for label in ("baseB", "A3B", "B3B"):
         finish(tmp_path, label, 1.0, top1_best10=1.0, metrics={
             "top1_final": 1.0, "top1_best10": 1.0, "top1_peak": 1.0, "chance": 0.2,
@@ -543,7 +548,7 @@ def test_a_store_where_all_is_right_has_no_tick_above_100(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_plot_can_be_had_in_every_format_and_twice_alike(
+def test_every_figure_is_written_in_every_format_and_reproducibly(
     paper: Results, tmp_path: Path, name: str, kind: str
 ):
     path = tmp_path / f"figure.{kind}"
@@ -562,7 +567,7 @@ def test_every_plot_can_be_had_in_every_format_and_twice_alike(
             assert re.search(rf"<text[^>]*>{re.escape(label)}</text>", text), label
 
 
-def test_names_are_no_formulas(paper: Results):
+def test_names_are_not_formulas(paper: Results):
     mine = own(paper)
     mine = replace(mine, table=mine.table.assign(**{"data.name": "a_$b$", "data": "a_$b$"}))
 
@@ -617,7 +622,7 @@ print(sorted({{"torch", "matplotlib.pyplot", "tkinter"}} & set(sys.modules)))
 # --- the command --------------------------------------------------------------------------------
 
 
-def test_command_writes_the_plot_and_says_where(
+def test_command_writes_the_plot_and_prints_its_path(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     path = tmp_path / "fig2.svg"

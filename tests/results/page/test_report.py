@@ -1,4 +1,4 @@
-"""The page: one file that needs nothing else, says everything, and believes nothing of a store."""
+"""The page: self-contained and complete, with everything from a store escaped."""
 
 import base64
 import re
@@ -53,7 +53,7 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def store(tmp_path: Path) -> Path:
     """A store with one pair at every n."""
     for number, label in enumerate(LABELS):
         finish(tmp_path / "runs", label, 0.8 - number / 20)
@@ -67,14 +67,14 @@ def published_page() -> str:
 
 def saved(page: str) -> dict[str, pd.DataFrame]:
     """The CSV files that a page holds, by their names."""
-    found = ((name, base64.b64decode(content).decode()) for name, content in CSV.findall(page))
-    return {name: pd.read_csv(StringIO(text)) for name, text in found}
+    files = ((name, base64.b64decode(content).decode()) for name, content in CSV.findall(page))
+    return {name: pd.read_csv(StringIO(text)) for name, text in files}
 
 
 # --- one file ------------------------------------------------------------------------------------
 
 
-def test_it_is_whole_and_refers_to_nothing_outside(published_page: str):
+def test_the_page_is_self_contained(published_page: str):
     outline = Outline(published_page)
 
     assert len(outline.ids) == len(set(outline.ids))
@@ -90,7 +90,7 @@ def test_it_is_whole_and_refers_to_nothing_outside(published_page: str):
     assert (outline.tags.count("script"), outline.tags.count("style")) == (1, 1)
 
 
-def test_its_policy_allows_its_own_script_and_no_other(published_page: str):
+def test_its_policy_allows_only_its_own_script(published_page: str):
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', published_page)
     script = re.search(r"<script>(.*?)</script>", published_page, re.DOTALL)
     assert policy is not None and script is not None
@@ -101,24 +101,24 @@ def test_its_policy_allows_its_own_script_and_no_other(published_page: str):
     assert "unsafe-eval" not in policy[1]
 
 
-def test_the_same_store_gives_the_same_page(place: Path):
-    pages = {report.page(results.load(place)) for _ in range(2)}
+def test_the_same_store_gives_the_same_page(store: Path):
+    pages = {report.page(results.load(store)) for _ in range(2)}
     assert len(pages) == 1
 
 
 # --- what it shows -------------------------------------------------------------------------------
 
 
-def test_every_figure_and_table_has_its_words_and_its_data(published_page: str):
+def test_every_figure_and_table_has_its_text_and_its_data(published_page: str):
     files = saved(published_page)
 
     assert set(files) == {
         "left_out.csv", "figure2.csv", "figure3.csv", "table1.csv", "decomposition.csv",
         "runs.csv", *(f"{name}_drawn.csv" for name in catalogue.figure_names()),
     }  # fmt: skip
-    found = results.load("published:yosinski2014")
+    loaded = results.load("published:yosinski2014")
     for name in ("figure2", "figure3", "table1", "decomposition"):
-        expected = results.table(found, name)
+        expected = results.table(loaded, name)
         assert len(files[f"{name}.csv"]) == len(expected), name
     points = files["figure2_drawn.csv"]
     assert (len(points), points["top1_best10"].max()) == (112, 0.647581)
@@ -128,14 +128,14 @@ def test_every_figure_and_table_has_its_words_and_its_data(published_page: str):
         assert html.paragraph(catalogue.EXHIBITS[name].text) in published_page
 
 
-def test_cells_hold_the_number_that_their_column_is_sorted_by(place: Path):
-    section = report.section(results.load(place), "runs")
+def test_cells_contain_the_number_by_which_their_column_is_sorted(store: Path):
+    section = report.section(results.load(store), "runs")
 
     assert "<td>A1B</td>" in section
     assert '<td class="number" data-value="0.75">75.00</td>' in section
 
 
-def test_what_lacks_is_said_where_it_would_be(tmp_path: Path):
+def test_a_placeholder_says_what_is_missing(tmp_path: Path):
     planned(tmp_path / "runs", "quick", "A1B", "B1B")
     finish(tmp_path / "runs", "baseB", 0.8)
     finish(tmp_path / "runs", "A2B", 0.2, learned=False)
@@ -157,25 +157,25 @@ def test_a_store_with_nothing_finished_has_a_page(tmp_path: Path):
     assert page.count("Nothing to draw yet") == len(catalogue.figure_names())
 
 
-def test_several_experiments_have_a_figure_each(place: Path):
+def test_several_experiments_have_a_figure_each(store: Path):
     for number, label in enumerate(LABELS):
-        finish(place, label, 0.7 - number / 20, {"data.name": "cifar10", "data.digest": "e" * 64})
+        finish(store, label, 0.7 - number / 20, {"data.name": "cifar10", "data.digest": "e" * 64})
 
-    section = report.section(results.load(place), "figure2")
+    section = report.section(results.load(store), "figure2")
 
     assert re.findall(r'<figure id="([^"]+)"', section) == ["figure2_1-figure", "figure2_2-figure"]
     assert set(saved(section)) == {"figure2.csv", "figure2_1_drawn.csv", "figure2_2_drawn.csv"}
 
 
-def test_the_papers_networks_are_behind_other_data_only_on_request(place: Path):
-    found = results.load(place)
+def test_the_papers_networks_stand_behind_other_data_only_on_request(store: Path):
+    loaded = results.load(store)
     comment = "Yosinski et al. 2014"  # matplotlib writes a text beside its outlines
 
-    assert comment in report.section(found, "figure2", published=True)
-    assert comment not in report.section(found, "figure2")
+    assert comment in report.section(loaded, "figure2", published=True)
+    assert comment not in report.section(loaded, "figure2")
 
 
-def test_coverage_counts_what_is_there_of_what_should_be(tmp_path: Path):
+def test_coverage_counts_finished_of_expected_runs(tmp_path: Path):
     planned(tmp_path, "quick", "A1B", "A1B+", "B1B")
     for label in ("baseB", "A1B"):
         finish(tmp_path, label, 0.8)
@@ -193,14 +193,14 @@ def test_coverage_counts_what_is_there_of_what_should_be(tmp_path: Path):
 # --- nothing of a store is believed --------------------------------------------------------------
 
 
-def test_names_that_look_like_html_are_shown_as_they_are(tmp_path: Path):
+def test_names_that_look_like_html_are_escaped(tmp_path: Path):
     evil = """a<script>alert(1)</script>&"'"""
-    place = tmp_path / evil.replace("/", "\\")
-    finish(place, "baseB", 0.8, host=evil, device=evil, commit=evil)
-    finish(place, "A1B", 0.7, {"model.name": f"mine:{evil}"})
-    (place / f"{place.name}-0123456789ab").mkdir()
+    store = tmp_path / evil.replace("/", "\\")
+    finish(store, "baseB", 0.8, host=evil, device=evil, commit=evil)
+    finish(store, "A1B", 0.7, {"model.name": f"mine:{evil}"})
+    (store / f"{store.name}-0123456789ab").mkdir()
 
-    page = report.page(results.load(place))
+    page = report.page(results.load(store))
 
     Outline(page)
     assert page.count("<script>") == 1
@@ -211,22 +211,22 @@ def test_names_that_look_like_html_are_shown_as_they_are(tmp_path: Path):
 
 
 def test_the_command_writes_the_page(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "mine.html"
 
-    given = ["--store", place, "--metric", "top1_peak", "--study", "quick", "--published"]
-    planned(place, "quick", "A1B")
-    assert command.run([*map(str, given), "--out", str(out)]) == 0
+    arguments = ["--store", store, "--metric", "top1_peak", "--study", "quick", "--published"]
+    planned(store, "quick", "A1B")
+    assert command.run([*map(str, arguments), "--out", str(out)]) == 0
 
     assert tuple(capsys.readouterr()) == ("", f"{out}\n")
-    found = results.load(place, study="quick")
-    assert out.read_text() == report.page(found, "top1_peak", published=True)
+    loaded = results.load(store, study="quick")
+    assert out.read_text() == report.page(loaded, "top1_peak", published=True)
     assert list(tmp_path.glob(".*")) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--store", "nowhere"], "nowhere is not a store: name one with --store DIR, or fill it"),
         (
@@ -238,36 +238,36 @@ def test_the_command_writes_the_page(
         (["--what"], "unrecognized arguments: --what"),
     ],
 )
-def test_wrong_use_says_what_to_do(
-    arguments: list[str], words: str, place: Path, monkeypatch: pytest.MonkeyPatch
+def test_errors_say_what_to_do(
+    arguments: list[str], message: str, store: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.chdir(place.parent)
+    monkeypatch.chdir(store.parent)
     monkeypatch.setattr(report, "page", lambda *_, **__: "page")
 
-    with pytest.raises(UserError, match=re.escape(words)):
-        command.run(["--store", str(place), *arguments])
+    with pytest.raises(UserError, match=re.escape(message)):
+        command.run(["--store", str(store), *arguments])
 
 
-def test_an_empty_store_says_how_it_is_filled(tmp_path: Path):
+def test_an_empty_store_is_refused_with_how_to_fill_it(tmp_path: Path):
     with pytest.raises(UserError, match=r"holds no run: fill it with .* sweep \+study=quick"):
         command.run(["--store", str(tmp_path)])
 
 
-def test_a_user_is_refused_in_one_line(tmp_path: Path):
+def test_the_command_line_refuses_a_missing_store_in_one_line(tmp_path: Path):
     (tmp_path / "here").mkdir()
 
-    said = refused(tmp_path / "here", "report")
+    message = refused(tmp_path / "here", "report")
 
-    assert "is not a store: name one with --store DIR, or fill it with" in said
+    assert "is not a store: name one with --store DIR, or fill it with" in message
 
 
-def test_a_file_in_the_place_of_a_folder_is_left_as_it_is(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_instead_of_a_folder_is_left_unchanged(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(report, "page", lambda *_, **__: "page")
     (tmp_path / "file").write_text("mine")
 
     with pytest.raises(UserError, match="cannot be written: Not a directory"):
-        command.run(["--store", str(place), "--out", str(tmp_path / "file" / "page.html")])
+        command.run(["--store", str(store), "--out", str(tmp_path / "file" / "page.html")])
 
     assert (tmp_path / "file").read_text() == "mine"

@@ -39,12 +39,12 @@ def curve(run: Run, rows: str) -> None:
     run.metrics_file.write_text(HEAD + rows)
 
 
-def two_runs(place: Path) -> tuple[Run, Run]:
+def two_runs(store: Path) -> tuple[Run, Run]:
     """A finished study of two runs, baseB and B3B."""
-    base, selffer = stores.finish(place, "baseB", 0.875), stores.finish(place, "B3B", 0.75)
+    base, selffer = stores.finish(store, "baseB", 0.875), stores.finish(store, "B3B", 0.75)
     curve(base, BASE_CURVE)
     curve(selffer, SELFFER_CURVE)
-    stores.planned(place, "quick", "B3B")
+    stores.planned(store, "quick", "B3B")
     return base, selffer
 
 
@@ -54,12 +54,12 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-# --- a real one ----------------------------------------------------------------------------------
+# --- with W&B ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Done:
-    """What two calls of `sync` left: `folders` by id, what each said, who was called meanwhile."""
+    """Two calls of `sync`: what they wrote and printed, and the connections made meanwhile."""
 
     base: Run
     selffer: Run
@@ -77,7 +77,7 @@ class Done:
 
 
 def connections(server: socket.socket) -> int:
-    """How often somebody knocked."""
+    """The number of connections made."""
     count = 0
     while True:
         try:
@@ -90,13 +90,13 @@ def connections(server: socket.socket) -> int:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     root = tmp_path_factory.mktemp("sync")
-    here, place = root / "here", root / "store"
+    here, store = root / "here", root / "store"
     here.mkdir()
-    base, selffer = two_runs(place)
-    stores.finish(place, "B1B", 0.5)  # without a curve
-    failed = stores.start(place, stores.config("A5B"))
+    base, selffer = two_runs(store)
+    stores.finish(store, "B1B", 0.5)  # without a curve
+    failed = stores.start(store, stores.config("A5B"))
     failed.failure_file.write_text(json.dumps({"error": "the loss is nan", "time": ""}))
-    stores.start(place, stores.config("A7B"))
+    stores.start(store, stores.config("A7B"))
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         server.setblocking(False)
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -109,7 +109,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
             "WANDB_DIR": str(here),
         }
         first = call(here, "sync", **trap)
-        hidden = place / ".wandb"
+        hidden = store / ".wandb"
         before = content(hidden)
         again = call(here, "sync", **trap)
         calls = connections(server)
@@ -141,7 +141,7 @@ def test_a_run_keeps_its_id_name_and_config(done: Done):
     assert read.config["data.root"] is None
 
 
-def test_a_run_has_its_whole_curve_by_step(done: Done):
+def test_a_run_has_its_complete_curve_by_step(done: Done):
     rows = [
         {"epoch": 4.3478, "lr": 0.02, "train/loss": 1.25, "train/accuracy": 0.5, "val/loss": 1.5,
          "val/accuracy": 0.25, "time_s": 4.125, "images_per_s": 800.1},
@@ -184,14 +184,14 @@ def test_a_study_has_a_report_with_its_tables_and_figures(done: Done):
     assert (files / picture["filenames"][0]).read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_a_table_is_sent_from_lies_beside_the_run(done: Done):
+def test_tables_are_staged_beside_the_run(done: Done):
     (identity,) = set(done.folders) - {done.base.id, done.selffer.id}
 
     assert any((done.folders[identity] / "data/artifacts/staging").iterdir())
     assert not (done.cache / "wandb/data").exists()
 
 
-def test_what_is_left_out_is_said(done: Done):
+def test_what_is_left_out_is_reported(done: Done):
     err = done.first[2]
 
     ids = {name: stores.located(Path(), stores.config(name)).id for name in ("A5B", "A7B", "B1B")}
@@ -209,13 +209,13 @@ def test_a_second_sync_adds_nothing(done: Done):
     assert done.after == done.before
 
 
-def test_nothing_is_sent_and_nothing_appears_where_the_user_stands(done: Done):
+def test_nothing_is_sent_and_the_working_directory_stays_empty(done: Done):
     assert done.calls == 0
     assert done.here == []
     assert not any("latest-run" in name or "requirements" in name for name in done.after)
 
 
-def test_no_service_is_left(done: Done):
+def test_no_service_process_is_left(done: Done):
     services = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -226,21 +226,21 @@ def test_no_service_is_left(done: Done):
     assert services == []
 
 
-# --- what is told again, without W&B -------------------------------------------------------------
+# --- what is written again, without W&B -----------------------------------------------------------
 
 
 class Fake:
-    """In the place of `loggers.WandB`: the folder that it makes, and what it is told."""
+    """Replaces `mirrors.WandB`: makes its folder, and records its arguments."""
 
-    made: list[dict[str, Any]] = []
+    runs: list[dict[str, Any]] = []
 
     def __init__(self, page: Page, *, folder: Path, mode: str, **more: Any) -> None:
         kind = "offline-run" if mode == "offline" else "run"
-        place = folder / f"{kind}-20261125_090000-{page.id}"
-        place.mkdir()
+        run_folder = folder / f"{kind}-20261125_090000-{page.id}"
+        run_folder.mkdir()
         summary: dict[str, Any] = {}
-        self.run = SimpleNamespace(settings=SimpleNamespace(sync_dir=place), summary=summary)
-        Fake.made.append({"id": page.id, "mode": mode, "page": page, "summary": summary, **more})
+        self.run = SimpleNamespace(settings=SimpleNamespace(sync_dir=run_folder), summary=summary)
+        Fake.runs.append({"id": page.id, "mode": mode, "page": page, "summary": summary, **more})
 
     def log(self, row: dict[str, Any]) -> None:
         pass
@@ -251,7 +251,7 @@ class Fake:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
-    Fake.made = []
+    Fake.runs = []
     for name in ("CACHE", "CONFIG", "DATA", "ARTIFACT"):
         monkeypatch.setenv(f"WANDB_{name}_DIR", name)
     for name in ("SILENT", "ERROR_REPORTING"):
@@ -260,59 +260,62 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
     return Fake
 
 
-def told(place: Path, *, online: bool = False, project: str | None = None) -> list[str]:
-    """The labels of what is written by a sync of the store's runs, without its reports."""
-    Fake.made = []
-    found = entries.collect(place, project=project)
-    runs = [entry for entry in found.entries if entry.page.job_type != "report"]
-    sync.write(runs, place / ".wandb", online=online, cache="cache")
-    return [one["page"].name for one in Fake.made]
+def written(store: Path, *, online: bool = False, project: str | None = None) -> list[str]:
+    """The labels of the runs that a sync of the store writes."""
+    Fake.runs = []
+    collected = entries.collect(store, project=project)
+    runs = [entry for entry in collected.entries if entry.page.job_type != "report"]
+    sync.write(runs, store / ".wandb", online=online, cache="cache")
+    return [run["page"].name for run in Fake.runs]
 
 
-def test_only_what_changed_is_told_again_and_takes_the_place_of_the_old(
+def test_only_changed_entries_are_written_again_and_replace_the_old(
     tmp_path: Path, fake: type[Fake]
 ):
     base, _ = two_runs(tmp_path)
-    assert sorted(told(tmp_path)) == ["B3B", "baseB"]
-    assert told(tmp_path) == []
+    assert sorted(written(tmp_path)) == ["B3B", "baseB"]
+    assert written(tmp_path) == []
 
     stores.finish(tmp_path, "baseB", 0.5)
     curve(base, BASE_CURVE.replace("0.875", "0.5"))
 
-    assert sorted(told(tmp_path)) == ["B3B", "baseB"]  # of which the difference to its base changed
+    assert sorted(written(tmp_path)) == [
+        "B3B",
+        "baseB",
+    ]  # of which the difference to its base changed
     assert len(list((tmp_path / ".wandb").glob(f"*{base.id}"))) == 1
     curve(base, BASE_CURVE.replace("0.875", "0.5").replace("800.1", "800.2"))
-    assert told(tmp_path) == ["baseB"]
+    assert written(tmp_path) == ["baseB"]
 
 
-def test_a_run_that_was_written_half_is_written_again(tmp_path: Path, fake: type[Fake]):
+def test_an_interrupted_entry_is_written_again(tmp_path: Path, fake: type[Fake]):
     base, _ = two_runs(tmp_path)
-    told(tmp_path)
+    written(tmp_path)
     (folder,) = (tmp_path / ".wandb").glob(f"*{base.id}")
     (folder / sync.NOTE).write_text('{"format": 1, "digest": null}')
 
-    assert told(tmp_path) == ["baseB"]
+    assert written(tmp_path) == ["baseB"]
 
 
-def test_a_folder_that_is_not_ours_stays(tmp_path: Path, fake: type[Fake]):
+def test_folders_of_others_stay(tmp_path: Path, fake: type[Fake]):
     base, _ = two_runs(tmp_path)
     mirrored = tmp_path / ".wandb" / f"offline-run-20250101_000000-{base.id}"
     mirrored.mkdir(parents=True)
-    told(tmp_path)
+    written(tmp_path)
 
     assert mirrored.exists()
     assert len(list((tmp_path / ".wandb").glob(f"*{base.id}"))) == 2
 
 
-def test_online_is_told_apart_from_offline(tmp_path: Path, fake: type[Fake]):
+def test_online_and_offline_runs_are_separate(tmp_path: Path, fake: type[Fake]):
     two_runs(tmp_path)
-    told(tmp_path)
+    written(tmp_path)
 
-    assert len(told(tmp_path, online=True)) == 2
-    assert {(one["mode"], one["rebuilt"]) for one in fake.made} == {("online", True)}
-    assert told(tmp_path, online=True) == []
-    assert len(told(tmp_path, online=True, project="mine")) == 2
-    assert {one["project"] for one in fake.made} == {"mine"}
+    assert len(written(tmp_path, online=True)) == 2
+    assert {(run["mode"], run["rebuilt"]) for run in fake.runs} == {("online", True)}
+    assert written(tmp_path, online=True) == []
+    assert len(written(tmp_path, online=True, project="mine")) == 2
+    assert {run["project"] for run in fake.runs} == {"mine"}
 
 
 def test_another_sync_of_the_same_folder_is_refused(tmp_path: Path, fake: type[Fake]):
@@ -321,7 +324,7 @@ def test_another_sync_of_the_same_folder_is_refused(tmp_path: Path, fake: type[F
         locks.held(tmp_path / ".wandb/lock", pytest.fail),
         pytest.raises(UserError, match="another sync is writing .*wandb: wait until"),
     ):
-        told(tmp_path)
+        written(tmp_path)
 
 
 def test_a_failure_of_wandb_is_one_line(
@@ -335,36 +338,36 @@ def test_a_failure_of_wandb_is_one_line(
     two_runs(tmp_path)
     monkeypatch.setattr(mirrors, "WandB", broken)
     with pytest.raises(RunFailed, match="^Weights & Biases: (B3B|baseB): no answer$"):
-        told(tmp_path)
+        written(tmp_path)
 
 
 # --- entries -------------------------------------------------------------------------------------
 
 
-def by_name(place: Path, **chosen: Any) -> dict[str, Entry]:
-    return {entry.page.name: entry for entry in entries.collect(place, **chosen).entries}
+def by_name(store: Path, **options: Any) -> dict[str, Entry]:
+    return {entry.page.name: entry for entry in entries.collect(store, **options).entries}
 
 
-def test_a_mirror_has_the_same_page_but_for_the_study(tmp_path: Path):
+def test_the_live_mirror_has_the_same_page_without_the_study(tmp_path: Path):
     two_runs(tmp_path)
     mirrored = mirrors.page(make_run(stores.config("baseB")))
 
-    found = by_name(tmp_path)["baseB"].page
+    page = by_name(tmp_path)["baseB"].page
 
-    assert replace(found, group="random0", tags=()) == mirrored
+    assert replace(page, group="random0", tags=()) == mirrored
 
 
-def test_a_run_of_no_study_is_grouped_by_its_split_and_gets_no_report(tmp_path: Path):
+def test_a_run_without_a_study_is_grouped_by_its_split_and_has_no_report(tmp_path: Path):
     curve(stores.finish(tmp_path, "baseB", 0.25, learned=False), BASE_CURVE)
 
-    found = by_name(tmp_path)
+    by_label = by_name(tmp_path)
 
-    assert set(found) == {"baseB"}
-    assert found["baseB"].page.group == "random0"
-    assert found["baseB"].page.tags == ("random", "digits", "alexnet_small", "at chance level")
+    assert set(by_label) == {"baseB"}
+    assert by_label["baseB"].page.group == "random0"
+    assert by_label["baseB"].page.tags == ("random", "digits", "alexnet_small", "at chance level")
 
 
-def test_a_study_is_asked_for_alone(tmp_path: Path):
+def test_a_study_can_be_selected(tmp_path: Path):
     two_runs(tmp_path)
     stores.finish(tmp_path, "A1B", 0.5)
     stores.planned(tmp_path, "more", "A1B")
@@ -375,13 +378,13 @@ def test_a_study_is_asked_for_alone(tmp_path: Path):
         entries.collect(tmp_path, study="less")
 
 
-def test_a_study_without_a_finished_run_is_said(tmp_path: Path):
+def test_a_study_without_a_finished_run_is_reported(tmp_path: Path):
     two_runs(tmp_path)
     stores.planned(tmp_path, "later", "A3A")
 
-    found = entries.collect(tmp_path)
+    collected = entries.collect(tmp_path)
 
-    assert "study later has no finished run and so no report" in found.left_out
+    assert "study later has no finished run and so no report" in collected.left_out
 
 
 def test_a_report_keeps_its_id_while_the_study_grows(tmp_path: Path):
@@ -409,9 +412,7 @@ def test_a_report_keeps_its_id_while_the_study_grows(tmp_path: Path):
         (BASE_CURVE.replace("800.1", "800.1,7"), "float"),
     ],
 )
-def test_a_curve_that_is_not_whole_is_told_and_left_out(
-    tmp_path: Path, rows: str | None, reason: str
-):
+def test_an_incomplete_curve_is_refused(tmp_path: Path, rows: str | None, reason: str):
     base, _ = two_runs(tmp_path)
     base.metrics_file.unlink() if rows is None else base.metrics_file.write_text(
         f"{HEAD}\n{rows or ''}"
@@ -430,7 +431,7 @@ def test_a_curve_that_is_not_whole_is_told_and_left_out(
 # --- wrong use -----------------------------------------------------------------------------------
 
 
-def test_a_store_that_is_not_there_is_refused(place: Path):
+def test_a_missing_store_is_refused(place: Path):
     assert "store is not a store: name one with --store DIR" in refused(place, "sync")
 
 
@@ -443,7 +444,7 @@ def test_a_store_that_is_not_there_is_refused(place: Path):
         (["more"], "unrecognized arguments: more"),
     ],
 )
-def test_wrong_use_is_refused_in_one_line(
+def test_errors_are_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
