@@ -36,7 +36,7 @@ def train(pack: Any, moment: str, count: int) -> None:
         if moment == "after a step" and reached():
             kill()
 
-    def write(path: Any, fill: Callable[[Any], object]) -> None:
+    def write(path: Any, fill: Callable[[Any], object], *advice: str) -> None:
         def fill_half(file: Any) -> None:
             fill(file)
             if path.name == "last.ckpt" and reached():
@@ -44,7 +44,7 @@ def train(pack: Any, moment: str, count: int) -> None:
                 file.flush()
                 kill()
 
-        original_write(path, fill_half if moment == "during a checkpoint" else fill)
+        original_write(path, fill_half if moment == "during a checkpoint" else fill, *advice)
         if moment == "after a checkpoint" and path.name == "last.ckpt" and reached():
             kill()
 

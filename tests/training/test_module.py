@@ -141,7 +141,7 @@ def test_a_run_of_the_command_line_ends_with_the_bits_of_a_plain_fit(
     run = resolve(config(*words))
     base, outcome = inline.carry_out([run])
     alone = TransferModule(
-        network(), n=3, base=base.run.weights, frozen=True, label="A3B",
+        network(), n=3, base=base.run.weights_file, frozen=True, label="A3B",
         recipe=Recipe.from_config(run.train),
     )  # fmt: skip
     half = HalfDataModule("digits", half="B", mean="A", overrides=[

@@ -1,6 +1,6 @@
 """A pack of two tiny networks at step 6 of 10, with runs in a folder, and a Trainer's facts."""
 
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from transferlab.experiment.config import RunConfig
+from transferlab.experiment.resolve import resolve
+from transferlab.experiment.run import Run
 from transferlab.models.stages import Stage, StagedNetwork
-from transferlab.store import Run
 from transferlab.training.checkpoints import TrainingState
 from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import Member, PackModule
@@ -19,11 +21,10 @@ LABELS = ("A1B", "B1B")
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> list[Run]:
-    found = [Run(id=str(number), label=label, folder=tmp_path / label)
-             for number, label in enumerate(LABELS)]  # fmt: skip
+def runs(config: Callable[..., RunConfig]) -> list[Run]:
+    found = [resolve(config("+split=random", f"transfer.variant={label}")) for label in LABELS]
     for run in found:
-        run.folder.mkdir()
+        run.folder.mkdir(parents=True)
     return found
 
 

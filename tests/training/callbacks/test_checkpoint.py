@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.experiment.run import Run
 from transferlab.models.transfer import same_bits
-from transferlab.store import Run
 from transferlab.training import checkpoints
 from transferlab.training.callbacks.checkpoint import RunCheckpoint
 from transferlab.training.callbacks.curve import Curve
@@ -146,7 +146,7 @@ def test_a_member_that_has_diverged_is_not_saved(
 ):
     pack.first_bad[1] = 6
     checkpoint.on_validation_end(trainer, pack)
-    assert saved(runs) == [6, None] and runs[1].failure.exists()
+    assert saved(runs) == [6, None] and runs[1].failure_file.exists()
 
 
 def test_only_the_first_process_writes(

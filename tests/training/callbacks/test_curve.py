@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from transferlab.store import Run
+from transferlab.experiment.run import Run
 from transferlab.training.callbacks.curve import Curve
 from transferlab.training.callbacks.timing import Timing
 from transferlab.training.pack_module import PackModule
@@ -53,7 +53,7 @@ def test_the_file_has_the_rows_from_before_an_interruption_too(
     resumed = Curve(runs, curve.rows, curve.timing, steps_per_epoch=4)
     pack.step = 8
     validate(resumed, trainer, pack)
-    lines = runs[0].metrics.read_text().splitlines()
+    lines = runs[0].metrics_file.read_text().splitlines()
     assert lines[0] == (
         "step,epoch,lr,train/loss,train/accuracy,val/loss,val/accuracy,time_s,images_per_s"
     )
@@ -75,7 +75,7 @@ def test_a_member_that_has_left_gets_no_row(
 ):
     pack.active.remove(1)
     validate(curve, trainer, pack)
-    assert [len(rows) for rows in curve.rows] == [1, 0] and not runs[1].metrics.exists()
+    assert [len(rows) for rows in curve.rows] == [1, 0] and not runs[1].metrics_file.exists()
 
 
 def test_only_the_first_process_writes_and_logs(
@@ -89,4 +89,4 @@ def test_only_the_first_process_writes_and_logs(
     with caplog.at_level("INFO"):
         validate(curve, trainer, pack)
     assert [len(rows) for rows in curve.rows] == [1, 1]
-    assert not runs[0].metrics.exists() and caplog.messages == []
+    assert not runs[0].metrics_file.exists() and caplog.messages == []

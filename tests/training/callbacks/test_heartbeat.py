@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from transferlab.experiment.run import Run
 from transferlab.runtime import files
-from transferlab.store import Run
 from transferlab.training.callbacks.heartbeat import HEARTBEAT_S, Heartbeat
 from transferlab.training.pack_module import READ_EVERY, PackModule
 
 
 def progress(run: Run) -> tuple[int, int, float | None] | None:
-    owner = files.peek(run.owner)
+    owner = files.peek(run.owner_file)
     return (owner["step"], owner["total_steps"], owner["left_s"]) if "step" in owner else None
 
 
@@ -46,7 +46,7 @@ def test_between_validations_it_reports_with_the_reading_of_the_device(
     heartbeat.setup(trainer, pack, "fit")
     for pack.step in (READ_EVERY - 1, READ_EVERY):
         heartbeat.on_train_batch_end(trainer, pack, None, {}, 0)
-        seen.append(runs[0].owner.exists())
+        seen.append(runs[0].owner_file.exists())
     assert seen == [False, True]
 
 
@@ -57,4 +57,4 @@ def test_only_the_first_process_reports(
     heartbeat = Heartbeat(runs)
     heartbeat.setup(trainer, pack, "fit")
     heartbeat.on_train_start(trainer, pack)
-    assert not runs[0].owner.exists()
+    assert not runs[0].owner_file.exists()

@@ -1,11 +1,11 @@
 """Mirrors get the rows of their own run, and end as the run ends."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from transferlab.store import Run, mirrors
+from transferlab.experiment.run import Run
+from transferlab.store import mirrors
 from transferlab.training.callbacks.curve import Curve
 from transferlab.training.callbacks.mirror import Mirrors
 from transferlab.training.callbacks.nan import NanGuard
@@ -17,8 +17,8 @@ Logged = dict[str, list[object]]
 
 
 @pytest.fixture
-def logged(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> Logged:
-    """What each run's mirror was given, by the name of its folder."""
+def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
+    """What each run's mirror was given."""
     found: Logged = {}
 
     class Fake:
@@ -31,18 +31,15 @@ def logged(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> Logged:
         def close(self, exit_code: int) -> None:
             self.entries.append(f"exit {exit_code}")
 
-    monkeypatch.setattr(
-        mirrors, "mirror", lambda config, folder: Fake(found.setdefault(folder.name, []))
-    )
+    monkeypatch.setattr(mirrors, "mirror", lambda run: Fake(found.setdefault(run.label, [])))
     return found
 
 
 @pytest.fixture
-def callback(config: Callable[..., Any], runs: list[Run]) -> Mirrors:
+def callback(runs: list[Run]) -> Mirrors:
     curve = Curve(runs, [[{"step": 4}], [{"step": 4}]], Timing([0, 0], batch_size=8),
                   steps_per_epoch=4)  # fmt: skip
-    given = config("+split=random", "transfer.variant=baseB")
-    return Mirrors([given, given], runs, curve, NanGuard(runs, lr=0.1))
+    return Mirrors(runs, curve, NanGuard(runs, lr=0.1))
 
 
 def test_each_run_has_a_mirror_of_its_own_which_gets_the_last_row(

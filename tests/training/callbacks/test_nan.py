@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from transferlab.errors import RunFailed
+from transferlab.experiment.run import Run
 from transferlab.runtime import files
-from transferlab.store import Run
 from transferlab.training.callbacks.nan import NanGuard
 from transferlab.training.pack_module import READ_EVERY, PackModule
 
@@ -25,7 +25,9 @@ def test_a_diverged_member_leaves_and_its_run_fails_with_step_and_advice(
         f"lengthen train.warmup: {runs[1].folder}"
     )
     assert guard.failed == {"B1B": message} and pack.active == [0]
-    assert files.peek(runs[1].failure)["error"] == message and not runs[0].failure.exists()
+    assert (
+        files.peek(runs[1].failure_file)["error"] == message and not runs[0].failure_file.exists()
+    )
     assert [(r.levelno, r.message) for r in caplog.records] == [(logging.ERROR, message)]
 
 
@@ -39,7 +41,7 @@ def test_only_the_first_process_writes(pack: PackModule, runs: list[Run], traine
     pack.first_bad[1] = 5
     trainer.is_global_zero = False
     NanGuard(runs, lr=0.1).check(trainer, pack)
-    assert pack.active == [0] and not runs[1].failure.exists()
+    assert pack.active == [0] and not runs[1].failure_file.exists()
 
 
 @pytest.mark.parametrize(("step", "active"), [(READ_EVERY - 1, [0, 1]), (READ_EVERY, [0])])

@@ -1,10 +1,7 @@
 """The order of a pack's callbacks, which is that of saving, reporting and leaving."""
 
-from collections.abc import Callable
-from typing import Any
-
+from transferlab.experiment.run import Run
 from transferlab.runtime.signals import StopRequest
-from transferlab.store import Run
 from transferlab.training.callbacks.checkpoint import RunCheckpoint
 from transferlab.training.callbacks.curve import Curve
 from transferlab.training.callbacks.heartbeat import Heartbeat
@@ -19,12 +16,9 @@ from transferlab.training.checkpoints import TrainingState
 
 
 def test_what_is_reported_was_saved_and_what_is_saved_was_looked_through(
-    config: Callable[..., Any], runs: list[Run], states: list[TrainingState]
+    runs: list[Run], states: list[TrainingState]
 ):
-    given = config("+split=random", "transfer.variant=baseB")
-    callbacks = pack_callbacks(
-        [given, given], runs, states, StopRequest(), steps_per_epoch=4, val_batches=3
-    )
+    callbacks = pack_callbacks(runs, states, StopRequest(), steps_per_epoch=4, val_batches=3)
     place = {type(callback): number for number, callback in enumerate(callbacks.ordered)}
 
     for earlier, later in (

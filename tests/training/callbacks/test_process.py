@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from transferlab.experiment.run import Run
 from transferlab.runtime import logs
-from transferlab.store import Run
 from transferlab.training.callbacks.process import ChildProcess
 from transferlab.training.pack_module import PackModule
 
@@ -37,7 +37,7 @@ def test_the_first_of_the_processes_logs_to_the_files_until_the_end(
     getattr(callback, ending)(trainer, pack, "fit")
     logging.getLogger("transferlab").warning("after")
 
-    texts = [run.log.read_text() for run in runs if run.log.exists()]
+    texts = [run.log_file.read_text() for run in runs if run.log_file.exists()]
     assert len(texts) == logged
     assert all("during" in text and "after" not in text for text in texts)
     assert threads == ([3] if child else [])

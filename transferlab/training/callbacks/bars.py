@@ -1,84 +1,51 @@
 """One progress bar per run on a terminal: loss, accuracy, images/s and time left.
 
-Elsewhere there is a line per validation, from `Curve`, and no bar. Not Lightning's own, which has
-one bar for the whole pack, from one validation to the next.
+Elsewhere there is a line per validation, from `Curve`, and no bar. Not Lightning's own, which is
+one for the whole pack, from one validation to the next.
 """
 
-import time
-from collections.abc import Mapping
+import logging
 from typing import Any
 
 import pytorch_lightning as lightning
 from pytorch_lightning import Trainer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from transferlab.runtime import logs
+from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.training.callbacks.curve import Curve
-from transferlab.training.pack_module import READ_EVERY, as_pack, means
+from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack, means
+
+log = logging.getLogger(__name__)
 
 
 class Bars(lightning.Callback):
-    """Draws the bars while training; does nothing where stderr is no terminal."""
+    """Draws the bars while training, in the first process."""
 
     def __init__(self, curve: Curve) -> None:
         self.curve, self.batch_size = curve, curve.timing.batch_size
-        self.progress: Progress | None = None
-        self.tasks: list[TaskID] = []
+        self.losses: list[float] | None = None
+        self.steps = Rate()
+        self.display: Display | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        if not (trainer.is_global_zero and logs.on_terminal()):
-            return
-        self.progress = Progress(
-            TextColumn("{task.description:10}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("loss {task.fields[loss]}  val/accuracy {task.fields[accuracy]}"),
-            TextColumn("{task.fields[rate]} images/s"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        module = as_pack(pl_module)
-        step = module.step
-        self.start, self.start_step = time.monotonic(), step
-        self.tasks = [
-            self.progress.add_task(
-                run.label,
-                total=module.total_steps,
-                completed=step,
-                loss="-",
-                accuracy="-",
-                rate="-",
-            )
-            for run in self.curve.runs
-        ]
-        self.progress.start()
+        if trainer.is_global_zero:
+            self.display = Display(log, log_bars=False, keep=True).__enter__()
+            self.steps.update(as_pack(pl_module).step)
 
     def on_train_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
         pl_module: lightning.LightningModule,
         outputs: Any,
-        batch: Mapping[str, Any],
+        batch: Any,
         batch_idx: int,
     ) -> None:
-        if self.progress is None:
+        if self.display is None or not self.display.on_terminal:
             return
         module = as_pack(pl_module)
-        rate = (module.step - self.start_step) * self.batch_size / (time.monotonic() - self.start)
-        look = module.step % READ_EVERY == 0 or trainer.strategy.root_device.type == "cpu"
-        losses = means(module.train_sums)[0] if look else None
-        for member, task in enumerate(self.tasks):
-            fields = {"rate": f"{rate:.0f}"}
-            if losses is not None:
-                fields["loss"] = f"{losses[member]:.3f}"
-            self.progress.update(task, completed=module.step, **fields)  # type: ignore[arg-type]
-
-    def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        if self.progress is not None:
-            for task, rows in zip(self.tasks, self.curve.rows, strict=True):
-                if rows:
-                    self.progress.update(task, accuracy=f"{rows[-1]['val/accuracy']:.4f}")
+        if module.step % READ_EVERY == 0 or trainer.strategy.root_device.type == "cpu":
+            self.losses = means(module.train_sums)[0]
+        self.steps.update(module.step)
+        self.display.show(lambda: self.bars(module))
 
     def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         self._close()
@@ -88,7 +55,21 @@ class Bars(lightning.Callback):
     ) -> None:
         self._close()
 
+    def bars(self, module: PackModule) -> list[Bar]:
+        """One for each run, whether or not it has diverged."""
+        step, total = module.step, module.total_steps
+        left_s = self.steps.left_s(total - step)
+        rate = "-" if self.steps.per_s is None else f"{self.steps.per_s * self.batch_size:.0f}"
+        found = []
+        for member, run in enumerate(self.curve.runs):
+            loss = "-" if self.losses is None else f"{self.losses[member]:.3f}"
+            rows = self.curve.rows[member]
+            accuracy = f"{rows[-1]['val/accuracy']:.4f}" if rows else "-"
+            notes = f"loss {loss}  val/accuracy {accuracy}  {rate} images/s"
+            found.append(Bar(run.label, step, total, "steps", notes, left_s))
+        return found
+
     def _close(self) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-            self.progress = None
+        if self.display is not None:
+            self.display.__exit__()
+            self.display = None
