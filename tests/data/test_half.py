@@ -40,14 +40,14 @@ def images(labels: list[int], bad: tuple[int, ...] = ()) -> ImageSet:
 
 
 def cut(labels: list[int], classes: str, **settings) -> half.Half:
-    chosen = dict(per_class=None, skip_unreadable=False, bad=()) | settings
-    return half.cut(images(labels, chosen.pop("bad")), classes.split(), **chosen)
+    options = dict(per_class=None, skip_unreadable=False, bad=()) | settings
+    return half.cut(images(labels, options.pop("bad")), classes.split(), **options)
 
 
-def read(view: half.View, places: np.ndarray, **settings) -> half.Images:
-    """The whole images at these places."""
+def read(view: half.View, indices: np.ndarray, **settings) -> half.Images:
+    """The uncropped images."""
     size = view.subset.size
-    return view.read(places, np.empty((len(places), size, size, 3), dtype=np.uint8), **settings)
+    return view.read(indices, np.empty((len(indices), size, size, 3), dtype=np.uint8), **settings)
 
 
 def values(images: half.Images) -> list[int]:
@@ -55,12 +55,12 @@ def values(images: half.Images) -> list[int]:
 
 
 def test_labels_are_0_to_k_minus_1_in_the_order_given():
-    chosen = cut([0, 1, 2, 3, 1, 3, 0], "dog bee")
-    assert chosen.classes == ("dog", "bee")
-    assert chosen.train.positions.tolist() == [1, 3, 4, 5]
-    assert chosen.train.labels.tolist() == [1, 0, 1, 0]
-    assert chosen.val.positions.tolist() == [0, 2, 4]
-    assert chosen.val.labels.tolist() == [0, 1, 0]
+    cut_half = cut([0, 1, 2, 3, 1, 3, 0], "dog bee")
+    assert cut_half.classes == ("dog", "bee")
+    assert cut_half.train.positions.tolist() == [1, 3, 4, 5]
+    assert cut_half.train.labels.tolist() == [1, 0, 1, 0]
+    assert cut_half.val.positions.tolist() == [0, 2, 4]
+    assert cut_half.val.labels.tolist() == [0, 1, 0]
 
 
 def test_the_two_halves_share_out_every_image():
@@ -72,26 +72,26 @@ def test_the_two_halves_share_out_every_image():
 
 def test_reading_gives_the_images_of_the_half_with_their_new_labels():
     view = cut([0, 1, 2, 3, 1, 3, 0], "dog bee").train
-    found = read(view, np.array([3, 0, 0]), replace=False)
-    assert values(found) == [5, 1, 1]
-    assert found.labels.tolist() == [0, 1, 1]
-    assert found.skipped == ()
-    assert found.pixels.shape == (3, 2, 2, 3)
+    batch = read(view, np.array([3, 0, 0]), replace=False)
+    assert values(batch) == [5, 1, 1]
+    assert batch.labels.tolist() == [0, 1, 1]
+    assert batch.skipped == ()
+    assert batch.pixels.shape == (3, 2, 2, 3)
 
 
 def test_views_share_the_pixels_of_the_data_set():
     pixels = np.zeros((7, 4, 4, 3), dtype=np.uint8)
     subset = ArraySubset(pixels, np.array([0, 1, 2, 3, 1, 3, 0]), "fake")
     whole = ImageSet(CLASSES, "digest", subset, subset)
-    chosen = [
+    halves = [
         half.cut(whole, classes, per_class=None, skip_unreadable=False)
         for classes in (("ant", "cat"), ("bee", "dog"))
     ]
-    for view in (chosen[0].train, chosen[0].val, chosen[1].train):
+    for view in (halves[0].train, halves[0].val, halves[1].train):
         assert view.subset is subset
     pixels[:] = 9  # seen by both, so nobody has a copy
-    assert read(chosen[0].train, np.array([0]), replace=False).pixels.min() == 9
-    assert read(chosen[1].train, np.array([0]), replace=False).pixels.min() == 9
+    assert read(halves[0].train, np.array([0]), replace=False).pixels.min() == 9
+    assert read(halves[1].train, np.array([0]), replace=False).pixels.min() == 9
 
 
 def test_what_is_read_may_be_written_to_without_harm():
@@ -99,22 +99,22 @@ def test_what_is_read_may_be_written_to_without_harm():
     subset = ArraySubset(pixels, np.array([0, 1]), "fake")
     whole = ImageSet(CLASSES, "digest", subset, subset)
     view = half.cut(whole, ("ant", "bee"), per_class=None, skip_unreadable=False).train
-    found = read(view, np.array([0, 1]), replace=False)
-    found.pixels[:], found.labels[:] = 9, 9
+    batch = read(view, np.array([0, 1]), replace=False)
+    batch.pixels[:], batch.labels[:] = 9, 9
     assert pixels.max() == 0
     assert view.labels.tolist() == [0, 1]
 
 
 def test_per_class_keeps_the_first_images_of_each_class_for_training():
-    chosen = cut([0, 1, 0, 1, 2, 0, 1, 3], "bee ant", per_class=2)
-    assert chosen.train.positions.tolist() == [0, 1, 2, 3]
-    assert chosen.train.labels.tolist() == [1, 0, 1, 0]
+    cut_half = cut([0, 1, 0, 1, 2, 0, 1, 3], "bee ant", per_class=2)
+    assert cut_half.train.positions.tolist() == [0, 1, 2, 3]
+    assert cut_half.train.labels.tolist() == [1, 0, 1, 0]
 
 
 def test_per_class_leaves_validation_whole():
-    chosen = cut([0, 1, 2, 3, 3, 3], "dog cat", per_class=1)
-    assert chosen.train.positions.tolist() == [2, 3]
-    assert chosen.val.positions.tolist() == [0, 1, 4]
+    cut_half = cut([0, 1, 2, 3, 3, 3], "dog cat", per_class=1)
+    assert cut_half.train.positions.tolist() == [2, 3]
+    assert cut_half.val.positions.tolist() == [0, 1, 4]
 
 
 def test_per_class_beyond_what_is_there_keeps_everything():
@@ -141,18 +141,18 @@ def test_an_unreadable_file_ends_the_run_with_its_name_and_the_reason():
 def test_the_next_readable_image_stands_in_during_training():
     view = cut([3, 0, 1, 2, 0, 1], "ant bee", bad=(2, 4), skip_unreadable=True).train
     assert view.positions.tolist() == [1, 2, 4, 5]
-    found = read(view, np.array([1, 0, 2]), replace=True)
-    assert values(found) == [5, 1, 5]  # 2 and 4 cannot be read, 3 is not of this half
-    assert found.labels.tolist() == [1, 0, 1]
-    assert found.skipped == ("image2.png", "image4.png")
+    batch = read(view, np.array([1, 0, 2]), replace=True)
+    assert values(batch) == [5, 1, 5]  # 2 and 4 cannot be read, 3 is not of this half
+    assert batch.labels.tolist() == [1, 0, 1]
+    assert batch.skipped == ("image2.png", "image4.png")
 
 
 def test_after_the_last_image_the_first_stands_in():
     view = cut([0, 1, 1, 0], "ant bee", bad=(3,), skip_unreadable=True).train
-    found = read(view, np.array([3, 3]), replace=True)
-    assert values(found) == [0, 0]
-    assert found.labels.tolist() == [0, 0]
-    assert found.skipped == ("image3.png", "image3.png")
+    batch = read(view, np.array([3, 3]), replace=True)
+    assert values(batch) == [0, 0]
+    assert batch.labels.tolist() == [0, 0]
+    assert batch.skipped == ("image3.png", "image3.png")
 
 
 def test_the_stand_in_does_not_depend_on_the_rest_of_the_batch():
@@ -165,16 +165,16 @@ def test_the_stand_in_does_not_depend_on_the_rest_of_the_batch():
 
 def test_unreadable_images_are_left_out_of_validation():
     view = cut([0, 1], "ant dog", bad=(0, 3), skip_unreadable=True).val  # positions 0, 3, 4
-    found = read(view, np.array([0, 1, 2]), replace=False)
-    assert values(found) == [4]
-    assert found.labels.tolist() == [1]
-    assert found.skipped == ("image0.png", "image3.png")
+    batch = read(view, np.array([0, 1, 2]), replace=False)
+    assert values(batch) == [4]
+    assert batch.labels.tolist() == [1]
+    assert batch.skipped == ("image0.png", "image3.png")
 
 
 def test_nothing_is_read_twice_when_everything_is_readable():
-    chosen = cut([0, 1, 0, 1], "ant bee", skip_unreadable=True)
-    read(chosen.train, np.array([2, 0]), replace=True)
-    assert chosen.train.subset.asked == [2, 0]
+    cut_half = cut([0, 1, 0, 1], "ant bee", skip_unreadable=True)
+    read(cut_half.train, np.array([2, 0]), replace=True)
+    assert cut_half.train.subset.asked == [2, 0]
 
 
 def test_no_readable_image_at_all_ends_the_run():

@@ -35,16 +35,16 @@ def view(count: int = 10) -> View:
 
 
 def stream(count: int = 10, **settings) -> Stream:
-    chosen: dict = dict(
+    defaults: dict = dict(
         count=count, seed=0, start_step=0, total_steps=9, batch_size=4, reshuffle=True, slack=3,
         mirror=True, rank=0, world_size=1,
     )  # fmt: skip
-    return Stream(**(chosen | settings))
+    return Stream(**(defaults | settings))
 
 
-def batches(chosen: View, requests, workers: int = 0, crop: int = 6) -> list[dict]:
+def batches(view: View, requests, workers: int = 0, crop: int = 6) -> list[dict]:
     """The batches, copied: the buffers are used again."""
-    read = loader(chosen, requests, crop=crop, workers=workers, device=CPU)
+    read = loader(view, requests, crop=crop, workers=workers, device=CPU)
     return [batch | {"pixels": batch["pixels"].clone()} for batch in read]
 
 
@@ -140,19 +140,19 @@ def test_reshuffle_mirror_and_seed_reach_the_order():
 
 
 def test_workers_give_the_same_batches_in_the_same_order(tmp_path: Path):
-    chosen = folder_half(tmp_path)
-    alone = batches(chosen.train, stream())
-    assert same(alone, batches(chosen.train, stream(), workers=2))
+    half = folder_half(tmp_path)
+    alone = batches(half.train, stream())
+    assert same(alone, batches(half.train, stream(), workers=2))
     assert len(alone) == 9 and alone[0]["pixels"].float().std() > 50
-    held = Sequence(len(chosen.val), 3)
-    assert same(batches(chosen.val, held), batches(chosen.val, held, workers=2))
+    held = Sequence(len(half.val), 3)
+    assert same(batches(half.val, held), batches(half.val, held, workers=2))
 
 
 def test_validation_reads_every_image_once_in_order():
-    found = batches(view(), Sequence(10, 4))
-    assert [values(batch) for batch in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert sorted(found[0]) == ["labels", "pixels", "skipped"]
-    assert found[2]["labels"].tolist() == [2, 0]
+    received = batches(view(), Sequence(10, 4))
+    assert [values(batch) for batch in received] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert sorted(received[0]) == ["labels", "pixels", "skipped"]
+    assert received[2]["labels"].tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
@@ -166,29 +166,29 @@ def test_validation_reads_every_image_once_over_all_ranks(world_size: int):
 
 
 def test_a_skipped_file_is_named_and_replaced_in_training(tmp_path: Path):
-    chosen = folder_half(tmp_path, broken=("train/ant/2.png",), skip=True)
+    half = folder_half(tmp_path, broken=("train/ant/2.png",), skip=True)
     for workers in (0, 2):
-        found = batches(chosen.train, stream(batch_size=5, total_steps=4), workers=workers)
-        assert [len(batch["labels"]) for batch in found] == [5, 5, 5, 5]
-        named = [name for batch in found for name in batch["skipped"]]
+        received = batches(half.train, stream(batch_size=5, total_steps=4), workers=workers)
+        assert [len(batch["labels"]) for batch in received] == [5, 5, 5, 5]
+        named = [name for batch in received for name in batch["skipped"]]
         assert named == 2 * [str(tmp_path / "train/ant/2.png")]  # once in each of two epochs
 
 
 def test_a_skipped_file_is_named_and_left_out_of_validation(tmp_path: Path):
-    chosen = folder_half(tmp_path, broken=("val/bee/0.png", "val/bee/1.png"), skip=True)
-    found = batches(chosen.val, Sequence(4, 3))
-    assert [batch["labels"].tolist() for batch in found] == [[1, 1], []]
-    assert [len(batch["skipped"]) for batch in found] == [1, 1]
-    assert found[0]["skipped"] == (str(tmp_path / "val/bee/0.png"),)
+    half = folder_half(tmp_path, broken=("val/bee/0.png", "val/bee/1.png"), skip=True)
+    received = batches(half.val, Sequence(4, 3))
+    assert [batch["labels"].tolist() for batch in received] == [[1, 1], []]
+    assert [len(batch["skipped"]) for batch in received] == [1, 1]
+    assert received[0]["skipped"] == (str(tmp_path / "val/bee/0.png"),)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreadable_file_ends_the_reading_with_its_name_and_no_trace(
     workers: int, tmp_path: Path
 ):
-    chosen = folder_half(tmp_path, broken=("val/bee/1.png",))
+    half = folder_half(tmp_path, broken=("val/bee/1.png",))
     with pytest.raises(UserError) as error:
-        batches(chosen.val, Sequence(4, 3), workers=workers)
+        batches(half.val, Sequence(4, 3), workers=workers)
     assert str(error.value) == (
         f"{tmp_path}/val/bee/1.png cannot be read: the file is empty; repair or delete it, or "
         "leave such files out with data.unreadable=skip"
@@ -202,8 +202,8 @@ def test_images_in_memory_take_no_workers_and_files_what_the_cores_allow(tmp_pat
 
 
 def test_the_batches_have_the_labels_of_the_half(tmp_path: Path):
-    found = batches(folder_half(tmp_path).val, Sequence(4, 4))
-    assert found[0]["labels"].tolist() == [1, 1, 0, 0]
+    received = batches(folder_half(tmp_path).val, Sequence(4, 4))
+    assert received[0]["labels"].tolist() == [1, 1, 0, 0]
 
 
 # --- worker processes ------------------------------------------------------------------------

@@ -47,53 +47,55 @@ def view(count: int = 700, size: int = 5) -> View:
     return View(Counted(noise, labels), positions, labels, skip_unreadable=False)
 
 
-def compute(chosen: View, cache: Path, name: str = "name", told: list | None = None) -> np.ndarray:
-    progress = [] if told is None else told
-    return mean.mean_image(chosen, cache=cache, name=name, workers=0, on_progress=progress.append)
+def compute(
+    view: View, cache: Path, name: str = "name", progress: list | None = None
+) -> np.ndarray:
+    counts = [] if progress is None else progress
+    return mean.mean_image(view, cache=cache, name=name, workers=0, on_progress=counts.append)
 
 
 def test_the_mean_is_numpys_to_the_bit(tmp_path: Path):
-    chosen = view()
-    found = compute(chosen, tmp_path)
-    expected = chosen.subset.pixels[chosen.positions].astype(np.float64).mean(axis=0)
-    assert found.dtype == np.float32 and found.shape == (5, 5, 3)
-    assert np.array_equal(found, expected.astype(np.float32))
-    assert found[0, 0].tolist() == [255, 255, 255]
+    half_view = view()
+    computed = compute(half_view, tmp_path)
+    expected = half_view.subset.pixels[half_view.positions].astype(np.float64).mean(axis=0)
+    assert computed.dtype == np.float32 and computed.shape == (5, 5, 3)
+    assert np.array_equal(computed, expected.astype(np.float32))
+    assert computed[0, 0].tolist() == [255, 255, 255]
 
 
 def test_a_mean_by_hand(tmp_path: Path):
     pixels = np.zeros((3, 2, 2, 3), dtype=np.uint8)
     pixels[:, 0, 0, 0], pixels[:, 1, 1, 2] = (10, 20, 40), (255, 255, 0)
     labels = np.zeros(3, dtype=np.int64)
-    chosen = View(ArraySubset(pixels, labels, "fake"), np.arange(3), labels, False)
-    found = compute(chosen, tmp_path)
-    assert found[0, 0].tolist() == [np.float32(70 / 3), 0, 0]
-    assert found[1, 1].tolist() == [0, 0, 170]
+    half_view = View(ArraySubset(pixels, labels, "fake"), np.arange(3), labels, False)
+    computed = compute(half_view, tmp_path)
+    assert computed[0, 0].tolist() == [np.float32(70 / 3), 0, 0]
+    assert computed[1, 1].tolist() == [0, 0, 170]
 
 
 def test_every_image_is_read_once_and_progress_is_told(tmp_path: Path):
-    chosen, told = view(), []
-    compute(chosen, tmp_path, told=told)
-    assert chosen.subset.read_positions == list(range(1, 700, 2))
-    assert told == [256, 350]
+    half_view, progress = view(), []
+    compute(half_view, tmp_path, progress=progress)
+    assert half_view.subset.read_positions == list(range(1, 700, 2))
+    assert progress == [256, 350]
 
 
 def test_a_mean_is_computed_once_and_kept(tmp_path: Path):
-    chosen, told = view(), []
-    first = compute(chosen, tmp_path)
-    count = len(chosen.subset.read_positions)
-    second = compute(chosen, tmp_path, told=told)
+    half_view, progress = view(), []
+    first = compute(half_view, tmp_path)
+    count = len(half_view.subset.read_positions)
+    second = compute(half_view, tmp_path, progress=progress)
     assert np.array_equal(first, second) and second.dtype == np.float32
-    assert len(chosen.subset.read_positions) == count == 350
-    assert told == []
+    assert len(half_view.subset.read_positions) == count == 350
+    assert progress == []
     assert [path.name for path in (tmp_path / "means").iterdir()] == ["name.npy"]
 
 
 def test_another_name_is_another_mean(tmp_path: Path):
-    chosen = view()
-    compute(chosen, tmp_path, "one")
-    compute(chosen, tmp_path, "two")
-    assert len(chosen.subset.read_positions) == 700
+    half_view = view()
+    compute(half_view, tmp_path, "one")
+    compute(half_view, tmp_path, "two")
+    assert len(half_view.subset.read_positions) == 700
 
 
 def damage_cut(path: Path) -> None:
@@ -156,14 +158,14 @@ DAMAGES = [
 def test_a_damaged_cache_is_computed_again_with_a_warning(
     damage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    chosen = view()
-    first = compute(chosen, tmp_path)
+    half_view = view()
+    first = compute(half_view, tmp_path)
     path = tmp_path / "means/name.npy"
     damage(path)
     with caplog.at_level(logging.WARNING):
-        second = compute(chosen, tmp_path)
+        second = compute(half_view, tmp_path)
     assert np.array_equal(first, second)
-    assert len(chosen.subset.read_positions) == 700
+    assert len(half_view.subset.read_positions) == 700
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith(f"{path} is damaged (")
     assert caplog.messages[0].endswith("): computed again")
@@ -194,10 +196,10 @@ class Unreadable(Counted):
 
 
 def unreadable_view(readable: tuple[int, ...], *, skip: bool) -> View:
-    chosen = view()
-    subset = Unreadable(chosen.subset.pixels, chosen.subset.labels)
+    half_view = view()
+    subset = Unreadable(half_view.subset.pixels, half_view.subset.labels)
     subset.readable = readable
-    return View(subset, chosen.positions, chosen.labels, skip_unreadable=skip)
+    return View(subset, half_view.positions, half_view.labels, skip_unreadable=skip)
 
 
 def test_a_mean_of_no_readable_image_is_refused_and_nothing_is_kept(tmp_path: Path):
@@ -213,11 +215,11 @@ def test_an_unreadable_image_is_refused_by_name_unless_it_may_be_skipped(tmp_pat
 
 
 def test_what_cannot_be_read_does_not_count(tmp_path: Path):
-    chosen, told = unreadable_view((3, 699), skip=True), []
-    found = compute(chosen, tmp_path, told=told)
-    expected = chosen.subset.pixels[[3, 699]].astype(np.float64).mean(axis=0)
-    assert np.array_equal(found, expected.astype(np.float32))
-    assert told == [1, 2]
+    half_view, progress = unreadable_view((3, 699), skip=True), []
+    computed = compute(half_view, tmp_path, progress=progress)
+    expected = half_view.subset.pixels[[3, 699]].astype(np.float64).mean(axis=0)
+    assert np.array_equal(computed, expected.astype(np.float32))
+    assert progress == [1, 2]
 
 
 def test_a_cached_mean_is_never_unpickled(tmp_path: Path):
@@ -227,8 +229,8 @@ def test_a_cached_mean_is_never_unpickled(tmp_path: Path):
     evil = f"cos\nsystem\n(Vtouch {witness}\ntR.".encode()
     path = tmp_path / "means/name.npy"
     path.write_bytes(b"\x93NUMPY\x01\x00v\x00" + header + evil)
-    found = compute(view(), tmp_path)
-    assert found.shape == (5, 5, 3)
+    computed = compute(view(), tmp_path)
+    assert computed.shape == (5, 5, 3)
     assert not witness.exists()
 
 
@@ -237,8 +239,8 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_run(
 ):
     (tmp_path / "means").write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
-        found = compute(view(), tmp_path)
-    assert found.shape == (5, 5, 3)
+        computed = compute(view(), tmp_path)
+    assert computed.shape == (5, 5, 3)
     assert "cannot be written" in caplog.messages[-1]
     assert caplog.messages[-1].endswith("the mean will be computed again")
 

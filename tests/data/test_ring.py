@@ -24,7 +24,7 @@ class Filler:
     def __init__(self, fails_at: int | None = None) -> None:
         self.fails_at = fails_at
         self.filled: list[int] = []
-        self.places: list[int] = []
+        self.addresses: list[int] = []
         self.threads: set[str] = set()
 
     def __call__(self, request: tuple[int, int], out: np.ndarray) -> dict:
@@ -32,7 +32,7 @@ class Filler:
             raise ValueError("no more")
         self.threads.add(threading.current_thread().name)
         self.filled.append(request[0])
-        self.places.append(out.__array_interface__["data"][0])
+        self.addresses.append(out.__array_interface__["data"][0])
         out[:] = request[0]
         return {"pixels": torch.from_numpy(out), "number": request[0]}
 
@@ -53,11 +53,11 @@ def settled(filler: Filler) -> list[int]:
 
 
 def test_batches_come_in_order_each_of_its_own_size():
-    found = [
+    batches = [
         (b["number"], tuple(b["pixels"].shape), b["pixels"].unique().tolist())
         for b in ring(Filler(), [4, 4, 2, 4])
     ]
-    assert found == [
+    assert batches == [
         (0, (4, 3, 3, 3), [0]), (1, (4, 3, 3, 3), [1]), (2, (2, 3, 3, 3), [2]),
         (3, (4, 3, 3, 3), [3]),
     ]  # fmt: skip
@@ -68,7 +68,7 @@ def test_one_thread_of_its_own_fills_a_few_buffers_again_and_again():
     list(ring(filler, 20 * [4]))
     assert len(filler.threads) == 1
     assert threading.current_thread().name not in filler.threads
-    assert len(set(filler.places)) == LIVE + AHEAD == 4
+    assert len(set(filler.addresses)) == LIVE + AHEAD == 4
 
 
 def test_a_batch_stays_good_until_the_next_but_one_is_asked_for():
@@ -105,11 +105,11 @@ def test_nothing_at_all_is_no_batch():
 
 
 def test_what_goes_wrong_is_raised_where_the_batches_are_read():
-    found = []
+    batches = []
     with pytest.raises(ValueError, match="no more"):
         for batch in ring(Filler(fails_at=3), 9 * [4]):
-            found.append(batch["number"])
-    assert found == [0, 1, 2]
+            batches.append(batch["number"])
+    assert batches == [0, 1, 2]
 
 
 def test_a_reader_that_leaves_takes_the_thread_along():

@@ -7,8 +7,8 @@ from transferlab.data import sampling
 
 
 def batches(steps: range, **settings) -> list[tuple[list[int], list[int]]]:
-    chosen = dict(seed=0, count=10, batch_size=4, reshuffle=True) | settings
-    return [tuple(part.tolist() for part in sampling.batch(step, **chosen)) for step in steps]
+    defaults = dict(seed=0, count=10, batch_size=4, reshuffle=True) | settings
+    return [tuple(part.tolist() for part in sampling.batch(step, **defaults)) for step in steps]
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_the_permutation_has_every_image_once():
 
 
 def test_the_permutation_sends_the_first_image_everywhere():
-    places = [int(np.flatnonzero(sampling.permutation(0, e, 10) == 0)[0]) for e in range(1000)]
-    counts = np.bincount(places, minlength=10)
+    positions = [int(np.flatnonzero(sampling.permutation(0, e, 10) == 0)[0]) for e in range(1000)]
+    counts = np.bincount(positions, minlength=10)
     assert counts.min() > 50 and counts.max() < 150  # 100 each, standard deviation 9.5
 
 
@@ -85,14 +85,14 @@ def test_a_batch_across_the_end_of_an_epoch_is_filled_from_the_next():
 
 
 def test_every_image_comes_once_an_epoch_and_every_batch_is_full():
-    found: dict[int, list[int]] = {}
-    for epochs, positions in batches(range(15)):  # 60 places, 6 epochs of 10
+    epochs_seen: dict[int, list[int]] = {}
+    for epochs, positions in batches(range(15)):  # 60 images, 6 epochs of 10
         assert len(positions) == 4
         for epoch, position in zip(epochs, positions, strict=True):
-            found.setdefault(epoch, []).append(position)
-    assert sorted(found) == [0, 1, 2, 3, 4, 5]
-    assert all(sorted(positions) == list(range(10)) for positions in found.values())
-    assert len({tuple(positions) for positions in found.values()}) == 6
+            epochs_seen.setdefault(epoch, []).append(position)
+    assert sorted(epochs_seen) == [0, 1, 2, 3, 4, 5]
+    assert all(sorted(positions) == list(range(10)) for positions in epochs_seen.values())
+    assert len({tuple(positions) for positions in epochs_seen.values()}) == 6
 
 
 def test_epochs_follow_one_another_without_a_gap():

@@ -31,8 +31,8 @@ def tree(root: Path, **images: int) -> Path:
     for subset, number in [("train", None), ("val", 1)]:
         for name, count in images.items():
             (root / subset / name).mkdir(parents=True)
-            for place in range(count if number is None else number):
-                Image.new("RGB", (2, 2)).save(root / subset / name / f"{place}.png")
+            for image in range(count if number is None else number):
+                Image.new("RGB", (2, 2)).save(root / subset / name / f"{image}.png")
     return root
 
 

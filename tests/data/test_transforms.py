@@ -27,8 +27,8 @@ def batch(images: np.ndarray, corners: list, flips: list) -> dict:
 
 
 def views(means: dict, **settings) -> InputTransform:
-    chosen: dict = dict(scale=1.0, mirror=True, channels_last=False)
-    return InputTransform(means, **(chosen | settings))
+    defaults: dict = dict(scale=1.0, mirror=True, channels_last=False)
+    return InputTransform(means, **(defaults | settings))
 
 
 CORNERS, FLIPS = [[0, 3], [2, 1], [3, 0]], [False, True, False]
@@ -48,29 +48,29 @@ def subtract(request: pytest.FixtureRequest) -> Callable[..., torch.Tensor]:
 
 def test_the_mean_is_cropped_with_each_image(subtract: Callable[..., torch.Tensor]):
     pixels, mean = cropped(noise(3, 8, 8, 3)), noise(8, 8, 3, seed=1).astype(np.float32)
-    found = subtract(torch.from_numpy(pixels), torch.from_numpy(mean), torch.tensor(CORNERS))
-    found = found.numpy()
-    assert found.dtype == np.float32
-    assert np.array_equal(found[0], pixels[0] - mean[0:5, 3:8])
-    assert np.array_equal(found[1], pixels[1] - mean[2:7, 1:6])
-    assert np.array_equal(found[2], pixels[2] - mean[3:8, 0:5])
+    inputs = subtract(torch.from_numpy(pixels), torch.from_numpy(mean), torch.tensor(CORNERS))
+    inputs = inputs.numpy()
+    assert inputs.dtype == np.float32
+    assert np.array_equal(inputs[0], pixels[0] - mean[0:5, 3:8])
+    assert np.array_equal(inputs[1], pixels[1] - mean[2:7, 1:6])
+    assert np.array_equal(inputs[2], pixels[2] - mean[3:8, 0:5])
 
 
 def test_without_corners_the_centre_of_the_mean_is_subtracted(
     subtract: Callable[..., torch.Tensor],
 ):
     mean = torch.arange(256 * 256 * 3, dtype=torch.float32).reshape(256, 256, 3)
-    found = subtract(torch.zeros(1, 227, 227, 3, dtype=torch.uint8), mean, None)
-    assert found.shape == (1, 227, 227, 3)
-    assert found[0, 0, 0].tolist() == [-10794, -10795, -10796]  # 3 (14 * 256 + 14) and on
+    inputs = subtract(torch.zeros(1, 227, 227, 3, dtype=torch.uint8), mean, None)
+    assert inputs.shape == (1, 227, 227, 3)
+    assert inputs[0, 0, 0].tolist() == [-10794, -10795, -10796]  # 3 (14 * 256 + 14) and on
 
 
 def test_a_mean_of_the_crops_size_needs_no_corners(subtract: Callable[..., torch.Tensor]):
     pixels = noise(2, 5, 5, 3)
     mean = np.full((5, 5, 3), 100, dtype=np.float32)
     for corners in (None, torch.zeros(2, 2, dtype=torch.int64)):
-        found = subtract(torch.from_numpy(pixels), torch.from_numpy(mean), corners)
-        assert np.array_equal(found.numpy(), pixels.astype(np.float32) - 100)
+        inputs = subtract(torch.from_numpy(pixels), torch.from_numpy(mean), corners)
+        assert np.array_equal(inputs.numpy(), pixels.astype(np.float32) - 100)
 
 
 def test_subtracting_leaves_the_bytes_alone_also_without_a_mean(
@@ -87,11 +87,11 @@ def test_subtracting_leaves_the_bytes_alone_also_without_a_mean(
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_images_are_mirrored_left_to_right_where_it_says_so(kind: type):
     images = noise(3, 5, 5, 3).astype(kind)
-    found = mirrored(torch.from_numpy(images.copy()), torch.tensor(FLIPS)).numpy()
-    assert np.array_equal(found[0], images[0])
-    assert np.array_equal(found[1], images[1][:, ::-1])
-    assert np.array_equal(found[2], images[2])
-    assert not np.array_equal(found[1], images[1])
+    inputs = mirrored(torch.from_numpy(images.copy()), torch.tensor(FLIPS)).numpy()
+    assert np.array_equal(inputs[0], images[0])
+    assert np.array_equal(inputs[1], images[1][:, ::-1])
+    assert np.array_equal(inputs[2], images[2])
+    assert not np.array_equal(inputs[1], images[1])
 
 
 def test_other_devices_do_the_same_without_a_loop(monkeypatch: pytest.MonkeyPatch):
@@ -105,9 +105,9 @@ def test_other_devices_do_the_same_without_a_loop(monkeypatch: pytest.MonkeyPatc
 def test_the_input_is_bytes_minus_mean_times_scale_by_hand():
     pixels = {"pixels": torch.tensor([[[[0, 100, 255]]]], dtype=torch.uint8)}  # one of one pixel
     mean = np.array([[[10.5, 100.0, 127.25]]], dtype=np.float32)
-    found = views({"A": mean})(pixels)["A"]
-    assert found.dtype == torch.float32 and found.shape == (1, 3, 1, 1)
-    assert found.flatten().tolist() == [-10.5, 0.0, 127.75]
+    inputs = views({"A": mean})(pixels)["A"]
+    assert inputs.dtype == torch.float32 and inputs.shape == (1, 3, 1, 1)
+    assert inputs.flatten().tolist() == [-10.5, 0.0, 127.75]
     small = views({"A": mean}, scale=1 / 64)(pixels)["A"]
     assert small.flatten().tolist() == [-0.1640625, 0, 1.99609375]
     assert views({"A": None}, scale=0.5)(pixels)["A"].flatten().tolist() == [0, 50, 127.5]
@@ -115,31 +115,31 @@ def test_the_input_is_bytes_minus_mean_times_scale_by_hand():
 
 def test_without_scale_the_values_stay_grey_levels():
     images = noise(2, 5, 5, 3)
-    found = views({"A": None})({"pixels": torch.from_numpy(images)})["A"]
-    assert np.array_equal(found.numpy(), images.transpose(0, 3, 1, 2).astype(np.float32))
+    inputs = views({"A": None})({"pixels": torch.from_numpy(images)})["A"]
+    assert np.array_equal(inputs.numpy(), images.transpose(0, 3, 1, 2).astype(np.float32))
 
 
 def test_a_training_batch_is_subtracted_then_mirrored():
     images = noise(2, 8, 8, 3)
     mean = noise(8, 8, 3, seed=1).astype(np.float32) + np.float32(0.25)
     pixels = cropped(images, [[3, 1], [0, 2]])
-    found = views({"A": mean})(batch(pixels, [[3, 1], [0, 2]], [False, True]))["A"].numpy()
+    inputs = views({"A": mean})(batch(pixels, [[3, 1], [0, 2]], [False, True]))["A"].numpy()
     first = images[0, 3:8, 1:6] - mean[3:8, 1:6]
     second = (images[1, 0:5, 2:7] - mean[0:5, 2:7])[:, ::-1]
-    assert np.array_equal(found, np.stack([first, second]).transpose(0, 3, 1, 2))
+    assert np.array_equal(inputs, np.stack([first, second]).transpose(0, 3, 1, 2))
 
 
 def test_a_validation_batch_gets_the_centre_of_the_mean_and_no_mirror():
     pixels = noise(2, 4, 4, 3)
     mean = noise(8, 8, 3, seed=1).astype(np.float32)
-    found = views({"A": mean})({"pixels": torch.from_numpy(pixels)})["A"].numpy()
-    assert np.array_equal(found, (pixels - mean[2:6, 2:6]).transpose(0, 3, 1, 2))
+    inputs = views({"A": mean})({"pixels": torch.from_numpy(pixels)})["A"].numpy()
+    assert np.array_equal(inputs, (pixels - mean[2:6, 2:6]).transpose(0, 3, 1, 2))
 
 
 def test_a_recipe_without_mirror_mirrors_nothing():
     pixels = noise(2, 5, 5, 3)
-    found = views({"A": None}, mirror=False)(batch(pixels, [[0, 0], [0, 0]], [True, True]))
-    assert np.array_equal(found["A"].numpy(), pixels.transpose(0, 3, 1, 2).astype(np.float32))
+    inputs = views({"A": None}, mirror=False)(batch(pixels, [[0, 0], [0, 0]], [True, True]))
+    assert np.array_equal(inputs["A"].numpy(), pixels.transpose(0, 3, 1, 2).astype(np.float32))
 
 
 def test_every_member_gets_the_mean_it_names():
@@ -149,9 +149,9 @@ def test_every_member_gets_the_mean_it_names():
         "B": np.full((5, 5, 3), 120, dtype=np.float32),
         "none": None,
     }
-    found = views(means)(batch(images, [[0, 0]], [False]))
-    assert list(found) == ["A", "B", "none"]
-    assert {name: x.unique().tolist() for name, x in found.items()} == {
+    inputs = views(means)(batch(images, [[0, 0]], [False]))
+    assert list(inputs) == ["A", "B", "none"]
+    assert {name: x.unique().tolist() for name, x in inputs.items()} == {
         "A": [10], "B": [-20], "none": [100],
     }  # fmt: skip
 
@@ -159,19 +159,19 @@ def test_every_member_gets_the_mean_it_names():
 def test_the_scale_multiplies_every_view():
     images = np.full((1, 5, 5, 3), 100, dtype=np.uint8)
     means = {"A": np.full((5, 5, 3), 36, dtype=np.float32), "none": None}
-    found = views(means, scale=1 / 64)(batch(images, [[0, 0]], [False]))
-    assert found["A"].unique().tolist() == [1.0]
-    assert found["none"].unique().tolist() == [1.5625]
+    inputs = views(means, scale=1 / 64)(batch(images, [[0, 0]], [False]))
+    assert inputs["A"].unique().tolist() == [1.0]
+    assert inputs["none"].unique().tolist() == [1.5625]
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_the_memory_lies_as_asked_for(channels_last: bool):
     images = noise(2, 5, 5, 3)
-    chosen = views({"A": None}, channels_last=channels_last)
-    found = chosen(batch(images, [[3, 1], [0, 2]], [False, True]))["A"]
-    assert found.shape == (2, 3, 5, 5)
-    assert found.is_contiguous(memory_format=torch.channels_last) is channels_last
-    assert found.is_contiguous() is not channels_last
+    transform = views({"A": None}, channels_last=channels_last)
+    inputs = transform(batch(images, [[3, 1], [0, 2]], [False, True]))["A"]
+    assert inputs.shape == (2, 3, 5, 5)
+    assert inputs.is_contiguous(memory_format=torch.channels_last) is channels_last
+    assert inputs.is_contiguous() is not channels_last
 
 
 def test_the_memory_format_does_not_change_a_value():
@@ -182,7 +182,7 @@ def test_the_memory_format_does_not_change_a_value():
 
 
 def test_means_move_with_the_module_and_stay_out_of_checkpoints():
-    chosen = views({"A": np.zeros((8, 8, 3), dtype=np.float32), "none": None})
-    assert [name for name, _ in chosen.named_buffers()] == ["mean_A"]
-    assert chosen.state_dict() == {}
-    assert list(chosen.parameters()) == []
+    transform = views({"A": np.zeros((8, 8, 3), dtype=np.float32), "none": None})
+    assert [name for name, _ in transform.named_buffers()] == ["mean_A"]
+    assert transform.state_dict() == {}
+    assert list(transform.parameters()) == []

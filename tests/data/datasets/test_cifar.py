@@ -158,8 +158,8 @@ def test_the_data_set_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.M
     given = data.load("cifar10", root=str(tmp_path / "given"), **common)
     cached = data.load("cifar100", root=None, **common)
     for name, images in (("cifar10", given), ("cifar100", cached)):
-        told = data.describe(name, root=None, val=None, holdout=None)
-        assert told == data.Description(images.classes, images.digest)
+        described = data.describe(name, root=None, val=None, holdout=None)
+        assert described == data.Description(images.classes, images.digest)
 
 
 def test_the_digests_are_the_md5_sums_that_torchvision_checks():

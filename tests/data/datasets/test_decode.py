@@ -22,8 +22,8 @@ def quadrants() -> np.ndarray:
 def corners(pixels: np.ndarray) -> list[tuple[int, int, int]]:
     """The colours well inside the quadrants: above left, above right, below left, below right."""
     low, high = len(pixels) // 4, 3 * len(pixels) // 4
-    places = ((low, low), (low, high), (high, low), (high, high))
-    return [tuple(pixels[place].tolist()) for place in places]
+    corners = ((low, low), (low, high), (high, low), (high, high))
+    return [tuple(pixels[corner].tolist()) for corner in corners]
 
 
 def saved(image: Image.Image, path: Path, **settings) -> np.ndarray:
@@ -33,8 +33,8 @@ def saved(image: Image.Image, path: Path, **settings) -> np.ndarray:
     return pixels
 
 
-def close(found: list, expected: list, tolerance: int) -> bool:
-    return np.abs(np.array(found, dtype=int) - np.array(expected, dtype=int)).max() <= tolerance
+def close(pixels: list, expected: list, tolerance: int) -> bool:
+    return np.abs(np.array(pixels, dtype=int) - np.array(expected, dtype=int)).max() <= tolerance
 
 
 @pytest.mark.parametrize("ending", ["png", "ppm", "bmp", "tif", "tiff"])

@@ -77,8 +77,8 @@ def test_the_digest_is_the_golden_one_and_known_without_loading(small: ImageSet)
     expected = "2356fb3fe5cfab035a566ce5184cd027bb66ebbdb2d49fb283da50ec73922ec5"
     assert small.digest == expected
     assert digits.digest(0.2) == expected
-    told = data.describe("digits", root=None, val=None, holdout=0.2)
-    assert (told.classes, told.digest) == (small.classes, expected)
+    described = data.describe("digits", root=None, val=None, holdout=0.2)
+    assert (described.classes, described.digest) == (small.classes, expected)
 
 
 def test_the_digest_changes_with_the_holdout():

@@ -1,4 +1,4 @@
-"""Trees of image files: what is found, what identifies it, and every way to be wrong."""
+"""Trees of image files: the index, what identifies it, and all errors."""
 
 from pathlib import Path
 
@@ -202,8 +202,8 @@ def test_holdout_takes_its_part_of_every_class(tmp_path: Path):
 
 def test_holdout_is_the_golden_choice_wherever_the_folder_lies(tmp_path: Path):
     expected = ["cat/03.png", "cat/04.png", "dog/05.png", "dog/07.png"]
-    for place in ("here", "there"):
-        index = folder.scan(str(one_tree(tmp_path / place)), None, 0.2)
+    for name in ("first", "second"):
+        index = folder.scan(str(one_tree(tmp_path / name)), None, 0.2)
         assert names(index.val) == expected
 
 
@@ -280,12 +280,12 @@ def test_the_digest_changes_with_the_holdout(tmp_path: Path):
 
 def test_describe_tells_the_classes_and_the_digest_of_what_load_gives(tmp_path: Path):
     root = str(tree(tmp_path))
-    told = data.describe("image_folder", root=root, val="val", holdout=None)
+    described = data.describe("image_folder", root=root, val="val", holdout=None)
     images = data.load(
         "imagenet", root=root, val="val", holdout=None, size=4, resize="warp", cache=tmp_path
     )
-    assert told.classes == images.classes == ("Ant", "bee", "zebra")
-    assert told.digest == images.digest
+    assert described.classes == images.classes == ("Ant", "bee", "zebra")
+    assert described.digest == images.digest
 
 
 # --- errors ----------------------------------------------------------------------------------

@@ -27,10 +27,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Codec -> the folder of images prepared so. Not to be changed."""
-    place = tmp_path_factory.mktemp("made")
+    parent = tmp_path_factory.mktemp("made")
     for name, pixels in (("raw", RAW), ("jpeg", JPEG)):
-        prepare(images, place / name, pixels)
-    return {"raw": place / "raw", "jpeg": place / "jpeg"}
+        prepare(images, parent / name, pixels)
+    return {"raw": parent / "raw", "jpeg": parent / "jpeg"}
 
 
 @pytest.fixture(params=["raw", "jpeg"])
@@ -63,9 +63,9 @@ def test_crops_are_those_of_the_folder_in_the_order_asked_for(images: Path, made
     theirs = load_folder(images, size=8).train
     ours = load(made["raw"]).train
     assert isinstance(ours, RawSubset) and ours.in_memory and ours.size == 8
-    places, corners = [15, 2, 2, 9], [[0, 3], [2, 1], [0, 0], [1, 1]]
-    assert np.array_equal(read(ours, places, 5, corners), read(theirs, places, 5, corners))
-    assert np.array_equal(read(ours, places, 4), read(theirs, places, 4))  # the centres
+    positions, corners = [15, 2, 2, 9], [[0, 3], [2, 1], [0, 0], [1, 1]]
+    assert np.array_equal(read(ours, positions, 5, corners), read(theirs, positions, 5, corners))
+    assert np.array_equal(read(ours, positions, 4), read(theirs, positions, 4))  # the centres
 
 
 def test_jpegs_are_cropped_likewise_and_take_worker_processes(made: dict[str, Path]):
@@ -85,9 +85,9 @@ from pathlib import Path
 from transferlab import data
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
-found = data.describe("prepared", root=sys.argv[1], val=None, holdout=None)
+described = data.describe("prepared", root=sys.argv[1], val=None, holdout=None)
 data.check("prepared", root=sys.argv[1], size=8, resize="warp")
-print(found.classes, {Path(name).name for name in opened if name.startswith(sys.argv[1])})
+print(described.classes, {Path(name).name for name in opened if name.startswith(sys.argv[1])})
 print(data.train_counts("prepared", root=sys.argv[1], val=None, holdout=None))
 print({"torch", "torchvision"} & set(sys.modules))
 """
@@ -100,8 +100,8 @@ print({"torch", "torchvision"} & set(sys.modules))
 
 def test_the_digest_is_the_records(made: dict[str, Path]):
     said = json.loads((made["jpeg"] / "prepared.json").read_text())["digest"]
-    found = data.describe("prepared", root=str(made["jpeg"]), val=None, holdout=None)
-    assert found.digest == said == load(made["jpeg"]).digest
+    described = data.describe("prepared", root=str(made["jpeg"]), val=None, holdout=None)
+    assert described.digest == said == load(made["jpeg"]).digest
 
 
 def test_other_settings_than_those_it_was_made_with_are_refused(made: dict[str, Path]):
@@ -162,8 +162,8 @@ def test_damage_is_found_when_it_is_opened(mine: Path):
 
 
 def test_numbers_that_lead_elsewhere_are_damage(mine: Path):
-    place = mine / "train" / ("slots.npy" if mine.name == "raw" else "spans.npy")
-    for path, wrong in ((place, 1_000_000), (place, -1), (mine / "val/labels.npy", 3)):
+    array = mine / "train" / ("slots.npy" if mine.name == "raw" else "spans.npy")
+    for path, wrong in ((array, 1_000_000), (array, -1), (mine / "val/labels.npy", 3)):
         content, numbers = path.read_bytes(), np.load(path)
         numbers.flat[2] = wrong
         np.save(path, numbers)

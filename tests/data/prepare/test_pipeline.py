@@ -1,8 +1,10 @@
 """From a folder of images to prepared data: the content, and going on after every interruption."""
 
 import json
+import logging
 import multiprocessing
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from transferlab.data.datasets.prepared_record import IMAGES, Pixels, PrepareSet
 from transferlab.data.prepare import chunks, space, workspace
 from transferlab.data.prepare.workers import Workers
 from transferlab.errors import RunFailed, UserError
+from transferlab.runtime import progress
 
 
 @pytest.fixture(autouse=True)
@@ -49,14 +52,14 @@ def test_raw_images_of_the_size_are_the_folders_own_in_its_order(tmp_path: Path)
     root, dst = tree(tmp_path / "images"), tmp_path / "new" / "made"
     outcome = prepare(root, dst)
     assert outcome.made == 23
-    theirs = load_folder(root, size=8)
-    ours = load(dst)
-    assert ours.classes == ("Ant", "bee", "cat") and ours.digest == outcome.record.digest
+    original = load_folder(root, size=8)
+    made = load(dst)
+    assert made.classes == ("Ant", "bee", "cat") and made.digest == outcome.record.digest
     for name, count in (("train", 16), ("val", 7)):
-        mine, other = getattr(ours, name), getattr(theirs, name)
+        mine, other = getattr(made, name), getattr(original, name)
         assert mine.labels.tolist() == other.labels.tolist() and len(mine.labels) == count
         assert np.array_equal(pixels_of(mine), pixels_of(other))
-    assert ours.train.name(5) == "bee/0.png"
+    assert made.train.name(5) == "bee/0.png"
     assert sorted(p.name for p in dst.iterdir()) == ["prepared.json", "train", "val"]
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["made"]
 
@@ -65,19 +68,19 @@ def test_raw_images_of_the_size_are_the_folders_own_in_its_order(tmp_path: Path)
 def test_others_are_resized_as_the_folder_resizes_them(tmp_path: Path, resize: str):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     prepare(root, dst, Pixels(5, resize, "raw", None))
-    theirs = load_folder(root, size=5, resize=resize)
-    ours = load(dst, 5, resize)
-    assert np.array_equal(pixels_of(ours.train), pixels_of(theirs.train))
+    original = load_folder(root, size=5, resize=resize)
+    made = load(dst, 5, resize)
+    assert np.array_equal(pixels_of(made.train), pixels_of(original.train))
 
 
 def test_a_part_held_out_is_the_folders_own(tmp_path: Path):
     root, dst = tree(tmp_path / "images") / "train", tmp_path / "made"
     prepare(root, dst, val=None, holdout=0.3)
-    theirs = load_folder(root, size=8, val=None, holdout=0.3)
-    ours = load(dst)
-    assert len(ours.val.labels) == 5
-    assert np.array_equal(pixels_of(ours.val), pixels_of(theirs.val))
-    assert np.array_equal(pixels_of(ours.train), pixels_of(theirs.train))
+    original = load_folder(root, size=8, val=None, holdout=0.3)
+    made = load(dst)
+    assert len(made.val.labels) == 5
+    assert np.array_equal(pixels_of(made.val), pixels_of(original.val))
+    assert np.array_equal(pixels_of(made.train), pixels_of(original.train))
 
 
 def test_jpegs_look_the_same_and_take_the_quality_asked_for(tmp_path: Path):
@@ -181,8 +184,8 @@ def test_what_is_done_is_kept_unless_its_files_have_changed(tmp_path: Path):
     left(dst, root, 3)  # 12 of 23 images
     picture(root / "train/Ant/1.png", seed=50)
     assert prepare(root, dst).made == 11 + 4
-    theirs = load_folder(root, size=8)
-    assert np.array_equal(pixels_of(load(dst).train), pixels_of(theirs.train))
+    original = load_folder(root, size=8)
+    assert np.array_equal(pixels_of(load(dst).train), pixels_of(original.train))
 
 
 def test_it_goes_on_only_with_the_same_settings_and_files(tmp_path: Path):
@@ -249,8 +252,8 @@ def test_one_process_at_a_time(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     settings = PrepareSettings(RAW, "val", None, "x")
     with workspace.hold(dst, settings):
-        said = refused(root, dst)
-    assert said.startswith(f"--out {dst} is being made by process {os.getpid()} on ")
+        message = refused(root, dst)
+    assert message.startswith(f"--out {dst} is being made by process {os.getpid()} on ")
     assert prepare(root, dst).made == 23
 
 
@@ -312,17 +315,17 @@ def test_unreadable_files_can_be_left_out(tmp_path: Path, pixels: Pixels):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     spoil(root)
     prepare(root, dst, pixels, skip=True)
-    ours = load(dst)
-    assert ours.train.labels.tolist() == [0] * 4 + [1] * 6 + [2] * 4
-    assert ours.val.labels.tolist() == [0, 0, 1, 1, 1, 2]
-    assert [ours.train.name(k) for k in (0, 1, 4)] == ["Ant/0.png", "Ant/2.png", "bee/1.png"]
+    made = load(dst)
+    assert made.train.labels.tolist() == [0] * 4 + [1] * 6 + [2] * 4
+    assert made.val.labels.tolist() == [0, 0, 1, 1, 1, 2]
+    assert [made.train.name(k) for k in (0, 1, 4)] == ["Ant/0.png", "Ant/2.png", "bee/1.png"]
     assert len((dst / "unreadable.csv").read_text().splitlines()) == 4
     for name in ("train/Ant/1.png", "train/bee/0.png", "val/cat/1.png"):
         (root / name).unlink()
     prepare(root, tmp_path / "without", pixels)
     without = load(tmp_path / "without")
-    assert np.array_equal(pixels_of(ours.train), pixels_of(without.train))
-    assert np.array_equal(pixels_of(ours.val), pixels_of(without.val))
+    assert np.array_equal(pixels_of(made.train), pixels_of(without.train))
+    assert np.array_equal(pixels_of(made.val), pixels_of(without.val))
 
 
 def test_a_class_that_would_be_empty_is_an_error(tmp_path: Path):
@@ -343,8 +346,8 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     usage = space.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(space.shutil, "disk_usage", lambda _: usage._replace(free=1_500_000))
-    said = refused(root, dst, Pixels(256, "warp", "raw", None))
-    assert said == (
+    message = refused(root, dst, Pixels(256, "warp", "raw", None))
+    assert message == (
         f"{tmp_path} is on a disk with 1.5 MB free and the images need 6.5 MB: make room, choose "
         "another folder with --out DIR, or use --codec jpeg or a smaller --size"
     )
@@ -367,6 +370,19 @@ def test_the_need_of_jpegs_is_estimated_from_a_sample(tmp_path: Path):
     images = sum(stored.size_bytes for stored in record.subsets.values())
     assert images < need - 2_000_000 < 1.2 * images + 2000
     assert none < need
+
+
+def test_progress_is_logged_with_the_images_that_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    left(dst, root, 3)  # 12 of 23 images
+    monkeypatch.setattr(progress, "LOG_S", 0)
+    caplog.set_level(logging.INFO, "transferlab")
+    prepare(root, dst)
+
+    counts = [re.match(r"preparing: (\d+) of 23 images", line) for line in caplog.messages]
+    assert [int(count[1]) for count in counts if count] == [4, 8, 12, 16, 20, 23]
 
 
 def test_the_journal_says_what_is_done(tmp_path: Path):
