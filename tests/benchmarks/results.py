@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.stores import finish
 
 from transferlab import results
-from transferlab.results import rows
+from transferlab.results import scan
 from transferlab.runtime import tables
 
 SIZES = (100, 1_000, 10_000)
@@ -60,7 +60,7 @@ def measured(folder: Path, size: int) -> tuple[float, float]:
     """The seconds to load all records when new, and when kept; the medians of some repetitions."""
     new, kept = [], []
     for _ in range(REPETITIONS):
-        for path in (folder / rows.FOLDER).glob("*"):
+        for path in (folder / scan.FOLDER).glob("*"):
             path.unlink()
         for times in (new, kept):
             start = time.perf_counter()

@@ -13,7 +13,7 @@ from support.stores import config, finish, located, planned, start
 from transferlab import results
 from transferlab.errors import UserError
 from transferlab.experiment.keys import known_keys
-from transferlab.results import rows
+from transferlab.results import rows, scan
 
 COLUMNS = [
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
@@ -298,7 +298,7 @@ def test_a_missing_or_empty_store_is_refused_with_how_to_fill_it(runs: Path):
 
 @pytest.fixture
 def full(runs: Path) -> Path:
-    """A store whose rows are kept, some empty cells among them."""
+    """A store whose rows are cached, some empty cells among them."""
     finish(runs, "baseB", 0.8)
     finish(runs, "A3B", 0.75, {"split.name": "manmade_natural"})
     finish(runs, "A5B", 0.7, prefix_unchanged=None, commit=None, dirty=None)
@@ -306,19 +306,19 @@ def full(runs: Path) -> Path:
 
 
 def kept(place: Path) -> list[Path]:
-    return list((place / rows.FOLDER).iterdir())
+    return list((place / scan.FOLDER).iterdir())
 
 
 def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders whose records are read from now on."""
     read: list[str] = []
-    real = rows._read
+    real = rows.read
 
-    def spy(folder: Path, identity: str) -> dict[str, object]:
+    def spy(folder: Path) -> dict[str, object]:
         read.append(folder.name.partition("-")[0])
-        return real(folder, identity)
+        return real(folder)
 
-    monkeypatch.setattr(rows, "_read", spy)
+    monkeypatch.setattr(rows, "read", spy)
     return read
 
 
@@ -352,7 +352,7 @@ def test_a_deleted_run_leaves_the_table(full: Path):
     loaded = results.load(full)
     assert sorted(loaded.table["label"]) == ["A3B", "baseB"]
     assert left(loaded) == [("A5B", "missing")]
-    assert len(rows._load(full)) == 2
+    assert len(scan._load(full)) == 2
 
 
 def test_a_store_that_was_moved_has_its_new_paths(full: Path, tmp_path: Path):
@@ -374,17 +374,17 @@ def test_damaged_rows_are_read_again(damage: str, full: Path, monkeypatch: pytes
     elif damage == "another's":
         path.write_text("rows")
     else:
-        monkeypatch.setattr(rows, "MADE", rows.MADE + 1)
-        rows._schema.cache_clear()
+        monkeypatch.setattr(scan, "MADE", scan.MADE + 1)
+        scan._schema.cache_clear()
     read = unread(monkeypatch)
 
     assert_frame_equal(results.load(full).table, first.table)
     assert sorted(read) == ["A3B", "A5B", "baseB"]
-    rows._schema.cache_clear()
+    scan._schema.cache_clear()
 
 
 def test_a_read_only_store_can_be_loaded(full: Path):
-    (full / rows.FOLDER).write_text("a file where the folder would be")
+    (full / scan.FOLDER).write_text("a file where the folder would be")
 
     assert len(results.load(full).table) == 3
 

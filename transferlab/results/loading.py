@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from transferlab.errors import UserError
-from transferlab.results import published, rows
-from transferlab.results.rows import Unread
+from transferlab.results import published, rows, scan
+from transferlab.results.scan import Unread
 from transferlab.runtime import files
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
@@ -56,7 +56,7 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     folder = Path(store).expanduser()
     if not folder.is_dir():
         raise UserError(f"{folder} is not a store: name one with --store DIR, or {_fill(folder)}")
-    finished, unread = rows.read(folder)
+    finished, unread = scan.read(folder)
     readable, left_out = read_sweeps(folder)
     expected = _expected(folder, readable, study)
     if not (finished.num_rows or unread or expected or left_out):
