@@ -25,7 +25,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from transferlab import data
-from transferlab.bench import flags, harness, loops, photographs
+from transferlab.bench import flags, harness, photographs
 from transferlab.bench.harness import Comparison, Report, Side
 from transferlab.bench.processes import command
 from transferlab.data.half import View
@@ -143,8 +143,18 @@ def _by_ours(images: View, window: Window) -> float:
 
 def _requests(images: View, window: Window) -> Stream:
     """The window's, and four more: it reads ahead at the end as it did at the beginning."""
-    return loops.stream(images, batch_size=window.size, steps=window.skipped + window.batches + 4,
-                        crop=CROP, reshuffle=True, mirror=True)  # fmt: skip
+    return Stream(
+        count=len(images),
+        seed=0,
+        start_step=0,
+        total_steps=window.skipped + window.batches + 4,
+        batch_size=window.size,
+        reshuffle=True,
+        slack=SIZE - CROP,
+        mirror=True,
+        rank=0,
+        world_size=1,
+    )
 
 
 def _by_copying(window: Window, count: int) -> float:

@@ -1,7 +1,7 @@
 """Training steps on any device, timed: through Lightning's Trainer, and in a bare loop."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule, Trainer
 
-from transferlab.data.datasets.images import ImageSet
-from transferlab.data.half import View
-from transferlab.data.loader import Batch, Stream, loader
-from transferlab.data.transforms import InputTransform
+from transferlab.data.loader import Batch, auto_workers
 from transferlab.experiment.run import Run
-from transferlab.training import build, inputs, optimiser
+from transferlab.runtime.signals import StopRequest
+from transferlab.training import build, inputs, optimiser, trainer
+from transferlab.training.checkpoints import TrainingState
+from transferlab.training.datamodule import PackData
 
 
 class Stopwatch(lightning.Callback):
@@ -41,31 +41,56 @@ class Stopwatch(lightning.Callback):
             self.elapsed_s = _now(trainer.strategy.root_device) - self.started
 
 
-def bare(
-    run: Run,
-    images: ImageSet,
-    batches: Iterable[Batch],
-    *,
-    skipped: int,
-    steps: int,
-    device: torch.device,
-) -> float:
-    """The seconds of `steps` steps after the first `skipped` in a plain loop.
+def load(run: Run, *, steps: int, workers: int = 0) -> PackData:
+    """The batches of the first steps of a base network on half A.
 
-    In float32, nothing compiled: loss, gradient and update of a run on half A, and nothing else.
+    `workers` processes read images that are not in memory.
     """
-    config = run.config
+    images = inputs.load_images(run.config)
+    half = inputs.half(run, images, "A")
+    readers = workers and auto_workers(half.train, workers + 1)
+    return build.pack_data([build.subject(run)], images, half, start_step=0, total_steps=steps,
+                           val_every=steps, workers=readers)  # fmt: skip
+
+
+def read(data: PackData, trainer: Trainer | None = None) -> Iterator[Batch]:
+    """The training batches, for the device of a Trainer or the processor."""
+    return data.reader.training(trainer, start_step=0, total_steps=data.total_steps)
+
+
+def fit(
+    run: Run, data: PackData, batches: Iterable[Batch] | None, stop: StopRequest, *, skipped: int
+) -> float:
+    """The seconds of our steps after the first `skipped`, through the Trainer.
+
+    `batches` stand in for those of `data`. Raises: UserError without the run's device.
+    """
+    subject, steps = build.subject(run), data.total_steps
+    fresh = TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
+    module = build.pack_module([subject], [fresh], total_steps=steps)
+    watch = Stopwatch(skipped=skipped, steps=steps - skipped)
+    fitting = trainer.build(run.config, [watch], intervals=1)
+    with trainer.interruptible(stop):
+        fitting.fit(module, datamodule=_OnlyTraining(data, batches))
+    assert watch.elapsed_s is not None
+    return watch.elapsed_s
+
+
+def bare(
+    run: Run, data: PackData, batches: Iterable[Batch], device: torch.device, *, skipped: int
+) -> float:
+    """The seconds of the steps after the first `skipped`, in a plain loop.
+
+    In float32, nothing compiled: loss, gradient and update of a base network, and nothing else.
+    """
     module = build.module(build.subject(run)).to(device)
-    network = module.network
-    optimizer, scheduler = optimiser.build([network], module.recipe, total_steps=skipped + steps)
-    mean = inputs.mean_image(run, images, "A", workers=0)
-    views = InputTransform({"A": mean}, scale=config.data.scale, mirror=config.train.mirror,
-                  channels_last=False).to(device)  # fmt: skip
+    network, transform = module.network, data.views.to(device)
+    optimizer, scheduler = optimiser.build([network], module.recipe, total_steps=data.total_steps)
     started = _now(device)
     with torch.compiler.set_stance("force_eager"):
         for step, batch in enumerate(batches, start=1):
             network.set_step(step - 1)
-            loss = F.cross_entropy(network(views(batch)["A"]), batch["labels"])
+            loss = F.cross_entropy(network(transform(batch)["A"]), batch["labels"])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -75,33 +100,20 @@ def bare(
     return _now(device) - started
 
 
-def batches(
-    run: Run, images: ImageSet, *, steps: int, workers: int, device: torch.device
-) -> Iterable[Batch]:
-    """The training batches of a run on half A, read as in every training."""
-    train = inputs.half(run, images, "A").train
-    crop, recipe = run.config.data.crop, run.config.train
-    requests = stream(train, batch_size=recipe.batch_size, steps=steps, crop=crop,
-                      reshuffle=recipe.reshuffle, mirror=recipe.mirror)  # fmt: skip
-    return loader(train, requests, crop=crop, workers=workers, device=device)
+class _OnlyTraining(lightning.LightningDataModule):
+    """The training batches of a pack, or others in their place, without a validation."""
 
+    def __init__(self, data: PackData, batches: Iterable[Batch] | None) -> None:
+        super().__init__()
+        self.data, self.batches = data, batches
 
-def stream(
-    view: View, *, batch_size: int, steps: int, crop: int, reshuffle: bool, mirror: bool
-) -> Stream:
-    """The requests of a training from its first step on, in one process."""
-    return Stream(
-        count=len(view),
-        seed=0,
-        start_step=0,
-        total_steps=steps,
-        batch_size=batch_size,
-        reshuffle=reshuffle,
-        slack=view.subset.size - crop,
-        mirror=mirror,
-        rank=0,
-        world_size=1,
-    )
+    def train_dataloader(self) -> Iterable[Batch]:
+        assert self.trainer is not None
+        self.data.views.to(self.trainer.strategy.root_device)
+        return read(self.data, self.trainer) if self.batches is None else self.batches
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> dict[str, Any]:
+        return self.data.on_after_batch_transfer(batch, dataloader_idx)
 
 
 def _now(device: torch.device) -> float:

@@ -7,7 +7,6 @@ Both step on one batch of bytes that stays on the device; the third side reads r
 
 import itertools
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +16,8 @@ import torch
 
 from transferlab.bench import flags, harness, loops, trials
 from transferlab.bench.harness import Comparison, Report, Side
-from transferlab.data.datasets.images import ImageSet
-from transferlab.data.loader import Batch, auto_workers
-from transferlab.experiment.run import Run
+from transferlab.data.loader import Batch
 from transferlab.runtime import devices, signals
-from transferlab.training import build, inputs, trainer
-from transferlab.training.checkpoints import TrainingState
 
 REPETITIONS = 5
 SKIPPED = 5  # steps at the start of a window: memory, choice of kernels, compiling
@@ -44,20 +39,19 @@ def measure(selected: Namespace) -> Report:
     recipe = trials.FAST if devices.has_bfloat16(device) else ("train.channels_last=true",)
     full = trial.device == "gpu" and trial.model == "alexnet"
     with TemporaryDirectory() as folder, signals.watch() as stop:
-        (run,) = trials.runs(replace(trial, steps=total), Path(folder),
-                             {"transfer.variant": ["baseA"]}, recipe)  # fmt: skip
-        images = inputs.load_images(run.config)
-        train = inputs.half(run, images, "A").train
-        workers = selected.workers and auto_workers(train, selected.workers + 1)
-        read = partial(loops.batches, run, images, steps=total, workers=workers, device=device)
-        batch = _resident(read(), device)
-        ours = partial(_ours, run, images, stop, steps=trial.steps, workers=workers)
+        base = {"transfer.variant": ["baseA"]}
+        longer = replace(trial, steps=total)
+        (run,) = trials.runs(longer, Path(folder), base, recipe)
+        (plain,) = trials.runs(longer, Path(folder), base)
+        data = loops.load(run, steps=total, workers=selected.workers)
+        plain_data = loops.load(plain, steps=total)
+        batch = _resident(next(loops.read(data)), device)
+        repeated = partial(itertools.repeat, batch, total)
         sides = {
-            REAL: lambda: ours(batches=read()),
-            RESIDENT: lambda: ours(batches=itertools.repeat(batch, total)),
-            EAGER: lambda: loops.bare(run, images, itertools.repeat(batch, total),
-                                      skipped=SKIPPED, steps=trial.steps, device=device),
-        }  # fmt: skip
+            REAL: lambda: loops.fit(run, data, None, stop, skipped=SKIPPED),
+            RESIDENT: lambda: loops.fit(run, data, repeated(), stop, skipped=SKIPPED),
+            EAGER: lambda: loops.bare(plain, plain_data, repeated(), device, skipped=SKIPPED),
+        }
         return harness.measure(
             "step",
             f"a base network, {trial}; ours in {run.config.train.precision}, channels_last",
@@ -70,37 +64,9 @@ def measure(selected: Namespace) -> Report:
         )
 
 
-def _resident(batches: Iterable[Batch], device: torch.device) -> Batch:
-    """The first of the batches, in memory of its own on the device."""
+def _resident(batch: Batch, device: torch.device) -> Batch:
+    """The batch in memory of its own on the device."""
     return {
         key: value.to(device, copy=True) if torch.is_tensor(value) else value
-        for key, value in next(iter(batches)).items()
+        for key, value in batch.items()
     }
-
-
-def _ours(
-    run: Run,
-    images: ImageSet,
-    stop: signals.StopRequest,
-    *,
-    batches: Iterable[Batch],
-    steps: int,
-    workers: int,
-) -> float:
-    """Our step, through the Trainer, in s."""
-    subject = build.subject(run)
-    fresh = TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
-    total = SKIPPED + steps
-    module = build.pack_module([subject], [fresh], total_steps=total)
-    data = build.pack_data(
-        [subject], images, inputs.half(run, images, "A"), start_step=0, total_steps=total,
-        val_every=total, workers=workers,
-    )  # fmt: skip
-    watch = loops.Stopwatch(skipped=SKIPPED, steps=steps)
-    fitting = trainer.build(run.config, [watch], intervals=1)
-    with trainer.interruptible(stop):
-        data.views.to(fitting.strategy.root_device)
-        prepared = (data.on_after_batch_transfer(batch, 0) for batch in batches)
-        fitting.fit(module, train_dataloaders=prepared)
-    assert watch.elapsed_s is not None
-    return watch.elapsed_s

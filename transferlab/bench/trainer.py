@@ -15,7 +15,6 @@ from transferlab.bench import flags, harness, loops, trials
 from transferlab.bench.harness import Comparison, Report, Side
 from transferlab.bench.trials import Trial
 from transferlab.runtime import signals
-from transferlab.training import inputs
 from transferlab.training.run import train
 
 REPETITIONS = 9
@@ -29,11 +28,11 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def measure(selected: Namespace) -> Report:
     torch.set_num_threads(1)
-    steps, cpu = selected.steps, torch.device("cpu")
+    steps = selected.steps
     trial = Trial("alexnet_small", 32, steps, "cpu", None)
     with TemporaryDirectory() as folder, signals.watch() as stop:
         (run,) = trials.runs(trial, Path(folder), {"transfer.variant": ["baseA"]})
-        images = inputs.load_images(run.config)
+        data = loops.load(run, steps=steps)
 
         def through_trainer() -> float:
             """The product's own path, from before the first step to the end of the last."""
@@ -44,8 +43,7 @@ def measure(selected: Namespace) -> Report:
             return watch.elapsed_s
 
         def in_loop() -> float:
-            batches = loops.batches(run, images, steps=steps, workers=0, device=cpu)
-            return loops.bare(run, images, batches, skipped=0, steps=steps, device=cpu)
+            return loops.bare(run, data, loops.read(data), torch.device("cpu"), skipped=0)
 
         return harness.measure(
             "trainer",
