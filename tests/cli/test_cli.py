@@ -93,7 +93,7 @@ def test_ctrl_c_and_sigterm_save_say_how_to_go_on_and_exit_75(place: Path):
         (folder,) = (place.parent / "store").iterdir()
         assert (folder / "last.ckpt").exists() and not (folder / "result.json").exists()
     code, out, err = call(place, *long, "transfer.variant=baseA")
-    assert code == 0 and "baseA  goes on from its checkpoint" in err
+    assert code == 0 and "baseA  resumes from its checkpoint" in err
     resumed = json.loads((folder / "result.json").read_text())
     other = {"TRANSFERLAB_STORE": str(place.parent / "other")}
     assert call(place, *long, "transfer.variant=baseA", **other)[0] == 0
@@ -122,7 +122,7 @@ def test_a_dead_owner_is_noticed(place: Path):
     first.kill()
     first.communicate(timeout=60)
     code, _, err = call(place, *long, "transfer.variant=baseA")
-    assert code == 0 and "goes on from its checkpoint" in err and "waiting" not in err
+    assert code == 0 and "resumes from its checkpoint" in err and "waiting" not in err
 
 
 def test_two_cpu_processes_share_the_global_batch(place: Path):
@@ -159,7 +159,7 @@ def test_several_processes_are_interrupted_as_one_and_one_goes_on(place: Path):
     (folder,) = (place.parent / "store").iterdir()
     assert (folder / "last.ckpt").exists() and not (folder / "owner.json").exists()
     code, _, err = call(place, *long, "transfer.variant=baseA")
-    assert code == 0 and "baseA  goes on from its checkpoint" in err and "step 20/" not in err
+    assert code == 0 and "baseA  resumes from its checkpoint" in err and "step 20/" not in err
 
 
 # --- mirrors ------------------------------------------------------------------------------------

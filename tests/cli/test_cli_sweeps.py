@@ -76,7 +76,7 @@ def test_without_slurm_that_is_told_of_at_once(place: Path, tmp_path: Path):
 
     assert code == 2 and out.startswith("study quick: 30 runs")
     assert err == (
-        "error: sbatch is not on the path: launcher=slurm needs a machine from which jobs can be "
-        "submitted; launcher=local runs here\n"
+        "error: sbatch is not on the PATH: launcher=slurm needs a machine that can submit jobs; "
+        "launcher=local runs on this one\n"
     )
     assert not (tmp_path / "store").exists()

@@ -45,7 +45,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
     monkeypatch.setattr(sweep.dispatch, "look", lambda wanted: replace(wanted, room=NO_LIMIT))
     for what, answer in (("cost", COST), ("train", None), ("submit", None)):
         monkeypatch.setattr(sweep.dispatch, what, note(what, answer))
-    monkeypatch.setattr(sweep, "_tell", note("tell"))
+    monkeypatch.setattr(sweep, "_print_finished", note("print"))
     monkeypatch.setattr(sweep.cluster, "require", lambda: None)  # whether SLURM is here or not
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=12_340_000_000))
     yield calls
@@ -271,7 +271,7 @@ def test_a_run_that_does_not_even_fit_alone_is_warned_of(
 def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Started):
     sweep.run(["+study=quick", f"runtime.store={runs}", "launcher.jobs=2", "seed=3"])
 
-    assert names(started) == ["cost", "train", "tell"]
+    assert names(started) == ["cost", "train", "print"]
     order = started[1][1]
     assert order.launcher == LocalSettings("local", jobs=2, threads=1, gpus=None, fail_fast=False)
     assert (order.study, order.pack, len(order.todo)) == ("quick", None, 30)
@@ -294,7 +294,7 @@ def test_without_sbatch_that_is_told_of_before_anything_is_looked_at(
     monkeypatch.setenv("PATH", str(tmp_path))
     command = ["+study=quick", f"runtime.store={runs}", "launcher=slurm"]
 
-    with pytest.raises(UserError, match="^sbatch is not on the path: launcher=slurm needs"):
+    with pytest.raises(UserError, match="^sbatch is not on the PATH: launcher=slurm needs"):
         sweep.run(command)
     assert names(started) == []
     sweep.run([*command, "dry_run=true"])
@@ -311,7 +311,7 @@ def test_a_study_that_is_done_starts_nothing_and_shows_its_table(
 
     sweep.run([f"+study={file}", f"runtime.store={runs}", f"launcher={launcher}"])
 
-    assert names(started) == ["tell"]
+    assert names(started) == ["print"]
     assert capsys.readouterr().out == (
         f"study one: 1 runs (base 1)  in {runs}\nall 1 are done: nothing to do\n"
     )
@@ -327,7 +327,7 @@ def test_the_table_of_what_is_done_is_shown_also_if_something_failed(
 
     with pytest.raises(RunFailed):
         sweep.run(["+study=quick", f"runtime.store={runs}"])
-    assert names(started) == ["cost", "tell"]
+    assert names(started) == ["cost", "print"]
 
 
 def test_the_table_has_the_runs_that_are_finished_and_says_which_were_before(
@@ -344,7 +344,9 @@ def test_the_table_has_the_runs_that_are_finished_and_says_which_were_before(
             "learned": True, "prefix_unchanged": None, "skipped": [], "steps": 7, "time_s": 1.0,
         })  # fmt: skip
 
-    sweep._tell(Order("quick", planned, planned[1:], LocalSettings("local", 1, 1, None, False), 1))
+    sweep._print_finished(
+        Order("quick", planned, planned[1:], LocalSettings("local", 1, 1, None, False), 1)
+    )
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[:3] for row in rows] == [

@@ -22,7 +22,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for tool in ("cat", "env", "readlink", "sed", "sleep", "wc"):
         (folder / tool).symlink_to(str(shutil.which(tool)))
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(cluster, "ASK_AGAIN_S", (0.01, 0.01))
+    monkeypatch.setattr(cluster, "RETRY_S", (0.01, 0.01))
     return folder
 
 
@@ -98,7 +98,9 @@ def test_an_sbatch_that_does_not_answer_is_not_taken_for_a_refusal(
     monkeypatch.setattr(cluster, "TIMEOUT_S", 0.3)
     script(path, "sbatch", body)
 
-    with pytest.raises(UserError, match="does not say whether it took the job .*same command") as e:
+    with pytest.raises(
+        UserError, match="did not report whether it accepted the job .*nothing is submitted twice"
+    ) as e:
         SlurmCluster().submit([], "job.sbatch", [], hold=hold)
     assert not isinstance(e.value, Refused)
     assert len(calls(path, "sbatch")) == 1  # never again by itself
@@ -125,8 +127,8 @@ def test_a_command_that_is_not_there_is_named(
         with pytest.raises(UserError) as error:
             ask()
         assert str(error.value) == (
-            f"{name} is not on the path: launcher=slurm needs a machine from which jobs can be "
-            "submitted; launcher=local runs here"
+            f"{name} is not on the PATH: launcher=slurm needs a machine that can submit jobs; "
+            "launcher=local runs on this one"
         )
     assert SlurmCluster().endings(["1"]) == {}
 

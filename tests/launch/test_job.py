@@ -169,8 +169,8 @@ def test_requeues_are_bounded(job: Job, workers: Deeds):
         work(job, starts=2, cluster=cluster)
     thread.join()
     assert str(error.value) == (
-        "job 7_0 came to its time limit, requeued 2 times, at most launcher.requeues=2: "
-        "give it more launcher.time"
+        "job 7_0 reached its time limit after 2 requeues; launcher.requeues=2 is the maximum: "
+        "increase launcher.time"
     )
     assert cluster.requeued == [] and (job.folder / "0.saved").exists()
     assert note(job, 0)["code"] == 1
@@ -178,7 +178,7 @@ def test_requeues_are_bounded(job: Job, workers: Deeds):
 
 
 def test_requeues_by_slurm_count_too(job: Job, workers: Deeds):
-    with pytest.raises(RunFailed, match="^job 7_0 was requeued 3 times, at most launcher.requeues"):
+    with pytest.raises(RunFailed, match="^job 7_0 was requeued 3 times; launcher.requeues=2 "):
         work(job, starts=3)
 
     assert not (job.folder / "0.started").exists()
@@ -269,6 +269,6 @@ def test_without_srun_that_is_told_of(
     sweep = start(on_devices(make_runs(tmp_path / "store", ["baseA"]), 4))
     job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), "base"))
 
-    with pytest.raises(UserError, match="^srun is not on the path"):
+    with pytest.raises(UserError, match="^srun is not on the PATH"):
         work(job)
     assert note(job, 0)["code"] == 2

@@ -179,7 +179,7 @@ def test_a_failure_stops_only_what_depends_on_it(place: Path, workers: Deeds):
     assert labels(sweep, progress.done) == ["B2B", "baseB"]
     assert progress.failed == {
         runs["baseA"].id: f"baseA: the loss is nan; see {job.folder}/0.log",
-        runs["B1B"].id: f"killed by SIGKILL, perhaps for want of memory; see {job.folder}/4.log",
+        runs["B1B"].id: f"killed by SIGKILL, perhaps out of memory; see {job.folder}/4.log",
     }
     assert labels(sweep, progress.blocked) == ["A1B", "A2B"]
     assert board.lines[2:4] == [
@@ -239,7 +239,7 @@ def test_a_signal_has_all_workers_save_and_the_same_command_goes_on(
         carry_out(sweep)
 
     thread.join()
-    assert str(error.value) == "stopped: 2 of 6 runs are done, 2 were saved on the way"
+    assert str(error.value) == "stopped: 2 of 6 runs are done, 2 saved a checkpoint"
     assert len(list(place.glob("*/last.ckpt"))) == 2
     assert not list(place.glob("*/failure.json"))
     workers()

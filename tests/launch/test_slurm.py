@@ -224,7 +224,7 @@ def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
 ):
     sweep = start(make_runs(place, ["A1B"]))
     cluster.trouble = ["", "never"]
-    with pytest.raises(UserError, match="does not say whether it took the job"):
+    with pytest.raises(UserError, match="did not report whether it accepted the job"):
         slurm.submit(sweep, sweep.runs(), cluster)
 
     again(sweep, cluster)

@@ -172,7 +172,7 @@ def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path)
         "baseB": ("failed", "baseB: the loss is nan, exit status 1"),
         "A1B": ("running", "starting"),
         "B1B": ("blocked", "baseB failed: baseB: the loss is nan, exit status 1"),
-        "R1B": ("queued", "waits for a worker process"),
+        "R1B": ("queued", "waiting for a worker process"),
     }
     assert told(place)["R1B"] == ("missing", "")  # as soon as the launcher is gone
 
@@ -190,10 +190,10 @@ def test_only_the_first_line_of_an_error_is_shown_with_its_log(place: Path):
 def test_a_worker_that_was_killed_failed_though_its_owners_record_is_still_there(place: Path):
     job, runs = local_job(place, "baseA")
     left_owner(runs["baseA"], step=7, total_steps=10)
-    fail(runs["baseA"], "killed by SIGKILL, perhaps for want of memory")
+    fail(runs["baseA"], "killed by SIGKILL, perhaps out of memory")
     sweeps.note(job, 0, started="now", ended="now", code=-9)
 
-    assert told(place) == {"baseA": ("failed", "killed by SIGKILL, perhaps for want of memory")}
+    assert told(place) == {"baseA": ("failed", "killed by SIGKILL, perhaps out of memory")}
 
 
 def test_a_failure_on_a_full_disk_is_known_by_its_exit_status(place: Path):
@@ -212,8 +212,8 @@ def test_a_run_that_was_saved_is_interrupted_and_what_needs_it_is_blocked(place:
         sweeps.note(job, task, started="now", ended="now", code=75)
 
     assert told(place) == {
-        "baseA": ("interrupted", "goes on from its checkpoint"),
-        "baseB": ("interrupted", "before its first checkpoint"),
+        "baseA": ("interrupted", "resumes from its checkpoint"),
+        "baseB": ("interrupted", "stopped before its first checkpoint"),
         "A1B": ("blocked", "baseA is interrupted"),
         "B1B": ("blocked", "baseB is interrupted"),
     }
@@ -226,8 +226,8 @@ def test_a_process_that_vanished_leaves_a_stale_run(place: Path):
 
     state = of(place, "baseA")
     assert (state.state, state.step, state.total_steps, state.left_s) == ("stale", 120, 660, None)
-    assert state.words == f"process {NO_SUCH_PROCESS} on {HOST} is gone without a word"
-    assert of(place, "baseB").words == "its process is gone without a word"
+    assert state.words == f"process {NO_SUCH_PROCESS} on {HOST} died without reporting a result"
+    assert of(place, "baseB").words == "its process died without reporting a result"
     assert of(place, "A1B").words == "baseA is stale"
 
 
@@ -236,7 +236,7 @@ def test_a_heartbeat_that_is_old_makes_a_run_stale_unless_its_process_is_seen_to
     _, runs = local_job(place, "baseA")
     with trained(runs["baseA"], host="elsewhere", pid=5, heartbeat=old):
         assert told(place) == {
-            "baseA": ("stale", f"no heartbeat of process 5 on elsewhere since {old}")
+            "baseA": ("stale", f"no heartbeat from process 5 on elsewhere since {old}")
         }
     with trained(runs["baseA"], heartbeat=old):
         assert of(place, "baseA").state == "running"
@@ -260,7 +260,7 @@ def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
     assert {label: (state.state, state.words) for label, state in found.items()} == {
         "baseA": ("done", ""),
         "baseB": ("failed", "the loss is nan"),
-        "A1B": ("interrupted", "goes on from its checkpoint"),
+        "A1B": ("interrupted", "resumes from its checkpoint"),
         "B1B": ("blocked", "baseB failed: the loss is nan"),
     }
     assert found["baseB"].log == str(runs["baseB"].log_file)
@@ -354,14 +354,14 @@ def test_a_base_that_failed_blocks_what_still_waits_in_the_queue(place: Path, cl
 @pytest.mark.parametrize(
     ("ending", "note", "words"),
     [
-        (("OUT_OF_MEMORY", "0:125"), {}, "SLURM says OUT_OF_MEMORY 0:125"),
+        (("OUT_OF_MEMORY", "0:125"), {}, "SLURM reports OUT_OF_MEMORY 0:125"),
         (("OUT_OF_MEMORY", "0:125"), {"code": -9},
-         "SLURM says OUT_OF_MEMORY 0:125, killed by SIGKILL, perhaps for want of memory"),
-        (("TIMEOUT", ""), {"code": 75}, "SLURM says TIMEOUT"),
-        (("NODE_FAIL", ""), {"code": None}, "SLURM says NODE_FAIL"),
-        (("FAILED", "0:9"), {"code": None}, "SLURM says FAILED 0:9"),
+         "SLURM reports OUT_OF_MEMORY 0:125, killed by SIGKILL, perhaps out of memory"),
+        (("TIMEOUT", ""), {"code": 75}, "SLURM reports TIMEOUT"),
+        (("NODE_FAIL", ""), {"code": None}, "SLURM reports NODE_FAIL"),
+        (("FAILED", "0:9"), {"code": None}, "SLURM reports FAILED 0:9"),
         (("FAILED", "2:0"), {"code": 2}, "exit status 2"),
-        (("FAILED", "127:0"), {}, "SLURM says FAILED 127:0"),  # the template's own mistake
+        (("FAILED", "127:0"), {}, "SLURM reports FAILED 127:0"),  # the template's own mistake
     ],
 )  # fmt: skip
 def test_endings_that_a_job_could_not_tell_of_are_slurms_to_tell(
@@ -397,7 +397,7 @@ def test_what_was_cancelled_is_missing_or_goes_on(place: Path, cluster: FakeClus
 
     assert told(place, cluster) == {
         "baseA": ("missing", "cancelled"),
-        "baseB": ("interrupted", "cancelled, goes on from its checkpoint"),
+        "baseB": ("interrupted", "cancelled, resumes from its checkpoint"),
         "A1B": ("missing", "cancelled"),
         "B1B": ("blocked", "baseB is interrupted"),
     }
@@ -412,7 +412,7 @@ def test_a_job_that_slurm_has_forgotten_and_that_said_nothing_is_stale(
     cluster.forget("101")
 
     assert told(place, cluster) == {
-        "baseA": ("stale", "its process is gone without a word"),
+        "baseA": ("stale", "its process died without reporting a result"),
         "A1B": ("blocked", "baseA is stale"),
     }
 

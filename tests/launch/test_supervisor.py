@@ -77,8 +77,8 @@ def note(job: Job, task: int) -> dict[str, object]:
         ("fail", 1, "baseA: the loss is nan"),
         ("defect", 1, "KeyError: 'a defect'"),
         ("silent", 1, "exit status 1"),
-        ("die", -9, "killed by SIGKILL, perhaps for want of memory"),
-        ("leave", 1, "the worker ended before the run's end"),
+        ("die", -9, "killed by SIGKILL, perhaps out of memory"),
+        ("leave", 1, "the worker exited before the run was finished"),
     ],
 )
 def test_how_a_worker_ended_and_what_its_run_failed_of_is_noted(
@@ -147,7 +147,7 @@ def test_why_an_earlier_try_failed_is_forgotten_when_the_next_begins(job: Job, w
     workers(baseA="die")
     supervise(job, 0)
 
-    assert failure(run) == "killed by SIGKILL, perhaps for want of memory"
+    assert failure(run) == "killed by SIGKILL, perhaps out of memory"
 
 
 def test_the_log_is_added_to_and_the_last_words_are_those_of_this_try(job: Job, workers: Deeds):
@@ -195,9 +195,9 @@ def test_a_log_that_cannot_be_written_is_told_of(job: Job, workers: Deeds):
 
 
 def test_an_ending_in_words():
-    assert Ending(3).words == "exit status 3"
-    assert Ending(-signal.SIGSEGV).words == "killed by SIGSEGV"
-    assert Ending(-40).words == "killed by signal 40"
+    assert Ending(3).message == "exit status 3"
+    assert Ending(-signal.SIGSEGV).message == "killed by SIGSEGV"
+    assert Ending(-40).message == "killed by signal 40"
     assert [Ending(code).status for code in (0, 1, 2, 75, -9, -10)] == [0, 1, 2, 75, 1, 75]
 
 

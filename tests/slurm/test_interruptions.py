@@ -39,7 +39,7 @@ def test_a_worker_killed_with_sigkill_fails_its_run_and_retry_goes_on_from_its_c
     user.wait_until(lambda: not user.queue(), "both jobs are over")
     states = user.states()
     assert states["baseB"]["state"] == "failed"
-    assert states["baseB"]["words"].startswith("killed by SIGKILL, perhaps for want of memory")
+    assert states["baseB"]["words"].startswith("killed by SIGKILL, perhaps out of memory")
     assert states["baseB"]["code"] == -9
     assert Path(states["baseB"]["log"]).exists()
     assert states["B2B+"]["state"] == "blocked"
@@ -61,7 +61,9 @@ def test_a_job_whose_processes_are_all_killed_is_told_of_and_tried_again(
     assert user.cluster.kill_job_processes(f"{last_job(user)}_0") >= 2
     user.wait_until(lambda: not user.queue(), "the job is over")
     user.wait_until(
-        lambda: "SLURM says FAILED 0:9" in user.states()["baseB"]["words"], "SLURM says how", 20
+        lambda: "SLURM reports FAILED 0:9" in user.states()["baseB"]["words"],
+        "SLURM reports how",
+        20,
     )
     assert user.states()["baseB"]["state"] == "failed"
     user.hurry()
@@ -92,8 +94,8 @@ def test_a_job_near_its_time_limit_saves_and_is_requeued_so_often_and_no_more(
     states = bounded.states()
     assert states["baseB"]["state"] == "failed"
     assert states["baseB"]["words"].startswith(
-        f"job {bounded.jobs()[0]['id']}_0 came to its time limit, requeued 0 times, at most "
-        "launcher.requeues=0: give it more launcher.time"
+        f"job {bounded.jobs()[0]['id']}_0 reached its time limit after 0 requeues; "
+        "launcher.requeues=0 "
     )
     assert states["B2B+"]["state"] == "blocked"
     # Where a process takes longer to start than those 10 s there is nothing to save
@@ -155,7 +157,7 @@ def test_a_controller_that_is_stopped_and_one_that_is_killed_are_not_noticed(
         "baseB": "running", "B2B+": "queued",
     }  # fmt: skip
     user.cluster.restart_slurmctld(signal.SIGKILL)
-    assert "2 runs are in the queue already" in user.sweep("pair").err
+    assert "2 runs are already queued" in user.sweep("pair").err
     user.hurry()
     user.wait_until_done(2)
     assert users.essence(user.results()) == only(undisturbed, "baseB", "B2B+")
@@ -208,6 +210,6 @@ def test_without_accounting_status_says_what_failed_and_how(
     assert states["baseA"]["state"] == "failed"
     assert states["baseA"]["words"].startswith("killed by SIGKILL")
     assert (states["baseB"]["state"], states["baseB"]["words"]) == (
-        "failed", "SLURM says FAILED 0:9",
+        "failed", "SLURM reports FAILED 0:9",
     )  # fmt: skip
     assert {states[label]["state"] for label in ("A1B", "A3B", "B1B+", "B3B+")} == {"blocked"}

@@ -69,10 +69,10 @@ class FakeCluster:
         if trouble == "refuse":
             raise Refused("sbatch refused the job: sbatch: error: invalid partition specified: gpv")
         if trouble == "never":
-            raise UserError("sbatch does not say whether it took the job")
+            raise UserError("sbatch did not report whether it accepted the job")
         job = self._accept(options, script, command)
         if trouble == "lose":
-            raise UserError("sbatch does not say whether it took the job")
+            raise UserError("sbatch did not report whether it accepted the job")
         if trouble == "crash":
             raise KeyboardInterrupt
         return job.id

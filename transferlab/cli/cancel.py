@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from transferlab.cli.flags import Flags
 from transferlab.launch import slurm
 from transferlab.launch.cluster import SlurmCluster
-from transferlab.runtime import logs
+from transferlab.runtime import logs, tables
 from transferlab.store import inventory
 
 log = logging.getLogger(__name__)
@@ -14,11 +14,12 @@ log = logging.getLogger(__name__)
 
 def run(arguments: Sequence[str]) -> int:
     """Cancel the queued and running jobs of a store; the exit status. Raises: UserError."""
-    chosen = Flags("cancel", run.__doc__ or "").parse_args(arguments)
+    selected = Flags("cancel", run.__doc__ or "").parse_args(arguments)
     logs.to_stderr()
-    inventory.check(chosen.store)
-    cancelled = slurm.cancel(chosen.store, SlurmCluster())
-    for entry in cancelled:
-        print(f"{entry.id}  {entry.name}  was {entry.state.lower()}")
-    log.info("cancelled %d tasks of %s", len(cancelled), chosen.store)
+    inventory.check(selected.store)
+    cancelled = slurm.cancel(selected.store, SlurmCluster())
+    if cancelled:
+        rows = [(entry.id, entry.name, f"was {entry.state.lower()}") for entry in cancelled]
+        print("\n".join(tables.aligned(rows)))
+    log.info("cancelled %d tasks of %s", len(cancelled), selected.store)
     return 0

@@ -1,4 +1,4 @@
-"""Flags of the commands that have some, `--store DIR` mostly among them; errors as everywhere."""
+"""Flags of the commands that query or prepare, `--store DIR` among most of them."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from transferlab.errors import UserError
 
 
 class Flags(argparse.ArgumentParser):
-    """A parser whose errors are the front door's. `store`: whether the command is about one."""
+    """A parser whose errors are UserErrors. `store`: whether the command reads a store."""
 
     def __init__(self, command: str, description: str, *, store: bool = True) -> None:
         super().__init__(f"python -m transferlab {command}", description=description,

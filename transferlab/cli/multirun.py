@@ -1,4 +1,4 @@
-"""A Hydra multirun with a launcher of ours: its jobs, planned and carried out together."""
+"""A Hydra multirun with our launchers: its jobs are planned and carried out together."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,15 +13,17 @@ from transferlab.launch import dispatch
 STUDY = "multirun"
 
 
-def launch(wanted: Sequence[RunConfig], raw: Mapping[str, Any], pack: object) -> list[float | None]:
-    """The accuracy of each wanted run, None while it is not known: SLURM returns at once.
+def launch(
+    configs: Sequence[RunConfig], raw: Mapping[str, Any], pack: object
+) -> list[float | None]:
+    """The accuracy of each run, None if it is not finished: submitting to SLURM does not wait.
 
-    A run that fails does not stop the others; it is told of at the end.
+    A failed run does not stop the others and is reported at the end.
 
-    Raises: UserError, Interrupted; RunFailed if runs are not done.
+    Raises: UserError, Interrupted; RunFailed if runs are not finished.
     """
     launcher = build_launcher(raw)
-    runs = dispatch.resolved(map(study.absolute, wanted), launcher)
+    runs = dispatch.resolved(map(study.absolute, configs), launcher)
     sweep.carry_out(dispatch.order(STUDY, runs, launcher, pack=sweep.pack_size(pack)))
     results = map(store.read_result, runs)
     return [

@@ -30,21 +30,21 @@ def run(arguments: Sequence[str]) -> int:
     flags.add_argument("--failed", action="store_true", help="only those that failed")
     flags.add_argument("--stale", action="store_true",
                        help="only stale and interrupted runs")  # fmt: skip
-    chosen = flags.parse_args(arguments)
+    selected = flags.parse_args(arguments)
     logs.to_stderr()
-    both = chosen.failed == chosen.stale
-    wanted = (FAILED if both or chosen.failed else ()) + (STALE if both or chosen.stale else ())
-    known = inventory.known_runs(chosen.store, chosen.study)
-    again = _again(known, look(known), wanted)
-    if not again:
-        log.info("no run in %s is %s", chosen.store, " or ".join(wanted))
+    both = selected.failed == selected.stale
+    states = (FAILED if both or selected.failed else ()) + (STALE if both or selected.stale else ())
+    known = inventory.known_runs(selected.store, selected.study)
+    retried = _retried(known, look(known), states)
+    if not retried:
+        log.info("no run in %s is %s", selected.store, " or ".join(states))
     failures: list[str] = []
-    for order in _orders(again):
+    for order in _orders(retried):
         labels = " ".join(run.label for run in order.todo)
         runs = "1 run" if len(order.todo) == 1 else f"{len(order.todo)} runs"
         log.info("study %s: retrying %s: %s", order.study, runs, labels)
         try:
-            if order.pack != 1:  # how many fit depends on their networks, and so on their classes
+            if order.pack != 1:  # how many fit depends on the networks, and so on the classes
                 todo = resolve_all(run.config for run in order.todo)
                 order = dispatch.look(replace(order, todo=todo))
             if isinstance(order.launcher, LocalSettings):
@@ -58,24 +58,24 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _again(
-    known: Sequence[KnownRun], statuses: Sequence[RunStatus], wanted: Sequence[str]
+def _retried(
+    known: Sequence[KnownRun], statuses: Sequence[RunStatus], states: Sequence[str]
 ) -> tuple[KnownRun, ...]:
-    """The runs that are in a wanted state, and those that are blocked by one of them."""
+    """The runs in one of the states, and those that one of them blocks."""
     state_of = {status.id: status.state for status in statuses}
-    again = {run.id for run in (entry.run for entry in known) if state_of[run.id] in wanted}
-    again |= {
+    retried = {run.id for run in (entry.run for entry in known) if state_of[run.id] in states}
+    retried |= {
         run.id
         for run in (entry.run for entry in known)
-        if state_of[run.id] == "blocked" and run.base_id in again
+        if state_of[run.id] == "blocked" and run.base_id in retried
     }
-    return tuple(entry for entry in known if entry.run.id in again)
+    return tuple(entry for entry in known if entry.run.id in retried)
 
 
-def _orders(again: Sequence[KnownRun]) -> list[Order]:
-    """What is to be done again, sweep by sweep."""
+def _orders(retried: Sequence[KnownRun]) -> list[Order]:
+    """The runs to retry, sweep by sweep."""
     by_sweep: dict[Path, tuple[Sweep, list[Run]]] = {}
-    for entry in again:
+    for entry in retried:
         if entry.sweep is None:
             log.warning("%s was started on its own: run its command again", entry.run.folder)
             continue

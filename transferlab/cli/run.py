@@ -1,6 +1,6 @@
 """The command `run`: train one config, or each config of a Hydra multirun.
 
-Hydra parses the command line and calls back for every job; none of its folders appears.
+Hydra parses the command line and calls back for every job; it creates no folders.
 """
 
 import importlib
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Compose and carry out one config, or each of a multirun (-m); the exit status.
+    """Compose and carry out one config, or each config of a multirun (-m); the exit status.
 
-    In a multirun a run that fails does not stop the others.
+    In a multirun a failed run does not stop the others.
     Raises: UserError, RunFailed, Interrupted.
     """
     from hydra._internal.utils import get_args_parser
@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     def task(composed: Any) -> float | None:
         try:
             finished = inline.carry_out([resolve(compose.run_config(composed))])
-        except (UserError, RunFailed) as error:  # kept from Hydra, which would print its own
+        except (UserError, RunFailed) as error:  # not passed to Hydra, which would print its own
             if several:
                 log.error("error: %s", error)
             errors.append(error)
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _register_launchers() -> None:
-    """Hydra walks through hydra_plugins to find them, which an editable install does not show."""
+    """Hydra finds plugins by walking hydra_plugins, which an editable install does not have."""
     from hydra.core.plugins import Plugins
 
     launchers = importlib.import_module("hydra_plugins.transferlab_launchers.launchers")

@@ -21,9 +21,10 @@ from transferlab.store.inventory import KnownRun
 log = logging.getLogger(__name__)
 EVERY_S = 2.0
 EVERY_WITH_SLURM_S = 10.0  # each query is a load on the controller of a site
-AGAIN = ("failed", "stale", "interrupted")  # what `retry` starts again
-# What needs attention comes first
-ORDER = (*AGAIN, "running", "queued", "blocked", "missing")
+RETRIED = ("failed", "stale", "interrupted")  # by `retry`
+# Those that need attention come first
+ORDER = (*RETRIED, "running", "queued", "blocked", "missing")
+CLEAR = "\x1b[2J\x1b[H"  # the screen of a terminal, and its cursor at the top
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -34,14 +35,14 @@ def run(arguments: Sequence[str]) -> int:
         "--watch", action="store_true", help="refresh until nothing is running or queued"
     )
     flags.add_argument("--json", action="store_true", help="all runs as one JSON object")
-    chosen = flags.parse_args(arguments)
+    selected = flags.parse_args(arguments)
     logs.to_stderr()
-    if chosen.watch:
-        return _watch(chosen)
-    found = look(inventory.known_runs(chosen.store, chosen.study))
-    print(_json(found) if chosen.json else "\n".join(_lines(found)))
-    if not chosen.json and any(state.state in AGAIN for state in found):
-        log.info("to retry: python -m transferlab retry --store %s", chosen.store)
+    if selected.watch:
+        return _watch(selected)
+    statuses = look(inventory.known_runs(selected.store, selected.study))
+    print(_json(statuses) if selected.json else "\n".join(_lines(statuses)))
+    if not selected.json and any(state.state in RETRIED for state in statuses):
+        log.info("to retry: python -m transferlab retry --store %s", selected.store)
     return 0
 
 
@@ -54,58 +55,58 @@ def look(known: Sequence[KnownRun]) -> tuple[RunStatus, ...]:
         return status.statuses(known, None)
 
 
-def _watch(chosen: Namespace) -> int:
-    """Until nothing runs or waits any more, or Ctrl-C."""
+def _watch(selected: Namespace) -> int:
+    """Print the states until nothing is running or queued, or until Ctrl-C."""
     try:
         while True:
-            found = look(inventory.known_runs(chosen.store, chosen.study))
-            if chosen.json:
-                print(_json(found), flush=True)
+            statuses = look(inventory.known_runs(selected.store, selected.study))
+            if selected.json:
+                print(_json(statuses), flush=True)
             elif sys.stdout.isatty():
-                print("\x1b[2J\x1b[H" + _screen(_lines(found)), flush=True)  # clear, to the top
+                print(f"{CLEAR}{_screen(_lines(statuses))}", flush=True)
             else:
-                print("\n".join(_lines(found)), flush=True)
-            at_work = [state for state in found if state.state in ("running", "queued")]
-            if not at_work:
+                print("\n".join(_lines(statuses)), flush=True)
+            active = [state for state in statuses if state.state in ("running", "queued")]
+            if not active:
                 return 0
-            slurm = any(state.job is not None for state in at_work)
+            slurm = any(state.job is not None for state in active)
             time.sleep(EVERY_WITH_SLURM_S if slurm else EVERY_S)
     except KeyboardInterrupt:
         return 0
 
 
-def _json(found: Sequence[RunStatus]) -> str:
-    runs = [status.as_record(state) for state in found]
-    return json.dumps({"counts": status.count(found), "runs": runs}, indent=1)
+def _json(statuses: Sequence[RunStatus]) -> str:
+    runs = [status.as_record(state) for state in statuses]
+    return json.dumps({"counts": status.count(statuses), "runs": runs}, indent=1)
 
 
-def _lines(found: Sequence[RunStatus]) -> list[str]:
+def _lines(statuses: Sequence[RunStatus]) -> list[str]:
     """The counts; then a line for each run that is not done, what needs attention first."""
-    counts = status.count(found)
+    counts = status.count(statuses)
     head = ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no runs"
-    left = [state for state in found if state.state != "done"]
+    left = [state for state in statuses if state.state != "done"]
     left.sort(key=lambda state: ORDER.index(state.state))
-    namesakes = Counter((state.label, state.split) for state in found)
-    rows = [_row(state, alone=namesakes[state.label, state.split] == 1) for state in left]
+    names = Counter((state.label, state.split) for state in statuses)
+    rows = [_row(state, unique=names[state.label, state.split] == 1) for state in left]
     return [head, *tables.aligned(rows)]
 
 
-def _row(state: RunStatus, *, alone: bool) -> tuple[str, ...]:
-    """`alone`: no other run has its label and split."""
+def _row(state: RunStatus, *, unique: bool) -> tuple[str, ...]:
+    """`unique`: no other run has its label and split, so the id can be omitted."""
     progress = ""
     if state.step is not None and state.total_steps:
         progress = f"{state.step}/{state.total_steps}"
         if state.left_s is not None and state.state == "running":
             progress += f" {logs.duration(state.left_s)} left"
-    words = state.words
+    message = state.words
     if state.state in ("failed", "stale") and state.log is not None:
-        words = f"{words}; see {state.log}"
+        message = f"{message}; see {state.log}"
     name = f"{state.label} {state.split}"
-    return (state.state, name, "" if alone else state.id, state.job or "", progress, words)
+    return (state.state, name, "" if unique else state.id, state.job or "", progress, message)
 
 
 def _screen(lines: Sequence[str]) -> str:
-    """As much of the lines as fits on the terminal."""
+    """As many of the lines as fit on the terminal."""
     width, height = shutil.get_terminal_size()
     shown = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
     if len(shown) >= height:

@@ -1,4 +1,4 @@
-"""What a person sees when runs are done: a small table, and the next command to try."""
+"""The output for people when runs are done: a small table, and a command to run next."""
 
 import shlex
 from collections.abc import Sequence
@@ -15,32 +15,32 @@ COLUMNS = ("run", "top-1", "vs chance", "vs base", "steps", "time", "", "folder"
 
 
 def table(runs: Sequence[FinishedRun]) -> str:
-    """One line a run: accuracy, how far above chance, how far from the base of its own target."""
+    """One line per run: accuracy, and the difference from chance and from its target's base."""
     return "\n".join(tables.table(COLUMNS, [_row(finished) for finished in runs]))
 
 
 def next_command(run: Run, overrides: Sequence[str]) -> str:
-    """The command that adds what the run is best compared with and the store lacks."""
-    others = [word for word in overrides if not word.lstrip("+").startswith("transfer.")]
+    """A command that trains what the run is best compared with, of what the store lacks."""
+    kept = [text for text in overrides if not text.lstrip("+").startswith("transfer.")]
     for why, transfer in _companions(run.config):
         try:
             if run.sibling(transfer).result_file.exists():
                 continue
-        except UserError:  # there is no such run, of the half A of split=whole for instance
+        except UserError:  # no such run: half A of split=whole, for instance
             continue
-        chosen = [f"transfer.variant={transfer.variant}"]
+        added = [f"transfer.variant={transfer.variant}"]
         if transfer.n:
-            chosen.append(f"transfer.n={transfer.n}")
+            added.append(f"transfer.n={transfer.n}")
         if transfer.keep:
-            chosen.append(f"transfer.keep={transfer.keep}")
+            added.append(f"transfer.keep={transfer.keep}")
         if transfer.variant == "base":
-            chosen.append(f"transfer.target={transfer.target}")
-        return f"next, {why}:\n  python -m transferlab {shlex.join([*others, *chosen])}"
+            added.append(f"transfer.target={transfer.target}")
+        return f"next, {why}:\n  python -m transferlab {shlex.join([*kept, *added])}"
     return "the store has everything to compare this run with"
 
 
 def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
-    """What to look at next, most telling first."""
+    """The runs to compare with next, the most informative first, and why."""
     variant = config.variant
     target = variant.target
     other = "B" if target == "A" else "A"

@@ -1,4 +1,4 @@
-"""The command `work`: what a job of SLURM runs; see `launch.job`."""
+"""The command `work`: run by a SLURM job, see `launch.job`."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ def run(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("python -m transferlab work")
     parser.add_argument("folder", type=Path, help="a job's folder in a store's .sweeps")
     parser.add_argument("--task", type=int, help="which task (default: SLURM_ARRAY_TASK_ID)")
-    chosen = parser.parse_args(arguments)
+    selected = parser.parse_args(arguments)
     logs.to_stderr()
     task = job.current()
-    if chosen.task is not None:
-        task = replace(task, number=chosen.task)
-    return job.work(chosen.folder, task, SlurmCluster())
+    if selected.task is not None:
+        task = replace(task, number=selected.task)
+    return job.work(selected.folder, task, SlurmCluster())

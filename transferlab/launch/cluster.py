@@ -1,6 +1,6 @@
-"""SLURM through its own commands: submit, ask, cancel, requeue. Knows nothing of runs.
+"""SLURM through its own commands: submit, query, cancel, requeue. Knows nothing of runs.
 
-Everything is a list of arguments, never a line for a shell. Works without `sacct`.
+Commands are lists of arguments, never a line for a shell. `sacct` is optional.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import IO, Protocol
 from transferlab.errors import UserError
 
 TIMEOUT_S = 120
-ASK_AGAIN_S = (1, 2, 4, 8)  # a controller that is being restarted answers again soon
+RETRY_S = (1, 2, 4, 8)  # a controller that is being restarted responds soon
 MAX_ARRAY = 1001  # SLURM's default
 FORMAT = "%i|%T|%j|%r"
 NO_ANSWER = "no answer"
@@ -27,7 +27,7 @@ SCRUBBED = ("SLURM_", "SQUEUE_", "SACCT_", "SCANCEL_")
 
 @dataclass(frozen=True)
 class Queued:
-    """An entry of the queue: a task of an array. `reason` is why it waits."""
+    """An entry of the queue: a task of an array. `reason` is why it is pending."""
 
     id: str
     state: str
@@ -49,11 +49,11 @@ class Queued:
 
 
 class Refused(UserError):
-    """A job that was not taken, for certain: nothing of it is in the queue."""
+    """SLURM rejected the job: none of its tasks are in the queue."""
 
 
 class Cluster(Protocol):
-    """What a launcher asks of SLURM; the tests have one of their own."""
+    """What a launcher needs of SLURM; tests have an implementation in memory."""
 
     def submit(self, options: Sequence[str], script: str, command: Sequence[str], *,
                hold: IO[bytes]) -> str: ...  # fmt: skip
@@ -70,104 +70,106 @@ class Cluster(Protocol):
 
 
 class SlurmCluster:
-    """The cluster that the commands on the path belong to."""
+    """The cluster of the SLURM commands on the PATH."""
 
     def submit(
         self, options: Sequence[str], script: str, command: Sequence[str], *, hold: IO[bytes]
     ) -> str:
         """Call `sbatch`; the new job's id.
 
-        `hold` stays open until sbatch is through, also if this process does not.
+        `hold` stays open until sbatch has ended, even if this process dies.
 
-        Raises: Refused with sbatch's own words; UserError if it did not say what became of the job.
+        Raises: Refused with sbatch's message; UserError if sbatch did not report the outcome.
         """
-        words = ["sbatch", "--parsable", *options, script, *command]
-        done = self._call(words, keep=(hold.fileno(),))
-        last_line = done.stdout.strip().rpartition("\n")[2]  # `123;cluster`; a site may say more
+        command = ["sbatch", "--parsable", *options, script, *command]
+        done = self._call(command, keep=(hold.fileno(),))
+        last_line = done.stdout.strip().rpartition("\n")[2]  # `123;cluster`; a site may print more
         identity = re.match(r"\d+(?=;|$)", last_line)
         if done.returncode == 0 and identity:
             return identity[0]
         if done.returncode and not UNREACHABLE.search(done.stderr):
-            raise Refused(f"sbatch refused the job: {_last_words(done)}")
+            raise Refused(f"sbatch refused the job: {_error(done)}")
         raise UserError(
-            f"sbatch does not say whether it took the job ({_last_words(done)}): give the same "
-            "command again, nothing is submitted twice"
+            f"sbatch did not report whether it accepted the job ({_error(done)}): run the command "
+            "again, nothing is submitted twice"
         )
 
     def queue(self) -> tuple[Queued, ...]:
-        """This user's jobs that are not over, a task each. Raises: UserError."""
-        words = ["squeue", "--me", "--noheader", "--array", f"--format={FORMAT}"]
+        """This user's jobs that have not ended, one entry per task. Raises: UserError."""
+        command = ["squeue", "--me", "--noheader", "--array", f"--format={FORMAT}"]
         entries = []
-        for line in self._ask(words).splitlines():
+        for line in self._query(command).splitlines():
             parts = line.strip().split("|", 3)
             if len(parts) == 4:
                 entries.append(Queued(*parts))
         return tuple(entries)
 
     def max_array(self) -> int:
-        """The number of tasks that an array may have."""
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", self._ask(["scontrol", "show", "config"]),
+        """The maximum number of tasks in an array."""
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", self._query(["scontrol", "show", "config"]),
                           re.MULTILINE)  # fmt: skip
         return int(found[1]) if found else MAX_ARRAY
 
     def cancel(self, ids: Sequence[str]) -> None:
         """Cancel jobs or tasks. Raises: UserError."""
         for start in range(0, len(ids), 200):
-            self._ask(["scancel", "--quiet", *ids[start : start + 200]])  # some may just be over
+            self._query(
+                ["scancel", "--quiet", *ids[start : start + 200]]
+            )  # some may have just ended
 
     def requeue(self, identity: str) -> None:
-        """Have a running job start again under its id. Raises: UserError."""
-        self._ask(["scontrol", "requeue", identity])
+        """Requeue a running job under its id. Raises: UserError."""
+        self._query(["scontrol", "requeue", identity])
 
     def endings(self, jobs: Sequence[str]) -> dict[str, str]:
-        """How the tasks of arrays ended, by task, as far as SLURM still says.
+        """How the tasks of arrays ended, by task, as far as SLURM still knows.
 
-        `TIMEOUT`, `FAILED 1:0` (exit status and signal). Some may not be over: `RUNNING`.
+        `TIMEOUT`, `FAILED 1:0` (exit status and signal). Some may not have ended: `RUNNING`.
         """
-        found: dict[str, str] = {}
+        endings: dict[str, str] = {}
         for start in range(0, len(jobs), 200):
-            chosen = ",".join(jobs[start : start + 200])
-            words = ["sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", chosen]
-            done = self._call(words, missing_ok=True)
+            selected = ",".join(jobs[start : start + 200])
+            command = ["sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", selected]
+            done = self._call(command, missing_ok=True)
             if done.returncode:
                 break
             for line in done.stdout.splitlines():
                 if line.count("|") == 2:
                     identity, state, code = line.split("|")
                     job, _, tasks = identity.partition("_")
-                    found |= dict.fromkeys(_each(job, tasks.strip("[]")), _ending(state, code))
-        return found or self._remembered(jobs)
+                    endings |= dict.fromkeys(_each(job, tasks.strip("[]")), _ending(state, code))
+        return endings or self._recent_endings(jobs)
 
-    def _remembered(self, jobs: Sequence[str]) -> dict[str, str]:
-        """The same without `sacct`: for some minutes SLURM itself remembers a job."""
-        found: dict[str, str] = {}
+    def _recent_endings(self, jobs: Sequence[str]) -> dict[str, str]:
+        """The same without `sacct`: the controller keeps a job for some minutes."""
+        endings: dict[str, str] = {}
         for job in jobs:
             done = self._call(["scontrol", "show", "job", "-o", job], missing_ok=True)
             if NO_ANSWER in done.stderr:
                 break
             for line in done.stdout.splitlines():
-                told = dict(re.findall(r"(\w+)=(\S*)", line))
-                ending = _ending(told.get("JobState", ""), told.get("ExitCode", ""))
-                found |= dict.fromkeys(_each(job, told.get("ArrayTaskId", "")), ending)
-        return found
+                fields = dict(re.findall(r"(\w+)=(\S*)", line))
+                ending = _ending(fields.get("JobState", ""), fields.get("ExitCode", ""))
+                endings |= dict.fromkeys(_each(job, fields.get("ArrayTaskId", "")), ending)
+        return endings
 
-    def _ask(self, words: Sequence[str]) -> str:
-        """The answer to a question, which may be asked again."""
-        for pause_s in (*ASK_AGAIN_S, None):
-            done = self._call(words)
+    def _query(self, command: Sequence[str]) -> str:
+        """The output of a command that may be repeated."""
+        for pause_s in (*RETRY_S, None):
+            done = self._call(command)
             if done.returncode == 0:
                 return done.stdout
             if pause_s is None or NO_ANSWER in done.stderr or not UNREACHABLE.search(done.stderr):
                 break
             time.sleep(pause_s)
-        raise UserError(f"{words[0]}: {_last_words(done)}")
+        raise UserError(f"{command[0]}: {_error(done)}")
 
     def _call(
-        self, words: Sequence[str], *, keep: Iterable[int] = (), missing_ok: bool = False
+        self, command: Sequence[str], *, keep: Iterable[int] = (), missing_ok: bool = False
     ) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                words,
+                command,
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -179,22 +181,22 @@ class SlurmCluster:
             )
         except FileNotFoundError as error:
             if missing_ok:
-                return subprocess.CompletedProcess(words, 127, "", "not found")
-            raise Refused(_not_there(words[0])) from error
+                return subprocess.CompletedProcess(command, 127, "", "not found")
+            raise Refused(_missing(command[0])) from error
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(words, 124, "", f"{NO_ANSWER} in {TIMEOUT_S} s")
+            return subprocess.CompletedProcess(command, 124, "", f"{NO_ANSWER} in {TIMEOUT_S} s")
 
 
 def require() -> None:
-    """Raises: UserError if jobs cannot be submitted from here."""
+    """Raises: UserError if jobs cannot be submitted from this machine."""
     if shutil.which("sbatch") is None:
-        raise Refused(_not_there("sbatch"))
+        raise Refused(_missing("sbatch"))
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what SLURM tells the job that this may run in: sbatch would take it
-    for options of the new job. Nor what hides jobs from squeue. Where the cluster's configuration
-    is stays, and what a user wishes of sbatch."""
+    """The environment without the variables of a surrounding SLURM job, which sbatch would take for
+    options of the new job, and without those that filter squeue. The path of the cluster's
+    configuration and the user's SBATCH_ variables stay."""
     return {
         key: value
         for key, value in os.environ.items()
@@ -202,15 +204,15 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def _not_there(command: str) -> str:
+def _missing(command: str) -> str:
     return (
-        f"{command} is not on the path: launcher=slurm needs a machine from which jobs can be "
-        "submitted; launcher=local runs here"
+        f"{command} is not on the PATH: launcher=slurm needs a machine that can submit jobs; "
+        "launcher=local runs on this one"
     )
 
 
 def _each(job: str, tasks: str) -> Iterator[str]:
-    """The tasks in `3`, or in `0-2,5-9:2%4`, which is how SLURM tells of those that wait."""
+    """The tasks in `3`, or in `0-2,5-9:2%4`, SLURM's notation for pending tasks."""
     for part in tasks.partition("%")[0].split(","):
         if found := re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part):
             first, last, step = (int(number) if number else None for number in found.groups())
@@ -224,6 +226,6 @@ def _ending(state: str, code: str) -> str:
     return word if code in ("0:0", "") else f"{word} {code}"
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+def _error(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     return "; ".join(lines[-2:]) if lines else f"exit status {done.returncode}"

@@ -1,6 +1,6 @@
-"""From the runs that are wanted to their being carried out: here, or by SLURM.
+"""From requested runs to carrying them out, here or by SLURM.
 
-What every way of starting several runs has in common: a study, a Hydra multirun, a retry.
+The common path of a study, a Hydra multirun and a retry.
 """
 
 import logging
@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Order:
-    """Runs to be carried out: `runs` are all that a study is, `todo` those not finished.
+    """Runs to be carried out: `runs` are all runs of a study, `todo` those not finished.
 
-    `room` is what their packs have to fit into, None until somebody has looked.
+    `room` is the memory that their packs must fit into; None until `look` has found it.
     """
 
     study: str
@@ -81,65 +81,65 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
     return Order(study, planned, store.unfinished(planned), launcher, pack)
 
 
-def look(wanted: Order) -> Order:
-    """The order with what is known of the networks that are to be trained, and of the device.
+def look(order: Order) -> Order:
+    """The order with its `room`: the facts of the networks to be trained, and of the device.
 
     Raises: UserError for a network that cannot be built or has no such cut.
     """
-    facts = _facts(wanted, wanted.todo, timed=False)
-    networks.check(wanted.todo, facts)
-    device_bytes = _device_bytes(wanted.launcher, wanted.todo[0].config, facts)
-    return replace(wanted, room=Room(facts, device_bytes))
+    facts = _facts(order, order.todo, timed=False)
+    networks.check(order.todo, facts)
+    device_bytes = _device_bytes(order.launcher, order.todo[0].config, facts)
+    return replace(order, room=Room(facts, device_bytes))
 
 
-def cost(wanted: Order) -> Estimate:
-    """What it takes to train what an order that was looked at has to do. Raises: UserError."""
-    assert wanted.room is not None
-    records = list(store.finished_records(wanted.store))
-    unknown = estimate.without_records(wanted.todo, records)
-    facts = {**wanted.room.facts, **_facts(wanted, unknown, timed=True)}
-    launcher = wanted.launcher
-    at_once = launcher.jobs if isinstance(launcher, LocalSettings) else len(wanted.todo)
-    return estimate.estimate(wanted.packs, records=records, facts=facts, at_once=at_once)
+def cost(order: Order) -> Estimate:
+    """The cost of training `todo` of an order that has its `room`. Raises: UserError."""
+    assert order.room is not None
+    records = list(store.finished_records(order.store))
+    unknown = estimate.without_records(order.todo, records)
+    facts = {**order.room.facts, **_facts(order, unknown, timed=True)}
+    launcher = order.launcher
+    at_once = launcher.jobs if isinstance(launcher, LocalSettings) else len(order.todo)
+    return estimate.estimate(order.packs, records=records, facts=facts, at_once=at_once)
 
 
-def submit(wanted: Order, cluster: Cluster | None = None) -> Submission:
-    """Hand over to SLURM what is not queued yet, and return. Raises: UserError."""
-    sweep = sweeps.start(wanted.store, wanted.study, wanted.runs, wanted.launcher, wanted.pack)
-    submission = slurm.submit(sweep, wanted.todo, cluster or SlurmCluster(), fits=wanted.fits)
+def submit(order: Order, cluster: Cluster | None = None) -> Submission:
+    """Submit the runs that are not queued yet, and return. Raises: UserError."""
+    sweep = sweeps.start(order.store, order.study, order.runs, order.launcher, order.pack)
+    submission = slurm.submit(sweep, order.todo, cluster or SlurmCluster(), fits=order.fits)
     if submission.active:
-        log.info("%d runs are in the queue already", len(submission.active))
+        log.info("%d runs are already queued", len(submission.active))
     return submission
 
 
-def train(wanted: Order) -> None:
-    """Train here what is missing, and wait for it.
+def train(order: Order) -> None:
+    """Train the missing runs here, and wait for them.
 
-    Raises: UserError; Interrupted with everything saved; RunFailed if some runs are not done.
+    Raises: UserError; Interrupted with everything saved; RunFailed if runs are not finished.
     """
-    sweep = sweeps.start(wanted.store, wanted.study, wanted.runs, wanted.launcher, wanted.pack)
+    sweep = sweeps.start(order.store, order.study, order.runs, order.launcher, order.pack)
     with Board() as board:
-        progress = local.carry_out(sweep, wanted.todo, board, fits=wanted.fits)
-    left = store.unfinished(wanted.todo)
+        progress = local.carry_out(sweep, order.todo, board, fits=order.fits)
+    left = store.unfinished(order.todo)
     if left:
-        parts = [f"{len(left)} of {len(wanted.runs)} runs are not done"]
+        parts = [f"{len(left)} of {len(order.runs)} runs are not finished"]
         if progress.failed:
             parts.append(f"{len(progress.failed)} failed")
         if progress.blocked:
-            parts.append(f"{len(progress.blocked)} wait for a base that failed")
+            parts.append(f"{len(progress.blocked)} blocked by a failed base")
         raise RunFailed(
-            f"{', '.join(parts)}: python -m transferlab status --store {wanted.store} tells why, "
-            "and the same command tries them again"
+            f"{', '.join(parts)}: run the same command to retry; for the reasons, "
+            f"python -m transferlab status --store {order.store}"
         )
 
 
-def _facts(wanted: Order, runs: Iterable[Run], *, timed: bool) -> Facts:
-    cache = Path(wanted.runs[0].config.runtime.cache).expanduser()
-    return networks.facts(runs, timed=timed, threads=wanted.launcher.threads, cache=cache)
+def _facts(order: Order, runs: Iterable[Run], *, timed: bool) -> Facts:
+    cache = Path(order.runs[0].config.runtime.cache).expanduser()
+    return networks.facts(runs, timed=timed, threads=order.launcher.threads, cache=cache)
 
 
 def _device_bytes(launcher: Launcher, config: RunConfig, facts: Facts) -> int | None:
-    """The memory that a worker has here on each of its devices; None for nodes of a cluster.
+    """The memory of a worker on each of its devices here; None for nodes of a cluster.
 
     Workers share the processor's memory, and GPUs of which there are too few.
     """

@@ -1,6 +1,6 @@
 """Trains the runs of a plan in this process, skipping what is finished.
 
-Takes no torch until something has to be trained: a second call of a command returns at once.
+Imports no torch until a run has to be trained: a repeated command returns immediately.
 """
 
 import logging
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run with its record, and whether it was finished before."""
+    """A run with its record; `reused`: it was finished before."""
 
     run: Run
     result: dict[str, Any]
@@ -59,22 +59,22 @@ def finished(run: Run, *, reused: bool) -> FinishedRun:
 
 
 def train(runs: Sequence[Run], stop: signals.StopRequest) -> None:
-    """Own the runs of a pack, waiting for whoever owns them, and train what is not finished.
+    """Own the runs of a pack, waiting for other owners, and train those that are not finished.
 
-    What went wrong is noted in the folders of the runs that are not finished.
+    A failure is recorded in the folders of the runs that are not finished.
 
     Raises: UserError, RunFailed, Interrupted.
     """
     from transferlab.training.run import train as train_pack
 
     with ExitStack() as owned:
-        # In one order for everybody, so that no two packs wait for one another
+        # All processes lock in the same order, so that no two packs wait for each other
         ordered, group = sorted(runs, key=lambda run: run.id), processes.group()
         for run in ordered if processes.rank() == 0 else ():
             owned.enter_context(store.owned(run, _waiter(run), group=group))
         if processes.rank() > 0 and group is not None:
             store.wait_for(ordered, group)
-        # Whoever had a run until now may have finished it
+        # The previous owner of a run may have finished it
         left = [run for run in runs if store.read_result(run) is None]
         if not left:
             return
@@ -82,15 +82,15 @@ def train(runs: Sequence[Run], stop: signals.StopRequest) -> None:
             train_pack(left, stop)
         except Exception as error:
             for run in left:
-                # Of several processes the first to fail knows why; the others miss it
-                told = processes.size() > 1 and run.failure_file.exists()
-                if not run.result_file.exists() and not told:
-                    store.note_failure(run, _in_words(error))
+                # Of several processes the first to fail knows the reason
+                recorded = processes.size() > 1 and run.failure_file.exists()
+                if not run.result_file.exists() and not recorded:
+                    store.note_failure(run, _message(error))
             raise
 
 
-def _in_words(error: Exception) -> str:
-    """The error's message, with its kind where it is none of ours."""
+def _message(error: Exception) -> str:
+    """The error's message, with its type where that is not one of ours."""
     if isinstance(error, UserError | RunFailed):
         return str(error)
     return f"{type(error).__name__}: {error}"
@@ -100,13 +100,13 @@ def _announce(run: Run, *, reused: bool) -> None:
     if reused:
         log.info("%s  reused  %s", run.label, run.folder)
     elif run.checkpoint_file.exists():
-        log.info("%s  goes on from its checkpoint  %s", run.label, run.folder)
+        log.info("%s  resumes from its checkpoint  %s", run.label, run.folder)
     else:
         log.info("%s  to be trained  %s", run.label, run.folder)
 
 
 def _waiter(run: Run) -> Callable[[str], None]:
-    def tell(owner: str) -> None:
+    def report(owner: str) -> None:
         log.info("%s  waiting: %s is training it", run.label, owner)
 
-    return tell
+    return report

@@ -1,8 +1,8 @@
-"""What a task of a job does: `python -m transferlab work FOLDER`, from `slurm/job.sbatch`.
+"""One task of a SLURM job: `python -m transferlab work FOLDER`, from `slurm/job.sbatch`.
 
-The one owner of signals and requeues of a job. SIGUSR1 comes ahead of the time limit: the worker
-saves, and the task is requeued under its own id, so often at most. SIGTERM comes of a preemption,
-of `scontrol requeue` and of `scancel`, and SLURM itself knows whether the task shall start again.
+The only owner of signals and requeues in a job. SIGUSR1 comes ahead of the time limit: the worker
+saves, and the task is requeued under its own id, at most `launcher.requeues` times. SIGTERM comes
+from a preemption, `scontrol requeue` or `scancel`: SLURM itself decides whether to start it again.
 """
 
 import logging
@@ -30,7 +30,7 @@ POLL_S = 0.2
 
 @dataclass(frozen=True)
 class SlurmTask:
-    """Which task of which job of SLURM this process is; `starts` counts from 0."""
+    """The task of a SLURM job that this process runs; `starts` counts its restarts."""
 
     id: str
     number: int
@@ -38,7 +38,7 @@ class SlurmTask:
 
 
 def current() -> SlurmTask:
-    """As SLURM's environment says; task 0 of no job outside of one."""
+    """The task that SLURM's environment names; task 0 without an id outside of a job."""
     number = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     identity = f"{array}_{number}" if array else os.environ.get("SLURM_JOB_ID", "")
@@ -48,8 +48,8 @@ def current() -> SlurmTask:
 def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     """Train the task's pack in a worker process and wait for it; the exit status.
 
-    Raises: UserError for a job that is not there, or if SLURM cannot be told to requeue; RunFailed
-    if it cannot start or may not start again.
+    Raises: UserError for a missing job, or if SLURM refuses to requeue; RunFailed if the runs
+    cannot start, or have reached the maximum number of requeues.
     """
     signals = _Signals()
     job = sweeps.read_job(folder)
@@ -59,15 +59,15 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     requeues = launcher.requeues if isinstance(launcher, SlurmSettings) else 0
     try:
         if task.starts > requeues:
-            raise _too_often(f"job {task.id} was requeued {task.starts} times", requeues)
-        # SLURM drops a dependency on a job that it has forgotten, without a word
+            raise _requeue_limit(f"job {task.id} was requeued {task.starts} times", requeues)
+        # SLURM silently drops a dependency on a job that it has forgotten
         if (why := supervisor.unmet(runs)) is not None:
             raise RunFailed(f"{runs[0].label} cannot start: {why}")
         ending = _worker_ending(job, task, runs, signals)
         if ending.interrupted and signals.seen == {signal.SIGUSR1} and task.id:
             if task.starts == requeues:
-                what = f"job {task.id} came to its time limit, requeued {task.starts} times"
-                raise _too_often(what, requeues)
+                event = f"job {task.id} reached its time limit after {task.starts} requeues"
+                raise _requeue_limit(event, requeues)
             log.info("saved; requeue %d of at most %d", task.starts + 1, requeues)
             cluster.requeue(task.id)
     except (UserError, RunFailed) as error:
@@ -75,12 +75,12 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
         sweeps.note(job, task.number, ended=files.now(), code=error.exit_code)
         raise
     if ending.code < 0:
-        log.error("error: the worker was %s", ending.words)
+        log.error("error: the worker was %s", ending.message)
     return ending.status
 
 
 def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], signals: "_Signals") -> Ending:
-    """Start the task's worker, hand signals on to it, and wait for its end."""
+    """Start the task's worker, forward signals to it, and wait for its end."""
     devices = runs[0].config.runtime.devices
     together = devices > 1 and bool(task.id)
     threads = sweeps.sweep_of(job).launcher.threads
@@ -101,20 +101,22 @@ def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], signals: "_Si
     return ending
 
 
-def _too_often(what: str, requeues: int) -> RunFailed:
-    return RunFailed(f"{what}, at most launcher.requeues={requeues}: give it more launcher.time")
+def _requeue_limit(event: str, requeues: int) -> RunFailed:
+    return RunFailed(
+        f"{event}; launcher.requeues={requeues} is the maximum: increase launcher.time"
+    )
 
 
 def _srun(devices: int) -> tuple[str, ...]:
-    """One process for each device; when one of them fails the others end too, and when rank 0 is
-    still writing what all have trained they do not hurry it."""
-    words = ("srun", f"--ntasks={devices}", "--nodes=1", "--kill-on-bad-exit=1", "--wait=600")
-    cpus = os.environ.get("SLURM_CPUS_PER_TASK")  # which srun does not take over from the job
-    return (*words, *(("--cpus-per-task=" + cpus,) if cpus else ()))
+    """One process per device. When one fails the others are killed; when one finishes, rank 0 has
+    time to write the results."""
+    command = ("srun", f"--ntasks={devices}", "--nodes=1", "--kill-on-bad-exit=1", "--wait=600")
+    cpus = os.environ.get("SLURM_CPUS_PER_TASK")  # which srun does not inherit from the job
+    return (*command, *(("--cpus-per-task=" + cpus,) if cpus else ()))
 
 
 class _Signals:
-    """Notes the signals that come; nothing else happens of them here."""
+    """Records the signals that arrive, and does nothing else."""
 
     def __init__(self) -> None:
         self.seen: set[int] = set()
@@ -123,7 +125,7 @@ class _Signals:
             signal.signal(number, self._note)
 
     def fresh(self) -> bool:
-        """Whether one came since this was asked last."""
+        """Whether one has arrived since the last call."""
         fresh, self._fresh = self._fresh, False
         return fresh
 

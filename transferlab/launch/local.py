@@ -1,7 +1,7 @@
 """Carries a plan out in worker processes on this machine, a pack each, bases first.
 
-A failure stops only what depends on it. When a signal comes the workers save and leave, and the
-same command goes on from there.
+A failure stops only its dependents. On a signal the workers save and exit, and running the same
+command again resumes.
 """
 
 import logging
@@ -52,7 +52,7 @@ class Observer(Protocol):
 def carry_out(
     sweep: Sweep, todo: Iterable[Run], observer: Observer, *, fits: plan.Fits | None = None
 ) -> Progress:
-    """Train the runs and wait for them, in packs that fit. Those that failed are told of, not
+    """Train the runs and wait for them, in packs that fit. Failures are returned, not
     raised.
 
     Raises: UserError if the store cannot be written; Interrupted after everything was saved.
@@ -71,7 +71,7 @@ def carry_out(
     if stop.number is not None and len(progress.done) < len(runs):
         raise Interrupted(
             f"stopped: {len(progress.done)} of {len(runs)} runs are done, "
-            f"{len(progress.interrupted)} were saved on the way"
+            f"{len(progress.interrupted)} saved a checkpoint"
         )
     return progress
 
@@ -95,7 +95,7 @@ class _WorkerPool:
         self.slot_of: dict[int, int] = {}
 
     def work(self, stop: signals.StopRequest) -> None:
-        """Until nothing is left to start and nobody works, or a stop is asked for."""
+        """Run until no pack is waiting or running, or a stop is requested."""
         while stop.number is None:
             self._block()
             self._start()
@@ -106,7 +106,7 @@ class _WorkerPool:
             self.observer.refresh(self.progress)
 
     def dismiss(self) -> None:
-        """Have whoever works still save and leave. They do so too if nobody waits for it."""
+        """Stop the running workers, and wait until they have saved."""
         for worker in self.progress.running.values():
             worker.stop()
         if self.progress.running:
@@ -116,7 +116,7 @@ class _WorkerPool:
             self._collect()
 
     def _block(self) -> None:
-        """Take away the packs whose base will not come."""
+        """Drop the packs whose base has failed."""
         for task in list(self.waiting):
             base = self.packs[task].base
             if base is None or base.id not in self.progress.failed:
@@ -160,7 +160,7 @@ class _WorkerPool:
         return environment
 
     def _collect(self) -> None:
-        """Note what became of the workers that have ended."""
+        """Record the outcome of the workers that have ended."""
         for task, worker in list(self.progress.running.items()):
             ending = worker.poll()
             if ending is None:
@@ -174,13 +174,13 @@ class _WorkerPool:
                 elif ending.interrupted:
                     self.progress.interrupted.add(run.id)
                 else:
-                    error = files.peek(run.failure_file).get("error", ending.words)
+                    error = files.peek(run.failure_file).get("error", ending.message)
                     self.progress.failed[run.id] = f"{error}; see {worker.job.log(task)}"
             self.observer.ended(self.packs[task], self.progress)
 
 
 def running(progress: Progress) -> list[tuple[Pack, dict[str, object]]]:
-    """Each pack that is being trained, with what its first run's owner says of it."""
+    """Each pack that is being trained, with what the owner of its first run reports."""
     return [
         (Pack(worker.runs), files.peek(worker.runs[0].owner_file))
         for worker in progress.running.values()

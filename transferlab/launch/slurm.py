@@ -1,9 +1,9 @@
-"""Carries a plan out as jobs of SLURM: plain `sbatch`, and it returns at once.
+"""Carries out a plan as SLURM jobs: plain `sbatch`, and it returns immediately.
 
-One array for all that wait for the same base, bases first, cut at the site's limit. What is queued
-already is left alone, so that the same command can be given at any time. A job's record is written
-before `sbatch` is called and has the name under which the queue knows it: if this process dies in
-between, the next one finds the job by its name.
+One array for all dependents of one base, bases first, cut at the site's limit. Queued runs are left
+alone, so the same command can be repeated at any time. A job's record is written before `sbatch` is
+called and holds its name in the queue: if this process dies in between, the next one finds the job
+by that name.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ from transferlab.store.sweeps import Job, Sweep
 
 log = logging.getLogger(__name__)
 TEMPLATE = "job.sbatch"
-HOPELESS = "DependencyNeverSatisfied"  # the reason of a job that will not start
+NEVER = "DependencyNeverSatisfied"  # the reason of a job that will not start
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What one call submitted, and the runs of it that were in the queue already."""
+    """The jobs that one call submitted, and the ids of the runs that were already queued."""
 
     jobs: tuple[Job, ...]
     active: frozenset[str]
@@ -43,16 +43,16 @@ class Submission:
 def submit(
     sweep: Sweep, todo: Iterable[Run], cluster: Cluster, *, fits: plan.Fits | None = None
 ) -> Submission:
-    """Submit the runs that are not in the queue yet, in packs that fit. Bases of the runs are
-    among them, or done.
+    """Submit the runs that are not queued yet, in packs that fit. Their bases are among them, or
+    finished.
 
-    Raises: UserError with sbatch's own words; what was submitted before stays, and is recorded.
+    Raises: UserError with sbatch's message; jobs submitted before it stay, and are recorded.
     """
     assert isinstance(sweep.launcher, SlurmSettings)
     script = template(sweep.launcher)
     with sweeps.submitting(sweep.store) as hold:
         unfinished = {run.id: run for run in todo if not run.result_file.exists()}
-        active = _hopeful(_adopted(sweep.store, cluster), unfinished)
+        active = _satisfiable(_adopted(sweep.store, cluster), unfinished)
         left = [run for run in unfinished.values() if run.id not in active]
         waits = {run: f"{entry.job}_{entry.task}" for run, entry in active.items()}
         submitted: list[Job] = []
@@ -61,46 +61,46 @@ def submit(
             for need, group in _arrays(wave, waits, limit):
                 job = _submit(sweep, group, need, script, cluster, hold)
                 submitted.append(job)
-                _tell(job, need)
+                _report(job, need)
                 for task, pack in enumerate(group):
                     waits |= {run.id: f"{job.id}_{task}" for run in pack.runs}
         return Submission(tuple(submitted), frozenset(active.keys() & unfinished.keys()))
 
 
-def in_queue(place: Path, cluster: Cluster) -> dict[str, Queued]:
-    """The store's runs that are in the queue, and where. Not asked if nothing was submitted."""
-    return _active(_entries(place, cluster))
+def in_queue(root: Path, cluster: Cluster) -> dict[str, Queued]:
+    """The queued runs of the store, by id. Queries nothing if nothing was submitted."""
+    return _active(_entries(root, cluster))
 
 
-def cancel(place: Path, cluster: Cluster) -> tuple[Queued, ...]:
-    """Cancel the store's jobs that are in the queue, and no others; those it were."""
-    if not _submitted(place):
+def cancel(root: Path, cluster: Cluster) -> tuple[Queued, ...]:
+    """Cancel the queued jobs of the store, and no others; returns their tasks."""
+    if not _submitted(root):
         return ()
-    with sweeps.submitting(place):
-        ours = tuple(entry for _, entry in _entries(place, cluster))
+    with sweeps.submitting(root):
+        ours = tuple(entry for _, entry in _entries(root, cluster))
         if ours:
             cluster.cancel(list(dict.fromkeys(entry.job for entry in ours)))
     return ours
 
 
 def template(launcher: SlurmSettings) -> str:
-    """The script that a job runs. Raises: UserError if it is not there."""
+    """The script that a job runs. Raises: UserError if it is missing."""
     if launcher.template is not None:
-        place = Path(launcher.template).expanduser().absolute()
+        file = Path(launcher.template).expanduser().absolute()
     else:
         package = Path(transferlab.__file__).parent
         inside = package / "slurm" / TEMPLATE
-        place = inside if inside.exists() else package.parent / "slurm" / TEMPLATE
-    if not place.is_file():
-        raise UserError(f"launcher.template={place} is not a file")
-    return str(place)
+        file = inside if inside.exists() else package.parent / "slurm" / TEMPLATE
+    if not file.is_file():
+        raise UserError(f"launcher.template={file} is not a file")
+    return str(file)
 
 
 def options(
-    job: Job, asked: Resources, *, launcher: SlurmSettings, devices: int, need: str | None
+    job: Job, resources: Resources, *, launcher: SlurmSettings, devices: int, need: str | None
 ) -> tuple[str, ...]:
-    """What `sbatch` is told of a job; `need` is the task that must have ended well before."""
-    throttle = f"%{asked.throttle}" if asked.throttle else ""
+    """The options of `sbatch` for a job; `need` is the task that must succeed before."""
+    throttle = f"%{resources.throttle}" if resources.throttle else ""
     given = {
         "job-name": job.name,
         "array": f"0-{len(job.packs) - 1}{throttle}",
@@ -110,25 +110,25 @@ def options(
         "signal": f"B:USR1@{launcher.signal_s}",
         "dependency": None if need is None else f"afterok:{need}",
         "kill-on-invalid-dep": "yes",
-        "partition": asked.partition,
-        "account": asked.account,
-        "qos": asked.qos,
-        "time": asked.time,
-        "gres": asked.gres,
-        "cpus-per-task": asked.cpus,
-        "mem": asked.memory,
-        "constraint": asked.constraint,
+        "partition": resources.partition,
+        "account": resources.account,
+        "qos": resources.qos,
+        "time": resources.time,
+        "gres": resources.gres,
+        "cpus-per-task": resources.cpus,
+        "mem": resources.memory,
+        "constraint": resources.constraint,
         "nodes": "1" if devices > 1 else None,
         "ntasks-per-node": devices if devices > 1 else None,
     }
-    words = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    return ("--requeue", *words, *(asked.extra or ()))
+    arguments = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    return ("--requeue", *arguments, *(resources.extra or ()))
 
 
 def _arrays(
     wave: Sequence[Pack], waits: Mapping[str, str], limit: int
 ) -> list[tuple[str | None, tuple[Pack, ...]]]:
-    """The packs of a wave by what they wait for and ask for, in arrays of at most `limit` tasks."""
+    """The packs of a wave by dependency and resources, in arrays of at most `limit` tasks."""
     groups: dict[tuple[str | None, str, int], list[Pack]] = {}
     for pack in wave:
         need = None if pack.base is None else waits.get(pack.base.id)
@@ -151,7 +151,7 @@ def _submit(
     launcher, role = sweep.launcher, group[0].role
     assert isinstance(launcher, SlurmSettings)
     job = sweeps.prepare(sweep, group, role)
-    chosen = options(
+    arguments = options(
         job,
         launcher.resources(role),
         launcher=launcher,
@@ -161,21 +161,21 @@ def _submit(
     with files.explained(job.folder):
         shutil.copy(script, job.folder / TEMPLATE)
     command = (sys.executable, "-m", "transferlab", "work", str(job.folder.absolute()))
-    job = sweeps.record(replace(job, options=chosen))
+    job = sweeps.record(replace(job, options=arguments))
     try:
-        identity = cluster.submit(chosen, str(job.folder / TEMPLATE), command, hold=hold)
+        identity = cluster.submit(arguments, str(job.folder / TEMPLATE), command, hold=hold)
     except Refused:
         shutil.rmtree(job.folder)
         raise
-    except UserError:  # if only the answer got lost, the queue knows the job by its name
-        found = _queued_as(job, cluster)
-        if found is None:
+    except UserError:  # if only the reply was lost, the queue has the job under its name
+        queued = _queued_as(job, cluster)
+        if queued is None:
             raise
-        identity = found
+        identity = queued
     return sweeps.record(replace(job, id=identity))
 
 
-def _tell(job: Job, need: str | None) -> None:
+def _report(job: Job, need: str | None) -> None:
     tasks, runs = len(job.packs), sum(map(len, job.packs))
     after = f"  after {need}" if need else ""
     log.info("job %s  %s  %d tasks, %d runs%s", job.id, job.name, tasks, runs, after)
@@ -187,15 +187,15 @@ def _queued_as(job: Job, cluster: Cluster) -> str | None:
     return None
 
 
-def _submitted(place: Path) -> dict[str, Job]:
-    """The store's jobs that SLURM was asked to take, by name."""
-    found = (job for sweep in sweeps.find(place) for job in sweeps.jobs(sweep))
-    return {job.name: job for job in found if job.role != sweeps.LOCAL}
+def _submitted(root: Path) -> dict[str, Job]:
+    """The store's jobs that were submitted to SLURM, by name."""
+    jobs = (job for sweep in sweeps.find(root) for job in sweeps.jobs(sweep))
+    return {job.name: job for job in jobs if job.role != sweeps.LOCAL}
 
 
-def _entries(place: Path, cluster: Cluster) -> list[tuple[Job, Queued]]:
-    """The store's jobs that are in the queue, once for each task there."""
-    if not (ours := _submitted(place)):
+def _entries(root: Path, cluster: Cluster) -> list[tuple[Job, Queued]]:
+    """The queued jobs of the store, once for each task."""
+    if not (ours := _submitted(root)):
         return []
     return [(ours[entry.name], entry) for entry in cluster.queue() if entry.name in ours]
 
@@ -208,17 +208,17 @@ def _active(entries: Iterable[tuple[Job, Queued]]) -> dict[str, Queued]:
     return active
 
 
-def _adopted(place: Path, cluster: Cluster) -> dict[str, Queued]:
-    """As `in_queue`; jobs whose submission was not recorded, because it was killed, are now."""
-    entries = _entries(place, cluster)
+def _adopted(root: Path, cluster: Cluster) -> dict[str, Queued]:
+    """As `in_queue`; also records the ids of jobs whose submission was killed before it could."""
+    entries = _entries(root, cluster)
     for job, entry in {job.name: (job, entry) for job, entry in entries}.values():
         if job.id is None:
             sweeps.record(replace(job, id=entry.job))
     return _active(entries)
 
 
-def _hopeful(active: dict[str, Queued], unfinished: Mapping[str, Run]) -> dict[str, Queued]:
-    """Without runs that wait for a base that is not coming: SLURM is about to cancel them."""
+def _satisfiable(active: dict[str, Queued], unfinished: Mapping[str, Run]) -> dict[str, Queued]:
+    """Without pending runs whose base is not queued any more: SLURM is about to cancel them."""
     lost = {
         run.id
         for run in unfinished.values()
@@ -228,7 +228,7 @@ def _hopeful(active: dict[str, Queued], unfinished: Mapping[str, Run]) -> dict[s
 
 
 def _over(job: Job, entry: Queued) -> bool:
-    """Whether it has ended badly and SLURM is only clearing up after it, or it will never start."""
+    """Whether the task has failed and SLURM is only completing it, or it will never start."""
     code = files.peek(job.task(entry.task)).get("code")
     failed = entry.state == "COMPLETING" and code not in (None, 0, Interrupted.exit_code)
-    return failed or entry.reason == HOPELESS
+    return failed or entry.reason == NEVER

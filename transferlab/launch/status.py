@@ -1,7 +1,7 @@
-"""What became of every run that was asked for, from the store and the queue.
+"""The status of every run of a store, from the store and the queue.
 
-The store says what is finished, who trains what, and what failed of what; the queue what waits; and
-`sacct`, where there is one, how jobs ended that could not say so themselves.
+The store knows which runs are finished, which process trains a run, and why one failed; the queue
+knows which jobs are queued; and `sacct`, where it works, how jobs ended that could not record it.
 """
 
 import os
@@ -24,17 +24,17 @@ from transferlab.store import sweeps
 from transferlab.store.inventory import KnownRun
 
 STATES = ("done", "running", "queued", "failed", "stale", "interrupted", "blocked", "missing")
-STALE_S = 600  # a heartbeat is due every 20 s, but a validation may lie in between
-# Endings of a job that its process could not tell of
+STALE_S = 600  # a heartbeat is due every 20 s, but not during a validation
+# Endings that the process of a job cannot record
 ABNORMAL = ("TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
-HOLDING = ("failed", "stale", "interrupted", "blocked")  # a base in such a state is not coming
+HOLDING = ("failed", "stale", "interrupted", "blocked")  # states in which a base blocks dependents
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run: `state` is one of STATES, `words` why, in one line.
+    """One run: `state` is one of STATES, `words` the reason, in one line.
 
-    `job` is its id in the queue, `log` where its output went; `step` to `left_s` (in s) are there
+    `job` is its id in the queue, `log` the file of its output; `step` to `left_s` (in s) are known
     while it is trained.
     """
 
@@ -53,42 +53,42 @@ class RunStatus:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What was looked at once for all runs: the store's folders, the queue by run id, how tasks
-    that are over ended, and the jobs of local launchers that are at work."""
+class _Snapshot:
+    """What is read once for all runs: the names of the store's folders, the queue by run id, how
+    finished tasks ended, and the folders of jobs that a local launcher is carrying out."""
 
-    there: frozenset[str]
+    folders: frozenset[str]
     active: Mapping[str, Queued]
     endings: Mapping[str, str]
     carried_out: frozenset[Path]
 
 
 def statuses(known: Sequence[KnownRun], cluster: Cluster | None) -> tuple[RunStatus, ...]:
-    """The status of each run; without a cluster, as far as the store says.
+    """The status of each run; without a cluster, as far as the store knows it.
 
-    The cluster is asked only about stores of which something was submitted.
+    The cluster is queried only if jobs of the store were submitted.
 
-    Raises: UserError if the queue cannot be asked.
+    Raises: UserError if the queue cannot be queried.
     """
     if not known:
         return ()
-    place = known[0].run.folder.parent
-    there = store.folder_names(place)
-    active = {} if cluster is None else slurm.in_queue(place, cluster)
-    endings = {} if cluster is None else _endings(known, active, there, cluster)
+    root = known[0].run.folder.parent
+    folders = store.folder_names(root)
+    active = {} if cluster is None else slurm.in_queue(root, cluster)
+    endings = {} if cluster is None else _endings(known, active, folders, cluster)
     jobs = {entry.job.folder: entry.job for entry in known if entry.job is not None}
     local = {path: job for path, job in jobs.items() if job.role == sweeps.LOCAL}
     carried_out = frozenset(path for path, job in local.items() if sweeps.is_carried_out(job))
-    seen = _Seen(there, active, endings, carried_out)
-    found: dict[str, RunStatus] = {}
+    snapshot = _Snapshot(folders, active, endings, carried_out)
+    by_id: dict[str, RunStatus] = {}
     for entry in known:
-        found[entry.run.id] = _status(entry, found.get(entry.run.base_id or ""), seen)
-    return tuple(found.values())
+        by_id[entry.run.id] = _status(entry, by_id.get(entry.run.base_id or ""), snapshot)
+    return tuple(by_id.values())
 
 
-def count(found: Iterable[RunStatus]) -> dict[str, int]:
-    """How many runs are in each state, all states named."""
-    counted = Counter(status.state for status in found)
+def count(statuses: Iterable[RunStatus]) -> dict[str, int]:
+    """The number of runs in each state, also where that is 0."""
+    counted = Counter(status.state for status in statuses)
     return {state: counted[state] for state in STATES}
 
 
@@ -97,20 +97,20 @@ def as_record(status: RunStatus) -> dict[str, Any]:
     return asdict(status)
 
 
-def _status(known: KnownRun, base: RunStatus | None, seen: _Seen) -> RunStatus:
-    run, entry = known.run, seen.active.get(known.run.id)
-    here = run.folder_name in seen.there
+def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> RunStatus:
+    run, entry = known.run, snapshot.active.get(known.run.id)
+    exists = run.folder_name in snapshot.folders
     common: dict[str, Any] = {
         "id": run.id,
         "label": run.label,
         "split": run.config.split_label,
         "folder": str(run.folder),
         "job": None if entry is None else entry.id,
-        "log": _log(known, here),
+        "log": _log(known, exists),
     }
-    if here and run.result_file.exists():
+    if exists and run.result_file.exists():
         return RunStatus(state="done", **common)
-    if here and store.is_owned(run):
+    if exists and store.is_owned(run):
         return _owned(files.peek(run.owner_file), entry, common)
     if entry is not None and not entry.pending:
         return RunStatus(state="running", words="starting", **common)
@@ -121,83 +121,88 @@ def _status(known: KnownRun, base: RunStatus | None, seen: _Seen) -> RunStatus:
     if entry is not None:
         return RunStatus(state="queued", words=_reason(entry, base), **common)
     note = {} if known.job is None else files.peek(known.job.task(known.task))
-    if known.job is not None and known.job.folder in seen.carried_out and not note.get("ended"):
+    if known.job is not None and known.job.folder in snapshot.carried_out and not note.get("ended"):
         if note.get("started"):
             return RunStatus(state="running", words="starting", **common)
-        return RunStatus(state="queued", words="waits for a worker process", **common)
-    said = seen.endings.get(note.get("queued_as") or _identity(known) or "", "")
-    return _ended(known, note, said, here, common)
+        return RunStatus(state="queued", words="waiting for a worker process", **common)
+    ending = snapshot.endings.get(note.get("queued_as") or _identity(known) or "", "")
+    return _ended(known, note, ending, exists, common)
 
 
 def _owned(owner: Mapping[str, Any], entry: Queued | None, common: Mapping[str, Any]) -> RunStatus:
-    """The state of a run whose lock somebody holds."""
+    """The status of a run whose lock is held."""
     progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps", "left_s")}
     if entry is None and _age_s(owner) > STALE_S and not _alive(owner):
-        words = f"no heartbeat of {_who(owner)} since {owner.get('heartbeat')}"
+        words = f"no heartbeat from {_who(owner)} since {owner.get('heartbeat')}"
         return RunStatus(state="stale", words=words, **common, **progress)
     return RunStatus(state="running", words=_who(owner), **common, **progress)
 
 
 def _ended(
-    known: KnownRun, note: Mapping[str, Any], said: str, here: bool, common: Mapping[str, Any]
+    known: KnownRun, note: Mapping[str, Any], ending: str, exists: bool, common: Mapping[str, Any]
 ) -> RunStatus:
-    """The state of a run that is neither done nor at work nor waiting for anything.
+    """The status of a run that is neither done, running nor queued.
 
-    `said` is how SLURM says that its job ended, if it was one.
+    `ending` is how its job ended by SLURM's account, if it had one; `exists`: it has a folder.
     """
     code = note.get("code")
     identity = note.get("queued_as") or _identity(known)
     common = {**common, "job": identity, "code": code}
-    if reasons := _reasons(known, code, said, here):
+    if reasons := _reasons(known, code, ending, exists):
         return RunStatus(state="failed", words=", ".join(reasons), **common)
-    cancelled = ["cancelled"] if said.startswith("CANCELLED") else []
-    owner = files.peek(known.run.owner_file) if here else {}
+    cancelled = ["cancelled"] if ending.startswith("CANCELLED") else []
+    owner = files.peek(known.run.owner_file) if exists else {}
     if owner:
-        words = f"{_who(owner)} is gone without a word"
+        words = f"{_who(owner)} died without reporting a result"
         progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps")}
         return RunStatus(state="stale", words=", ".join([*cancelled, words]), **common, **progress)
-    if here and known.run.checkpoint_file.exists():
-        words = ", ".join([*cancelled, "goes on from its checkpoint"])
+    if exists and known.run.checkpoint_file.exists():
+        words = ", ".join([*cancelled, "resumes from its checkpoint"])
         return RunStatus(state="interrupted", words=words, **common)
     if code == Interrupted.exit_code:
-        words = ", ".join([*cancelled, "before its first checkpoint"])
+        words = ", ".join([*cancelled, "stopped before its first checkpoint"])
         return RunStatus(state="interrupted", words=words, **common)
     if note.get("started") and code is None and not cancelled:
-        return RunStatus(state="stale", words="its process is gone without a word", **common)
+        return RunStatus(
+            state="stale", words="its process died without reporting a result", **common
+        )
     return RunStatus(state="missing", words=", ".join(cancelled), **common)
 
 
 def _reason(entry: Queued, base: RunStatus | None) -> str:
-    """Why a job waits; in its first seconds SLURM itself does not say."""
+    """Why a job is pending; in its first seconds SLURM reports None."""
     if entry.reason != "None":
         return entry.reason
     return "Dependency" if base is not None and base.state != "done" else ""
 
 
-def _reasons(known: KnownRun, code: object, said: str, here: bool) -> list[str]:
-    """Why a run failed: its own words, SLURM's where they say more, else its exit status."""
+def _reasons(known: KnownRun, code: object, ending: str, exists: bool) -> list[str]:
+    """Why a run failed: its error, SLURM's report where that adds to it, else its exit status."""
     reasons: dict[str, None] = {}
-    failure = files.peek(known.run.failure_file) if here else {}
+    failure = files.peek(known.run.failure_file) if exists else {}
     if failure.get("error"):
         reasons[str(failure["error"]).splitlines()[0]] = None
-    if said and said.split()[0] in ABNORMAL:
-        reasons[f"SLURM says {said}"] = None
+    if ending and ending.split()[0] in ABNORMAL:
+        reasons[f"SLURM reports {ending}"] = None
     if isinstance(code, int) and code not in (0, Interrupted.exit_code):
-        reasons[Ending(code).words] = None
-    elif said.startswith("FAILED") and not reasons and code != Interrupted.exit_code:
-        reasons[f"SLURM says {said}"] = None
+        reasons[Ending(code).message] = None
+    elif ending.startswith("FAILED") and not reasons and code != Interrupted.exit_code:
+        reasons[f"SLURM reports {ending}"] = None
     return list(reasons)
 
 
 def _endings(
-    known: Sequence[KnownRun], active: Mapping[str, Queued], there: frozenset[str], cluster: Cluster
+    known: Sequence[KnownRun],
+    active: Mapping[str, Queued],
+    folders: frozenset[str],
+    cluster: Cluster,
 ) -> dict[str, str]:
-    """What SLURM says of the tasks that are over and whose runs are not finished."""
+    """SLURM's report of the ended tasks whose runs are not finished."""
     jobs: dict[str, None] = {}
     for entry in known:
-        done = entry.run.folder_name in there and entry.run.result_file.exists()
-        over = not done and entry.run.id not in active
-        if over and entry.job is not None and entry.job.id is not None:
+        done = entry.run.folder_name in folders and entry.run.result_file.exists()
+        ended = not done and entry.run.id not in active
+        if ended and entry.job is not None and entry.job.id is not None:
             jobs[entry.job.id] = None
     return cluster.endings(list(jobs)) if jobs else {}
 
@@ -208,11 +213,11 @@ def _identity(known: KnownRun) -> str | None:
     return f"{known.job.id}_{known.task}"
 
 
-def _log(known: KnownRun, here: bool) -> str | None:
-    """Where its output goes: of its job, else of its own process."""
+def _log(known: KnownRun, exists: bool) -> str | None:
+    """The file of its output: that of its job, else of its own process."""
     if known.job is not None:
         return str(known.job.log(known.task))
-    return str(known.run.log_file) if here else None
+    return str(known.run.log_file) if exists else None
 
 
 def _who(owner: Mapping[str, Any]) -> str:
@@ -230,13 +235,13 @@ def _age_s(owner: Mapping[str, Any]) -> float:
 
 
 def _alive(owner: Mapping[str, Any]) -> bool:
-    """Whether its process lives, if it is one of this machine."""
+    """Whether its process is alive; False for one of another machine."""
     if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
         return False
     try:
         os.kill(owner["pid"], 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is somebody else's
+    except OSError:  # it belongs to another user
         pass
     return True

@@ -1,7 +1,7 @@
-"""Watches over the worker that trains one task of a job: starts it, stops it, tells how it ended.
+"""Supervises the worker that trains one task of a job: starts it, stops it, records its ending.
 
-A worker may die of what it cannot tell about itself, SIGKILL or want of memory; its supervisor
-takes no torch and outlives it. The local launcher supervises several, `work` in a job of SLURM one.
+A worker may die without a chance to report why, of SIGKILL or out of memory; its supervisor takes
+no torch and outlives it. The local launcher supervises several, `work` in a SLURM job one.
 """
 
 import os
@@ -35,28 +35,28 @@ class Ending:
 
     @property
     def interrupted(self) -> bool:
-        """It left when it was told to, or had only been started and did not know the signal."""
+        """It exited when asked to, or was signalled before it had installed its handlers."""
         return self.code in (Interrupted.exit_code, *(-number for number in signals.WATCHED))
 
     @property
     def status(self) -> int:
-        """The exit status that says the same of whoever supervised it."""
+        """The exit status of the supervisor that reports the same."""
         if self.interrupted:
             return Interrupted.exit_code
         return self.code if self.code >= 0 else RunFailed.exit_code
 
     @property
-    def words(self) -> str:
-        """`exit status 1`, or what killed it."""
+    def message(self) -> str:
+        """`exit status 1`, or the signal that killed it."""
         if self.code >= 0:
             return f"exit status {self.code}"
         known = {number.value: number.name for number in signal.Signals}
-        hint = ", perhaps for want of memory" if -self.code == signal.SIGKILL else ""
+        hint = ", perhaps out of memory" if -self.code == signal.SIGKILL else ""
         return f"killed by {known.get(-self.code, f'signal {-self.code}')}{hint}"
 
 
 class Supervised:
-    """A worker process, its output in the task's log."""
+    """A worker process; its output goes to the log of its task."""
 
     def __init__(
         self,
@@ -68,9 +68,11 @@ class Supervised:
         prefix: Sequence[str] = (),
         foreground: bool = True,
     ) -> None:
-        """Start it. `prefix` is what its command line begins with, `srun` for instance.
+        """Start it. `prefix` begins its command line: `srun`, for instance.
 
-        Not in the foreground, a terminal's Ctrl-C is for the launcher alone.
+        A worker that is not in the foreground does not receive a terminal's Ctrl-C.
+
+        Raises: UserError if the log cannot be written or the command is missing.
         """
         self.job, self.task, self.runs = job, task, tuple(runs)
         self.several, self.stopping = bool(prefix), False
@@ -92,28 +94,29 @@ class Supervised:
                     process_group=None if foreground else 0,
                 )
             except FileNotFoundError as error:
-                raise UserError(f"{command[0]} is not on the path, where a job needs it") from error
+                raise UserError(f"{command[0]} is not on the PATH of the job") from error
 
     def stop(self) -> None:
-        """Ask it to save and to leave."""
+        """Ask it to save and exit."""
         self.stopping = True
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGUSR1)
 
     def poll(self) -> Ending | None:
-        """How it ended, None while it lives. What its runs failed of is noted then."""
+        """How it ended, None while it is running. Records why its runs failed."""
         code = self.process.poll()
         if code is None:
             return None
         assert self.process.stdin is not None
         self.process.stdin.close()
         ending = Ending(self._code_of_first() if self.several else code)
-        reason = None if ending.good or ending.interrupted else self._last_words(ending)
+        reason = None if ending.good or ending.interrupted else self._reason(ending)
         finished = all(run.result_file.exists() for run in self.runs)
-        if ending.interrupted and finished:  # the signal came when all was done
+        if ending.interrupted and finished:  # the signal came after the last run was finished
             ending = Ending(0)
         elif ending.good and not finished:
-            ending, reason = Ending(RunFailed.exit_code), "the worker ended before the run's end"
+            ending = Ending(RunFailed.exit_code)
+            reason = "the worker exited before the run was finished"
         sweeps.note(self.job, self.task, ended=files.now(), code=ending.code)
         if reason is not None:
             note_failures(self.runs, reason)
@@ -121,31 +124,31 @@ class Supervised:
 
     def _code_of_first(self) -> int:
         """The exit status of rank 0. That of `srun` is the highest of all processes, those that it
-        ends itself among them, or 0 where it was ended."""
+        killed included, or 0 if it was killed itself."""
         code = files.peek(self.job.task(self.task)).get("worker")
         if isinstance(code, int):
             return code
         return Interrupted.exit_code if self.stopping else RunFailed.exit_code
 
-    def _last_words(self, ending: Ending) -> str:
-        """What a defect printed last, or what killed it."""
+    def _reason(self, ending: Ending) -> str:
+        """The last line that it printed, or the signal that killed it."""
         if ending.code < 0:
-            return ending.words
+            return ending.message
         with self.job.log(self.task).open("rb") as log:
             log.seek(max(self.earlier, os.fstat(log.fileno()).st_size - 4096))
             lines = log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("error: ") if lines else ending.words
+        return lines[-1].removeprefix("error: ") if lines else ending.message
 
 
 def note_failures(runs: Sequence[Run], reason: str) -> None:
-    """Note it for the runs that are neither finished nor have a reason of their own."""
+    """Record the reason for the runs that are not finished and have none of their own."""
     for run in runs:
         if not run.result_file.exists() and not run.failure_file.exists():
             store.note_failure(run, reason)
 
 
 def unmet(runs: Sequence[Run]) -> str | None:
-    """Why the runs cannot start yet: the base that is not finished; None if it is."""
+    """Why the runs cannot start: a base that is not finished; None if all are."""
     for base in (run.base for run in runs):
         if base is not None and store.read_result(base) is None:
             why = files.peek(base.failure_file).get("error")
@@ -154,7 +157,7 @@ def unmet(runs: Sequence[Run]) -> str | None:
 
 
 def _forget_failures(runs: Sequence[Run]) -> None:
-    """What earlier tries failed of: the new one may have no time to say that it began."""
+    """Delete the reasons of earlier failures: a worker may die before it can."""
     for run in runs:
         with files.explained(run.folder):
             run.failure_file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`hydra/launcher=slurm` and `hydra/launcher=local`: Hydra's doors to the same plan and launchers.
+"""`hydra/launcher=slurm` and `hydra/launcher=local`: Hydra multiruns through our launchers.
 
 A multirun's jobs are planned together, bases first, each run once. Installed as
 `hydra_plugins.transferlab_launchers`.
@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class _Planned(Launcher):
-    """What both have in common: the wanted runs, in the order of the jobs."""
+    """The common part: the runs of all jobs, carried out as one plan."""
 
     def __init__(self, pack_size: Any, **settings: Any) -> None:
         self.pack_size, self.settings = pack_size, settings
@@ -29,7 +29,7 @@ class _Planned(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Carry the jobs out; for a job its accuracy, where that is known by now."""
+        """Carry the jobs out; the return value of a job is its accuracy, once that is known."""
         from transferlab.cli import multirun
         from transferlab.experiment import compose
 
@@ -53,8 +53,8 @@ class _Planned(Launcher):
 
 
 class SlurmLauncher(_Planned):
-    """Submits what is missing and returns at once."""
+    """Submits the missing runs and returns immediately."""
 
 
 class LocalLauncher(_Planned):
-    """Trains what is missing in worker processes, and waits."""
+    """Trains the missing runs in worker processes, and waits."""
