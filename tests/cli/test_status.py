@@ -422,7 +422,10 @@ def test_cancel_names_what_it_took_out_of_the_queue(
 
     assert cancel.run(["--store", str(place)]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines() == [f"101_0  {base}  was running", f"102_0  {transfer}  was pending"]
+    assert [line.split() for line in out.splitlines()] == [
+        ["101_0", base, "was", "running"],
+        ["102_0", transfer, "was", "pending"],
+    ]
     assert err == f"cancelled 2 tasks of {place}\n"
     assert [job.tasks[0] for job in cluster.jobs.values()] == ["PENDING", "CANCELLED", "CANCELLED"]
 

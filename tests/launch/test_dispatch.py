@@ -298,8 +298,8 @@ def test_runs_that_are_not_done_fail_the_command_and_are_counted(
         dispatch.train(order)
 
     assert str(error.value) == (
-        "3 of 5 runs are not finished, 1 failed, 2 blocked by a failed base: run the same command to "
-        f"retry; for the reasons, python -m transferlab status --store {place}"
+        "3 of 5 runs are not finished, 1 failed, 2 blocked by a failed base: run the same command "
+        f"to retry; for the reasons, python -m transferlab status --store {place}"
     )
 
 

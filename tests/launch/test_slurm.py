@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.fake_cluster import FakeCluster, Submitted
@@ -308,7 +309,7 @@ def test_ten_thousand_runs_in_arrays_within_the_limit_each_run_once(
     assert [len(job.tasks) for job in transfers] == [14] * 668
     assert tasks_by_run(sweep) == Counter(run.id for run in runs)
     record = {job.id: job for job in sweeps.jobs(sweep)}
-    base_of = {run.id: run.base for run in runs}
+    base_of = {run.id: run.base_id for run in runs}
     for job in transfers:
         identity, _, task = str(job.need).partition("_")
         (base,) = record[identity].packs[int(task)]
@@ -353,7 +354,7 @@ def test_the_options_of_a_job_are_these(
     place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     keys = iter(["a0", "b1"])
-    monkeypatch.setattr(sweeps.secrets, "token_hex", lambda length: next(keys))
+    monkeypatch.setattr(sweeps, "secrets", SimpleNamespace(token_hex=lambda length: next(keys)))
     monkeypatch.chdir(tmp_path)
     launcher = make_slurm(
         partition="gpu", account="lab", qos="long", time="12:00:00", gres="gpu:1", cpus=8,

@@ -251,7 +251,7 @@ def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
     for label in ("baseA", "A1B", "B1B", "baseB"):
         run = runs[label]
         run.folder.mkdir(parents=True)
-        store.create(run, runs[label].config)
+        store.create(run)
     finish(runs["baseA"])
     runs["A1B"].checkpoint_file.write_text("")
     fail(runs["baseB"], "the loss is nan")
