@@ -24,6 +24,7 @@ from transferlab.cli import sweep
 from transferlab.experiment import compose, study
 from transferlab.experiment.keys import known_keys
 from transferlab.experiment.launcher import build_launcher
+from transferlab.results import catalogue
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("conf", "notebooks", "slurm", "transferlab")
@@ -278,6 +279,11 @@ def test_a_document_of_more_than_two_screens_has_a_table_of_contents(name: str):
             re.findall(r"\]\(#([^)]+)\)", text)
         )
         assert missing == set()
+
+
+def test_every_table_and_figure_is_explained():
+    explained = set(inline(DOCUMENTS["notebooks/README.md"]))
+    assert {*catalogue.table_names(), *catalogue.figure_names()} <= explained
 
 
 def test_the_readme_has_at_most_two_hundred_lines():
