@@ -34,8 +34,7 @@ def build_config(raw: Mapping[str, Any]) -> RunConfig:
     if not raw.get("split"):
         raise UserError(missing_split())
     config = schema.build(RunConfig, _with_neutral_values(raw), unknown=unknown_key)
-    _check_agreement(config)
-    return _canonical(config)
+    return _canonical(vars(config))
 
 
 def vary_config(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
@@ -55,9 +54,7 @@ def vary_config(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     for group, changed in changes.items():
         section = sections[group]
         sections[group] = type(section)(**(vars(section) | changed))
-    varied = RunConfig(**sections)
-    _check_agreement(varied)
-    return _canonical(varied)
+    return _canonical(sections)
 
 
 def config_dict(config: RunConfig) -> dict[str, Any]:
@@ -79,11 +76,13 @@ def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
 # --- one form for all spellings -----------------------------------------------------------------
 
 
-def _canonical(config: RunConfig) -> RunConfig:
-    transfer, split = _canonical_transfer(config.transfer), _canonical_split(config.split)
-    if transfer == config.transfer and split is config.split:
-        return config
-    return replace(config, transfer=transfer, split=split)
+def _canonical(sections: Mapping[str, Any]) -> RunConfig:
+    """The config with these sections. Raises: UserError if they contradict one another."""
+    transfer, split = sections["transfer"], sections["split"]
+    canonical = {"transfer": _canonical_transfer(transfer), "split": _canonical_split(split)}
+    config = RunConfig(**{**sections, **canonical})
+    _check_agreement(config)
+    return config
 
 
 @lru_cache(maxsize=65_536)
