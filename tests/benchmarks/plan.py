@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from transferlab import store
 from transferlab.experiment import compose, plan, study
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.cost.networks import network_of
@@ -25,7 +26,7 @@ from transferlab.experiment.launcher import build_launcher
 from transferlab.experiment.run import Run
 from transferlab.launch import dispatch
 from transferlab.models.facts import Footprint, NetworkFacts, StageFacts
-from transferlab.store import manifest
+from transferlab.store.manifest import Manifest
 
 SIZES = (1_000, 10_000, 100_000)
 RUNS_OF_A_SPLIT = 58  # of random_splits: 2 bases, 8 variants of 7 cuts
@@ -74,22 +75,22 @@ def measure(
     launcher = build_launcher(compose.compose("sweep", [])["launcher"])
     marks = [clock()]
 
-    wanted = study.expand(study.load("random_splits"), words)
+    expanded = dispatch.resolved(study.expand(study.load("random_splits"), words), launcher)
     marks.append(clock())
-    order = dispatch.order("random_splits", wanted, launcher, pack=None)
+    order = dispatch.order("random_splits", expanded, launcher, pack=None)
     marks.append(clock())
     facts = NetworkFacts(STAGES, None, None, None)
-    room = Room({network_of(run.config): facts for run in order.runs}, MEMORY)
+    room = Room({network_of(run): facts for run in order.runs}, MEMORY)
     order = replace(order, room=room)
     plan.waves(order.packs)
     marks.append(clock())
-    manifest.text(manifest.of(order.runs))
+    assert Manifest.of(order.runs).json
     marks.append(clock())
 
     assert order.todo == order.runs
     fill(order.runs)
     started = clock()
-    assert dispatch.unfinished(order.runs) == ()
+    assert store.unfinished(order.runs) == ()
     skip_s = clock() - started
     parts = ("expand", "order", "packs", "write")
     times = {part: marks[i + 1] - marks[i] for i, part in enumerate(parts)}
