@@ -6,13 +6,17 @@ BIN := .venv/bin
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-gpu test-slurm test-browser setup lint bench clean
+.PHONY: run test test-light test-gpu test-slurm test-browser setup lint bench clean
 
 run: setup
 	$(BIN)/python -m transferlab +split=random transfer.n=3
 
 test: setup lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# The tests that need no torch, in under a minute
+test-light: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --light
 
 # On a real SLURM, which is started on this machine: Debian 12 and root (see slurm/README.md)
 test-slurm: setup

@@ -1,6 +1,7 @@
 """What the tests share: configs composed from conf/, and a place of their own for everything."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
-from support import forked
+from support import forked, torch
 
 from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
@@ -18,8 +19,24 @@ from transferlab.experiment.splits.manmade_natural import published_groups
 Compose = Callable[..., RunConfig]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--light", action="store_true", help="only the tests that need no torch")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--light"):
+        torch.refuse()
+
+
 def pytest_unconfigure() -> None:
     forked.end_servers()
+
+
+@pytest.fixture
+def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is started of this interpreter is forked from one without torch."""
+    monkeypatch.setenv(forked.SOCKET, forked.light_server())
+    monkeypatch.setattr(subprocess, "Popen", forked.Popen)
 
 
 @pytest.fixture

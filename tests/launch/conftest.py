@@ -13,7 +13,7 @@ Deeds = Callable[..., None]
 
 
 @pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> Deeds:
+def workers(monkeypatch: pytest.MonkeyPatch, forked_processes: None) -> Deeds:
     """Workers are those of `fake_worker`; to be called with what they do, by label."""
     monkeypatch.setattr(supervisor, "MODULE", "support.fake_worker")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 from support import forked
 
+LIGHT = ("status", "results", "report", "retry", "cancel", "--help", "--hydra-help", "--cfg")
 SMALL = ["+split=random", "data.size=16", "data.crop=16", "runtime.threads=1"]
 TINY = [*SMALL, "train.epochs=null", "train.total_steps=20", "train.val_every=10"]
 
@@ -28,10 +29,11 @@ def start(
     place: Path, *arguments: str, new: bool = False, stderr: int = subprocess.PIPE, **more: str
 ) -> subprocess.Popen[str]:
     """`python -m transferlab ARGUMENTS`; with `new`, in an interpreter of its own."""
+    server = forked.light_server if arguments[0] in LIGHT else forked.training_server
     return (subprocess.Popen if new else forked.Popen)(
         [sys.executable, "-m", "transferlab", *arguments],
         cwd=place,
-        env=environment(place, **more),
+        env=environment(place, **({} if new else {forked.SOCKET: server()}), **more),
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

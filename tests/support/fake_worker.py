@@ -5,6 +5,7 @@ FAKE_WORKER, a JSON object, says by the label of a task's first run what to do: 
 
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -19,7 +20,23 @@ from transferlab.experiment.run import Run
 from transferlab.store import sweeps
 
 Runs = Sequence[Run]
-stopped = threading.Event()
+
+
+class Stop:
+    """A request to stop, which a signal handler may make at any moment: an `Event` whose lock the
+    interrupted thread holds would never be set."""
+
+    def __init__(self) -> None:
+        self.read, self.write = os.pipe()
+
+    def set(self, *_: object) -> None:
+        os.write(self.write, b"x")
+
+    def wait(self, timeout_s: float) -> bool:
+        return bool(select.select([self.read], [], [], timeout_s)[0])
+
+
+stopped = Stop()
 
 
 def done(runs: Runs) -> int:
@@ -77,8 +94,13 @@ def late(runs: Runs) -> int:
 def work(runs: Runs) -> int:
     """Until it is told to stop; then save, which takes a while, and go."""
     say("working")
+<<<<<<< HEAD
     assert stopped.wait(30)
     for run in runs:
+=======
+    assert stopped.wait(300)
+    for node in nodes:
+        run = store.locate(node.config, node.id)
         run.folder.mkdir(parents=True, exist_ok=True)
         run.checkpoint_file.write_text("saved")
     say("saved")
@@ -89,9 +111,14 @@ def wait(runs: Runs) -> int:
     """Until the test lets it finish."""
     say("working")
     gate = Path(sys.argv[1]) / "open"
+<<<<<<< HEAD
     while not gate.exists() and not stopped.is_set():
         time.sleep(0.01)
     return 75 if stopped.is_set() else done(runs)
+=======
+    while not gate.exists() and not stopped.wait(0.01):
+        pass
+    return 75 if stopped.wait(0) else done(nodes)
 
 
 DEEDS: dict[str, Callable[[Runs], int]] = {
@@ -112,7 +139,7 @@ def leash() -> None:
 
 
 def main() -> int:
-    signal.signal(signal.SIGUSR1, lambda number, frame: stopped.set())
+    signal.signal(signal.SIGUSR1, stopped.set)
     job, task = sweeps.read_job(Path(sys.argv[1])), int(sys.argv[2])
     if "TRANSFERLAB_LEASH" in os.environ:
         threading.Thread(target=leash, daemon=True).start()

@@ -33,6 +33,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from support import torch
+
 TESTS = Path(__file__).parents[1]
 SOCKET = "FORKED_SOCKET"  # the server of whatever a process forked by it starts
 PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
@@ -98,10 +100,11 @@ class Forked:
     ) -> None:
         """streams: the number of a stream there -> here. group: as `setpgid` takes it."""
         self.connection = socket.socket(socket.AF_UNIX)
-        self.connection.connect(os.environ.get(SOCKET) or training_server())
+        env = dict(os.environ if env is None else env)
+        self.connection.connect(env.get(SOCKET) or training_server())
         request = json.dumps({
             "command": command, "cwd": os.fspath(cwd or os.getcwd()), "streams": list(streams),
-            "env": dict(os.environ if env is None else env),
+            "env": env,
             "group": os.getpgrp() if group is None else group,
         }).encode()  # fmt: skip
         socket.send_fds(self.connection, [len(request).to_bytes(8)], list(streams.values()))
@@ -140,18 +143,18 @@ class Spawning:
         return ended, status
 
 
-@functools.cache
 def training_server() -> str:
     """The socket of a server that has imported all that a training needs."""
+    torch.require()
     return _start(TRAINING)
 
 
-@functools.cache
 def light_server() -> str:
     """The socket of a server without torch."""
     return _start(LIGHT)
 
 
+@functools.cache
 def _start(preload: Sequence[str]) -> str:
     """The socket of a new server, which ends with this process."""
     folder = tempfile.mkdtemp(prefix="forked")

@@ -1,0 +1,33 @@
+"""Tests without torch, `pytest --light`: whatever would import it is skipped when it does."""
+
+import importlib.abc
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric")
+
+
+class Refusal(importlib.abc.MetaPathFinder):
+    """Skips the test, or the module of tests, that imports torch."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name.partition(".")[0] in HEAVY:
+            pytest.skip("needs torch", allow_module_level=True)
+        return None
+
+
+def refuse() -> None:
+    """From here on."""
+    sys.meta_path.insert(0, Refusal())
+
+
+def require() -> None:
+    """Skip the test if torch is refused: for what another process would import."""
+    if any(isinstance(finder, Refusal) for finder in sys.meta_path):
+        pytest.skip("needs torch")
