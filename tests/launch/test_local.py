@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from launch.test_supervisor import failure, wait_for_end, wait_until
+from support import forked
 from support.studies import by_label, finish, make_local, make_runs, on_devices, start
 
 from transferlab.errors import Interrupted, UserError
@@ -344,7 +345,7 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
         "print(sorted(local.carry_out(sweep, sweep.runs(), Board()).done))\n"
     )
     both = [
-        subprocess.Popen(
+        forked.Popen(
             [sys.executable, "-c", code, str(sweep.folder)], stdout=subprocess.PIPE, text=True
         )
         for _ in range(2)

@@ -94,13 +94,8 @@ def late(runs: Runs) -> int:
 def work(runs: Runs) -> int:
     """Until it is told to stop; then save, which takes a while, and go."""
     say("working")
-<<<<<<< HEAD
-    assert stopped.wait(30)
-    for run in runs:
-=======
     assert stopped.wait(300)
-    for node in nodes:
-        run = store.locate(node.config, node.id)
+    for run in runs:
         run.folder.mkdir(parents=True, exist_ok=True)
         run.checkpoint_file.write_text("saved")
     say("saved")
@@ -111,14 +106,9 @@ def wait(runs: Runs) -> int:
     """Until the test lets it finish."""
     say("working")
     gate = Path(sys.argv[1]) / "open"
-<<<<<<< HEAD
-    while not gate.exists() and not stopped.is_set():
-        time.sleep(0.01)
-    return 75 if stopped.is_set() else done(runs)
-=======
     while not gate.exists() and not stopped.wait(0.01):
         pass
-    return 75 if stopped.wait(0) else done(nodes)
+    return 75 if stopped.wait(0) else done(runs)
 
 
 DEEDS: dict[str, Callable[[Runs], int]] = {
