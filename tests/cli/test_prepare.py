@@ -27,7 +27,7 @@ def images(root: Path, *, count: int = 8) -> Path:
 
 
 def links(root: Path, file: Path, count: int) -> Path:
-    """One class for training with so many links to a file, which takes no time to make."""
+    """One class, its images being `count` links to a file, which are made quickly."""
     for subset, each in (("train", count), ("val", 4)):
         (root / subset / "a").mkdir(parents=True)
         for number in range(each):
@@ -36,7 +36,7 @@ def links(root: Path, file: Path, count: int) -> Path:
 
 
 def weights(place: Path, *arguments: str) -> dict[str, str]:
-    """Label -> digest of the weights that a command has trained, in a store of their own."""
+    """Label -> digest of the weights that a command trains, each command in its own store."""
     code, _, err = call(place, *arguments, TRANSFERLAB_STORE=str(place.parent / arguments[0]))
     assert code == 0, err
     records = [
@@ -62,9 +62,9 @@ def test_training_on_prepared_images_is_bit_identical_to_training_on_their_folde
         "data.crop=16 data.scale=0.015625 transfer.n=3"
     )
     assert re.search(r"36 images as raw of 16 pixels: need 2\.\d MB, [\d.]+ [GM]B free", err)
-    theirs = weights(place, "data=image_folder", f"data.root={root}", *TRAINING)
-    ours = weights(place, "data=prepared", f"data.root={dst}", *TRAINING)
-    assert ours == theirs and sorted(ours) == ["A2B", "baseA"]
+    from_folder = weights(place, "data=image_folder", f"data.root={root}", *TRAINING)
+    from_prepared = weights(place, "data=prepared", f"data.root={dst}", *TRAINING)
+    assert from_prepared == from_folder and sorted(from_prepared) == ["A2B", "baseA"]
 
     code, out, _ = call(place, "prepare", "--root", str(root), "--out", str(dst), "--size", "16")
     assert code == 0 and "already complete: nothing to do" in out
@@ -90,9 +90,9 @@ def test_a_stopped_process_leaves_no_worker_and_goes_on(
 ):
     picture(tmp_path / "one.png", 1, side=100)
     root, dst = links(tmp_path / "images", tmp_path / "one.png", 1200), tmp_path / "made"
-    words = ["prepare", "--root", str(root), "--out", str(dst), "--size", "90", "--jobs", "2"]
+    arguments = ["prepare", "--root", str(root), "--out", str(dst), "--size", "90", "--jobs", "2"]
     partial, journal = tmp_path / ".made.partial", tmp_path / ".made.partial" / "journal.jsonl"
-    process = start(place, *words)
+    process = start(place, *arguments, new=True)
     deadline = time.monotonic() + 60
     while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
         assert time.monotonic() < deadline and process.poll() is None
@@ -118,7 +118,7 @@ def test_a_stopped_process_leaves_no_worker_and_goes_on(
     assert not dst.exists()
     done = sum(min(128, 1200 - json.loads(line)["first"]) if json.loads(line)["subset"] == "train"
                else 4 for line in journal.read_text().splitlines())  # fmt: skip
-    code, out, err = call(place, *words)
+    code, out, err = call(place, *arguments)
     assert code == 0, err
     assert f"\n{1204 - done} images prepared in " in out or "nothing to do" in out
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
@@ -126,15 +126,15 @@ def test_a_stopped_process_leaves_no_worker_and_goes_on(
 
 def children(pid: int) -> list[int]:
     """The processes that descend from one."""
-    found = []
+    descendants = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
         if parent == pid:
-            found += [int(folder.name), *children(int(folder.name))]
-    return found
+            descendants += [int(folder.name), *children(int(folder.name))]
+    return descendants
 
 
 def alive(pid: int) -> bool:
@@ -144,11 +144,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_worker_that_is_killed_is_told_of(place: Path, tmp_path: Path):
+def test_a_worker_that_is_killed_is_reported(place: Path, tmp_path: Path):
     picture(tmp_path / "one.png", 1, side=100)
     root, dst = links(tmp_path / "images", tmp_path / "one.png", 1200), tmp_path / "made"
-    words = ["prepare", "--root", str(root), "--out", str(dst), "--size", "90", "--jobs", "1"]
-    process = start(place, *words)
+    arguments = ["prepare", "--root", str(root), "--out", str(dst), "--size", "90", "--jobs", "1"]
+    process = start(place, *arguments, new=True)
     journal, deadline = tmp_path / ".made.partial" / "journal.jsonl", time.monotonic() + 60
     while not (journal.exists() and journal.stat().st_size):
         assert time.monotonic() < deadline and process.poll() is None
@@ -164,7 +164,7 @@ def test_a_worker_that_is_killed_is_told_of(place: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required: --root, --out; usage: "),
         (["--verify", "DIR"], "--verify takes no other flags; usage: "),
@@ -180,11 +180,11 @@ def test_a_worker_that_is_killed_is_told_of(place: Path, tmp_path: Path):
          "--val NAME, or hold out a part with --holdout 0.2"),
     ],
 )  # fmt: skip
-def test_wrong_use_is_refused(place: Path, tmp_path: Path, words: list[str], message: str):
+def test_wrong_use_is_refused(place: Path, tmp_path: Path, arguments: list[str], message: str):
     root = images(tmp_path / "images", count=1)
-    places = ["--root", str(root), "--out", str(tmp_path / "made")] if words else []
-    said = refused(place, "prepare", *places, *words)
-    assert said.startswith(message.replace("ROOT", str(root)))
+    folders = ["--root", str(root), "--out", str(tmp_path / "made")] if arguments else []
+    error = refused(place, "prepare", *folders, *arguments)
+    assert error.startswith(message.replace("ROOT", str(root)))
     assert not (tmp_path / "made").exists() and not (tmp_path / ".made.partial").exists()
 
 
@@ -206,10 +206,11 @@ def test_memory_is_flat_in_the_number_of_images(place: Path, tmp_path: Path):
     peaks = {}
     for count in (100, 3000):
         root = links(tmp_path / f"images{count}", tmp_path / "one.png", count)
-        words = ["prepare", "--root", str(root), "--out", str(tmp_path / f"made{count}"),
+        arguments = ["prepare", "--root", str(root), "--out", str(tmp_path / f"made{count}"),
                  "--size", "8", "--codec", "jpeg", "--jobs", "1"]  # fmt: skip
-        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True,
-                              cwd=place, env=environment(place), check=True)  # fmt: skip
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=place,
+                              env=environment(place), check=True)  # fmt: skip
         status, peaks[count] = map(int, done.stdout.splitlines()[-1].split())
         assert status == 0
     assert peaks[3000] - peaks[100] < 6000  # kB; the arrays of so many take some 300
