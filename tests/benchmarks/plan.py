@@ -2,8 +2,8 @@
 
     python tests/benchmarks/plan.py [--check] [--json]
 
-A study on the digits with more and more split seeds: expanded and resolved, ordered, compared with
-an empty and with a filled store, cut into packs that fit into memory and into waves, and written
+A study on the digits with more and more split seeds: expanded, resolved, ordered, compared with an
+empty and with a filled store, cut into packs that fit into memory and into waves, and written
 down. Expected: about 60 microseconds a run, and the last ratio about 10. --check fails above 10 s.
 Half a minute to three, most of it to fill the store.
 """
@@ -75,9 +75,11 @@ def measure(
     launcher = build_launcher(compose.compose("sweep", [])["launcher"])
     marks = [clock()]
 
-    expanded = dispatch.resolved(study.expand(study.load("random_splits"), words), launcher)
+    configs = study.expand(study.load("random_splits"), words)
     marks.append(clock())
-    order = dispatch.order("random_splits", expanded, launcher, pack=None)
+    planned = dispatch.resolved(configs, launcher)
+    marks.append(clock())
+    order = dispatch.order("random_splits", planned, launcher, pack=None)
     marks.append(clock())
     facts = NetworkFacts(STAGES, None, None, None)
     room = Room({network_of(run): facts for run in order.runs}, MEMORY)
@@ -92,7 +94,7 @@ def measure(
     started = clock()
     assert store.unfinished(order.runs) == ()
     skip_s = clock() - started
-    parts = ("expand", "order", "packs", "write")
+    parts = ("expand", "resolve", "order", "packs", "write")
     times = {part: marks[i + 1] - marks[i] for i, part in enumerate(parts)}
     return len(order.runs), {**times, "skip": skip_s}
 

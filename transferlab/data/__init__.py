@@ -28,7 +28,7 @@ DATASETS = {
 }
 
 
-# The three are cached since a plan asks for each of its runs, and a user's own may be slow
+# Cached: each job of a multirun asks, each data.per_class of a study, and a user's own may be slow
 
 
 @lru_cache(maxsize=8)
@@ -37,7 +37,6 @@ def describe(name: str, *, root: str | None, val: str | None, holdout: float | N
     return _dataset(name, root, val, holdout).describe()
 
 
-@lru_cache(maxsize=8)
 def check(name: str, *, root: str | None, size: int, resize: str) -> None:
     """Raises: UserError if the images are stored in another size or were resized otherwise."""
     _dataset(name, root, None, None).check(size=size, resize=resize)

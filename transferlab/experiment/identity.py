@@ -84,12 +84,7 @@ def _collapsed(config: RunConfig) -> tuple[DataConfig, TrainConfig]:
     """Its data and training, with one value for settings that come to the same, or to nothing."""
     data, train, variant = config.data, config.train, config.variant
     if data.mean == "base" and variant.base in (None, variants.RANDOM, variant.target):
-        data = _with_target_mean(data)  # there is but one half
+        data = replace(data, mean="target")  # there is but one half
     if train.schedule == "cosine" and not (train.lr_step is None and train.lr_factor is None):
         train = replace(train, lr_step=None, lr_factor=None)
     return data, train
-
-
-@lru_cache(maxsize=1024)
-def _with_target_mean(data: DataConfig) -> DataConfig:
-    return replace(data, mean="target")

@@ -17,7 +17,7 @@ from transferlab.experiment.splits import Split
 RESULT = "result.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run, and the run whose network it starts from, if any.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from transferlab import store
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import plan
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.config import RunConfig, RuntimeConfig
 from transferlab.experiment.cost import estimate, networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
@@ -64,7 +64,17 @@ def resolved(configs: Iterable[RunConfig], launcher: Launcher) -> tuple[Run, ...
 
     Raises: UserError as `resolve` does.
     """
-    return resolve_all(_threaded(config, launcher.threads) for config in configs)
+    threaded: dict[RuntimeConfig, RuntimeConfig] = {}  # which all runs of a study have in common
+
+    def with_threads(config: RunConfig) -> RunConfig:
+        runtime = config.runtime
+        if runtime.threads is not None:
+            return config
+        if runtime not in threaded:
+            threaded[runtime] = replace(runtime, threads=launcher.threads)
+        return replace(config, runtime=threaded[runtime])
+
+    return resolve_all(map(with_threads, configs))
 
 
 def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | None) -> Order:
@@ -151,9 +161,3 @@ def _device_bytes(launcher: Launcher, config: RunConfig, facts: Facts) -> int | 
         return machine.total_bytes() // (launcher.jobs * devices)
     gpus = len(set(launcher.gpus)) if launcher.gpus else devices
     return gpu // math.ceil(launcher.jobs * devices / gpus)
-
-
-def _threaded(config: RunConfig, threads: int) -> RunConfig:
-    if config.runtime.threads is not None:
-        return config
-    return replace(config, runtime=replace(config.runtime, threads=threads))
