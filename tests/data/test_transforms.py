@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from transferlab.data.transforms import InputTransform, looped, mirrored, whole
+from transferlab.data.transforms import InputTransform, convert_batch, convert_each, mirror
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def cropped(images: np.ndarray, corners: list = CORNERS, crop: int = 5) -> np.nd
     return np.stack([image[r : r + crop, c : c + crop] for image, (r, c) in pairs])
 
 
-@pytest.fixture(params=[looped, whole])
+@pytest.fixture(params=[convert_each, convert_batch])
 def subtract(request: pytest.FixtureRequest) -> Callable[..., torch.Tensor]:
     """Either way of doing it, for the mean alone."""
     return lambda pixels, mean, corners: request.param(pixels, mean, corners, None, 1.0)
@@ -87,7 +87,7 @@ def test_subtracting_leaves_the_bytes_alone_also_without_a_mean(
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_images_are_mirrored_left_to_right_where_it_says_so(kind: type):
     images = noise(3, 5, 5, 3).astype(kind)
-    inputs = mirrored(torch.from_numpy(images.copy()), torch.tensor(FLIPS)).numpy()
+    inputs = mirror(torch.from_numpy(images.copy()), torch.tensor(FLIPS)).numpy()
     assert np.array_equal(inputs[0], images[0])
     assert np.array_equal(inputs[1], images[1][:, ::-1])
     assert np.array_equal(inputs[2], images[2])

@@ -30,7 +30,7 @@ from transferlab.bench.harness import Comparison, Report, Side
 from transferlab.bench.processes import command
 from transferlab.data.half import View
 from transferlab.data.loader import Stream, loader
-from transferlab.data.transforms import mirrored
+from transferlab.data.transforms import mirror
 
 REPETITIONS = 5
 SIZE, CROP = 256, 227  # the paper's
@@ -133,7 +133,7 @@ def _by_ours(images: View, window: Window) -> float:
                      device=torch.device("cpu"))  # fmt: skip
     start = 0.0
     for number, batch in enumerate(batches, start=1):
-        mirrored(batch["pixels"], batch["flips"])
+        mirror(batch["pixels"], batch["flips"])
         if number == window.skipped:
             start = time.perf_counter()
         elif number == window.skipped + window.batches:

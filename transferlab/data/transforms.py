@@ -44,7 +44,7 @@ class InputTransform(nn.Module):
         """One input (B, 3, P, P) float32 per view."""
         pixels, corners = batch["pixels"], batch.get("corners")
         flips = batch.get("flips") if self.mirror else None
-        convert = looped if pixels.device.type in LOOPS else whole
+        convert = convert_each if pixels.device.type in LOOPS else convert_batch
         inputs = {}
         for name in self.names:
             mean = getattr(self, f"mean_{name}")
@@ -54,7 +54,7 @@ class InputTransform(nn.Module):
         return inputs
 
 
-def looped(
+def convert_each(
     pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
 ) -> Tensor:
     """The input (B, P, P, 3) float32 of crops (B, P, P, 3) uint8, one image after the other.
@@ -65,14 +65,14 @@ def looped(
     values = _subtracted(pixels, mean, corners)
     if scale != 1.0:
         values *= scale
-    return values if flips is None else mirrored(values, flips)
+    return values if flips is None else mirror(values, flips)
 
 
 @compiled.on_cuda
-def whole(
+def convert_batch(
     pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
 ) -> Tensor:
-    """The same as `looped`, as elementwise operations on the whole batch, which fuse into one.
+    """The same as `convert_each`, as elementwise operations on the batch, which fuse into one.
 
     Does not wait for the device.
     """
@@ -90,7 +90,7 @@ def whole(
     return torch.where(flips[:, None, None, None], values.flip(2), values)
 
 
-def mirrored(images: Tensor, flips: Tensor) -> Tensor:
+def mirror(images: Tensor, flips: Tensor) -> Tensor:
     """The images (B, P, P, 3), those with `flips` (B,) left to right; in place, on the host."""
     for index in np.flatnonzero(flips.numpy()).tolist():
         images[index] = images[index].flip(1)
