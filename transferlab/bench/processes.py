@@ -1,4 +1,4 @@
-"""Processes of Python for the benchmarks that start some, each with one thread."""
+"""Python processes for the benchmarks that start processes, each with one thread."""
 
 import os
 import subprocess
@@ -8,8 +8,8 @@ from pathlib import Path
 from transferlab.errors import RunFailed
 
 
-def python(folder: Path, *words: str, also: tuple[int, ...] = ()) -> tuple[int, str]:
-    """`python WORDS` with store and cache in a folder: exit status and stderr.
+def python(folder: Path, *arguments: str, also: tuple[int, ...] = ()) -> tuple[int, str]:
+    """`python ARGUMENTS` with store and cache in a folder: exit status and stderr.
 
     Raises: RunFailed with the last line of stderr if the status is neither 0 nor one of `also`.
     """
@@ -18,14 +18,14 @@ def python(folder: Path, *words: str, also: tuple[int, ...] = ()) -> tuple[int, 
         "TRANSFERLAB_CACHE": str(folder / "cache"),
         "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run([sys.executable, *words], cwd=folder, env=environment,
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip
     if done.returncode not in (0, *also):
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise RunFailed(f"python {' '.join(words)} failed: {last}")
+        raise RunFailed(f"python {' '.join(arguments)} failed: {last}")
     return done.returncode, done.stderr
 
 
-def command(folder: Path, *words: str) -> None:
-    """`python -m transferlab WORDS`. Raises: RunFailed if it fails."""
-    python(folder, "-m", "transferlab", *words)
+def command(folder: Path, *arguments: str) -> None:
+    """`python -m transferlab ARGUMENTS`. Raises: RunFailed if it fails."""
+    python(folder, "-m", "transferlab", *arguments)

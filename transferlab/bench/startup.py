@@ -46,22 +46,31 @@ def measure(selected: Namespace) -> Report:
         folder = Path(name)
         (folder / "runs").mkdir()
         lines: dict[str, tuple[str, ...]] = {IMPORTS: ("-c", f"import {', '.join(STACK)}")}
-        lines |= {name: ("-m", "transferlab", *words) for name, (words, _) in COMMANDS.items()}
+        lines |= {
+            name: ("-m", "transferlab", *arguments) for name, (arguments, _) in COMMANDS.items()
+        }
         return harness.measure(
             "startup",
             f"commands in an empty store, each a process; the full stack is {', '.join(STACK)}",
             [
-                Side(name, partial(harness.timed, partial(python, folder, *words)), 1, "processes")
-                for name, words in lines.items()
+                Side(
+                    name,
+                    partial(harness.timed, partial(python, folder, *arguments)),
+                    1,
+                    "processes",
+                )
+                for name, arguments in lines.items()
             ],
             [Comparison(name, IMPORTS, "speed", target) for name, (_, target) in COMMANDS.items()],
             repetitions=selected.repetitions,
-            checks=lambda: [_light(name, words, folder) for name, (words, _) in COMMANDS.items()],
+            checks=lambda: [
+                _light(name, arguments, folder) for name, (arguments, _) in COMMANDS.items()
+            ],
         )
 
 
-def _light(name: str, words: tuple[str, ...], folder: Path) -> Check:
+def _light(name: str, arguments: tuple[str, ...], folder: Path) -> Check:
     """Whether the command takes none of HEAVY. Raises: RunFailed if it fails."""
-    code, err = python(folder, "-c", LOOK, *words, also=(TAKEN,))
+    code, err = python(folder, "-c", LOOK, *arguments, also=(TAKEN,))
     taken = err.strip().splitlines()[-1] if code else "none"
     return Check(f"{name}: no torch in sys.modules", not code, taken)

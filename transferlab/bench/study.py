@@ -48,25 +48,25 @@ def measure(selected: Namespace) -> Report:
     Raises: UserError for an unknown study, RunFailed if a process fails.
     """
     name, at_once, steps = selected.study, selected.at_once, selected.steps
-    words = ["runtime.threads=1"]
-    words += [] if steps is None else ["train.epochs=null", f"train.total_steps={steps}"]
+    common = ["runtime.threads=1"]
+    common += [] if steps is None else ["train.epochs=null", f"train.total_steps={steps}"]
     order = "one after another" if at_once == 1 else f"{at_once} at a time"
     processes = f"a process a run, {order}"
-    runs = plan.order(resolve_all(expand(load(name), words)))
+    runs = plan.order(resolve_all(expand(load(name), common)))
     finished: dict[str, int] = {}
 
     def by_sweep(folder: Path) -> None:
-        command(folder, "sweep", f"+study={name}", f"launcher.jobs={WORKERS}", *words)
+        command(folder, "sweep", f"+study={name}", f"launcher.jobs={WORKERS}", *common)
 
     def side(name: str, train: Callable[[Path], None]) -> Side:
-        def trained() -> float:
+        def measured() -> float:
             with TemporaryDirectory() as folder:
                 elapsed_s = harness.timed(lambda: train(Path(folder)))
-                there = [run.in_store(Path(folder) / "runs") for run in runs]
-                finished[name] = len(there) - len(store.unfinished(there))
+                trained = [run.in_store(Path(folder) / "runs") for run in runs]
+                finished[name] = len(trained) - len(store.unfinished(trained))
             return elapsed_s
 
-        return Side(name, trained, len(runs), "runs")
+        return Side(name, measured, len(runs), "runs")
 
     return harness.measure(
         "study",
@@ -85,11 +85,11 @@ def measure(selected: Namespace) -> Report:
 
 def by_processes(runs: Sequence[Run], at_once: int, folder: Path) -> None:
     """A command for every run, in a store in the folder, so many at a time; base networks first."""
-    words = {run.id: overrides(run.config) for run in runs}  # Hydra is not for threads
+    arguments = {run.id: overrides(run.config) for run in runs}  # Hydra is not thread-safe
     number = itertools.count(1)
 
     def train(run: Run) -> None:
-        command(folder, *words[run.id])
+        command(folder, *arguments[run.id])
         log.info("run %d of %d: %s", next(number), len(runs), run.label)
 
     with ThreadPoolExecutor(at_once) as pool:
@@ -98,12 +98,12 @@ def by_processes(runs: Sequence[Run], at_once: int, folder: Path) -> None:
 
 
 def overrides(config: RunConfig) -> list[str]:
-    """The words that make this run of the defaults of conf/."""
+    """The overrides that make this run of the defaults of conf/."""
     split = f"+split={config.split.name}"
     default = compose.compose("config", [split])
-    words = [split]
+    changed = [split]
     for key, value in flatten(config).items():
         group, _, leaf = key.rpartition(".")
         if value != (default[group] if group else default)[leaf] and not key.endswith(FOUND):
-            words.append(f"{key}={json.dumps(value)}")
-    return words
+            changed.append(f"{key}={json.dumps(value)}")
+    return changed

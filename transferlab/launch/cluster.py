@@ -106,16 +106,15 @@ class SlurmCluster:
 
     def max_array(self) -> int:
         """The maximum number of tasks in an array."""
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", self._query(["scontrol", "show", "config"]),
+        match = re.search(r"^MaxArraySize\s*=\s*(\d+)", self._query(["scontrol", "show", "config"]),
                           re.MULTILINE)  # fmt: skip
-        return int(found[1]) if found else MAX_ARRAY
+        return int(match[1]) if match else MAX_ARRAY
 
     def cancel(self, ids: Sequence[str]) -> None:
         """Cancel jobs or tasks. Raises: UserError."""
         for start in range(0, len(ids), 200):
-            self._query(
-                ["scancel", "--quiet", *ids[start : start + 200]]
-            )  # some may have just ended
+            # quiet: some may have just ended
+            self._query(["scancel", "--quiet", *ids[start : start + 200]])
 
     def requeue(self, identity: str) -> None:
         """Requeue a running job under its id. Raises: UserError."""
@@ -214,8 +213,8 @@ def _missing(command: str) -> str:
 def _each(job: str, tasks: str) -> Iterator[str]:
     """The tasks in `3`, or in `0-2,5-9:2%4`, SLURM's notation for pending tasks."""
     for part in tasks.partition("%")[0].split(","):
-        if found := re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part):
-            first, last, step = (int(number) if number else None for number in found.groups())
+        if match := re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part):
+            first, last, step = (int(number) if number else None for number in match.groups())
             assert first is not None
             for task in range(first, (first if last is None else last) + 1, step or 1):
                 yield f"{job}_{task}"

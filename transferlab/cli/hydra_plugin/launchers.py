@@ -35,7 +35,9 @@ class _Planned(Launcher):
 
         assert self.hydra_context is not None and self.config is not None
         loader = self.hydra_context.config_loader
-        composed = [loader.load_sweep_config(self.config, list(words)) for words in job_overrides]
+        composed = [
+            loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides
+        ]
         settings = {
             key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
             for key, value in self.settings.items()
@@ -44,8 +46,8 @@ class _Planned(Launcher):
             [compose.run_config(each) for each in composed], settings, self.pack_size
         )
         returns = []
-        for config, words, top1 in zip(composed, job_overrides, results, strict=True):
-            job = JobReturn(cfg=config, overrides=list(words), hydra_cfg=config,
+        for config, overrides, top1 in zip(composed, job_overrides, results, strict=True):
+            job = JobReturn(cfg=config, overrides=list(overrides), hydra_cfg=config,
                             task_name="transferlab", status=JobStatus.COMPLETED)  # fmt: skip
             job.return_value = top1
             returns.append(job)
