@@ -85,7 +85,7 @@ def test_an_unreadable_image_ends_the_run_or_is_left_out_and_recorded(place: Pat
     (path,) = (place.parent / "store").glob("*/result.json")
     record = json.loads(path.read_text())
     assert len(record["skipped"]) == 4 and set(record["skipped"]) < set(bad)
-    assert f"{record['skipped'][0]} cannot be read and is left out" in err
+    assert f"{record['skipped'][0]} cannot be read and is skipped" in err
 
 
 def test_a_store_that_cannot_be_written_is_refused(place: Path, tmp_path: Path):

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import pytorch_lightning as lightning
 import torch
+from pytorch_lightning import LightningModule, Trainer
 
 from transferlab.data.datasets.images import ArraySubset
 from transferlab.data.half import Half, View
@@ -133,7 +133,7 @@ def test_the_recipe_reaches_the_stream():
     assert torch.cat([batch["corners"] for batch in batches]).max() == 2
 
 
-class Slow(lightning.LightningModule):
+class Slow(LightningModule):
     """Notes which images a step sees at its end, after the thread that reads had time to spoil."""
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ def test_a_step_of_the_trainer_ends_with_the_images_that_it_began_with():
     expected = [values(batch) for _ in range(3) for batch in loader]
     data = PackData(reader(val_batch_size=1), VIEWS, start_step=0, total_steps=10, val_every=4)
     module = Slow()
-    trainer = lightning.Trainer(
+    trainer = Trainer(
         accelerator="cpu", max_epochs=3, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip

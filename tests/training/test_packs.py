@@ -132,15 +132,15 @@ def vary(run: Run, memory_gb: float) -> Run:
     return make_run(vary_config(run.config, {"runtime.memory_gb": memory_gb}), run.split)
 
 
-class full:
-    """Has the memory full whenever more than `most` networks are to make their step `step`."""
+class OutOfMemory:
+    """Raises whenever more than `most` networks begin their step `step`."""
 
     def __init__(self, most: int, step: int, error: Exception) -> None:
         self.most, self.step, self.error = most, step, error
         self.original = PackModule.training_step
         self.steps: list[tuple[int, int]] = []  # how many networks, and the step they made
 
-    def __enter__(self) -> "full":
+    def __enter__(self) -> "OutOfMemory":
         def training_step(module: PackModule, batch: Any, batch_idx: int) -> None:
             members = len(module.members)
             if members > self.most and module.step + 1 == self.step:
@@ -162,12 +162,12 @@ class full:
 def test_a_pack_whose_memory_is_full_is_halved_and_goes_on_from_its_checkpoints(
     pack: list[Run], alone: dict[str, str], error: Exception
 ):
-    with full(1, 7, error) as told:
+    with OutOfMemory(1, 7, error) as observed:
         train(pack)
 
     assert digests(pack) == alone
     first, pair, single = range(1, 7), [5, 6], range(5, 13)
-    assert told.steps == [
+    assert observed.steps == [
         *((3, step) for step in first),  # a validation after the fourth, and a checkpoint
         *((2, step) for step in pair),
         *((1, step) for _ in CUTS for step in single),
@@ -179,13 +179,13 @@ def test_several_processes_cannot_halve_a_pack_and_say_what_to_do(
 ):
     monkeypatch.setattr(processes, "size", lambda: 2)
 
-    with full(1, 7, torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.")):
+    with OutOfMemory(1, 7, torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.")):
         with pytest.raises(RunFailed) as failed:
             train(pack)
 
     assert str(failed.value) == (
-        "the memory is full of 3 runs that several processes train together (CUDA out of memory), "
-        "and only one process alone goes on in smaller parts: give sweep.pack=2 or less, or less "
+        "out of memory with 3 runs that several processes train together (CUDA out of memory); "
+        "only a single process can divide a pack: set sweep.pack=2 or lower, or a lower "
         "runtime.memory_gb: R1B R3B R5B"
     )
     for run in pack:
@@ -202,13 +202,13 @@ def test_a_run_alone_for_which_there_is_no_memory_fails_and_says_what_to_do(
     first = pack[0]
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has ...")
 
-    with full(0, 6, error), pytest.raises(RunFailed) as failed:
+    with OutOfMemory(0, 6, error), pytest.raises(RunFailed) as failed:
         train([first])
 
     assert str(failed.value) == (
-        "R1B: the memory is full, and the run was alone (CUDA out of memory): it needs another "
-        "device, or several that share the batch out (runtime.devices); with another "
-        f"train.batch_size it would be another run: {first.folder}"
+        "R1B: out of memory, although it was trained alone (CUDA out of memory): use a larger "
+        "device, or several that share the batch (runtime.devices); with another "
+        f"train.batch_size it would be a different run: {first.folder}"
     )
     assert files.peek(first.failure_file)["error"] == str(failed.value)
     state = load(first)

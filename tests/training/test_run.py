@@ -384,8 +384,8 @@ def test_what_ended_one_of_several_processes_keeps_its_kind():
 
 
 GONE = (
-    "another process of this run has ended, and those left cannot go on without it: it was "
-    "killed, perhaps for want of memory, if the log says nothing else"
+    "another process of this run died, and the rest cannot continue without it: unless the log "
+    "gives another reason it was killed, perhaps because memory ran out"
 )
 
 
@@ -425,7 +425,7 @@ def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pyte
     with pytest.raises(ZeroDivisionError):
         carry_out(wanted)
     text = resolve(wanted).log_file.read_text()
-    assert "ended by a defect" in text and "ZeroDivisionError: division by zero" in text
+    assert "training ended by a bug" in text and "ZeroDivisionError: division by zero" in text
 
 
 def test_a_device_that_is_not_there_is_refused(config: Compose):

@@ -12,8 +12,9 @@ from pytorch_lightning import LightningModule, Trainer
 from transferlab.data.loader import Batch, auto_workers
 from transferlab.experiment.run import Run
 from transferlab.runtime.signals import StopRequest
-from transferlab.training import build, inputs, optimiser, trainer
+from transferlab.training import build, inputs, optimiser
 from transferlab.training.checkpoints import TrainingState
+from transferlab.training.trainer import build_trainer, interruptible
 from transferlab.training.datamodule import PackData
 
 
@@ -69,8 +70,8 @@ def fit(
     fresh = TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
     module = build.pack_module([subject], [fresh], total_steps=steps)
     watch = Stopwatch(skipped=skipped, steps=steps - skipped)
-    fitting = trainer.build(run.config, [watch], intervals=1)
-    with trainer.interruptible(stop):
+    fitting = build_trainer(run.config, [watch], intervals=1)
+    with interruptible(stop):
         fitting.fit(module, datamodule=_OnlyTraining(data, batches))
     assert watch.elapsed_s is not None
     return watch.elapsed_s

@@ -1,4 +1,4 @@
-"""From one run's config to its parts: the fresh network, its place in a pack, images, schedule.
+"""The parts of a training, from its runs: networks with their base's weights, and batches.
 
 Every part is made with plain arguments; a config goes no further than this file and `run`.
 """
@@ -31,19 +31,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Subject:
-    """A run to be trained, with the weights of the base network that it starts from, if any."""
+    """A run to be trained, with the weights of its base network, if it has one."""
 
     run: Run
     base_weights: dict[str, Tensor] | None
 
 
 def subject(run: Run) -> Subject:
-    """The run with its base network. Raises: as `subjects` does."""
+    """The run with its base's weights. Raises: as `subjects` does."""
     return subjects([run])[0]
 
 
 def subjects(runs: Iterable[Run]) -> list[Subject]:
-    """The runs with their base networks, each loaded once and checked against its digest.
+    """The runs with their bases' weights, each loaded once and checked against its digest.
 
     Raises: UserError if a base was damaged, RunFailed if it is not finished.
     """
@@ -63,7 +63,7 @@ def subjects(runs: Iterable[Run]) -> list[Subject]:
 
 
 def network(run: Run) -> StagedNetwork:
-    """The run's network with weights not yet drawn.
+    """The run's network, before its initial values are drawn.
 
     Raises: UserError if the model, the image size or the cut do not fit.
     """
@@ -102,7 +102,7 @@ def member(subject: Subject) -> Member:
 def pack_module(
     subjects: Sequence[Subject], states: Sequence[TrainingState], *, total_steps: int
 ) -> PackModule:
-    """The networks of a pack as the states say, ready for a Trainer."""
+    """The networks of a pack, resumed from the states, ready for a Trainer."""
     members = [member(subject) for subject in subjects]
     for each, subject, state in zip(members, subjects, states, strict=True):
         each.network.load_state_dict(state.weights)
@@ -128,7 +128,7 @@ def pack_data(
     val_every: int,
     workers: int,
 ) -> PackData:
-    """The batches of a pack: of the target half, as each of its networks sees them.
+    """The batches of a pack: the target half, once for each mean image that its networks use.
 
     `workers` processes read the images, also those for a mean image that is not cached.
     """

@@ -1,4 +1,4 @@
-"""What an interrupted run needs to go on exactly, and the weights of a finished one.
+"""The state from which an interrupted run resumes exactly, and the weights of a finished one.
 
 One checkpoint per run, also for runs that are trained together, so that a pack can be cut up again.
 Loaded with `weights_only=True`; weights are safetensors.

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
+from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from transferlab.data.half import Half, View
@@ -52,7 +52,7 @@ class Reader:
         return math.ceil(len(self.half.train) / self.batch_size)
 
     def training(
-        self, trainer: lightning.Trainer | None, *, start_step: int, total_steps: int
+        self, trainer: Trainer | None, *, start_step: int, total_steps: int
     ) -> Iterator[Batch]:
         """The batches of steps start_step..total_steps-1, one epoch after the other."""
         view = self.half.train
@@ -69,20 +69,18 @@ class Reader:
         )
         return iter(self._loader(view, stream, trainer))
 
-    def validation(self, trainer: lightning.Trainer | None) -> Batches:
+    def validation(self, trainer: Trainer | None) -> Batches:
         """Every validation image once."""
         view = self.half.val
         requests = Sequence(len(view), self.val_batch_size, **_share(trainer))
         return self._loader(view, requests, trainer)
 
-    def _loader(
-        self, view: View, requests: Stream | Sequence, trainer: lightning.Trainer | None
-    ) -> Batches:
+    def _loader(self, view: View, requests: Stream | Sequence, trainer: Trainer | None) -> Batches:
         device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
         return loader(view, requests, crop=self.crop, workers=self.workers, device=device)
 
 
-class HalfDataModule(lightning.LightningDataModule):
+class HalfDataModule(LightningDataModule):
     """One half of a data set, for any Trainer: pairs of inputs (B, C, P, P) and labels (B,).
 
     Everything that is not an argument is what `conf/` says for the data set, and can be changed
@@ -112,9 +110,9 @@ class HalfDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         overrides = tuple(overrides)
-        # Not for the logger, which takes no key twice: `seed` is one of TransferModule too
+        # Not for the logger: it refuses a key that the module has with another value, like `seed`
         self.save_hyperparameters(logger=False)
-        words = [
+        composition = [
             f"data.name={data}" if ":" in data else f"data={data}",
             with_plus(f"split={split}"),
             f"transfer.variant=base{half}",
@@ -122,7 +120,7 @@ class HalfDataModule(lightning.LightningDataModule):
             *([] if batch_size is None else [f"train.batch_size={batch_size}"]),
             *overrides,
         ]
-        self.run = resolve(build_config(compose("config", words)))
+        self.run = resolve(build_config(compose("config", composition)))
         self.config = self.run.config
         self.mean = inputs.mean_letter(self.config) if mean is None else mean
         self.reader: Reader | None = None
@@ -162,7 +160,7 @@ class HalfDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> "Epochs":
         reader, trainer = self._reader(), self.trainer
-        # Of a Trainer that resumes the batches before the checkpoint are done
+        # A Trainer that resumes has used the batches before its checkpoint
         step = 0 if trainer is None else trainer.fit_loop.total_batch_idx + 1
         batches = reader.training(trainer, start_step=step, total_steps=sys.maxsize)
         return Epochs(batches, step, sys.maxsize, reader.steps_per_epoch)
@@ -173,7 +171,7 @@ class HalfDataModule(lightning.LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """From bytes on the device to inputs and labels."""
         for name in batch["skipped"]:
-            log.warning("%s cannot be read and is left out", name)
+            log.warning("%s cannot be read and is skipped", name)
         return self.views(batch)[self.mean], batch["labels"]
 
     def _reader(self) -> Reader:
@@ -183,7 +181,7 @@ class HalfDataModule(lightning.LightningDataModule):
         return self.reader
 
 
-class PackData(lightning.LightningDataModule):
+class PackData(LightningDataModule):
     """Training batches of steps start_step..total_steps-1 and the whole validation subset.
 
     To Lightning an epoch is the time from one validation to the next, so that validations fall on
@@ -247,7 +245,7 @@ class Epochs(Intervals):
         return self.every
 
 
-def _share(trainer: lightning.Trainer | None) -> dict[str, int]:
+def _share(trainer: Trainer | None) -> dict[str, int]:
     if trainer is None:
         return {"rank": 0, "world_size": 1}
     return {"rank": trainer.global_rank, "world_size": trainer.world_size}

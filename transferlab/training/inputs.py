@@ -1,14 +1,13 @@
-"""What a run is given to look at: images, its half of them, whose mean image."""
+"""The inputs of a run: the data set, its half of the classes, and whose mean image."""
 
 import logging
 
 import numpy as np
 
 from transferlab import data
-from transferlab.data import half as halves
 from transferlab.data import mean
 from transferlab.data.datasets.images import ImageSet
-from transferlab.data.half import Half
+from transferlab.data.half import Half, cut
 from transferlab.experiment import variants
 from transferlab.experiment.config import RunConfig, cache_folder
 from transferlab.experiment.run import Run
@@ -19,14 +18,14 @@ NO_MEAN = "none"
 
 def load_images(config: RunConfig) -> ImageSet:
     """The data set, all classes."""
-    chosen = config.data
+    settings = config.data
     return data.load(
-        chosen.name,
-        root=chosen.root,
-        val=chosen.val,
-        holdout=chosen.holdout,
-        size=chosen.size,
-        resize=chosen.resize,
+        settings.name,
+        root=settings.root,
+        val=settings.val,
+        holdout=settings.holdout,
+        size=settings.size,
+        resize=settings.resize,
         cache=cache_folder(config),
     )
 
@@ -34,7 +33,7 @@ def load_images(config: RunConfig) -> ImageSet:
 def half(run: Run, images: ImageSet, letter: str) -> Half:
     """Half A or B of the data set."""
     config = run.config.data
-    return halves.cut(
+    return cut(
         images,
         run.half(letter),
         per_class=config.per_class,
@@ -43,7 +42,7 @@ def half(run: Run, images: ImageSet, letter: str) -> Half:
 
 
 def mean_letter(config: RunConfig) -> str:
-    """Whose mean image the run subtracts: the base half's, as the authors did, unless told."""
+    """Whose mean image the run subtracts: by default the base half's, as the authors did."""
     if config.data.mean == "none":
         return NO_MEAN
     base, target = config.variant.base, config.variant.target
@@ -54,22 +53,22 @@ def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> np.n
     """The mean (S, S, 3) over a half's training images, cached; None for `NO_MEAN`."""
     if letter == NO_MEAN:
         return None
-    config, chosen = run.config, half(run, images, letter)
+    config, source = run.config, half(run, images, letter)
 
-    def tell(done: int) -> None:
+    def log_progress(done: int) -> None:
         if done % (20 * mean.BATCH) == 0:
-            log.info("mean image of half %s: %d of %d images", letter, done, len(chosen.train))
+            log.info("mean image of half %s: %d of %d images", letter, done, len(source.train))
 
     return mean.mean_image(
-        chosen.train,
+        source.train,
         cache=cache_folder(config),
         name=mean.key(
             images.digest,
-            chosen.classes,
+            source.classes,
             size=config.data.size,
             resize=config.data.resize,
             per_class=config.data.per_class,
         ),
         workers=workers,
-        on_progress=tell,
+        on_progress=log_progress,
     )

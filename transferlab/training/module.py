@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
 import torch.nn.functional as F
+from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ from transferlab.training.recipe import Recipe
 Weights = Mapping[str, Tensor]
 
 
-class TransferModule(lightning.LightningModule):
+class TransferModule(LightningModule):
     """Trains `network`, in place: fresh from `seed`, its first n stages copied from `base`.
 
     A batch is a pair of inputs (B, C, P, P) and labels (B,). Logs train/loss, train/accuracy,
@@ -97,10 +97,10 @@ class TransferModule(lightning.LightningModule):
 
     def prefix_features(self, x: Tensor, cuts: Iterable[int]) -> dict[int, Tensor]:
         """The features after each of these numbers of stages, in one pass."""
-        wanted, features = set(cuts), {}
-        for depth in range(max(wanted)):
+        depths, features = set(cuts), {}
+        for depth in range(max(depths)):
             x = self.apply_stage(depth, x)
-            if depth + 1 in wanted:  # others need not stay in memory
+            if depth + 1 in depths:  # the others need not stay in memory
                 features[depth + 1] = x
         return features
 

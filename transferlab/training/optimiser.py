@@ -70,19 +70,19 @@ def keep_rate_in_velocity(optimizer: torch.optim.Optimizer, *_: object) -> None:
 
 
 def velocity(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
-    """The momentum of one network's parameters, by name; nothing before its first step."""
-    found = {}
+    """The momentum of one network's parameters, by name; empty before its first step."""
+    buffers = {}
     for name, parameter in network.named_parameters():
         buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if buffer is not None:
-            found[name] = buffer
-    return found
+            buffers[name] = buffer
+    return buffers
 
 
 def restore_velocity(
     optimizer: torch.optim.Optimizer, network: nn.Module, saved: Mapping[str, Any]
 ) -> None:
-    """Put back what `velocity` gave, in place."""
+    """Restore what `velocity` returned, in place."""
     for name, parameter in network.named_parameters():
         if name in saved:
             buffer = torch.empty_like(parameter, memory_format=torch.preserve_format)

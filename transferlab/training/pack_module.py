@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
+from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -51,12 +51,12 @@ class Member:
         return min(self.module.frozen_stages, self.network.deterministic_stages())
 
 
-class PackModule(lightning.LightningModule):
+class PackModule(LightningModule):
     """Trains the members with one optimiser; step `self.step`, counted from 0, is the next.
 
     A batch has `inputs`, one (B, C, P, P) per view, and `labels` (B,). `velocities` are the momenta
-    of the members after `step` steps. What it does itself, where a `TransferModule` leaves it to
-    Lightning, says why.
+    of the members after `step` steps. Where it does itself what a `TransferModule` leaves to
+    Lightning, a comment gives the reason.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PackModule(lightning.LightningModule):
         velocities: Iterable[Mapping[str, Tensor]],
     ) -> None:
         super().__init__()
-        # Manual: one update of all members, without reading back whether their sum is finite
+        # Manual: weights, `step` and the sums change together, so that no checkpoint mixes steps
         self.automatic_optimization = False
         self.members = tuple(members)
         self.networks = nn.ModuleList(member.network for member in self.members)
@@ -178,7 +178,7 @@ class PackModule(lightning.LightningModule):
         return features
 
 
-def as_pack(module: lightning.LightningModule) -> PackModule:
+def as_pack(module: LightningModule) -> PackModule:
     """The module that a callback is given, as what it is."""
     assert isinstance(module, PackModule)
     return module

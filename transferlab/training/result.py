@@ -19,7 +19,7 @@ from transferlab.training.checkpoints import TrainingState
 BEST = 10
 
 
-def result(
+def make_record(
     run: Run,
     state: TrainingState,
     *,

@@ -1,8 +1,8 @@
-"""A pack of runs, from configs to results: the only place where the parts meet.
+"""Trains a pack of runs and records the results.
 
-A training goes from checkpoint to checkpoint: it is set up from the last one, or from fresh
-networks, and what it leaves behind is again a checkpoint, from which the record is made. So a run
-that was killed at any moment, and one that was not, take the same way.
+Training goes from checkpoint to checkpoint: a session starts from the last one, or from fresh
+networks, and ends with one, from which the record is made. So a run that was killed and resumed
+takes the same path as one that was not.
 """
 
 import logging
@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
-import pytorch_lightning as lightning
 import torch
+from pytorch_lightning import Callback
 
 from transferlab import store
 from transferlab.data.loader import end_workers
@@ -19,10 +19,11 @@ from transferlab.errors import RunFailed, UserError
 from transferlab.experiment.run import Run
 from transferlab.runtime import devices, logs, processes
 from transferlab.runtime.signals import StopRequest
-from transferlab.training import build, inputs, packs, trainer
+from transferlab.training import build, inputs, packs
 from transferlab.training.build import Subject
 from transferlab.training.packs import Group
 from transferlab.training.session import Session
+from transferlab.training.trainer import build_trainer, reason
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +37,19 @@ def check(runs: Iterable[Run]) -> None:
     for run in runs:
         with torch.device("meta"):
             build.network(run)
-        trainer.build(run.config, [], intervals=1)
+        build_trainer(run.config, [], intervals=1)
 
 
 def train(
     runs: Sequence[Run],
     stop: StopRequest,
-    watchers: Sequence[lightning.Callback] = (),
+    watchers: Sequence[Callback] = (),
 ) -> None:
     """Train a pack and record it: runs with one target, data set, recipe and seed.
 
     Runs that do not fit into the device's memory together are trained one part after another. The
     caller owns the runs; their bases are finished. On return every run has its `result.json`.
-    `watchers` are called after our own callbacks: by who measures.
+    `watchers` are called after our own callbacks, to measure.
 
     Raises: UserError, RunFailed, or Interrupted after everything was saved.
     """
@@ -73,7 +74,7 @@ def train(
                 todo.popleft(), lambda members: Session(members, images, target, stop, watchers)
             )
             todo.extendleft(reversed(smaller))
-            failures += failed  # the others go on; this is told at the end
+            failures += failed  # the other parts are trained first
         if failures:
             raise RunFailed("; ".join(failures))
 
@@ -81,10 +82,13 @@ def train(
 def _finish(
     part: Group, training: Callable[[Sequence[Subject]], "Session"]
 ) -> tuple[list[Group], list[str]]:
-    """Train a part of a pack: in which smaller ones to go on if memory is full, and what failed.
+    """Train a part of a pack.
 
-    Raises: RunFailed, which is of all its runs, if another process that trains them has ended, or
-    the memory of one of several is full: the others cannot be told to go on in smaller parts.
+    Returns the smaller parts in which it has to be continued if memory is full, and the messages
+    of runs that failed.
+
+    Raises: RunFailed for all its runs, if they are trained by several processes and one of these
+        died or is out of memory: the others could not agree on smaller parts.
     """
     members, states = zip(*part, strict=True)
     try:
@@ -92,23 +96,23 @@ def _finish(
         return [], []
     except (RuntimeError, MemoryError) as error:
         if devices.is_out_of_memory(error):
-            full = str(error)  # and no more of it, which holds on to what is in memory
+            message = str(error)  # the error itself keeps the networks in memory
         elif isinstance(error, RunFailed):
             return [], [str(error)]
         elif processes.lost(error):
-            raise trainer.reason(error) from error
+            raise reason(error) from error
         else:
             raise
     if len(members) == 1:
-        return [], [packs.too_large(members[0], full)]
+        return [], [packs.too_large(members[0], message)]
     if processes.size() > 1:
-        raise RunFailed(packs.too_many(members, full))
+        raise RunFailed(packs.too_many(members, message))
     return packs.halves(members), []
 
 
 def _log_error(kind: type | None, error: BaseException | None, trace: object) -> None:
-    """Put into the log files why a training ended: one line, with the trace if it is a defect."""
+    """Log to the files why training ended: one line, and the trace if it is a bug."""
     if isinstance(error, UserError | RunFailed | KeyboardInterrupt):
         log.error("%s", error, extra=logs.ONLY_FILES)
     elif error is not None:
-        log.error("ended by a defect", exc_info=error, extra=logs.ONLY_FILES)
+        log.error("training ended by a bug", exc_info=error, extra=logs.ONLY_FILES)

@@ -1,10 +1,10 @@
-"""One training: runs of a pack that are at the same step, from checkpoint to checkpoint."""
+"""One training session: runs of a pack at the same step, from checkpoint to checkpoint."""
 
 import logging
 import math
 from collections.abc import Sequence
 
-import pytorch_lightning as lightning
+from pytorch_lightning import Callback
 
 from transferlab import store
 from transferlab.data.datasets.images import ImageSet
@@ -16,17 +16,20 @@ from transferlab.models import transfer
 from transferlab.runtime import devices, logs, machine, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import build, checkpoints, packs
-from transferlab.training import result as record
-from transferlab.training import trainer as trainers
 from transferlab.training.build import Subject
 from transferlab.training.callbacks.pack import pack_callbacks
 from transferlab.training.checkpoints import TrainingState
+from transferlab.training.result import make_record
+from transferlab.training.trainer import build_trainer, interruptible
 
 log = logging.getLogger(__name__)
 
 
 class Session:
-    """Runs of a pack that are at the same step."""
+    """Trains runs of a pack that are at the same step, and records them.
+
+    `watchers` are callbacks that are called after our own.
+    """
 
     def __init__(
         self,
@@ -34,23 +37,23 @@ class Session:
         images: ImageSet,
         target: Half,
         stop: StopRequest,
-        watchers: Sequence[lightning.Callback],
+        watchers: Sequence[Callback],
     ) -> None:
         self.subjects, self.images, self.target, self.stop = subjects, images, target, stop
         self.watchers = watchers
-        self.config = subjects[0].run.config  # for what all have in common
+        self.config = subjects[0].run.config  # what all of them share
         self.steps_per_epoch = len(target.train) / self.config.train.batch_size
         self.total_steps = total_steps(self.config, len(target.train))
         workers = self.config.runtime.workers
         if workers is None:
             workers = auto_workers(target.train, machine.cores())
         self.workers = workers
-        self.device = "unknown: the run was complete when it was interrupted"
+        self.device = "unknown: training was complete when the run was interrupted"
 
     def finish(self, states: Sequence[TrainingState]) -> None:
-        """Train whatever is missing from the states on and write the records.
+        """Train from the states to the end and write the records.
 
-        Raises: RunFailed if a member's loss was not finite; the others are recorded first.
+        Raises: RunFailed if a run diverged, after the others have been recorded; Interrupted.
         """
         failed: dict[str, str] = {}
         _require_space(self.subjects, states)
@@ -60,11 +63,11 @@ class Session:
                 raise Interrupted("stopped while training")
             failed |= self._advance(states)
             self.subjects = [s for s in self.subjects if s.run.label not in failed]
-            processes.meet()  # what rank 0 has saved is there
+            processes.meet()  # rank 0 has saved
             states = [packs.state_of(subject) for subject in self.subjects]
-            processes.meet()  # and is taken away by no one before all have read it
+            processes.meet()  # all have read it, and it may be removed
             moved = not states or states[0].step > step or states[0].validated
-            assert moved, "a training that goes nowhere"
+            assert moved, "a session made no progress"
         if processes.rank() == 0:
             for subject, state in zip(self.subjects, states, strict=True):
                 self._record(subject, state)
@@ -75,9 +78,9 @@ class Session:
         return state.step >= self.total_steps and state.validated
 
     def _advance(self, states: Sequence[TrainingState]) -> dict[str, str]:
-        """From the states to the next ones on disk: the end, or where training was stopped.
+        """Train from the states until the end, or until training is stopped.
 
-        Returns the runs that failed meanwhile, and why. Raises: Interrupted.
+        Returns label -> reason of the runs that diverged. Raises: Interrupted.
         """
         train, runtime, step = self.config.train, self.config.runtime, states[0].step
         val_every = train.val_every or math.ceil(self.steps_per_epoch)
@@ -89,14 +92,15 @@ class Session:
             steps_per_epoch=self.steps_per_epoch,
             val_batches=math.ceil(len(self.target.val) // runtime.devices / train.val_batch_size),
         )
-        # To Lightning an epoch is the way to the next validation: see data.module
+        # To Lightning an epoch is an interval between validations: see `PackData`
         intervals = math.ceil(self.total_steps / val_every) - step // val_every
-        trainer = trainers.build(self.config, [*callbacks.ordered, *self.watchers], intervals)
+        trainer = build_trainer(self.config, [*callbacks.ordered, *self.watchers], intervals)
         device = trainer.strategy.root_device
         self.device = devices.name(device)
         if train.precision == "bfloat16" and not devices.has_bfloat16(device):
             log.warning(
-                "%s computes bfloat16 slowly: train.precision=float32 is another run, but faster",
+                "%s emulates bfloat16, which is slow: train.precision=float32 is faster, but "
+                "a different run",
                 self.device,
             )
         stream = build.pack_data(
@@ -108,9 +112,9 @@ class Session:
             val_every=val_every,
             workers=self.workers,
         )
-        due = step == self.total_steps or (step > 0 and step % val_every == 0)
-        with trainers.interruptible(self.stop):
-            if due and not states[0].validated:  # stopped just before this validation
+        validation_due = step == self.total_steps or (step > 0 and step % val_every == 0)
+        with interruptible(self.stop):
+            if validation_due and not states[0].validated:  # stopped before or in it
                 trainer.validate(module, datamodule=stream, verbose=False)
             else:
                 trainer.fit(module, datamodule=stream)
@@ -118,7 +122,7 @@ class Session:
 
     def _record(self, subject: Subject, state: TrainingState) -> None:
         """Write the weights and then, last, `result.json`."""
-        result = record.result(
+        record = make_record(
             subject.run,
             state,
             prefix_unchanged=_prefix_unchanged(subject, state),
@@ -128,18 +132,18 @@ class Session:
             pack_size=len(self.subjects),
             device=self.device,
         )
-        store.finish(subject.run, result)
+        store.finish(subject.run, record)
         log.info(
             "%s  done  top-1 %.4f  %s",
             subject.run.label,
-            result["metrics"]["top1_final"],
+            record["metrics"]["top1_final"],
             subject.run.folder,
             extra=logs.FOR_FILES,
         )
 
 
 def _prefix_unchanged(subject: Subject, state: TrainingState) -> bool | None:
-    """Whether the frozen stages are bit for bit as they were copied or drawn; None if none are."""
+    """Whether the frozen stages have the bits they began with; None if nothing is frozen."""
     variant = subject.run.config.variant
     if not variant.frozen:
         return None
@@ -148,12 +152,15 @@ def _prefix_unchanged(subject: Subject, state: TrainingState) -> bool | None:
     network.load_state_dict(state.weights)
     unchanged = transfer.same_bits(before, transfer.stage_weights(network, n))
     if not unchanged:
-        log.error("%s: the frozen stages have changed: a defect", subject.run.label)
+        log.error("%s: frozen stages have changed, which is a bug", subject.run.label)
     return unchanged
 
 
 def _require_space(subjects: Sequence[Subject], states: Sequence[TrainingState]) -> None:
-    """Room for a checkpoint with momentum, its successor, and the weights, for each run."""
+    """Raises: UserError unless the disk has room for two checkpoints and the weights of each run.
+
+    A checkpoint has weights and momentum; the old one is replaced after the new one is written.
+    """
     for subject, state in zip(subjects, states, strict=True):
         weights = sum(value.numel() * value.element_size() for value in state.weights.values())
         store.require_space(subject.run.folder, 5 * weights * len(subjects) + 1_000_000)

@@ -1,7 +1,6 @@
-"""Lightning's Trainer as it is used here: on which devices, and how its ending is understood.
+"""Lightning's Trainer for a pack: on which devices it trains, and how it ends.
 
-Checkpoints, curves, bars and signals are ours, so its own are turned off. Here is also how a GPU
-computes: what a precision means on it, and whether anything is compiled.
+What a plain Trainer does by itself and this one does not is switched off below, with the reason.
 """
 
 import logging
@@ -10,15 +9,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytorch_lightning as lightning
 import torch
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.experiment import config as assembly
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.config import RunConfig, cache_folder
 from transferlab.runtime import processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training.callbacks.arithmetic import Arithmetic
@@ -26,12 +24,10 @@ from transferlab.training.callbacks.quiet import SRUN_ADVICE, Quiet
 from transferlab.training.callbacks.stop import Stopped
 
 
-def build(
-    config: RunConfig, callbacks: list[lightning.Callback], intervals: int
-) -> lightning.Trainer:
-    """A Trainer for so many intervals between validations, with everything of its own turned off.
+def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) -> Trainer:
+    """A Trainer for `intervals` epochs, each of them the steps up to the next validation.
 
-    Raises: UserError if the devices that the config asks for are not there.
+    Raises: UserError if this machine does not have the devices.
     """
     runtime = config.runtime
     for name in ("pytorch_lightning", "lightning_fabric"):  # they set INFO when imported
@@ -43,37 +39,37 @@ def build(
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=SRUN_ADVICE)
-            return lightning.Trainer(
+            return Trainer(
                 accelerator=runtime.accelerator,
                 devices=runtime.devices,
                 strategy=strategy,
-                # Told, not detected: requeues are the job's (see launch.job), never Lightning's
+                # Stated, not detected: the job requeues itself (launch.job), Lightning must not
                 plugins=[
                     SLURMEnvironment(auto_requeue=False) if by_srun else LightningEnvironment()
                 ],
                 precision="32-true" if config.train.precision == "float32" else "bf16-mixed",
                 callbacks=[Quiet(), Arithmetic(compile=runtime.compile), *callbacks],
                 max_epochs=intervals,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                use_distributed_sampler=False,
-                default_root_dir=os.fspath(assembly.cache_folder(config)),
+                logger=False,  # one for all members; `Curve` and `Mirrors` have one each
+                enable_checkpointing=False,  # one file for all members; see `RunCheckpoint`
+                enable_progress_bar=False,  # one for all members, an interval long; see `Bars`
+                enable_model_summary=False,  # `inspect` prints it, and a run's log is a line
+                num_sanity_val_steps=0,  # would be counted into the first validation
+                use_distributed_sampler=False,  # the data module shares the global batch out
+                default_root_dir=os.fspath(cache_folder(config)),
             )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(
             f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "
-            f"is not to be had here: {error}"
+            f"is not available on this machine: {error}"
         ) from error
 
 
 @contextmanager
 def interruptible(stop: StopRequest) -> Iterator[None]:
-    """Turns every way in which a requested stop comes out of Lightning into one.
+    """Translates every way in which a stopped or failed training leaves Lightning.
 
-    Raises: Interrupted, RunFailed.
+    Raises: Interrupted after a requested stop; else UserError or RunFailed.
     """
     try:
         with stop.deferred(), warnings.catch_warnings():
@@ -85,22 +81,22 @@ def interruptible(stop: StopRequest) -> Iterator[None]:
         torch.multiprocessing.ProcessExitedException,
         torch.multiprocessing.ProcessRaisedException,
     ) as error:
-        # Of several processes perhaps only another was asked to stop
+        # Of several processes perhaps only another one received the signal
         if stop.number is not None or isinstance(error, Stopped):
             raise Interrupted("stopped while training") from error
         raise reason(error) from error
 
 
 def reason(error: BaseException) -> UserError | RunFailed:
-    """What ended one of several processes, of which only the trace may come back, as text."""
+    """Why one of several processes ended; perhaps all that is known of it is its trace, as text."""
     if processes.lost(error):
         return RunFailed(
-            "another process of this run has ended, and those left cannot go on without it: it was "
-            "killed, perhaps for want of memory, if the log says nothing else"
+            "another process of this run died, and the rest cannot continue without it: unless the "
+            "log gives another reason it was killed, perhaps because memory ran out"
         )
     last_line = (str(error).strip().splitlines() or [repr(error)])[-1]
     kind, _, message = last_line.partition(": ")
-    for ours in (UserError, RunFailed):
-        if kind == f"{ours.__module__}.{ours.__name__}":
-            return ours(message)
+    for error_class in (UserError, RunFailed):
+        if kind == f"{error_class.__module__}.{error_class.__name__}":
+            return error_class(message)
     return RunFailed(f"training ended early: {last_line}")

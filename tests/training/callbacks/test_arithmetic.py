@@ -7,8 +7,8 @@ import torch
 from torch._dynamo import eval_frame
 
 from transferlab.experiment.config import RunConfig
-from transferlab.training import trainer
 from transferlab.training.callbacks.arithmetic import Arithmetic
+from transferlab.training.trainer import build_trainer
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_every_run_settles_it_by_its_config_and_on_a_cpu_changes_nothing(
 ):
     asked = ("transfer.variant=baseA", "runtime.accelerator=cpu", f"runtime.compile={compile}")
     wanted = config("+split=random", *asked)
-    built = trainer.build(wanted, [], intervals=1)
+    built = build_trainer(wanted, [], intervals=1)
     (found,) = [c for c in built.callbacks if isinstance(c, Arithmetic)]  # type: ignore[attr-defined]
     assert found.compile is compile
     found.setup(built, None, "fit")

@@ -2,12 +2,11 @@
 
 import warnings
 
-import pytorch_lightning as lightning
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 
-class Arithmetic(lightning.Callback):
+class Arithmetic(Callback):
     """Sets how a GPU computes, in each process of a run. The settings are torch's own for the whole
     process, so they outlast the run; the next run sets them again.
 
@@ -19,7 +18,7 @@ class Arithmetic(lightning.Callback):
     def __init__(self, *, compile: bool) -> None:
         self.compile = compile
 
-    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if trainer.strategy.root_device.type == "cuda":
             self.apply()
 

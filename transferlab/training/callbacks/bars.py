@@ -7,8 +7,7 @@ one for the whole pack, from one validation to the next.
 import logging
 from typing import Any
 
-import pytorch_lightning as lightning
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.training.callbacks.curve import Curve
@@ -17,7 +16,7 @@ from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack, me
 log = logging.getLogger(__name__)
 
 
-class Bars(lightning.Callback):
+class Bars(Callback):
     """Draws the bars while training, in the first process."""
 
     def __init__(self, curve: Curve) -> None:
@@ -26,7 +25,7 @@ class Bars(lightning.Callback):
         self.steps = Rate()
         self.display: Display | None = None
 
-    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             self.display = Display(log, log_bars=False, keep=True).__enter__()
             self.steps.update(as_pack(pl_module).step)
@@ -34,7 +33,7 @@ class Bars(lightning.Callback):
     def on_train_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -47,11 +46,11 @@ class Bars(lightning.Callback):
         self.steps.update(module.step)
         self.display.show(lambda: self.bars(module))
 
-    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
 
     def on_exception(
-        self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         self._close()
 
@@ -60,14 +59,14 @@ class Bars(lightning.Callback):
         step, total = module.step, module.total_steps
         left_s = self.steps.left_s(total - step)
         rate = "-" if self.steps.per_s is None else f"{self.steps.per_s * self.batch_size:.0f}"
-        found = []
+        bars = []
         for member, run in enumerate(self.curve.runs):
             loss = "-" if self.losses is None else f"{self.losses[member]:.3f}"
             rows = self.curve.rows[member]
             accuracy = f"{rows[-1]['val/accuracy']:.4f}" if rows else "-"
             notes = f"loss {loss}  val/accuracy {accuracy}  {rate} images/s"
-            found.append(Bar(run.label, step, total, "steps", notes, left_s))
-        return found
+            bars.append(Bar(run.label, step, total, "steps", notes, left_s))
+        return bars
 
     def _close(self) -> None:
         if self.display is not None:

@@ -4,8 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as lightning
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab.errors import RunFailed
 from transferlab.experiment.run import Run
@@ -19,7 +18,7 @@ from transferlab.training.checkpoints import TrainingState
 from transferlab.training.pack_module import PackModule, as_pack
 
 
-class RunCheckpoint(lightning.Callback):
+class RunCheckpoint(Callback):
     """Saves `last.ckpt` of each run; only rank 0 writes.
 
     After every validation; `every_s` after the last one; at the end of an epoch if the last one is
@@ -47,21 +46,21 @@ class RunCheckpoint(lightning.Callback):
         self.saved = 0.0
         self.between_steps = False
 
-    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.saved = time.monotonic()
 
-    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.between_steps = True
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self.between_steps = False
 
     def on_train_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -72,11 +71,11 @@ class RunCheckpoint(lightning.Callback):
         if age_s >= self.every_s or (age_s >= self.least_s and self._ends_epoch(module.step)):
             self.save(trainer, module)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer, as_pack(pl_module))
 
     def on_exception(
-        self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         # Between two steps the state is complete, whatever went wrong: an image that cannot be
         # read, or a loader that died. Not for nan, nor for a second Ctrl-C, which does not wait

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytorch_lightning as lightning
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab.experiment.run import Run
 from transferlab.runtime import files, logs
@@ -18,7 +17,7 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
-class Curve(lightning.Callback):
+class Curve(Callback):
     """Adds a row to the curve of each run after every validation; rank 0 writes it.
 
     `rows` has one list a member and begins with what was validated before. Not Lightning's logger:
@@ -37,9 +36,7 @@ class Curve(lightning.Callback):
         self.rows = [list(before) for before in rows]
         self.steps_per_epoch = steps_per_epoch
 
-    def on_validation_epoch_end(
-        self, trainer: Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = as_pack(pl_module)
         (train_loss, train_accuracy), (val_loss, val_accuracy) = module.end_interval()
         for member in module.active:
@@ -58,7 +55,7 @@ class Curve(lightning.Callback):
             if trainer.is_global_zero:
                 write_curve(self.runs[member], self.rows[member])
 
-    def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = as_pack(pl_module)
         for member in module.active if trainer.is_global_zero else ():
             row = self.rows[member][-1]

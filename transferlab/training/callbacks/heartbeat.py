@@ -5,8 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as lightning
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab import store
 from transferlab.experiment.run import Run
@@ -15,7 +14,7 @@ from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack
 HEARTBEAT_S = 20
 
 
-class Heartbeat(lightning.Callback):
+class Heartbeat(Callback):
     """Reports progress at most every `HEARTBEAT_S` seconds, more often at first; rank 0 writes."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -23,16 +22,16 @@ class Heartbeat(lightning.Callback):
         self.start_step = 0
         self.started, self.reported = 0.0, -math.inf
 
-    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.started, self.start_step = time.monotonic(), as_pack(pl_module).step
 
-    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.report(trainer, as_pack(pl_module))
 
     def on_train_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -41,7 +40,7 @@ class Heartbeat(lightning.Callback):
         if module.step % READ_EVERY == 0:
             self.report(trainer, module)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.report(trainer, as_pack(pl_module))
 
     def report(self, trainer: Trainer, module: PackModule) -> None:

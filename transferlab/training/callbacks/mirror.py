@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import pytorch_lightning as lightning
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab.errors import Interrupted
 from transferlab.experiment.run import Run
@@ -14,7 +13,7 @@ from transferlab.training.callbacks.stop import Stopped
 from transferlab.training.pack_module import as_pack
 
 
-class Mirrors(lightning.Callback):
+class Mirrors(Callback):
     """Copies each row of the curves to the mirror that the config asks for, after it was saved.
 
     Not Lightning's loggers: one Trainer has one set of them, and every run of a pack its own page.
@@ -24,21 +23,21 @@ class Mirrors(lightning.Callback):
         self.runs, self.curve, self.nan = runs, curve, nan
         self.mirrors: list[mirrors.Mirror | None] = []
 
-    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if trainer.is_global_zero and stage == "fit":
             self.mirrors = [mirrors.mirror(run) for run in self.runs]
 
-    def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for member in as_pack(pl_module).active if self.mirrors else ():
             if (mirror := self.mirrors[member]) is not None:
                 mirror.log(dict(self.curve.rows[member][-1]))
 
     def on_exception(
-        self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         self._close(Interrupted.exit_code if isinstance(exception, Stopped) else 1)
 
-    def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._close(0)
 
     def _close(self, exit_code: int) -> None:

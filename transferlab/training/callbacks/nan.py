@@ -4,8 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as lightning
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab import store
 from transferlab.errors import RunFailed
@@ -16,7 +15,7 @@ from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack
 log = logging.getLogger(__name__)
 
 
-class NanGuard(lightning.Callback):
+class NanGuard(Callback):
     """Fails the runs whose loss is not finite; `failed` says why, by label.
 
     Lightning's own (`EarlyStopping(check_finite=True)`) would stop all networks of the pack.
@@ -31,7 +30,7 @@ class NanGuard(lightning.Callback):
     def on_train_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -40,9 +39,7 @@ class NanGuard(lightning.Callback):
         if module.step % READ_EVERY == 0:
             self.check(trainer, module)
 
-    def on_validation_epoch_end(
-        self, trainer: Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check(trainer, as_pack(pl_module))
 
     def check(self, trainer: Trainer, module: PackModule) -> None:

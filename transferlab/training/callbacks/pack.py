@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pytorch_lightning as lightning
+from pytorch_lightning import Callback
 
 from transferlab.experiment.run import Run
 from transferlab.runtime.signals import StopRequest
@@ -24,7 +24,7 @@ from transferlab.training.checkpoints import TrainingState
 class PackCallbacks:
     """All callbacks of a session, and the one that says which runs failed."""
 
-    ordered: list[lightning.Callback]
+    ordered: list[Callback]
     nan: NanGuard
 
 

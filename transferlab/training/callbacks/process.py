@@ -4,15 +4,14 @@ import multiprocessing
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-import pytorch_lightning as lightning
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab.experiment.run import Run
 from transferlab.runtime import logs
 
 
-class ChildProcess(lightning.Callback):
+class ChildProcess(Callback):
     """Sets up logging and torch's threads as in the first process; rank 0 logs to the runs' files.
 
     Called last, so that the other callbacks can still log when a training ends.
@@ -22,7 +21,7 @@ class ChildProcess(lightning.Callback):
         self.runs, self.threads = runs, threads
         self.log_files = ExitStack()
 
-    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if multiprocessing.parent_process() is None:
             return
         logs.to_stderr()
@@ -32,9 +31,9 @@ class ChildProcess(lightning.Callback):
             self.log_files.enter_context(logs.to_file(run.log_file))
 
     def on_exception(
-        self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         self.log_files.close()  # Lightning calls no teardown then
 
-    def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.log_files.close()

@@ -2,18 +2,17 @@
 
 import warnings
 
-import pytorch_lightning as lightning
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 # Lightning warns wherever there is an srun: our jobs use it where it is needed
 SRUN_ADVICE = "The `srun` command is available"
 
 
-class Quiet(lightning.Callback):
+class Quiet(Callback):
     """Ignores Lightning's warnings, which are about how we use it, in each process of a run: those
     that Lightning starts do not have the filters of the first."""
 
-    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.apply()
 
     @staticmethod

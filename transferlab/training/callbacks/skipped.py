@@ -4,14 +4,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pytorch_lightning as lightning
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 log = logging.getLogger(__name__)
 
 
-class SkippedFiles(lightning.Callback):
+class SkippedFiles(Callback):
     """Collects the names of unreadable files in the order in which they were met.
 
     `names` begins with those that are known from before an interruption.
@@ -27,7 +26,7 @@ class SkippedFiles(lightning.Callback):
     def on_train_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Mapping[str, Any],
         batch_idx: int,
@@ -37,7 +36,7 @@ class SkippedFiles(lightning.Callback):
     def on_validation_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Mapping[str, Any],
         batch_idx: int,
@@ -45,9 +44,7 @@ class SkippedFiles(lightning.Callback):
     ) -> None:
         self._add(batch)
 
-    def on_validation_epoch_end(
-        self, trainer: Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size > 1:  # every rank reads other files
             parts: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(parts, list(self._names))

@@ -4,9 +4,8 @@ import multiprocessing
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import pytorch_lightning as lightning
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab.runtime.signals import StopRequest
 from transferlab.training.pack_module import PackModule, as_pack
@@ -17,7 +16,7 @@ class Stopped(RuntimeError):
     Lightning would end the process on that."""
 
 
-class Stop(lightning.Callback):
+class Stop(Callback):
     """Heeds a stop request after a step or a validation batch: saves and raises `Stopped`.
 
     `val_batches` are the batches of a validation that every process has; one may have one more.
@@ -34,25 +33,25 @@ class Stop(lightning.Callback):
         self.request, self.save, self.val_batches = request, save, val_batches
         self.hosts: Any = None  # the processes, by way of their hosts; None for one alone
 
-    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if multiprocessing.parent_process() is not None:  # a process of a run on several devices
             self.request = StopRequest(only_note=True)
         if trainer.world_size > 1:
             self.hosts = torch.distributed.new_group(backend="gloo")
 
-    def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.request.install()  # after Lightning has installed its own
 
-    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.request.install()
 
-    def on_validation_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.request.install()
 
     def on_train_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -63,7 +62,7 @@ class Stop(lightning.Callback):
     def on_validation_batch_end(  # type: ignore[override]
         self,
         trainer: Trainer,
-        pl_module: lightning.LightningModule,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -81,7 +80,7 @@ class Stop(lightning.Callback):
             return votes.item() > 0
         return requested
 
-    def _save_and_leave(self, trainer: Trainer, pl_module: lightning.LightningModule) -> NoReturn:
+    def _save_and_leave(self, trainer: Trainer, pl_module: LightningModule) -> NoReturn:
         self.save(trainer, as_pack(pl_module))
         trainer.strategy.barrier()  # the first process to leave ends the others
         raise Stopped

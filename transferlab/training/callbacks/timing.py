@@ -3,13 +3,12 @@
 import time
 from collections.abc import Sequence
 
-import pytorch_lightning as lightning
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab.training.pack_module import PackModule, as_pack
 
 
-class Timing(lightning.Callback):
+class Timing(Callback):
     """The clock of a session. `before_s` is each member's training time before it, in s.
 
     Called last, so that an interval begins after the validation before it has been saved.
@@ -20,16 +19,16 @@ class Timing(lightning.Callback):
         self.started = self.interval_start = self.interval_end = 0.0
         self.interval_step: int | None = None  # where timing began; None until training starts
 
-    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.started = time.monotonic()
 
-    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._begin(as_pack(pl_module))
 
-    def on_validation_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.interval_end = time.monotonic()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._begin(as_pack(pl_module))
 
     def time_s(self, member: int) -> float:
