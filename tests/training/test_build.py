@@ -31,8 +31,8 @@ Compose = Callable[..., RunConfig]
 def test_a_run_subtracts_the_mean_of_its_base_half(
     config: Compose, variant: str, mean: str, letter: str
 ):
-    chosen = config("+split=random", f"transfer.variant={variant}", f"data.mean={mean}")
-    assert inputs.mean_letter(chosen) == letter
+    run_config = config("+split=random", f"transfer.variant={variant}", f"data.mean={mean}")
+    assert inputs.mean_letter(run_config) == letter
 
 
 @pytest.mark.parametrize("variant", ["baseB", "B3B", "R3B"])
@@ -70,8 +70,8 @@ def test_what_a_member_shares_is_frozen_and_without_dropout(
 
 def test_runs_with_one_base_have_one_trunk_unless_their_means_differ(config: Compose):
     trunks = []
-    for words in (["A2B"], ["A5B"], ["A5B", "data.mean=target"], ["B5B"]):
-        variant, *more = words
+    for overrides in (["A2B"], ["A5B"], ["A5B", "data.mean=target"], ["B5B"]):
+        variant, *more = overrides
         run = resolve(config("+split=random", f"transfer.variant={variant}", *more))
         trunks.append(build.member(Subject(run, None)).trunk)
     assert trunks[0] == trunks[1] and len(set(trunks)) == 3

@@ -56,11 +56,11 @@ def values(batch: dict) -> list[int]:
 def intervals(start: int, total: int, every: int) -> list[list[int]]:
     """Numbers of the steps in each interval, from 0, until one is empty."""
     cuts = Intervals(iter(range(start, total)), start, total, every)
-    found = []
+    numbers = []
     while steps := list(cuts):
-        found.append(steps)
+        numbers.append(steps)
         assert cuts.step == steps[-1] + 1
-    return found
+    return numbers
 
 
 def test_intervals_stop_at_multiples_of_val_every_and_at_the_end():
@@ -90,11 +90,11 @@ def test_an_interval_longer_than_the_training_is_all_of_it():
 
 def test_training_batches_follow_one_another_across_intervals():
     loader = pack().train_dataloader()
-    found = [[values(batch) for batch in loader] for _ in range(3)]
-    assert [len(interval) for interval in found] == [4, 4, 2]
-    assert found[0][0] == [0, 1, 9, 4]
-    assert found[0][2] == [7, 5, 2, 1]
-    images = [v for interval in found for batch in interval for v in batch]
+    batches = [[values(batch) for batch in loader] for _ in range(3)]
+    assert [len(interval) for interval in batches] == [4, 4, 2]
+    assert batches[0][0] == [0, 1, 9, 4]
+    assert batches[0][2] == [7, 5, 2, 1]
+    images = [v for interval in batches for batch in interval for v in batch]
     assert [sorted(images[i : i + 10]) for i in range(0, 40, 10)] == 4 * [list(range(10))]
 
 
@@ -109,8 +109,8 @@ def test_a_resumed_module_gives_the_batches_that_were_missing(start: int):
 
 
 def test_validation_is_every_image_in_batches_of_its_own_size():
-    found = [values(batch) for batch in pack().val_dataloader()]
-    assert found == [[0, 1, 2], [3, 4, 5], [6]]
+    batches = [values(batch) for batch in pack().val_dataloader()]
+    assert batches == [[0, 1, 2], [3, 4, 5], [6]]
 
 
 def test_processes_share_out_training_and_validation():

@@ -136,9 +136,9 @@ def test_a_run_of_the_command_line_ends_with_the_bits_of_a_plain_fit(
     from transferlab.experiment.resolve import resolve
     from transferlab.launch import inline
 
-    words = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null",
+    overrides = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null",
              "train.total_steps=30", "train.val_every=8", "transfer.n=3")  # fmt: skip
-    run = resolve(config(*words))
+    run = resolve(config(*overrides))
     base, outcome = inline.carry_out([run])
     alone = TransferModule(
         network(), n=3, base=base.run.weights_file, frozen=True, label="A3B",
@@ -206,7 +206,7 @@ def test_callbacks_and_loggers_of_lightning_work_on_it(data: HalfDataModule, tmp
     trained = module("A3B", COSINE)
     plain.fit(trained, data)
 
-    assert plain.current_epoch == 2  # no epoch is better than the first by all there is
+    assert plain.current_epoch == 2  # no epoch is better than the first by 1.0
     with (Path(logger.log_dir) / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     accuracies = [float(row["val/accuracy"]) for row in rows if row["val/accuracy"]]

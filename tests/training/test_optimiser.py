@@ -99,12 +99,12 @@ def test_every_bias_and_nothing_else_is_in_the_group_of_biases():
 
 
 def test_one_kernel_updates_networks_on_cuda_and_the_cpu_keeps_its_bits():
-    with FakeTensorMode():  # a device that need not be there
-        there, here = nn.Linear(2, 2, device="cuda"), nn.Linear(2, 2)
+    with FakeTensorMode():  # a device that need not exist
+        on_cuda, on_cpu = nn.Linear(2, 2, device="cuda"), nn.Linear(2, 2)
     frozen = nn.Linear(2, 2).requires_grad_(False)
-    assert build(there)[0].defaults["fused"] is True
-    assert build(here)[0].defaults["fused"] is None
-    assert build(there, here)[0].defaults["fused"] is None
+    assert build(on_cuda)[0].defaults["fused"] is True
+    assert build(on_cpu)[0].defaults["fused"] is None
+    assert build(on_cuda, on_cpu)[0].defaults["fused"] is None
     assert build(frozen)[0].defaults["fused"] is None
 
 
@@ -205,9 +205,9 @@ def test_the_optimisers_own_state_holds_the_rate_that_is_in_the_velocity():
 
 
 def test_torchs_own_rule_differs_after_a_drop_and_not_before():
-    found, expected = np.array(ours(RATES, caffes=False)), np.array(caffe(RATES))
-    assert np.allclose(found[:4], expected[:4], rtol=1e-12, atol=0)
-    assert np.abs(found[4:] - expected[4:]).min() > 0.01
+    path, expected = np.array(ours(RATES, caffes=False)), np.array(caffe(RATES))
+    assert np.allclose(path[:4], expected[:4], rtol=1e-12, atol=0)
+    assert np.abs(path[4:] - expected[4:]).min() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -251,10 +251,10 @@ def test_the_velocity_has_the_names_of_what_learns():
     network = nn.Sequential(frozen, learning)
     optimizer, _ = build(network)
     step(optimizer, learning, (0.3, 0.7))
-    found = optimiser.velocity(optimizer, network)
-    assert sorted(found) == ["1.bias", "1.weight"]
-    assert found["1.bias"].item() == pytest.approx(0.7)
-    assert found["1.weight"].item() == pytest.approx(0.3 + 0.0005 * 2)
+    buffers = optimiser.velocity(optimizer, network)
+    assert sorted(buffers) == ["1.bias", "1.weight"]
+    assert buffers["1.bias"].item() == pytest.approx(0.7)
+    assert buffers["1.weight"].item() == pytest.approx(0.3 + 0.0005 * 2)
 
 
 def test_each_network_of_a_pack_has_the_velocity_of_its_own():
@@ -270,10 +270,10 @@ def test_a_restored_velocity_goes_on_bit_for_bit():
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
     batches = torch.randn(8, 5, 2, 4, 4)
 
-    def learn(chosen: nn.Sequential, optimizer: torch.optim.SGD, part: slice) -> None:
+    def learn(learner: nn.Sequential, optimizer: torch.optim.SGD, part: slice) -> None:
         for x in batches[part]:
             optimizer.zero_grad()
-            chosen(x).square().sum().backward()
+            learner(x).square().sum().backward()
             optimizer.step()
 
     whole, _ = build(network)

@@ -64,8 +64,8 @@ BATCH = {
 }
 
 
-def calls(chosen: Member) -> list[int]:
-    return [stage.count.calls for stage in chosen.network]  # type: ignore[union-attr]
+def calls(single: Member) -> list[int]:
+    return [stage.count.calls for stage in single.network]  # type: ignore[union-attr]
 
 
 def test_frozen_members_of_one_base_share_one_pass_of_its_stages():
@@ -96,9 +96,9 @@ def test_members_with_one_trunk_but_other_inputs_are_told_apart():
 
 
 def test_losses_are_means_over_the_batch_and_hits_are_counted():
-    chosen = member("x", frozen=0, trunk="x")
-    module = pack([chosen]).eval()
-    logits = chosen.network(INPUTS)
+    single = member("x", frozen=0, trunk="x")
+    module = pack([single]).eval()
+    logits = single.network(INPUTS)
     expected = -torch.log_softmax(logits, 1)[[0, 1], [0, 1]].mean()
     losses, hits = module._losses(BATCH)
     assert losses.tolist() == pytest.approx([expected.item()])
@@ -106,9 +106,9 @@ def test_losses_are_means_over_the_batch_and_hits_are_counted():
 
 
 def test_frozen_stages_get_no_gradient_and_the_rest_does():
-    chosen = member("x", frozen=2, trunk="x")
-    pack([chosen])._losses(BATCH)[0].sum().backward()
-    with_gradient = {n for n, p in chosen.network.named_parameters() if p.grad is not None}
+    single = member("x", frozen=2, trunk="x")
+    pack([single])._losses(BATCH)[0].sum().backward()
+    with_gradient = {n for n, p in single.network.named_parameters() if p.grad is not None}
     assert with_gradient == {"three.fc.weight", "three.fc.bias", "four.fc.weight", "four.fc.bias"}
 
 

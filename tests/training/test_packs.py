@@ -37,13 +37,13 @@ CUTS = (1, 3, 5)
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The digests of the weights of R1B, R3B and R5B when each is trained alone."""
     torch.set_num_threads(1)
-    place = tmp_path_factory.mktemp("alone")
-    places = [f"runtime.store={place}/runs", f"runtime.cache={place}/cache"]
-    wanted = [
-        resolve(build_config(compose.compose("config", [*SHORT, *places, f"transfer.n={n}"])))
+    folder = tmp_path_factory.mktemp("alone")
+    folders = [f"runtime.store={folder}/runs", f"runtime.cache={folder}/cache"]
+    runs = [
+        resolve(build_config(compose.compose("config", [*SHORT, *folders, f"transfer.n={n}"])))
         for n in CUTS
     ]
-    return {o.run.label: o.result["weights_sha256"] for o in inline.carry_out(wanted)}
+    return {o.run.label: o.result["weights_sha256"] for o in inline.carry_out(runs)}
 
 
 @pytest.fixture
@@ -53,16 +53,16 @@ def pack(config: Compose) -> list[Run]:
     return [resolve(config(*SHORT, f"transfer.n={n}")) for n in CUTS]
 
 
-def train(wanted: list[Run]) -> None:
-    inline.train(wanted, StopRequest())
+def train(runs: list[Run]) -> None:
+    inline.train(runs, StopRequest())
 
 
-def results(wanted: list[Run]) -> dict[str, dict[str, Any] | None]:
-    return {each.label: store.read_result(each) for each in wanted}
+def results(runs: list[Run]) -> dict[str, dict[str, Any] | None]:
+    return {each.label: store.read_result(each) for each in runs}
 
 
-def digests(wanted: list[Run]) -> dict[str, str]:
-    return {name: r["weights_sha256"] for name, r in results(wanted).items() if r is not None}
+def digests(runs: list[Run]) -> dict[str, str]:
+    return {name: r["weights_sha256"] for name, r in results(runs).items() if r is not None}
 
 
 # --- one stream ---------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_every_image_is_read_once_a_step_however_many_networks_there_are(
         return original(self, positions, *arguments, **more)
 
     monkeypatch.setattr(FileSubset, "read", count)
-    wanted = [
+    runs = [
         resolve(config(
             "+split=random", "data=image_folder", f"data.root={tmp_path}", "data.size=16",
             "data.crop=16", "data.mean=none", "transfer.variant=RnB", f"transfer.n={n}",
@@ -95,9 +95,9 @@ def test_every_image_is_read_once_a_step_however_many_networks_there_are(
         for n in cuts
     ]  # fmt: skip
 
-    train(wanted)
+    train(runs)
 
-    assert len(digests(wanted)) == len(cuts)
+    assert len(digests(runs)) == len(cuts)
     # Six steps of four, and after every third of them the 20 images of half B's val
     assert sorted(read) == [4] * 6 + [20] * 2
 
@@ -116,9 +116,11 @@ def test_a_pack_that_does_not_fit_is_trained_in_parts_and_gives_the_same_bits(
     assert digests(pack) == alone
     sizes = {name: r["pack_size"] for name, r in results(pack).items() if r is not None}
     assert sizes == {"R1B": 2, "R3B": 2, "R5B": 1}
-    said = "3 runs together need 1.03 GB of 1.02 GB: they are trained in 2 parts, one after another"
-    assert said in caplog.messages
-    assert said in pack[0].log_file.read_text()
+    message = (
+        "3 runs together need 1.03 GB of 1.02 GB: they are trained in 2 parts, one after another"
+    )
+    assert message in caplog.messages
+    assert message in pack[0].log_file.read_text()
 
 
 def test_a_pack_that_fits_is_trained_as_one(pack: list[Run], alone: dict[str, str]):
@@ -213,7 +215,7 @@ def test_a_run_alone_for_which_there_is_no_memory_fails_and_says_what_to_do(
     assert files.peek(first.failure_file)["error"] == str(failed.value)
     state = load(first)
     assert state is not None and state.step == 4
-    train(pack)  # where there is memory again
+    train(pack)  # with enough memory
     assert digests(pack) == alone
 
 
@@ -241,10 +243,10 @@ def test_the_processors_memory_is_what_is_free_and_for_several_processes_all_the
     monkeypatch.setattr(machine, "free_bytes", lambda: 5)
     monkeypatch.setattr(machine, "total_bytes", lambda: 9)
 
-    found = [packs.room(pack, torch.device("cpu"), alike=alike) for alike in (False, True)]
+    rooms = [packs.room(pack, torch.device("cpu"), alike=alike) for alike in (False, True)]
 
-    assert [room.device_bytes for room in found] == [5, 9]
+    assert [room.device_bytes for room in rooms] == [5, 9]
     assert packs.room(pack, torch.device("meta"), alike=False).device_bytes is None
-    assert len(found[0].facts) == 1
-    (facts,) = found[0].facts.values()
+    assert len(rooms[0].facts) == 1
+    (facts,) = rooms[0].facts.values()
     assert [stage.name for stage in facts.stages][-2:] == ["fc7", "fc8"]

@@ -45,8 +45,8 @@ def test_a_pack_of_four_gives_the_bits_of_the_four_alone(config: Compose, tmp_pa
     variants = ["A2B", "A5B", "B5B", "A5B+"]
 
     def configs(where: str) -> list[RunConfig]:
-        place = f"runtime.store={tmp_path / where}"
-        return [config(*SHORT, place, f"transfer.variant={v}") for v in variants]
+        in_store = f"runtime.store={tmp_path / where}"
+        return [config(*SHORT, in_store, f"transfer.variant={v}") for v in variants]
 
     alone = {v: carry_out(c) for v, c in zip(variants, configs("alone"), strict=True)}
     for base in ("baseA", "baseB"):
@@ -173,7 +173,7 @@ def test_a_nan_that_only_the_last_validation_sees_fails_the_run(
     from transferlab.errors import RunFailed
     from transferlab.training.pack_module import PackModule
 
-    wanted = config(*SHORT, "transfer.variant=baseB")
+    run_config = config(*SHORT, "transfer.variant=baseB")
     original = PackModule.training_step
 
     def training_step(module, batch, batch_idx):
@@ -183,8 +183,8 @@ def test_a_nan_that_only_the_last_validation_sees_fails_the_run(
 
     monkeypatch.setattr(PackModule, "training_step", training_step)
     with pytest.raises(RunFailed, match="baseB: the loss is nan or infinite at step 24;"):
-        carry_out(wanted)
-    assert not resolve(wanted).result_file.exists()
+        carry_out(run_config)
+    assert not resolve(run_config).result_file.exists()
 
 
 class poison:
@@ -216,9 +216,9 @@ def test_a_pack_is_cut_up_again_where_its_members_are_at_different_steps(
     from transferlab.training import checkpoints
 
     whole = [carry_out(config(*SHORT, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
-    place = f"runtime.store={tmp_path}/cut"
-    carry_out(config(*SHORT, place, "transfer.variant=baseA"))
-    pair = [resolve(config(*SHORT, place, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
+    in_store = f"runtime.store={tmp_path}/cut"
+    carry_out(config(*SHORT, in_store, "transfer.variant=baseA"))
+    pair = [resolve(config(*SHORT, in_store, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
     with stop_after(11):
         train_pack(pair)
     assert [checkpoints.load(c).step for c in pair] == [11, 11]  # type: ignore[union-attr]
@@ -267,27 +267,27 @@ def test_mirrors_get_the_curve_and_are_closed_with_the_exit_code(
     from transferlab.errors import RunFailed
     from transferlab.store import mirrors
 
-    told: list[object] = []
+    entries: list[object] = []
 
     class Fake:
         def log(self, row: mirrors.Row) -> None:
-            told.append(row["step"])
+            entries.append(row["step"])
 
         def close(self, exit_code: int) -> None:
-            told.append(f"exit {exit_code}")
+            entries.append(f"exit {exit_code}")
 
     monkeypatch.setattr(mirrors, "mirror", lambda run: Fake())
     base = config(*SHORT, "transfer.variant=baseA")
     with stop_after(11):
         carry_out(base)
-    assert told == [8, "exit 75"]
-    told.clear()
+    assert entries == [8, "exit 75"]
+    entries.clear()
     carry_out(base)
-    assert told == [16, 24, "exit 0"]
-    told.clear()
+    assert entries == [16, 24, "exit 0"]
+    entries.clear()
     with pytest.raises(RunFailed):
         carry_out(config(*SHORT, "transfer.variant=baseB", "train.lr=1e30", "train.warmup=0"))
-    assert told == ["exit 1"]
+    assert entries == ["exit 1"]
 
 
 def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Path):
@@ -307,11 +307,11 @@ def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Pat
         "train.total_steps=12", "train.val_every=12", "train.batch_size=4", "runtime.workers=1",
         "transfer.variant=baseA",
     )  # fmt: skip
-    wanted = resolve(config(*use, f"runtime.store={tmp_path}/whole"))
-    (whole,) = inline.carry_out([wanted])
-    resumed = wanted.in_store(tmp_path / "runs")
+    run = resolve(config(*use, f"runtime.store={tmp_path}/whole"))
+    (whole,) = inline.carry_out([run])
+    resumed = run.in_store(tmp_path / "runs")
     # Damaged after the mean image was made (it is cached), so that training meets it
-    victim = next(iter(sorted((tmp_path / "train").glob("[abcd]/*.png"), key=_used_late(wanted))))
+    victim = next(iter(sorted((tmp_path / "train").glob("[abcd]/*.png"), key=_used_late(run))))
     content = victim.read_bytes()
     victim.write_bytes(content[:60])
     with pytest.raises(UserError, match=f"{victim} cannot be read: .*; repair or delete it"):
@@ -331,8 +331,8 @@ def _used_late(run: Run) -> Callable[[Path], int]:
 
     half = inputs.half(run, inputs.load_images(run.config), "A")
     first = {
-        half.train.subset.name(int(half.train.positions[place])): when
-        for when, place in enumerate(sampling.permutation(run.config.seed, 0, len(half.train)))
+        half.train.subset.name(int(half.train.positions[index])): when
+        for when, index in enumerate(sampling.permutation(run.config.seed, 0, len(half.train)))
     }
     return lambda path: -first.get(str(path), -1)
 
@@ -345,7 +345,7 @@ def test_a_run_stopped_in_a_validation_makes_it_again_and_goes_on(
     from transferlab.training.pack_module import PackModule
 
     whole = carry_out(config(*SHORT, f"runtime.store={tmp_path}/whole", "transfer.variant=baseA"))
-    wanted = config(*SHORT, "transfer.variant=baseA")
+    run_config = config(*SHORT, "transfer.variant=baseA")
     original, stops = PackModule.validation_step, [16, 24]
 
     def validation_step(module, batch, batch_idx):
@@ -357,10 +357,10 @@ def test_a_run_stopped_in_a_validation_makes_it_again_and_goes_on(
     monkeypatch.setattr(PackModule, "validation_step", validation_step)
     for step in (16, 24):
         with pytest.raises(Interrupted):
-            carry_out(wanted)
-        state = checkpoints.load(resolve(wanted))
+            carry_out(run_config)
+        state = checkpoints.load(resolve(run_config))
         assert state is not None and (state.step, state.validated) == (step, False)
-    outcome = carry_out(wanted)
+    outcome = carry_out(run_config)
     assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
     assert outcome.result["metrics"] == whole.result["metrics"]
     curves = [
@@ -390,7 +390,7 @@ GONE = (
 
 
 @pytest.mark.parametrize(
-    "words",
+    "message",
     [
         "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer",
         "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Read error: Connection reset",
@@ -399,20 +399,20 @@ GONE = (
     ],
 )
 def test_the_end_of_another_process_fails_the_run_in_our_words(
-    config: Compose, monkeypatch: pytest.MonkeyPatch, words: str
+    config: Compose, monkeypatch: pytest.MonkeyPatch, message: str
 ):
     from transferlab.errors import RunFailed
     from transferlab.training.callbacks.checkpoint import RunCheckpoint
 
     def lose(*arguments: object) -> None:
-        raise RuntimeError(words)
+        raise RuntimeError(message)
 
     monkeypatch.setattr(RunCheckpoint, "on_train_batch_end", lose)
-    wanted = config(*SHORT, "transfer.variant=baseA")
+    run_config = config(*SHORT, "transfer.variant=baseA")
     with pytest.raises(RunFailed) as failed:
-        carry_out(wanted)
+        carry_out(run_config)
     assert str(failed.value) == GONE
-    run = resolve(wanted)
+    run = resolve(run_config)
     assert json.loads(run.failure_file.read_text())["error"] == GONE
     assert "Traceback" not in run.log_file.read_text()
 
@@ -420,18 +420,18 @@ def test_the_end_of_another_process_fails_the_run_in_our_words(
 def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pytest.MonkeyPatch):
     from transferlab.training.pack_module import PackModule
 
-    wanted = config(*SHORT, "transfer.variant=baseA")
+    run_config = config(*SHORT, "transfer.variant=baseA")
     monkeypatch.setattr(PackModule, "validation_step", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        carry_out(wanted)
-    text = resolve(wanted).log_file.read_text()
+        carry_out(run_config)
+    text = resolve(run_config).log_file.read_text()
     assert "training ended by a bug" in text and "ZeroDivisionError: division by zero" in text
 
 
 def test_a_device_that_is_not_there_is_refused(config: Compose):
     from transferlab.errors import UserError
 
-    wanted = config(*SHORT, "transfer.variant=baseA", "runtime.accelerator=abacus")
+    run_config = config(*SHORT, "transfer.variant=baseA", "runtime.accelerator=abacus")
     with pytest.raises(UserError, match="runtime.accelerator=abacus with runtime.devices=1 is not"):
-        carry_out(wanted)
-    assert not resolve(wanted).folder.exists()
+        carry_out(run_config)
+    assert not resolve(run_config).folder.exists()

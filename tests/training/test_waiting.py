@@ -41,12 +41,12 @@ class Waits:
     """What was called that would wait, under a name that the test sets, in order."""
 
     def __init__(self) -> None:
-        self.place: Callable[[], int] | None = None
-        self.found: list[tuple[int, str]] = []
+        self.step: Callable[[], int] | None = None
+        self.noted: list[tuple[int, str]] = []
 
     def note(self, name: str) -> None:
-        if self.place is not None:
-            self.found.append((self.place(), name))
+        if self.step is not None:
+            self.noted.append((self.step(), name))
 
 
 class Calls(TorchFunctionMode):
@@ -82,9 +82,9 @@ class Operations(TorchDispatchMode):
 
 @pytest.fixture
 def waits() -> Iterator[Waits]:
-    found = Waits()
-    with Calls(found), Operations(found):
-        yield found
+    waits = Waits()
+    with Calls(waits), Operations(waits):
+        yield waits
 
 
 def three_stages(*, num_outputs: int, image_size: int) -> StagedNetwork:
@@ -135,10 +135,10 @@ def test_a_step_waits_for_nothing_and_every_50th_looks_once(
 
     def start(self: Timing, trainer: Any, module: Any) -> None:
         begin(self, trainer, module)
-        waits.place = lambda: module.step
+        waits.step = lambda: module.step
 
     def stop(self: Timing, trainer: Any, module: Any) -> None:
-        waits.place = None
+        waits.step = None
         end(self, trainer, module)
 
     monkeypatch.setattr(Timing, "on_train_start", start)
@@ -147,7 +147,7 @@ def test_a_step_waits_for_nothing_and_every_50th_looks_once(
         configs = pack(config, f"train.precision={precision}", "train.rate_in_velocity=true")
         run.train(configs, request)
 
-    assert waits.found == [(50, "tolist"), (100, "tolist")]
+    assert waits.noted == [(50, "tolist"), (100, "tolist")]
 
 
 @pytest.mark.parametrize(
@@ -169,16 +169,16 @@ def test_a_step_waits_for_nothing_and_every_50th_looks_once(
 )
 def test_what_would_wait_is_noted(waits: Waits, name: str, ask: Callable[[Tensor], object]):
     x = torch.arange(3.0)
-    waits.place = lambda: 7
+    waits.step = lambda: 7
     ask(x)
 
-    assert (7, name) in waits.found
+    assert (7, name) in waits.noted
 
 
 def test_what_does_not_wait_is_not_noted(waits: Waits):
     x = torch.arange(4.0, requires_grad=True)
-    waits.place = lambda: 7
+    waits.step = lambda: 7
     moved = x.to("cpu", non_blocking=True).to(torch.bfloat16)
     torch.where(moved > 1, moved, 0)[torch.arange(2)].sum().backward()
 
-    assert waits.found == []
+    assert waits.noted == []
