@@ -170,6 +170,19 @@ def parses(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None
         importlib.import_module(f"transferlab.cli.{name}").run(words)
 
 
+@pytest.mark.parametrize("name", ["README.md", "notebooks/README.md"])
+def test_the_tables_shown_are_what_the_commands_print(
+    name: str, capsys: pytest.CaptureFixture[str]
+):
+    (shown,) = (block for block in blocks(DOCUMENTS[name]) if block.startswith("$ python"))
+    command, *lines = shown.splitlines()
+
+    assert __main__.main(command.split()[4:]) == 0
+
+    assert lines[0].startswith("Table 1")
+    assert set(lines) - {"..."} <= set(capsys.readouterr().out.splitlines())
+
+
 def test_every_setting_of_slurm_that_is_named_is_one():
     named = [
         code for code in inline(DOCUMENTS["slurm/README.md"]) if re.match(r"'?launcher\.", code)

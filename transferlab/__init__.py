@@ -1,6 +1,6 @@
 """How transferable are the features of a deep network, layer by layer (Yosinski et al. 2014).
 
-From Python, in ten lines; a name is imported when it is first used, and torch with it:
+From Python, in a dozen lines; a name is imported when it is first used, and torch with it:
 
     import pytorch_lightning as lightning
     import transferlab
