@@ -68,7 +68,7 @@ def test_it_says_what_a_half_finished_store_lacks(executed, tmp_path: Path):
     place = tmp_path / "runs"
     planned(place, "quick", "A1B", "B1B", "A2B")
     finish(place, "baseB", 0.8)
-    (finish(place, "A1B", 0.7).result).write_text("{")
+    finish(place, "A1B", 0.7).result_file.write_text("{")
 
     shown = executed(place)
 
