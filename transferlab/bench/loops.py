@@ -14,8 +14,8 @@ from transferlab.experiment.run import Run
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import build, inputs, optimiser
 from transferlab.training.checkpoints import TrainingState
-from transferlab.training.trainer import build_trainer, interruptible
 from transferlab.training.datamodule import PackData
+from transferlab.training.trainer import build_trainer, interruptible
 
 
 class Stopwatch(lightning.Callback):
