@@ -33,6 +33,13 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture
+def forked_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is started of this interpreter is forked from one that has imported torch."""
+    monkeypatch.setenv(forked.SOCKET, forked.training_server())
+    monkeypatch.setattr(subprocess, "Popen", forked.Popen)
+
+
+@pytest.fixture
 def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is started of this interpreter is forked from one without torch."""
     monkeypatch.setenv(forked.SOCKET, forked.light_server())

@@ -106,7 +106,7 @@ def test_startup(bench: Bench):
     ]
 
 
-def test_study(bench: Bench, tmp_path: Path):
+def test_study(bench: Bench, tmp_path: Path, forked_trainings: None):
     grid = "- split: random\n  transfer.variant: RnB\n  transfer.n: 1\n"
     (tmp_path / "one.yaml").write_text(grid)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 from support import forked
 
-LIGHT = ("status", "results", "report", "retry", "cancel", "--help", "--hydra-help", "--cfg")
+LIGHT = ("status", "results", "report", "retry", "cancel", "prepare", "--hydra-help", "--cfg")
 SMALL = ["+split=random", "data.size=16", "data.crop=16", "runtime.threads=1"]
 TINY = [*SMALL, "train.epochs=null", "train.total_steps=20", "train.val_every=10"]
 

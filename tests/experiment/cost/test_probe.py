@@ -37,6 +37,11 @@ def ask(
     return probe.answer(request)["networks"]
 
 
+@pytest.fixture(autouse=True)
+def forked(forked_trainings: None) -> None:
+    """The probe is a process of its own, and forked."""
+
+
 def run(request: dict[str, Any], place: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "transferlab.experiment.cost.probe"],
