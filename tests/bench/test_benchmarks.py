@@ -139,7 +139,7 @@ def test_processes_train_all_base_networks_before_the_rest_and_two_at_a_time(
     assert all("transfer.n=1" in words for words in started[2:])
 
 
-def test_the_words_of_a_process_make_the_run_of_the_study(config: Callable[..., RunConfig]):
+def test_the_overrides_of_a_process_make_the_run_of_the_study(config: Callable[..., RunConfig]):
     asked = config("+split=random", "split.seed=3", "transfer.variant=AnB+", "transfer.n=4",
                    "train.lr=0.02", "runtime.threads=1")  # fmt: skip
 
@@ -151,7 +151,7 @@ def test_the_words_of_a_process_make_the_run_of_the_study(config: Callable[..., 
 
 
 @pytest.mark.parametrize(("promised", "passed"), [(True, False), (False, None)])
-def test_runs_that_end_with_other_bits_are_counted(promised: bool, passed: bool | None):
+def test_runs_with_different_bits_are_counted(promised: bool, passed: bool | None):
     packed, alone = {"A1B": "aa", "A2B": "bb"}, {"A1B": "aa", "A2B": "cc"}
 
     check = pack.same_bits(packed, alone, "bfloat16", promised=promised)

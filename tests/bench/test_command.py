@@ -71,7 +71,9 @@ def test_wrong_use_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("name", [(), *((name,) for name in bench.BENCHMARKS)])
-def test_every_benchmark_tells_its_flags(name: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+def test_every_benchmark_has_help_for_its_flags(
+    name: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+):
     with pytest.raises(SystemExit) as ended:
         main(["bench", *name, "--help"])
     assert ended.value.code == 0
@@ -101,7 +103,7 @@ def test_a_failed_check_is_a_failure_after_the_report(
     assert err.splitlines()[-1] == "error: bench fake: failed checks: same bits: 3 of 4"
 
 
-def test_of_what_it_runs_only_warnings_are_shown(
+def test_only_warnings_of_the_code_under_test_are_shown(
     capsys: pytest.CaptureFixture[str], register: Callable[[Measure], None]
 ):
     def measure(selected: object) -> Report:

@@ -32,7 +32,7 @@ def test_a_part_of_many_is_spread_over_all_classes(tmp_path: Path):
     assert linked(place, "val") == ["a/0.JPEG", "b/0.JPEG"]
 
 
-def test_few_come_again_until_there_are_enough(tmp_path: Path):
+def test_few_are_repeated_until_there_are_enough(tmp_path: Path):
     root = jpegs(tmp_path / "root", {"a": 2, "b": 1})
 
     place = photographs.link(root, tmp_path / "here", 5)

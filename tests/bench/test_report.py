@@ -53,11 +53,11 @@ machine   Xeon, 2 cores, no GPU, load 0.4
 versions  python 3.11.7, torch 2.15.0"""
 
 
-def test_the_text_is_aligned_and_says_what_is_met():
+def test_the_text_is_aligned_and_marks_met_targets():
     assert report.as_text(REPORT) == TEXT
 
 
-def test_the_json_has_every_digit_and_what_is_met():
+def test_the_json_has_every_digit_and_marks_met_targets():
     record = json.loads(report.as_json(REPORT))
 
     assert record["ratios"][0] == {

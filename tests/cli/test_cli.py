@@ -77,7 +77,7 @@ def test_multirun_trains_each_and_one_failure_does_not_stop_the_rest(place: Path
     assert list(place.iterdir()) == []
 
 
-def test_ctrl_c_and_sigterm_save_say_how_to_go_on_and_exit_75(place: Path):
+def test_ctrl_c_and_sigterm_save_report_how_to_resume_and_exit_75(place: Path):
     long = [*SMALL, "train.epochs=null", "train.total_steps=250", "train.val_every=10"]
     for number in (signal.SIGINT, signal.SIGTERM):
         process = start(place, *long, "transfer.variant=baseA")
@@ -97,7 +97,7 @@ def test_ctrl_c_and_sigterm_save_say_how_to_go_on_and_exit_75(place: Path):
     assert resumed["weights_sha256"] == whole["weights_sha256"]
 
 
-def test_two_processes_that_want_one_run_train_it_once(place: Path):
+def test_two_processes_with_the_same_run_train_it_once(place: Path):
     long = [*SMALL, "train.epochs=null", "train.total_steps=150", "train.val_every=10"]
     first = start(place, *long, "transfer.variant=baseA")
     read_until(first, "  step ")
@@ -143,7 +143,7 @@ def test_two_cpu_processes_share_the_global_batch(place: Path):
     assert "LeafSpec" not in err  # Lightning's warnings, of each process
 
 
-def test_several_processes_are_interrupted_as_one_and_one_goes_on(place: Path):
+def test_several_processes_are_interrupted_together_and_one_resumes(place: Path):
     long = [*SMALL, "train.epochs=null", "train.total_steps=200", "train.val_every=20"]
     several = ["runtime.devices=2", "runtime.accelerator=cpu"]
     process = start(place, *long, "transfer.variant=baseA", *several)

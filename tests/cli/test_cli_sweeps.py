@@ -38,7 +38,7 @@ def mount(*words: str) -> int:
     return subprocess.run(["mount", *words], capture_output=True, check=False).returncode
 
 
-def test_status_is_told_of_a_read_only_store(read_only: Path, place: Path):
+def test_status_works_on_a_read_only_store(read_only: Path, place: Path):
     code, out, err = call(place, "status")
 
     assert code == 0, err
@@ -49,7 +49,7 @@ def test_status_is_told_of_a_read_only_store(read_only: Path, place: Path):
     ]
 
 
-def test_nothing_can_be_tried_again_or_trained_there(read_only: Path, place: Path):
+def test_nothing_can_be_retried_or_trained_on_a_read_only_store(read_only: Path, place: Path):
     words = "cannot be written: Read-only file system; choose a store that can be written"
     (job,) = [path.parent for path in read_only.glob(".sweeps/*/jobs/*/job.json")]
     for arguments in (
@@ -63,7 +63,7 @@ def test_nothing_can_be_tried_again_or_trained_there(read_only: Path, place: Pat
         assert "Traceback" not in err
 
 
-def test_a_store_below_a_file_is_refused_before_anything_is_looked_at(place: Path, tmp_path: Path):
+def test_a_store_below_a_file_is_refused_before_networks_are_measured(place: Path, tmp_path: Path):
     (tmp_path / "file").write_text("")
     code, _, err = call(place, "sweep", "+study=quick", f"runtime.store={tmp_path}/file/store")
 
@@ -71,7 +71,7 @@ def test_a_store_below_a_file_is_refused_before_anything_is_looked_at(place: Pat
     assert (code, err) == (2, f"error: runtime.store={store} cannot be read: Not a directory\n")
 
 
-def test_without_slurm_that_is_told_of_at_once(place: Path, tmp_path: Path):
+def test_without_slurm_the_command_is_refused_immediately(place: Path, tmp_path: Path):
     code, out, err = call(place, "sweep", "+study=quick", "launcher=slurm", PATH=str(tmp_path))
 
     assert code == 2 and out.startswith("study quick: 30 runs")

@@ -46,7 +46,7 @@ def test_manmade_natural_needs_groups(place: Path):
     assert "classes.csv with the columns class,group" in message
 
 
-def test_an_image_folder_that_is_not_sound_is_refused(place: Path, tmp_path: Path):
+def test_a_malformed_image_folder_is_refused(place: Path, tmp_path: Path):
     four = {"a": 2, "b": 2, "c": 2, "d": 2}
     use = ["+split=random", "data=image_folder", "transfer.n=1"]
     (tmp_path / "empty").mkdir()

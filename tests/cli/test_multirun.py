@@ -152,7 +152,7 @@ def test_a_sweeper_gets_the_accuracy_of_each_of_its_jobs_in_their_order(
     assert values == [0.6, 0.8, 0.7, 0.8]
 
 
-def test_what_is_finished_is_answered_from_the_store(
+def test_finished_runs_are_answered_from_the_store(
     runs: Path, trained: list[Order], monkeypatch: pytest.MonkeyPatch
 ):
     words = ["-m", "+split=random", "transfer.variant=A1B,baseA", "hydra/launcher=local"]
@@ -165,7 +165,7 @@ def test_what_is_finished_is_answered_from_the_store(
     assert values == [0.7, 0.9]
 
 
-def test_packs_are_as_large_as_told(runs: Path, trained: list[Order]):
+def test_packs_are_as_large_as_requested(runs: Path, trained: list[Order]):
     words = ["-m", "+split=random", "transfer.variant=AnB", "transfer.n=1,2"]
 
     run.run([*words, "hydra/launcher=local", "hydra.launcher.pack_size=1"])
@@ -173,9 +173,7 @@ def test_packs_are_as_large_as_told(runs: Path, trained: list[Order]):
     assert [pack.labels for pack in trained[0].packs] == ["baseA", "A1B", "A2B"]
 
 
-def test_a_store_that_is_named_relatively_is_the_one_where_the_user_stands(
-    runs: Path, trained: list[Order]
-):
+def test_a_relative_store_is_below_the_working_directory(runs: Path, trained: list[Order]):
     """A worker may start elsewhere."""
     words = ["-m", "+split=random", "transfer.variant=baseA", "runtime.store=mine"]
 
@@ -209,7 +207,7 @@ def test_runs_that_are_not_done_fail_the_command(
         (["transfer.n=1", "runtime.store=a,b"], "runtime.store "),
     ],
 )
-def test_what_one_job_cannot_mean_is_refused_before_any_is_started(
+def test_a_wrong_value_of_one_job_is_refused_before_any_is_started(
     runs: Path, trained: list[Order], words: list[str], message: str
 ):
     with pytest.raises(UserError) as error:

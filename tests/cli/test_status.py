@@ -116,7 +116,7 @@ def test_progress_has_the_steps_and_the_time_left(
     ]
 
 
-def test_what_needs_attention_is_above_what_only_waits(place: Path, shown: Shell):
+def test_runs_that_need_attention_come_before_those_that_wait(place: Path, shown: Shell):
     sweep = start(make_runs(place, ["A1B", "R1B"]), make_local())
     store.note_failure(by_label(sweep.runs())["R1B"], "the loss is nan")
 
@@ -127,7 +127,7 @@ def test_what_needs_attention_is_above_what_only_waits(place: Path, shown: Shell
     ]
 
 
-def test_runs_of_one_name_are_told_apart_by_their_ids(place: Path, shown: Shell):
+def test_runs_of_one_name_are_distinguished_by_their_ids(place: Path, shown: Shell):
     first, second = (make_runs(place, ["baseA"], train__lr=lr) for lr in (0.1, 0.2))
     other = make_runs(place, ["baseB"])
     start((*first, *second, *other), make_local())
@@ -140,7 +140,7 @@ def test_runs_of_one_name_are_told_apart_by_their_ids(place: Path, shown: Shell)
     ]
 
 
-def test_one_study_can_be_asked_for(place: Path, shown: Shell):
+def test_one_study_can_be_selected(place: Path, shown: Shell):
     start(make_runs(place, ["A1B"]), make_local(), study="one")
     start(make_runs(place, ["baseB"]), make_local(), study="two")
 
@@ -187,7 +187,7 @@ def test_json_has_the_counts_and_all_runs(place: Path, cluster: FakeCluster, sho
     }
 
 
-def test_a_queue_that_cannot_be_asked_is_told_of_and_the_store_is_shown(
+def test_without_an_answer_from_the_queue_the_store_is_shown(
     place: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ):
     story(place, cluster)
@@ -204,7 +204,7 @@ def test_a_queue_that_cannot_be_asked_is_told_of_and_the_store_is_shown(
     ]
 
 
-def test_without_jobs_of_slurm_no_queue_is_asked(place: Path, cluster: FakeCluster, shown: Shell):
+def test_without_slurm_jobs_no_queue_is_queried(place: Path, cluster: FakeCluster, shown: Shell):
     start(make_runs(place), make_local())
     cluster.down = True
     shown()
@@ -284,7 +284,7 @@ def again(place: Path, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize(("pack", "looked"), [(1, 0), (None, 1)])
-def test_packs_that_are_tried_again_are_cut_to_memory(
+def test_retried_packs_are_cut_to_memory(
     place: Path, trained: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch,
     pack: int | None, looked: int,
 ):  # fmt: skip
@@ -323,7 +323,7 @@ def local_story(place: Path, study: str = "quick", **changes: Any) -> dict[str, 
         (["--stale"], ["baseB", "B1B"]),
     ],
 )
-def test_what_failed_or_is_stale_is_tried_again_and_what_is_blocked_by_it(
+def test_failed_and_stale_runs_are_retried_with_the_runs_they_block(
     place: Path, trained: list[tuple[str, list[str]]], flags: Sequence[str], labels: list[str]
 ):
     local_story(place)
@@ -352,7 +352,7 @@ def test_it_is_launched_as_its_sweep_was(
     )
 
 
-def test_one_study_can_be_tried_again(place: Path, trained: list[tuple[str, list[str]]]):
+def test_one_study_can_be_retried(place: Path, trained: list[tuple[str, list[str]]]):
     local_story(place, "one")
     local_story(place, "two", seed=1)
     again(place, "--study", "two", "--stale")
@@ -360,7 +360,7 @@ def test_one_study_can_be_tried_again(place: Path, trained: list[tuple[str, list
     assert trained == [("two", ["baseB", "B1B"])]
 
 
-def test_a_study_that_fails_again_does_not_keep_the_others_from_theirs(
+def test_a_study_that_fails_again_does_not_stop_the_others(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ):
     local_story(place, "one")
@@ -409,7 +409,7 @@ def test_a_run_without_a_sweep_is_for_its_own_command(
 # --- cancel -------------------------------------------------------------------------------------
 
 
-def test_cancel_names_what_it_took_out_of_the_queue(
+def test_cancel_names_the_jobs_that_it_cancels(
     place: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     other = start(make_runs(tmp_path / "other", ["baseA"]))
@@ -470,7 +470,7 @@ def test_status_and_help_take_no_torch_and_no_second(tmp_path: Path, place: Path
     assert code == 0 and "--watch" in out and "TRANSFERLAB_STORE" in out
 
 
-def test_a_jobs_folder_that_is_not_there_is_refused(tmp_path: Path):
+def test_a_missing_folder_of_a_job_is_refused(tmp_path: Path):
     (tmp_path / "here").mkdir()
 
     assert "/nowhere/job.json is damaged" in refused(tmp_path / "here", "work", "/nowhere")

@@ -136,7 +136,7 @@ def test_without_the_base_in_the_store_there_is_nothing_to_compare(finish: Finis
         ),
     ],
 )
-def test_table_warns_of_what_a_person_must_know(
+def test_table_warns_of_chance_level_changed_prefixes_and_skipped_files(
     finish: Finish, record: dict[str, Any], reused: bool, words: str
 ):
     assert cells([finish("R3B", 0.3, reused=reused, **record)])[0].get("", "") == words
@@ -199,7 +199,7 @@ def test_with_the_base_in_the_store_comes_the_selffer_control(finish: Finish):
         (["baseB", "B5B", "A5B+"], "one layer less", "transfer.variant=AnB transfer.n=4"),
     ],
 )
-def test_what_the_store_has_is_not_proposed_again(
+def test_runs_in_the_store_are_not_proposed(
     finish: Finish, others: list[str], why: str, ending: str
 ):
     for name in others:
@@ -229,7 +229,7 @@ def test_last_comes_the_same_kind_of_run_with_one_layer_less(
     )
 
 
-def test_below_one_layer_there_is_nothing_less(finish: Finish):
+def test_below_one_layer_nothing_is_proposed(finish: Finish):
     for name in ("baseB", "B1B", "A1B+"):
         finish(name, 0.9)
 
@@ -238,7 +238,7 @@ def test_below_one_layer_there_is_nothing_less(finish: Finish):
     )
 
 
-def test_proposed_words_reach_the_shell_as_they_were_given(finish: Finish):
+def test_proposed_overrides_survive_the_shell(finish: Finish):
     words = ["+split=random", "data.root=/my images/it's", "runtime.store=$HOME/a b", "seed=0"]
 
     command = summary.next_command(finish("baseB", 0.9).run, words).splitlines()[1]
@@ -258,7 +258,7 @@ def test_proposed_words_reach_the_shell_as_they_were_given(finish: Finish):
         ("B1B+", ["baseB", "B1B", "A1B", "A1B+"]),
     ],
 )
-def test_who_follows_every_proposal_comes_to_an_end(
+def test_following_every_proposal_ends(
     config: Callable[..., RunConfig], name: str, labels: list[str]
 ):
     assert labels_proposed(config, WORDS, name) == labels

@@ -64,7 +64,7 @@ def done(runs: Path, *labels: str) -> None:
 # --- the words ----------------------------------------------------------------------------------
 
 
-def test_words_are_for_the_study_for_the_launcher_or_for_the_runs():
+def test_overrides_are_of_the_study_of_the_launcher_or_of_the_runs():
     words = [
         "+study=quick", "data=digits", "launcher=slurm", "launcher.base.time=1:00", "seed=0,1",
         "+sweep.pack=2", "dry_run=true", "split=whole", "+launcher.partition=gpu",
@@ -134,7 +134,7 @@ def test_wrong_use_is_one_line_and_nothing_else(place: Path):
 # --- what is said -------------------------------------------------------------------------------
 
 
-def test_a_dry_run_says_what_would_be_done_and_starts_nothing(
+def test_a_dry_run_shows_the_plan_and_starts_nothing(
     runs: Path, started: Started, capsys: pytest.CaptureFixture[str]
 ):
     done(runs, "baseA", "A1B")
@@ -152,7 +152,7 @@ def test_a_dry_run_says_what_would_be_done_and_starts_nothing(
     )
 
 
-def test_a_study_without_a_store_yet_is_planned_without_making_one(
+def test_a_study_is_planned_without_creating_its_store(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ):
     sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}", "sweep.pack=1"])
@@ -170,7 +170,7 @@ def test_a_study_without_a_store_yet_is_planned_without_making_one(
 @pytest.mark.parametrize(
     ("pack", "jobs"), [("auto", 4), ("7", 4), ("100", 4), ("3", 12), ("2", 16), ("1", 28)]
 )
-def test_runs_are_packed_as_told(
+def test_runs_are_packed_as_requested(
     runs: Path, pack: str, jobs: int, capsys: pytest.CaptureFixture[str]
 ):
     sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}", f"sweep.pack={pack}"])
@@ -181,7 +181,7 @@ def test_runs_are_packed_as_told(
 @pytest.mark.parametrize(
     ("hours", "said"), [(0.004, "0.00"), (0.996, "1.00"), (1.04, "1.0"), (12_345.6, "12,345.6")]
 )
-def test_hours_are_said_as_exactly_as_they_are_known(
+def test_hours_are_printed_as_exactly_as_they_are_known(
     runs: Path, hours: float, said: str, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):  # fmt: skip
@@ -193,7 +193,7 @@ def test_hours_are_said_as_exactly_as_they_are_known(
 
 
 @pytest.mark.parametrize(("peak_gb", "warned"), [(12.3, False), (12.4, True)])
-def test_too_little_room_is_warned_of(
+def test_too_little_disk_space_is_a_warning(
     runs: Path, peak_gb: float, warned: bool, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):  # fmt: skip
@@ -234,7 +234,7 @@ def said(
     return capsys.readouterr().out.splitlines()[2:-2]
 
 
-def test_that_memory_has_cut_the_packs_is_said_with_the_largest(
+def test_packs_cut_to_memory_are_reported_with_the_largest(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     # Beyond the gigabyte 120 MB each for weights, gradients and momentum, and 40 MB for the update
@@ -245,7 +245,7 @@ def test_that_memory_has_cut_the_packs_is_said_with_the_largest(
     ]
 
 
-def test_packs_that_fit_are_not_spoken_of(
+def test_packs_that_fit_are_not_reported(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     assert said(runs, monkeypatch, capsys, 4_000_000_000) == [
@@ -254,7 +254,7 @@ def test_packs_that_fit_are_not_spoken_of(
     ]
 
 
-def test_a_run_that_does_not_even_fit_alone_is_warned_of(
+def test_a_run_that_does_not_fit_alone_is_a_warning(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     assert said(runs, monkeypatch, capsys, 1_010_000_000) == [
@@ -287,7 +287,7 @@ def test_a_study_is_submitted_and_not_waited_for(runs: Path, started: Started):
     assert order.pack == 2
 
 
-def test_without_sbatch_that_is_told_of_before_anything_is_looked_at(
+def test_without_sbatch_the_study_is_refused_before_networks_are_measured(
     runs: Path, started: Started, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr(sweep.cluster, "require", require)
@@ -317,7 +317,7 @@ def test_a_study_that_is_done_starts_nothing_and_shows_its_table(
     )
 
 
-def test_the_table_of_what_is_done_is_shown_also_if_something_failed(
+def test_the_table_of_finished_runs_is_shown_even_if_others_failed(
     runs: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(wanted: Order) -> None:
@@ -330,7 +330,7 @@ def test_the_table_of_what_is_done_is_shown_also_if_something_failed(
     assert names(started) == ["cost", "print"]
 
 
-def test_the_table_has_the_runs_that_are_finished_and_says_which_were_before(
+def test_the_table_has_the_finished_runs_and_marks_the_reused(
     runs: Path, started: Started, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):  # fmt: skip

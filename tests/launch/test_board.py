@@ -45,7 +45,7 @@ def test_runs_have_their_labels_and_a_pack_its_first_and_last(runs: dict[str, Ru
     assert names([runs["A1B"], runs["A2B"], runs["A3B"]]) == "A1B .. A3B random0 (3 runs)"
 
 
-def test_the_count_names_only_what_there_is(runs: dict[str, Run]):
+def test_the_count_omits_what_is_zero(runs: dict[str, Run]):
     assert count(Progress(total=6)) == "0 of 6 done"
     progress = Progress(
         total=30,

@@ -53,7 +53,7 @@ def calls(folder: Path, name: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("answer", ["123", "123;lab", "Welcome to the lab!\\n123;lab"])
-def test_the_id_of_a_job_is_what_sbatch_answers(path: Path, hold: IO[bytes], answer: str):
+def test_the_id_of_a_job_is_the_one_that_sbatch_prints(path: Path, hold: IO[bytes], answer: str):
     script(path, "sbatch", f"printf '{answer}\\n'")
 
     identity = SlurmCluster().submit(
@@ -66,7 +66,7 @@ def test_the_id_of_a_job_is_what_sbatch_answers(path: Path, hold: IO[bytes], ans
     ]
 
 
-def test_sbatchs_own_words_are_shown(path: Path, hold: IO[bytes]):
+def test_the_message_of_sbatch_is_shown(path: Path, hold: IO[bytes]):
     script(
         path,
         "sbatch",
@@ -92,7 +92,7 @@ def test_sbatchs_own_words_are_shown(path: Path, hold: IO[bytes]):
         "exec sleep 30",
     ],
 )
-def test_an_sbatch_that_does_not_answer_is_not_taken_for_a_refusal(
+def test_an_sbatch_that_reports_nothing_is_not_taken_for_a_refusal(
     path: Path, hold: IO[bytes], body: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(cluster, "TIMEOUT_S", 0.3)
@@ -113,7 +113,7 @@ def test_sbatch_has_the_lock_open(path: Path, hold: IO[bytes], tmp_path: Path):
     assert (tmp_path / "open").read_text() == f"{tmp_path}/hold\n"
 
 
-def test_a_command_that_is_not_there_is_named(
+def test_a_missing_command_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: IO[bytes]
 ):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -133,7 +133,7 @@ def test_a_command_that_is_not_there_is_named(
     assert SlurmCluster().endings(["1"]) == {}
 
 
-def test_the_environment_is_without_what_slurm_tells_a_job_and_what_hides_jobs(
+def test_the_environment_has_no_variables_of_a_job_and_none_that_filter_the_queue(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     kept = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_CLUSTERS": "lab", "SBATCH_ACCOUNT": "mine"}
@@ -177,7 +177,7 @@ printf '   9|PENDING|my|odd|job|Resources\n10|RUNNING|\377|None\n\nrubbish\n'"""
     assert calls(path, "squeue") == [["--me", "--noheader", "--array", "--format=%i|%T|%j|%r"]]
 
 
-def test_a_controller_that_is_being_restarted_is_asked_again(path: Path):
+def test_a_controller_that_restarts_is_queried_again(path: Path):
     script(
         path,
         "squeue",
@@ -189,7 +189,7 @@ def test_a_controller_that_is_being_restarted_is_asked_again(path: Path):
     assert len(calls(path, "squeue")) == 3
 
 
-def test_a_controller_that_stays_away_is_told_of(path: Path):
+def test_a_controller_that_stays_down_is_an_error(path: Path):
     words = "Unable to contact slurm controller (connect failure)"
     script(path, "squeue", f"echo '{words}' >&2; exit 1")
 
@@ -198,7 +198,7 @@ def test_a_controller_that_stays_away_is_told_of(path: Path):
     assert len(calls(path, "squeue")) == 3
 
 
-def test_what_is_wrong_in_another_way_is_not_asked_again(path: Path):
+def test_other_errors_are_not_retried(path: Path):
     script(path, "squeue", "echo 'squeue: fatal: no configuration' >&2; exit 1")
 
     with pytest.raises(UserError, match="^squeue: squeue: fatal: no configuration$"):
@@ -206,7 +206,7 @@ def test_what_is_wrong_in_another_way_is_not_asked_again(path: Path):
     assert len(calls(path, "squeue")) == 1
 
 
-def test_a_command_that_hangs_is_given_up_once(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_command_that_hangs_is_not_retried(path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "TIMEOUT_S", 0.3)
     script(path, "squeue", "exec sleep 30")
 
@@ -233,7 +233,7 @@ def test_jobs_are_cancelled_and_requeued_by_their_ids(path: Path):
     assert calls(path, "scontrol") == [["requeue", "7_1"]]
 
 
-def test_a_requeue_that_is_refused_is_told_of(path: Path):
+def test_a_refused_requeue_is_an_error(path: Path):
     script(path, "scontrol", "echo 'Requested operation is presently disabled' >&2; exit 1")
 
     with pytest.raises(UserError, match="^scontrol: Requested operation is presently disabled$"):
@@ -267,7 +267,7 @@ ENDINGS = {
 }
 
 
-def test_endings_are_what_sacct_says(path: Path):
+def test_endings_are_those_that_sacct_reports(path: Path):
     script(path, "sacct", f"cat <<'END'\n{SACCT}END")
 
     assert SlurmCluster().endings(["7", "8"]) == ENDINGS
@@ -281,7 +281,7 @@ def test_endings_are_what_sacct_says(path: Path):
     [None, "echo 'Slurm accounting storage is disabled' >&2; exit 1", "exit 0"],
     ids=["not there", "disabled", "empty"],
 )
-def test_without_sacct_slurm_itself_still_knows_what_ended_lately(path: Path, sacct: str | None):
+def test_without_sacct_the_controller_reports_recent_endings(path: Path, sacct: str | None):
     if sacct is not None:
         script(path, "sacct", sacct)
     script(
@@ -302,7 +302,7 @@ def test_without_sacct_slurm_itself_still_knows_what_ended_lately(path: Path, sa
     assert [call[-1] for call in calls(path, "scontrol")] == ["7", "9"]
 
 
-def test_a_question_about_many_jobs_is_cut_up(path: Path):
+def test_a_query_about_many_jobs_is_split(path: Path):
     script(path, "sacct", "echo \"${@: -1}\" | sed 's/.*,//; s/$/_0|TIMEOUT|0:0/'")
 
     found = SlurmCluster().endings([str(number) for number in range(450)])

@@ -91,7 +91,7 @@ def test_an_order_is_the_plan_of_the_runs_in_their_store(place: Path):
     assert not place.exists()  # nothing is written by looking
 
 
-def test_what_is_finished_is_not_to_be_done_and_not_packed(place: Path):
+def test_finished_runs_are_not_to_do_and_not_packed(place: Path):
     runs = by_label(ordered(place, "A1B", "A2B").runs)
     finish(runs["baseA"], runs["A1B"])
 
@@ -113,7 +113,7 @@ def test_a_run_without_a_record_is_not_finished(place: Path):
     assert store.unfinished([run]) == ()
 
 
-def test_every_run_is_looked_for_in_its_own_store(place: Path, tmp_path: Path):
+def test_every_run_is_sought_in_its_own_store(place: Path, tmp_path: Path):
     (here,), (there,) = (
         order_of(configs(where, "baseA")).runs for where in (place, tmp_path / "other")
     )
@@ -123,9 +123,7 @@ def test_every_run_is_looked_for_in_its_own_store(place: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("launcher", [make_local(threads=3), make_slurm(threads=3)])
-def test_threads_are_the_launchers_where_the_run_does_not_say_and_never_change_its_id(
-    place: Path, launcher: Launcher
-):
+def test_threads_default_to_the_launchers_and_never_change_the_id(place: Path, launcher: Launcher):
     told = configs(place, "A1B", runtime__threads=5)
     mute = configs(place, "A1B")
 
@@ -163,7 +161,7 @@ def test_a_store_that_cannot_be_read_is_refused(place: Path):
 # --- what it takes ------------------------------------------------------------------------------
 
 
-def test_networks_are_timed_only_where_no_record_tells(place: Path, asked: Asked):
+def test_networks_are_timed_only_without_a_record(place: Path, asked: Asked):
     cost = dispatch.cost(dispatch.look(ordered(place, "A1B", "baseB")))
 
     assert asked == [(["baseA", "baseB", "A1B"], False), (["baseA", "baseB", "A1B"], True)]
@@ -225,7 +223,7 @@ def test_a_worker_has_its_share_of_this_machines_device(
 
 
 @pytest.mark.parametrize("gpu_bytes", [1_250_000_000])
-def test_packs_are_cut_to_the_device_once_it_was_looked_at(place: Path, asked: Asked):
+def test_packs_are_cut_to_the_device_once_its_memory_is_known(place: Path, asked: Asked):
     """Each run needs about 100 MB, and every process a gigabyte."""
     order = ordered(place, *cuts(4), pack=None)
     assert [pack.labels for pack in order.packs] == ["baseA", "A1B A2B A3B A4B"]
@@ -237,7 +235,7 @@ def test_packs_are_cut_to_the_device_once_it_was_looked_at(place: Path, asked: A
 
 
 @pytest.mark.parametrize("gpu_bytes", [1_250_000_000])
-def test_whoever_carries_it_out_cuts_the_same_packs(
+def test_local_and_slurm_cut_the_same_packs(
     place: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ):
     given: list[object] = []
@@ -277,7 +275,7 @@ def carried_out(
     return given
 
 
-def test_only_what_is_missing_is_trained_here(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_only_missing_runs_are_trained_here(place: Path, monkeypatch: pytest.MonkeyPatch):
     given = carried_out(monkeypatch, "A1B", "A2B")
     finish(ordered(place, "A1B").runs[0])
 
@@ -303,7 +301,7 @@ def test_runs_that_are_not_done_fail_the_command_and_are_counted(
     )
 
 
-def test_a_cluster_gets_only_what_is_missing(place: Path):
+def test_a_cluster_gets_only_missing_runs(place: Path):
     finish(ordered(place, "A1B").runs[0])
     cluster = FakeCluster()
 

@@ -74,7 +74,7 @@ def test_base_is_trained_first_and_each_run_by_its_owner(run: Run, trained: list
     assert finished[1].result == store.read_result(run)
 
 
-def test_what_is_finished_is_not_trained_again(
+def test_finished_runs_are_not_trained_again(
     run: Run, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     inline.carry_out([run])
@@ -112,7 +112,7 @@ def test_a_run_that_is_waited_for_is_left_alone_and_not_trained_once_it_is_finis
 
 
 @pytest.mark.parametrize("kind", [UserError, RunFailed])
-def test_a_failure_is_noted_in_the_folder_and_told(
+def test_a_failure_is_recorded_in_the_folder_and_raised(
     run: Run, base: Run, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ):
     def fail(runs: Sequence[Run], stop: object) -> None:
@@ -127,7 +127,7 @@ def test_a_failure_is_noted_in_the_folder_and_told(
     assert not run.folder.exists()
 
 
-def test_a_defect_is_noted_with_its_kind(run: Run, base: Run, monkeypatch: pytest.MonkeyPatch):
+def test_a_defect_is_recorded_with_its_type(run: Run, base: Run, monkeypatch: pytest.MonkeyPatch):
     def fail(runs: Sequence[Run], stop: object) -> None:
         raise ZeroDivisionError("division by zero")
 
@@ -155,7 +155,7 @@ def test_a_pack_that_fails_leaves_its_finished_members_alone(
     assert run.failure_file.exists()
 
 
-def test_a_signal_that_comes_between_two_runs_is_heeded(run: Run, monkeypatch: pytest.MonkeyPatch):
+def test_a_signal_between_two_runs_stops_the_plan(run: Run, monkeypatch: pytest.MonkeyPatch):
     done: list[str] = []
 
     def train(runs: Sequence[Run], stop: Any) -> None:

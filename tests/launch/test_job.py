@@ -70,7 +70,7 @@ def test_the_worker_has_as_many_threads_as_the_launcher_says(job: Job, workers: 
 # --- bases --------------------------------------------------------------------------------------
 
 
-def test_a_run_whose_base_is_not_finished_fails_at_once(job: Job, workers: Deeds):
+def test_a_run_whose_base_is_not_finished_fails_immediately(job: Job, workers: Deeds):
     runs = by_label(sweeps.sweep_of(job).runs())
     store.note_failure(runs["baseA"], "the loss is nan")
     words = "A1B cannot start: baseA is not finished: the loss is nan"
@@ -100,7 +100,7 @@ def test_that_takes_no_torch(job: Job):
     assert done.stderr == "error: A1B cannot start: baseA is not finished\n"
 
 
-def test_a_base_with_a_damaged_record_is_the_reason_that_is_noted(job: Job, workers: Deeds):
+def test_a_base_with_a_damaged_record_is_the_recorded_reason(job: Job, workers: Deeds):
     runs = by_label(sweeps.sweep_of(job).runs())
     finish(runs["baseA"])
     runs["baseA"].result_file.write_text("{")
@@ -111,7 +111,7 @@ def test_a_base_with_a_damaged_record_is_the_reason_that_is_noted(job: Job, work
     assert "result.json is damaged" in str(failure(runs["A1B"]))
 
 
-def test_a_job_that_is_not_there_is_told_of(tmp_path: Path):
+def test_a_missing_job_is_an_error(tmp_path: Path):
     with pytest.raises(UserError, match="job.json is damaged"):
         jobs.work(tmp_path, SlurmTask("7_0", 0, 0), FakeCluster())
 
@@ -136,7 +136,7 @@ def test_ahead_of_the_time_limit_the_run_saves_and_is_requeued(job: Job, workers
     [(signal.SIGTERM,), (signal.SIGTERM, signal.SIGUSR1), (signal.SIGINT,)],
     ids=["SIGTERM", "SIGTERM and SIGUSR1", "SIGINT"],
 )
-def test_preempted_or_cancelled_it_saves_and_leaves_the_rest_to_slurm(
+def test_a_preempted_or_cancelled_job_saves_and_leaves_the_rest_to_slurm(
     job: Job, workers: Deeds, numbers: tuple[int, ...]
 ):
     workers(baseA="work")
@@ -149,7 +149,7 @@ def test_preempted_or_cancelled_it_saves_and_leaves_the_rest_to_slurm(
     assert note(job, 0)["code"] == 75
 
 
-def test_a_run_that_is_done_when_the_signal_comes_is_not_requeued(job: Job, workers: Deeds):
+def test_a_run_that_is_done_when_the_signal_arrives_is_not_requeued(job: Job, workers: Deeds):
     workers(baseA="late")
     cluster = FakeCluster()
     thread = signalled(signal.SIGUSR1, after=job.folder / "0.deaf")
@@ -195,7 +195,7 @@ def test_outside_of_slurm_there_is_nothing_to_requeue(job: Job, workers: Deeds):
     assert cluster.requeued == []
 
 
-def test_a_requeue_that_slurm_refuses_fails_the_job_and_says_so(
+def test_a_requeue_that_slurm_refuses_fails_the_job(
     job: Job, workers: Deeds, monkeypatch: pytest.MonkeyPatch
 ):
     workers(baseA="work")
@@ -262,7 +262,7 @@ def test_a_run_on_several_devices_is_started_by_srun(
     ]
 
 
-def test_without_srun_that_is_told_of(
+def test_without_srun_the_message_names_it(
     tmp_path: Path, workers: Deeds, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -92,7 +92,7 @@ def test_all_runs_are_trained_bases_first(place: Path, workers: Deeds):
     assert (progress.failed, progress.blocked, progress.interrupted) == ({}, {}, set())
 
 
-def test_a_run_starts_as_soon_as_its_base_is_there_not_when_all_are(place: Path, workers: Deeds):
+def test_a_run_starts_as_soon_as_its_own_base_is_finished(place: Path, workers: Deeds):
     workers(baseB="wait")
     sweep, board = sweep_of(make_runs(place, ["A1B", "B1B"]), jobs=2), Told()
     thread = threading.Thread(target=open_when, args=(sweep, "ended A1B", board))
@@ -113,7 +113,7 @@ def open_when(sweep: Sweep, line: str, board: Told) -> None:
     (job.folder / "open").touch()
 
 
-def test_so_many_work_at_a_time_each_with_its_share_of_the_machine(
+def test_at_most_that_many_workers_run_each_with_its_share_of_the_machine(
     place: Path, workers: Deeds, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(machine, "cores", lambda: 8)
@@ -133,7 +133,7 @@ def environments(sweep: Sweep) -> list[tuple[str | None, ...]]:
     return [tuple(seen.values()) for seen in found]
 
 
-def test_gpus_are_dealt_out_to_the_workers(place: Path, workers: Deeds):
+def test_gpus_are_distributed_over_the_workers(place: Path, workers: Deeds):
     workers(**dict.fromkeys(("baseA", "baseB", "R1B"), "wait"))
     sweep = sweep_of(make_runs(place, ["baseA", "baseB", "R1B"]), jobs=3, gpus=[4, 7])
     board = Told()
@@ -190,7 +190,7 @@ def test_a_failure_stops_only_what_depends_on_it(place: Path, workers: Deeds):
     assert failure(runs["A1B"]) is None
 
 
-def test_in_a_pack_only_the_run_that_failed_has(place: Path, workers: Deeds):
+def test_in_a_pack_only_the_failed_run_has_failed(place: Path, workers: Deeds):
     workers(A1B="half")
     sweep = sweep_of(make_runs(place, ["A1B", "A2B"]), pack=None)
     progress = carry_out(sweep)
@@ -199,7 +199,7 @@ def test_in_a_pack_only_the_run_that_failed_has(place: Path, workers: Deeds):
     assert labels(sweep, progress.failed) == ["A2B"]
 
 
-def test_the_same_command_tries_again_what_failed(place: Path, workers: Deeds):
+def test_the_same_command_retries_failed_runs(place: Path, workers: Deeds):
     workers(baseA="fail")
     sweep = sweep_of(make_runs(place, LABELS))
     carry_out(sweep)
@@ -228,7 +228,7 @@ def test_with_fail_fast_nothing_is_started_after_a_failure(place: Path, workers:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_has_all_workers_save_and_the_same_command_goes_on(
+def test_a_signal_has_all_workers_save_and_the_same_command_resumes(
     place: Path, workers: Deeds, number: int
 ):
     workers(**dict.fromkeys(LABELS, "work"))
@@ -283,7 +283,7 @@ def is_pending(process: int, number: int) -> bool:
     return bool(int(found[1], 16) >> (number - 1) & 1)
 
 
-def test_while_it_is_at_work_that_is_known(place: Path, workers: Deeds):
+def test_a_local_launcher_at_work_is_visible(place: Path, workers: Deeds):
     seen: list[bool] = []
     sweep = sweep_of(make_runs(place, ["baseA"]))
 
@@ -310,7 +310,7 @@ def test_nothing_is_left_running_when_the_launcher_itself_fails(place: Path, wor
     assert len(list(place.glob("*/last.ckpt"))) == 2
 
 
-def test_a_store_that_cannot_be_written_is_told_of(place: Path, workers: Deeds):
+def test_a_store_that_cannot_be_written_is_an_error(place: Path, workers: Deeds):
     runs = make_runs(place, ["baseA"])
     sweep = sweep_of(runs)
     (sweep.folder / "jobs").write_text("")
@@ -360,7 +360,7 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
     assert trained == {"baseA": 1}
 
 
-def test_what_is_finished_is_not_even_started(place: Path, workers: Deeds):
+def test_finished_runs_are_not_started(place: Path, workers: Deeds):
     runs = make_runs(place, ["A1B"])
     sweep, board = sweep_of(runs), Told()
     finish(runs[0])

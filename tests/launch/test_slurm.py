@@ -59,7 +59,7 @@ def again(sweep: Sweep, cluster: FakeCluster) -> Submission:
 # --- bases first --------------------------------------------------------------------------------
 
 
-def test_bases_are_submitted_first_and_what_starts_from_them_waits_for_just_its_base(
+def test_bases_are_submitted_first_and_dependents_wait_for_just_their_base(
     place: Path, cluster: FakeCluster
 ):
     sweep = start(make_runs(place, ["A1B", "B1B", "A2B", "B2B", "R1B"]))
@@ -101,9 +101,7 @@ def test_nothing_waits_for_a_base_that_is_finished(place: Path, cluster: FakeClu
     ]
 
 
-def test_what_a_run_waits_for_may_be_queued_since_an_earlier_call(
-    place: Path, cluster: FakeCluster
-):
+def test_a_dependency_may_have_been_queued_by_an_earlier_call(place: Path, cluster: FakeCluster):
     first = start(make_runs(place, ["A1B"]))
     slurm.submit(first, first.runs(), cluster)
     second = start(make_runs(place, ["A2B", "B1B"]), study="other")
@@ -136,7 +134,7 @@ def test_the_same_command_again_submits_nothing(place: Path, cluster: FakeCluste
     assert submission.jobs == () and len(submission.active) == 5
 
 
-def test_what_was_finished_meanwhile_is_not_submitted(place: Path, cluster: FakeCluster):
+def test_runs_finished_meanwhile_are_not_submitted(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
     finish(*sweep.runs())
 
@@ -144,7 +142,9 @@ def test_what_was_finished_meanwhile_is_not_submitted(place: Path, cluster: Fake
     assert cluster.jobs == {} and cluster.asked == []
 
 
-def test_the_story_of_a_base_that_fails_and_is_submitted_again(place: Path, cluster: FakeCluster):
+def test_a_base_that_fails_is_submitted_again_with_its_dependents(
+    place: Path, cluster: FakeCluster
+):
     sweep = start(make_runs(place))
     runs = by_label(sweep.runs())
     slurm.submit(sweep, sweep.runs(), cluster)
@@ -163,9 +163,7 @@ def test_the_story_of_a_base_that_fails_and_is_submitted_again(place: Path, clus
     assert [path.name for path in place.glob(".sweeps/*/jobs/*/job.json")] == ["job.json"] * 5
 
 
-def test_runs_that_still_wait_for_a_base_that_is_gone_are_submitted_with_it(
-    place: Path, cluster: FakeCluster
-):
+def test_pending_dependents_of_a_lost_base_are_submitted_with_it(place: Path, cluster: FakeCluster):
     """SLURM takes some seconds to cancel what waits for a failed job."""
     sweep = start(make_runs(place, ["A1B"]))
     slurm.submit(sweep, sweep.runs(), cluster)
@@ -176,7 +174,7 @@ def test_runs_that_still_wait_for_a_base_that_is_gone_are_submitted_with_it(
     assert shown(sweep, cluster)[2:] == [("102", ["baseA"], None), ("103", ["A1B"], "102_0")]
 
 
-def test_a_run_that_runs_is_left_alone_whatever_became_of_its_base(
+def test_a_running_run_is_left_alone_whatever_the_state_of_its_base(
     place: Path, cluster: FakeCluster
 ):
     sweep = start(make_runs(place, ["A1B"]))
@@ -189,9 +187,7 @@ def test_a_run_that_runs_is_left_alone_whatever_became_of_its_base(
     assert shown(sweep, cluster) == [("101", ["A1B"], "100_0"), ("102", ["baseA"], None)]
 
 
-def test_a_task_that_failed_and_is_being_cleared_up_does_not_count(
-    place: Path, cluster: FakeCluster
-):
+def test_a_failed_task_that_is_completing_does_not_count(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place, ["baseA"]))
     (job,) = slurm.submit(sweep, sweep.runs(), cluster).jobs
     cluster.set("100", "COMPLETING")
@@ -236,7 +232,7 @@ def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
     ]
 
 
-def test_a_job_whose_acceptance_got_lost_is_found_in_the_queue(place: Path, cluster: FakeCluster):
+def test_a_job_whose_acceptance_was_lost_is_found_in_the_queue(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
     cluster.trouble = ["lose"]
     slurm.submit(sweep, sweep.runs(), cluster)
@@ -249,7 +245,7 @@ def test_a_job_whose_acceptance_got_lost_is_found_in_the_queue(place: Path, clus
     assert [job.id for job in sweeps.jobs(sweep)] == ["100", "101", "102"]
 
 
-def test_a_refusal_is_shown_and_leaves_no_record_and_what_was_taken_stays(
+def test_a_refusal_is_shown_and_leaves_no_record_and_accepted_jobs_stay(
     place: Path, cluster: FakeCluster
 ):
     sweep = start(make_runs(place))
@@ -264,7 +260,7 @@ def test_a_refusal_is_shown_and_leaves_no_record_and_what_was_taken_stays(
     assert [job.need for job in cluster.jobs.values()] == [None, "100_0", "100_1"]
 
 
-def test_a_queue_that_does_not_answer_submits_nothing(place: Path, cluster: FakeCluster):
+def test_without_an_answer_from_the_queue_nothing_is_submitted(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place))
     slurm.submit(sweep, sweep.runs(), cluster)
     cluster.down = True
@@ -400,7 +396,7 @@ def test_the_options_of_a_job_are_these(
     }
 
 
-def test_what_is_null_is_not_asked_for(place: Path):
+def test_null_is_no_option(place: Path):
     job = options_of(place, ["baseA"], time=None)["base"]
 
     assert [word.partition("=")[0] for word in job.options] == [
@@ -409,7 +405,7 @@ def test_what_is_null_is_not_asked_for(place: Path):
     ]  # fmt: skip
 
 
-def test_roles_ask_for_what_is_said_of_them_and_else_for_what_all_do(place: Path):
+def test_resources_of_a_role_override_those_of_all_jobs(place: Path):
     jobs = options_of(
         place,
         ["A1B", "A2B", "B1B"],
@@ -437,7 +433,7 @@ def test_a_run_on_several_devices_has_a_process_for_each_on_one_node(place: Path
     assert options_of(place, ["baseB"])["base"].option("ntasks-per-node") is None
 
 
-def test_a_percent_sign_in_the_store_is_none_of_slurms(tmp_path: Path):
+def test_a_percent_sign_in_the_path_of_the_store_is_escaped(tmp_path: Path):
     job = options_of(tmp_path / "100%j", ["baseA"])["base"]
 
     assert str(job.option("output")).startswith(f"{tmp_path}/100%%j/.sweeps/")
@@ -455,7 +451,7 @@ def test_another_template_is_copied_when_a_job_is_submitted(
     assert Path(cluster.jobs["100"].script).read_text() == '#!/bin/sh\nexec "$@"\n'
 
 
-def test_a_template_that_is_not_there_is_told_of_before_anything_is_submitted(
+def test_a_missing_template_is_an_error_before_anything_is_submitted(
     place: Path, cluster: FakeCluster, tmp_path: Path
 ):
     sweep = start(make_runs(place), make_slurm(template=f"{tmp_path}/nowhere"))
@@ -485,7 +481,7 @@ def test_runs_in_the_queue_are_found_by_the_names_of_their_jobs(place: Path, clu
     }
 
 
-def test_looking_at_the_queue_writes_nothing(place: Path, cluster: FakeCluster):
+def test_reading_the_queue_writes_nothing(place: Path, cluster: FakeCluster):
     sweep = start(make_runs(place, ["baseA"]))
     cluster.trouble = ["crash"]
     with pytest.raises(KeyboardInterrupt):
@@ -496,9 +492,7 @@ def test_looking_at_the_queue_writes_nothing(place: Path, cluster: FakeCluster):
     assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
 
 
-def test_a_store_without_jobs_of_slurm_has_no_question_for_the_queue(
-    place: Path, cluster: FakeCluster
-):
+def test_a_store_without_slurm_jobs_does_not_query_the_queue(place: Path, cluster: FakeCluster):
     assert slurm.in_queue(place, cluster) == {}
     sweep = start(make_runs(place), make_local())
     sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL))

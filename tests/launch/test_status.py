@@ -123,14 +123,14 @@ def test_a_sweep_that_was_never_started_is_missing(place: Path):
     assert told(place) == {"baseA": ("missing", ""), "A1B": ("missing", "")}
 
 
-def test_what_has_a_record_is_done(place: Path):
+def test_a_run_with_a_record_is_done(place: Path):
     job, runs = local_job(place, "A1B")
     finish(*runs.values())
 
     assert told(place) == {"baseA": ("done", ""), "A1B": ("done", "")}
 
 
-def test_a_run_that_is_trained_says_by_whom_how_far_it_is_and_how_long_it_takes(place: Path):
+def test_a_running_run_has_its_process_progress_and_time_left(place: Path):
     job, runs = local_job(place, "A1B")
     with trained(runs["baseA"]) as process:
         state = of(place, "baseA")
@@ -150,7 +150,7 @@ def test_a_run_that_is_trained_says_by_whom_how_far_it_is_and_how_long_it_takes(
     )
 
 
-def test_a_run_whose_owner_has_not_yet_said_who_it_is_runs(place: Path):
+def test_a_run_whose_owner_has_no_record_yet_is_running(place: Path):
     _, runs = local_job(place, "baseA")
     with trained(runs["baseA"]):
         runs["baseA"].owner_file.write_text("{")
@@ -187,7 +187,7 @@ def test_only_the_first_line_of_an_error_is_shown_with_its_log(place: Path):
     assert state.log == f"{job.folder}/0.log"
 
 
-def test_a_worker_that_was_killed_failed_though_its_owners_record_is_still_there(place: Path):
+def test_a_killed_worker_has_failed_although_its_owners_record_remains(place: Path):
     job, runs = local_job(place, "baseA")
     left_owner(runs["baseA"], step=7, total_steps=10)
     fail(runs["baseA"], "killed by SIGKILL, perhaps out of memory")
@@ -203,7 +203,7 @@ def test_a_failure_on_a_full_disk_is_known_by_its_exit_status(place: Path):
     assert told(place) == {"baseA": ("failed", "exit status 2")}
 
 
-def test_a_run_that_was_saved_is_interrupted_and_what_needs_it_is_blocked(place: Path):
+def test_a_saved_run_is_interrupted_and_its_dependents_are_blocked(place: Path):
     job, runs = local_job(place, "A1B", "B1B")
     run = runs["baseA"]
     run.folder.mkdir(parents=True)
@@ -219,7 +219,7 @@ def test_a_run_that_was_saved_is_interrupted_and_what_needs_it_is_blocked(place:
     }
 
 
-def test_a_process_that_vanished_leaves_a_stale_run(place: Path):
+def test_a_process_that_dies_without_a_report_leaves_a_stale_run(place: Path):
     job, runs = local_job(place, "A1B", "baseB")
     left_owner(runs["baseA"], step=120, total_steps=660)
     sweeps.note(job, 1, started="now", ended=None, code=None)
@@ -231,7 +231,7 @@ def test_a_process_that_vanished_leaves_a_stale_run(place: Path):
     assert of(place, "A1B").words == "baseA is stale"
 
 
-def test_a_heartbeat_that_is_old_makes_a_run_stale_unless_its_process_is_seen_to_live(place: Path):
+def test_an_old_heartbeat_makes_a_run_stale_unless_its_process_is_alive(place: Path):
     old = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - 3600))
     _, runs = local_job(place, "baseA")
     with trained(runs["baseA"], host="elsewhere", pid=5, heartbeat=old):
@@ -266,7 +266,7 @@ def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
     assert found["baseB"].log == str(runs["baseB"].log_file)
 
 
-def test_what_is_no_run_in_a_store_is_passed_over(place: Path):
+def test_folders_of_a_store_that_are_no_runs_are_ignored(place: Path):
     (place / "notes").mkdir(parents=True)
     (place / "A1B-random0-alexnet_small-0123456789ab").mkdir()
     (place / "README-0123456789ab").write_text("")
@@ -282,7 +282,7 @@ def test_what_is_no_run_in_a_store_is_passed_over(place: Path):
 # --- with SLURM ---------------------------------------------------------------------------------
 
 
-def test_what_waits_says_for_what_and_under_which_id(place: Path, cluster: FakeCluster):
+def test_a_queued_run_has_its_reason_and_its_id(place: Path, cluster: FakeCluster):
     submitted(place, cluster)
     found = {state.label: (state.state, state.words, state.job) for state in look(place, cluster)}
 
@@ -294,7 +294,7 @@ def test_what_waits_says_for_what_and_under_which_id(place: Path, cluster: FakeC
     }
 
 
-def test_what_slurm_has_not_looked_at_yet_waits_for_its_base_at_most(
+def test_a_job_without_a_reason_yet_waits_for_its_base_at_most(
     place: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ):
     submitted(place, cluster, "A1B")
@@ -304,7 +304,7 @@ def test_what_slurm_has_not_looked_at_yet_waits_for_its_base_at_most(
     assert told(place, cluster) == {"baseA": ("queued", ""), "A1B": ("queued", "Dependency")}
 
 
-def test_a_task_that_has_just_started_runs(place: Path, cluster: FakeCluster):
+def test_a_task_that_has_just_started_is_running(place: Path, cluster: FakeCluster):
     _, runs = submitted(place, cluster)
     cluster.set("100_0", "RUNNING")
     assert told(place, cluster)["baseA"] == ("running", "starting")
@@ -326,7 +326,7 @@ def test_an_old_heartbeat_means_nothing_while_the_queue_knows_the_job(
         assert of(place, "baseA", cluster).state == "stale"
 
 
-def test_a_run_that_is_requeued_waits(place: Path, cluster: FakeCluster):
+def test_a_requeued_run_is_queued(place: Path, cluster: FakeCluster):
     sweep, runs = submitted(place, cluster, "baseA")
     (job,) = sweeps.jobs(sweep)
     sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=75)
@@ -334,7 +334,7 @@ def test_a_run_that_is_requeued_waits(place: Path, cluster: FakeCluster):
     assert told(place, cluster) == {"baseA": ("queued", "Resources")}
 
 
-def test_a_base_that_failed_blocks_what_still_waits_in_the_queue(place: Path, cluster: FakeCluster):
+def test_a_failed_base_blocks_dependents_that_are_still_queued(place: Path, cluster: FakeCluster):
     sweep, runs = submitted(place, cluster)
     job = sweeps.jobs(sweep)[0]
     cluster.jobs["100"].tasks[0] = "FAILED"
@@ -364,7 +364,7 @@ def test_a_base_that_failed_blocks_what_still_waits_in_the_queue(place: Path, cl
         (("FAILED", "127:0"), {}, "SLURM reports FAILED 127:0"),  # the template's own mistake
     ],
 )  # fmt: skip
-def test_endings_that_a_job_could_not_tell_of_are_slurms_to_tell(
+def test_endings_that_a_job_cannot_record_are_reported_by_slurm(
     place: Path, cluster: FakeCluster, ending: tuple[str, str], note: dict[str, Any], words: str
 ):
     sweep, _ = submitted(place, cluster, "baseA")
@@ -377,7 +377,7 @@ def test_endings_that_a_job_could_not_tell_of_are_slurms_to_tell(
     assert (state.state, state.words, state.job) == ("failed", words, "100_0")
 
 
-def test_slurms_word_for_a_run_that_told_of_its_failure_itself_is_left_out(
+def test_slurms_report_is_omitted_for_a_run_that_recorded_its_failure(
     place: Path, cluster: FakeCluster
 ):
     _, runs = submitted(place, cluster, "baseA")
@@ -387,7 +387,7 @@ def test_slurms_word_for_a_run_that_told_of_its_failure_itself_is_left_out(
     assert told(place, cluster) == {"baseA": ("failed", "the loss is nan")}
 
 
-def test_what_was_cancelled_is_missing_or_goes_on(place: Path, cluster: FakeCluster):
+def test_a_cancelled_run_is_missing_or_interrupted(place: Path, cluster: FakeCluster):
     sweep, runs = submitted(place, cluster)
     run = runs["baseB"]
     run.folder.mkdir(parents=True)
@@ -403,9 +403,7 @@ def test_what_was_cancelled_is_missing_or_goes_on(place: Path, cluster: FakeClus
     }
 
 
-def test_a_job_that_slurm_has_forgotten_and_that_said_nothing_is_stale(
-    place: Path, cluster: FakeCluster
-):
+def test_a_forgotten_job_without_a_report_is_stale(place: Path, cluster: FakeCluster):
     sweep, _ = submitted(place, cluster, "A1B")
     sweeps.note(sweeps.jobs(sweep)[0], 0, queued_as="100_0", started="now", code=None)
     cluster.forget("100")
@@ -429,7 +427,7 @@ def test_a_run_that_is_submitted_again_has_the_latest_job(place: Path, cluster: 
     assert of(place, "baseA").log == str(second.log(0))
 
 
-def test_only_jobs_whose_runs_are_not_done_are_asked_about(place: Path, cluster: FakeCluster):
+def test_only_jobs_with_unfinished_runs_are_queried(place: Path, cluster: FakeCluster):
     _, runs = submitted(place, cluster, "A1B")
     finish(*runs.values())
     cluster.asked.clear()
@@ -438,7 +436,7 @@ def test_only_jobs_whose_runs_are_not_done_are_asked_about(place: Path, cluster:
     assert cluster.asked == ["queue"]
 
 
-def test_a_store_of_which_nothing_was_submitted_asks_no_cluster(place: Path, cluster: FakeCluster):
+def test_a_store_without_submissions_queries_no_cluster(place: Path, cluster: FakeCluster):
     local_job(place)
     look(place, cluster)
 
@@ -448,7 +446,7 @@ def test_a_store_of_which_nothing_was_submitted_asks_no_cluster(place: Path, clu
 # --- all of them --------------------------------------------------------------------------------
 
 
-def test_runs_of_several_studies_are_there_once(place: Path):
+def test_runs_of_several_studies_are_listed_once(place: Path):
     start(make_runs(place, ["A1B"]), study="one")
     start(make_runs(place, ["A1B", "B1B"]), study="two")
 
@@ -471,7 +469,7 @@ def test_the_count_has_all_states(place: Path, cluster: FakeCluster):
     }
 
 
-def test_a_folder_that_is_no_store_and_an_unknown_study_are_told_of(place: Path):
+def test_a_folder_that_is_no_store_and_an_unknown_study_are_errors(place: Path):
     with pytest.raises(UserError) as error:
         look(place)
     assert str(error.value) == (
@@ -492,7 +490,7 @@ def test_a_damaged_record_is_named(place: Path):
         look(place)
 
 
-def test_a_damaged_note_of_a_job_or_a_run_is_as_good_as_none(place: Path):
+def test_a_damaged_note_of_a_job_or_a_run_counts_as_none(place: Path):
     job, runs = local_job(place, "baseA")
     job.task(0).write_text("{")
     run = runs["baseA"]

@@ -81,7 +81,7 @@ def note(job: Job, task: int) -> dict[str, object]:
         ("leave", 1, "the worker exited before the run was finished"),
     ],
 )
-def test_how_a_worker_ended_and_what_its_run_failed_of_is_noted(
+def test_the_ending_of_a_worker_and_the_failure_of_its_run_are_recorded(
     job: Job, workers: Deeds, deed: str, code: int, error: str | None
 ):
     workers(baseA=deed)
@@ -95,7 +95,7 @@ def test_how_a_worker_ended_and_what_its_run_failed_of_is_noted(
     assert noted["started"] <= noted["ended"]  # type: ignore[operator]
 
 
-def test_a_task_that_has_begun_and_not_ended_says_so(job: Job, workers: Deeds):
+def test_a_task_that_has_started_and_not_ended_is_recorded_so(job: Job, workers: Deeds):
     workers(baseA="work")
     sweeps.note(job, 0, queued_as="7_0", code=75, ended="before")
     worker = Supervised(job, 0, sweeps.runs_of(job, 0), environment={})
@@ -108,7 +108,7 @@ def test_a_task_that_has_begun_and_not_ended_says_so(job: Job, workers: Deeds):
     assert wait_for_end(worker).code == 75
 
 
-def test_in_a_pack_what_is_finished_has_not_failed(job: Job, workers: Deeds):
+def test_in_a_pack_finished_runs_have_not_failed(job: Job, workers: Deeds):
     workers(A1B="half")
     supervise(job, 2)
 
@@ -141,7 +141,9 @@ def test_a_signal_to_a_worker_that_is_just_starting_is_no_failure(
     assert failure(sweeps.runs_of(job, 0)[0]) is None
 
 
-def test_why_an_earlier_try_failed_is_forgotten_when_the_next_begins(job: Job, workers: Deeds):
+def test_the_reason_of_an_earlier_failure_is_deleted_when_the_next_attempt_begins(
+    job: Job, workers: Deeds
+):
     (run,) = sweeps.runs_of(job, 0)
     store.note_failure(run, "a full disk")
     workers(baseA="die")
@@ -150,7 +152,7 @@ def test_why_an_earlier_try_failed_is_forgotten_when_the_next_begins(job: Job, w
     assert failure(run) == "killed by SIGKILL, perhaps out of memory"
 
 
-def test_the_log_is_added_to_and_the_last_words_are_those_of_this_try(job: Job, workers: Deeds):
+def test_the_log_is_appended_to_and_the_reason_is_that_of_this_attempt(job: Job, workers: Deeds):
     workers(baseA="defect")
     supervise(job, 0)
     workers(baseA="silent")
@@ -173,7 +175,9 @@ def test_a_worker_has_the_environment_it_is_given(job: Job, workers: Deeds):
     assert seen == {**given, "TRANSFERLAB_CORES": None}
 
 
-def test_not_in_the_foreground_the_terminals_signals_are_for_the_launcher(job: Job, workers: Deeds):
+def test_outside_the_foreground_the_terminals_signals_reach_only_the_launcher(
+    job: Job, workers: Deeds
+):
     workers(baseA="work", baseB="work")
     both = [
         Supervised(job, task, sweeps.runs_of(job, task), environment={}, foreground=foreground)
@@ -187,14 +191,14 @@ def test_not_in_the_foreground_the_terminals_signals_are_for_the_launcher(job: J
     assert groups[0] == os.getpgrp() and groups[1] == both[1].process.pid
 
 
-def test_a_log_that_cannot_be_written_is_told_of(job: Job, workers: Deeds):
+def test_a_log_that_cannot_be_written_is_an_error(job: Job, workers: Deeds):
     job.log(0).mkdir()
 
     with pytest.raises(UserError, match=r"0\.log cannot be written: Is a directory"):
         supervise(job, 0)
 
 
-def test_an_ending_in_words():
+def test_the_message_of_an_ending():
     assert Ending(3).message == "exit status 3"
     assert Ending(-signal.SIGSEGV).message == "killed by SIGSEGV"
     assert Ending(-40).message == "killed by signal 40"
@@ -232,7 +236,7 @@ LAUNCHER = """\
 
 
 @pytest.mark.timeout(60)
-def test_a_worker_whose_launcher_is_killed_saves_and_leaves(job: Job, workers: Deeds):
+def test_a_worker_whose_launcher_is_killed_saves_and_exits(job: Job, workers: Deeds):
     workers(baseA="work")
     launcher = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(LAUNCHER), str(job.folder)],

@@ -55,7 +55,7 @@ def test_it_trains_the_runs_of_its_task_in_their_store(job: Job, monkeypatch: py
         (KeyboardInterrupt(), 75, "stopped; saved"),
     ],
 )
-def test_its_exit_status_says_how_it_ended_and_its_last_line_why(
+def test_its_exit_status_and_its_last_line_report_how_it_ended(
     job: Job,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -82,7 +82,7 @@ def test_a_defect_is_not_hidden(job: Job, monkeypatch: pytest.MonkeyPatch):
         main(job, 0)
 
 
-def test_images_that_are_others_by_now_are_noted_as_what_the_runs_failed_of(
+def test_changed_images_are_recorded_as_the_failure_of_the_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     runs = make_runs(tmp_path / "store", ["A1B", "A2B"], data__digest="0" * 64)
@@ -98,7 +98,7 @@ def test_images_that_are_others_by_now_are_noted_as_what_the_runs_failed_of(
     assert not done.failure_file.exists()
 
 
-def test_a_task_that_is_not_there_is_refused(job: Job, capsys: pytest.CaptureFixture[str]):
+def test_a_missing_task_is_refused(job: Job, capsys: pytest.CaptureFixture[str]):
     assert main(job, 9) == 2
     assert capsys.readouterr().err == f"error: {job.folder} has no task 9: choose 0..3\n"
 
@@ -118,7 +118,7 @@ WAITS = """\
 
 
 @pytest.mark.timeout(60)
-def test_it_saves_and_leaves_when_its_launcher_is_gone(job: Job):
+def test_it_saves_and_exits_when_its_launcher_dies(job: Job):
     process = subprocess.Popen(
         [sys.executable, "-c", "if True:\n" + WAITS, str(job.folder), "0"],
         stdin=subprocess.PIPE,

@@ -29,7 +29,7 @@ def last_job(user: User) -> str:
 # --- SIGKILL -------------------------------------------------------------------------------------
 
 
-def test_a_worker_killed_with_sigkill_fails_its_run_and_retry_goes_on_from_its_checkpoint(
+def test_a_worker_killed_with_sigkill_fails_its_run_and_retry_resumes_from_its_checkpoint(
     user: User, undisturbed: Essence
 ):
     user.slow_down(0.1)
@@ -52,7 +52,7 @@ def test_a_worker_killed_with_sigkill_fails_its_run_and_retry_goes_on_from_its_c
     assert (15 <= first < STEPS, STEPS - first <= second < 35) == (True, True)
 
 
-def test_a_job_whose_processes_are_all_killed_is_told_of_and_tried_again(
+def test_a_job_whose_processes_are_all_killed_is_reported_and_retried(
     user: User, undisturbed: Essence
 ):
     user.slow_down(0.1)
@@ -76,7 +76,7 @@ def test_a_job_whose_processes_are_all_killed_is_told_of_and_tried_again(
 # --- time limits, requeues -----------------------------------------------------------------------
 
 
-def test_a_job_near_its_time_limit_saves_and_is_requeued_so_often_and_no_more(
+def test_a_job_near_its_time_limit_saves_and_is_requeued_up_to_the_maximum(
     user: User, undisturbed: Essence, tmp_path: Path
 ):
     # Of a minute. SLURM looks every 30 s, and sends it up to so much early: after 10 to 40 s
@@ -109,7 +109,7 @@ def test_a_job_near_its_time_limit_saves_and_is_requeued_so_often_and_no_more(
     assert len(user.jobs()) == 2
 
 
-def test_a_requeue_in_the_middle_goes_on_under_the_same_id_with_the_same_bits(
+def test_a_requeued_run_resumes_under_the_same_id_with_the_same_bits(
     user: User, undisturbed: Essence
 ):
     user.slow_down(0.2)
@@ -126,9 +126,7 @@ def test_a_requeue_in_the_middle_goes_on_under_the_same_id_with_the_same_bits(
     assert user.cluster.job(base)["Restarts"] == "1"
 
 
-def test_a_job_that_an_urgent_one_displaces_goes_on_after_it_with_the_same_bits(
-    user: User, undisturbed: Essence
-):
+def test_a_preempted_job_resumes_with_the_same_bits(user: User, undisturbed: Essence):
     user.slow_down(0.2)
     user.sweep("base", "launcher.gres=gpu:2", 'launcher.extra=["--nodelist=n1"]')
     user.wait_until_trained(10)
@@ -146,9 +144,7 @@ def test_a_job_that_an_urgent_one_displaces_goes_on_after_it_with_the_same_bits(
 # --- daemons that die ----------------------------------------------------------------------------
 
 
-def test_a_controller_that_is_stopped_and_one_that_is_killed_are_not_noticed(
-    user: User, undisturbed: Essence
-):
+def test_a_stopped_or_killed_controller_disturbs_no_run(user: User, undisturbed: Essence):
     user.slow_down(0.2)
     user.sweep("pair")
     user.wait_until_trained(10)

@@ -55,7 +55,7 @@ def test_the_quick_study_has_the_same_table_on_slurm_as_here(user: User, tmp_pat
     assert len(user.jobs()) == 3
 
 
-def test_what_waits_for_a_base_that_fails_never_starts_and_retry_finishes_the_study(
+def test_dependents_of_a_failed_base_never_start_and_retry_finishes_the_study(
     user: User, tmp_path: Path
 ):
     classes = {name: 10 for name in "abcdefgh"}
@@ -172,7 +172,7 @@ def test_a_sweep_killed_while_it_submits_is_completed_by_the_next_one(
 # --- cancelling ----------------------------------------------------------------------------------
 
 
-def test_cancel_takes_this_stores_jobs_and_no_others_and_the_same_sweep_goes_on(
+def test_cancel_takes_this_stores_jobs_and_no_others_and_the_same_sweep_resumes(
     user: User, tmp_path: Path, undisturbed: Essence
 ):
     other = users.arrive(tmp_path / "other", user.cluster, user.cache)
@@ -219,7 +219,7 @@ def test_edits_to_conf_do_not_change_what_is_queued(
     assert users.essence(user.results()) == only(undisturbed, "baseB", "B2B+")
 
 
-def test_a_job_whose_base_slurm_has_forgotten_refuses_at_once(user: User, undisturbed: Essence):
+def test_a_job_whose_base_slurm_has_forgotten_fails_immediately(user: User, undisturbed: Essence):
     user.sweep("pair", 'launcher.base.extra=["--hold"]')
     base, after = (job["id"] for job in user.jobs())
     # What SLURM does by itself when the base's job has ended MinJobAge, 300 s, ago
@@ -237,7 +237,7 @@ def test_a_job_whose_base_slurm_has_forgotten_refuses_at_once(user: User, undist
 # --- refusals ------------------------------------------------------------------------------------
 
 
-def test_a_partition_that_does_not_exist_is_refused_in_sbatchs_own_words(user: User):
+def test_an_unknown_partition_is_refused_with_the_message_of_sbatch(user: User):
     answer = user.call(*user.line("pair", "launcher.partition=nowhere"))
     assert answer.code == 2
     assert answer.err.strip().splitlines()[-1] == (
@@ -263,7 +263,7 @@ def small_disk(user: User) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(user.store)], check=True)
 
 
-def test_a_run_whose_disk_fills_up_says_so_and_goes_on_when_there_is_room(
+def test_a_run_whose_disk_fills_up_reports_it_and_resumes_when_there_is_space(
     user: User, small_disk: Path, undisturbed: Essence
 ):
     user.slow_down(0.2)

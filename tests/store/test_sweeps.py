@@ -170,7 +170,7 @@ def test_a_job_of_a_run_that_its_sweep_does_not_have_is_damaged(place: Path):
         sweeps.runs_of(job, 1)
 
 
-def test_a_store_that_cannot_be_written_is_told_of(tmp_path: Path):
+def test_a_store_that_cannot_be_written_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
 
     for attempt in (start, lambda runs: sweeps.submitting(tmp_path / "file" / "x").__enter__()):
