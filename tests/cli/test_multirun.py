@@ -31,7 +31,7 @@ TOP1 = {"baseA": 0.9, "baseB": 0.8, "A1B": 0.7, "A2B": 0.6}
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The store; and nothing is looked at with torch, nor told to the log."""
+    """The store; networks are not measured, and nothing is logged."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSFERLAB_STORE", str(tmp_path / "runs"))
     monkeypatch.setattr(run.logs, "to_stderr", lambda: None)
@@ -42,7 +42,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
-    """What is trained in worker processes: at once, with the accuracies of TOP1."""
+    """The orders to train; their runs finish immediately, with the accuracies of TOP1."""
     orders: list[Order] = []
 
     def train(wanted: Order) -> None:

@@ -29,7 +29,7 @@ def workers(monkeypatch: pytest.MonkeyPatch, forked_processes: None) -> Deeds:
 
 @pytest.fixture
 def own_signals() -> Iterator[None]:
-    """Whatever the test installs is gone after it."""
+    """Restores the signal handlers that a test has installed."""
     numbers = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
     old = {number: signal.getsignal(number) for number in numbers}
     yield

@@ -106,7 +106,7 @@ def test_a_run_starts_as_soon_as_its_own_base_is_finished(place: Path, workers: 
 
 
 def open_when(sweep: Sweep, line: str, board: Told) -> None:
-    """Let waiting workers finish once the board was told a line."""
+    """Let waiting workers finish once the board has had a line."""
     while line not in board.lines:
         time.sleep(0.01)
     (job,) = sweeps.jobs(sweep)
@@ -125,7 +125,7 @@ def test_at_most_that_many_workers_run_each_with_its_share_of_the_machine(
 
 
 def environments(sweep: Sweep) -> list[tuple[str | None, ...]]:
-    """What each task's worker was told: threads, cores, GPUs."""
+    """The environment of each task's worker: threads, cores, GPUs."""
     (job,) = sweeps.jobs(sweep)
     found = [
         json.loads((job.folder / f"{k}.environment").read_text()) for k in range(len(job.packs))
@@ -264,7 +264,9 @@ def test_a_second_ctrl_c_does_not_wait_for_the_workers(place: Path, workers: Dee
         found.append(wait_until(paths[0]))
         os.kill(found[0], signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGINT)
-        while not is_pending(found[0], signal.SIGUSR1):  # it is told to stop and does not notice
+        while not is_pending(
+            found[0], signal.SIGUSR1
+        ):  # it has been asked to stop and does not notice
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 

@@ -51,7 +51,7 @@ def shown(sweep: Sweep, cluster: FakeCluster) -> list[tuple[str, list[str], str 
 
 
 def again(sweep: Sweep, cluster: FakeCluster) -> Submission:
-    """The same command once more: what is finished is left out."""
+    """The same command again: finished runs are omitted."""
     todo = [run for run in sweep.runs() if not run.result_file.exists()]
     return slurm.submit(sweep, todo, cluster)
 

@@ -48,7 +48,7 @@ def look(
     return list(status.statuses(inventory.known_runs(place, study), cluster))
 
 
-def told(place: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str, str]]:
+def shown(place: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str, str]]:
     """Label -> state and why."""
     return {state.label: (state.state, state.words) for state in look(place, cluster)}
 
@@ -120,14 +120,14 @@ def trained(*runs: Run, **owner: Any) -> Iterator[int]:
 def test_a_sweep_that_was_never_started_is_missing(place: Path):
     start(make_runs(place, ["A1B"]))
 
-    assert told(place) == {"baseA": ("missing", ""), "A1B": ("missing", "")}
+    assert shown(place) == {"baseA": ("missing", ""), "A1B": ("missing", "")}
 
 
 def test_a_run_with_a_record_is_done(place: Path):
     job, runs = local_job(place, "A1B")
     finish(*runs.values())
 
-    assert told(place) == {"baseA": ("done", ""), "A1B": ("done", "")}
+    assert shown(place) == {"baseA": ("done", ""), "A1B": ("done", "")}
 
 
 def test_a_running_run_has_its_process_progress_and_time_left(place: Path):
@@ -155,7 +155,7 @@ def test_a_run_whose_owner_has_no_record_yet_is_running(place: Path):
     with trained(runs["baseA"]):
         runs["baseA"].owner_file.write_text("{")
 
-        assert told(place) == {"baseA": ("running", "a process")}
+        assert shown(place) == {"baseA": ("running", "a process")}
 
 
 def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path):
@@ -165,7 +165,7 @@ def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path)
     fail(runs["baseB"], "baseB: the loss is nan")
     sweeps.note(job, task_of(job, runs["A1B"]), started="now", ended=None, code=None)
     with sweeps.carrying_out(job):
-        found = told(place)
+        found = shown(place)
 
     assert found == {
         "baseA": ("done", ""),
@@ -174,7 +174,7 @@ def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path)
         "B1B": ("blocked", "baseB failed: baseB: the loss is nan, exit status 1"),
         "R1B": ("queued", "waiting for a worker process"),
     }
-    assert told(place)["R1B"] == ("missing", "")  # as soon as the launcher is gone
+    assert shown(place)["R1B"] == ("missing", "")  # as soon as the launcher has ended
 
 
 def test_only_the_first_line_of_an_error_is_shown_with_its_log(place: Path):
@@ -193,14 +193,14 @@ def test_a_killed_worker_has_failed_although_its_owners_record_remains(place: Pa
     fail(runs["baseA"], "killed by SIGKILL, perhaps out of memory")
     sweeps.note(job, 0, started="now", ended="now", code=-9)
 
-    assert told(place) == {"baseA": ("failed", "killed by SIGKILL, perhaps out of memory")}
+    assert shown(place) == {"baseA": ("failed", "killed by SIGKILL, perhaps out of memory")}
 
 
 def test_a_failure_on_a_full_disk_is_known_by_its_exit_status(place: Path):
     job, runs = local_job(place, "baseA")
     sweeps.note(job, 0, started="now", ended="now", code=2)
 
-    assert told(place) == {"baseA": ("failed", "exit status 2")}
+    assert shown(place) == {"baseA": ("failed", "exit status 2")}
 
 
 def test_a_saved_run_is_interrupted_and_its_dependents_are_blocked(place: Path):
@@ -211,7 +211,7 @@ def test_a_saved_run_is_interrupted_and_its_dependents_are_blocked(place: Path):
     for task in (0, 1):
         sweeps.note(job, task, started="now", ended="now", code=75)
 
-    assert told(place) == {
+    assert shown(place) == {
         "baseA": ("interrupted", "resumes from its checkpoint"),
         "baseB": ("interrupted", "stopped before its first checkpoint"),
         "A1B": ("blocked", "baseA is interrupted"),
@@ -235,7 +235,7 @@ def test_an_old_heartbeat_makes_a_run_stale_unless_its_process_is_alive(place: P
     old = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - 3600))
     _, runs = local_job(place, "baseA")
     with trained(runs["baseA"], host="elsewhere", pid=5, heartbeat=old):
-        assert told(place) == {
+        assert shown(place) == {
             "baseA": ("stale", f"no heartbeat from process 5 on elsewhere since {old}")
         }
     with trained(runs["baseA"], heartbeat=old):
@@ -301,13 +301,13 @@ def test_a_job_without_a_reason_yet_waits_for_its_base_at_most(
     queue = tuple(replace(entry, reason="None") for entry in cluster.queue())
     monkeypatch.setattr(cluster, "queue", lambda: queue)
 
-    assert told(place, cluster) == {"baseA": ("queued", ""), "A1B": ("queued", "Dependency")}
+    assert shown(place, cluster) == {"baseA": ("queued", ""), "A1B": ("queued", "Dependency")}
 
 
 def test_a_task_that_has_just_started_is_running(place: Path, cluster: FakeCluster):
     _, runs = submitted(place, cluster)
     cluster.set("100_0", "RUNNING")
-    assert told(place, cluster)["baseA"] == ("running", "starting")
+    assert shown(place, cluster)["baseA"] == ("running", "starting")
 
     with trained(runs["baseA"], host="n1", pid=5):
         state = of(place, "baseA", cluster)
@@ -331,7 +331,7 @@ def test_a_requeued_run_is_queued(place: Path, cluster: FakeCluster):
     (job,) = sweeps.jobs(sweep)
     sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=75)
 
-    assert told(place, cluster) == {"baseA": ("queued", "Resources")}
+    assert shown(place, cluster) == {"baseA": ("queued", "Resources")}
 
 
 def test_a_failed_base_blocks_dependents_that_are_still_queued(place: Path, cluster: FakeCluster):
@@ -341,12 +341,12 @@ def test_a_failed_base_blocks_dependents_that_are_still_queued(place: Path, clus
     fail(runs["baseA"], "baseA: the loss is nan")
     sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=1)
 
-    found = told(place, cluster)
+    found = shown(place, cluster)
     assert found["A1B"] == ("blocked", "baseA failed: baseA: the loss is nan, exit status 1")
     assert found["B1B"] == ("queued", "Dependency")
     cluster.set("100_0", "FAILED", "1:0")
     assert cluster.jobs["101"].tasks == {0: "CANCELLED"}
-    assert told(place, cluster) == found
+    assert shown(place, cluster) == found
     state = of(place, "baseA", cluster)
     assert (state.job, state.code, state.log) == ("100_0", 1, f"{job.folder}/0.log")
 
@@ -384,7 +384,7 @@ def test_slurms_report_is_omitted_for_a_run_that_recorded_its_failure(
     cluster.set("100_0", "FAILED", "1:0")
     fail(runs["baseA"], "the loss is nan")
 
-    assert told(place, cluster) == {"baseA": ("failed", "the loss is nan")}
+    assert shown(place, cluster) == {"baseA": ("failed", "the loss is nan")}
 
 
 def test_a_cancelled_run_is_missing_or_interrupted(place: Path, cluster: FakeCluster):
@@ -395,7 +395,7 @@ def test_a_cancelled_run_is_missing_or_interrupted(place: Path, cluster: FakeClu
     sweeps.note(sweeps.jobs(sweep)[0], 1, queued_as="100_1", started="now", ended="now", code=75)
     slurm.cancel(place, cluster)
 
-    assert told(place, cluster) == {
+    assert shown(place, cluster) == {
         "baseA": ("missing", "cancelled"),
         "baseB": ("interrupted", "cancelled, resumes from its checkpoint"),
         "A1B": ("missing", "cancelled"),
@@ -409,7 +409,7 @@ def test_a_forgotten_job_without_a_report_is_stale(place: Path, cluster: FakeClu
     cluster.forget("100")
     cluster.forget("101")
 
-    assert told(place, cluster) == {
+    assert shown(place, cluster) == {
         "baseA": ("stale", "its process died without reporting a result"),
         "A1B": ("blocked", "baseA is stale"),
     }
@@ -497,7 +497,7 @@ def test_a_damaged_note_of_a_job_or_a_run_counts_as_none(place: Path):
     run.folder.mkdir(parents=True)
     run.failure_file.write_text("[]")
 
-    assert told(place) == {"baseA": ("missing", "")}
+    assert shown(place) == {"baseA": ("missing", "")}
 
 
 @pytest.mark.timeout(120)

@@ -1,4 +1,4 @@
-"""Jobs that are killed, stopped and sent back: the run goes on and ends with the same bits."""
+"""Jobs that are killed, stopped and requeued: the run resumes and ends with the same bits."""
 
 import json
 import os
@@ -173,7 +173,7 @@ def test_a_run_on_a_node_that_dies_and_returns_is_trained_by_one_process_at_a_ti
     node = bare_cluster.job(job)["NodeList"]
     bare_cluster.kill_slurmd(node)
     bare_cluster.set_down(node)  # SLURM would see that by itself, in half a minute
-    # Its orphan goes on, while SLURM starts the job again on the other node
+    # Its orphan keeps running while SLURM starts the job again on the other node
     user.wait_until(lambda: bare_cluster.job(job)["Restarts"] == "1", "the node is given up")
     other = {"n1": "n2", "n2": "n1"}[node]
     user.wait_until(lambda: bare_cluster.job(job)["NodeList"] == other, "it runs on the other node")

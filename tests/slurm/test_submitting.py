@@ -116,7 +116,7 @@ exec {sbatch} "$@"
 
 
 def with_sbatch(user: User, folder: Path, what: str) -> User:
-    """The user with an `sbatch` of his own, that first does what is told."""
+    """The user with an `sbatch` that first executes a given script."""
     folder.mkdir()
     text = SBATCH.format(folder=folder, what=what, sbatch=shutil.which("sbatch"))
     (folder / "sbatch").write_text(text)
@@ -146,7 +146,7 @@ def test_several_sweeps_at_once_submit_every_run_once(
     ("what", "submitted"),
     [
         ("if [ $calls = 2 ]; then kill -9 $PPID; exit 1; fi", 1),
-        # It goes on without its parent, while the next sweep comes
+        # It keeps running without its parent while the next sweep starts
         ("if [ $calls = 1 ]; then kill -9 $PPID; sleep 5; fi", 0),
     ],
     ids=["between_two_sbatch", "before_an_id_is_recorded"],
