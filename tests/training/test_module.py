@@ -331,6 +331,8 @@ def test_dropout_masks_are_those_of_the_step(data: HalfDataModule):
         ({"schedule": "linear"}, r"recipe\.schedule=linear"),
         ({"schedule": "step"}, r"recipe\.lr_step"),
         ({"schedule": "cosine", "nesterov": True}, r"recipe\.nesterov"),
+        ({"schedule": "cosine", "momentum": 1.0}, r"recipe\.momentum=1"),
+        ({"schedule": "cosine", "warmup": "long"}, r"recipe\.warmup=.*long"),
     ],
 )
 def test_a_recipe_that_contradicts_itself_is_refused(settings: dict[str, Any], message: str):

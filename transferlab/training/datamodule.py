@@ -21,6 +21,8 @@ from torch import Tensor
 from transferlab.data.half import Half, View
 from transferlab.data.loader import Batch, Batches, Sequence, Stream, auto_workers, loader
 from transferlab.data.transforms import InputTransform
+from transferlab.errors import UserError
+from transferlab.experiment import variants
 from transferlab.experiment.build import build_config
 from transferlab.experiment.compose import compose, with_plus
 from transferlab.experiment.resolve import resolve
@@ -109,6 +111,8 @@ class HalfDataModule(LightningDataModule):
         overrides: Iterable[str] = (),
     ) -> None:
         super().__init__()
+        if mean not in (None, *variants.HALVES, inputs.NO_MEAN):
+            raise UserError(f"mean={mean} is unknown: choose A, B or none")
         overrides = tuple(overrides)
         # Not for the logger: it refuses a key that the module has with another value, like `seed`
         self.save_hyperparameters(logger=False)

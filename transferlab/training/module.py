@@ -62,7 +62,7 @@ class TransferModule(LightningModule):
         label: str | None = None,
     ) -> None:
         super().__init__()
-        self.recipe = recipe if isinstance(recipe, Recipe) else Recipe.of(recipe)
+        self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**recipe)
         self.label = _default_label(n, frozen) if label is None else label
         self.save_hyperparameters(
             {

@@ -4,11 +4,11 @@ Source: yosinski/convnet_transfer, solver and train_val prototxt files. Not here
 order, validation and precision, which belong to the data module and the Trainer.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 from transferlab.errors import UserError
+from transferlab.experiment import schema
 from transferlab.experiment.config import TrainConfig
 from transferlab.training.schedule import Cosine, Schedule, StepDecay
 
@@ -37,8 +37,10 @@ class Recipe:
     bias_decay_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.schedule not in ("cosine", "step"):
-            raise UserError(f"recipe.schedule={self.schedule} is unknown: choose cosine or step")
+        """Raises: UserError for a value that `conf/train` would not take either."""
+        types = schema.field_types(TrainConfig)
+        for field in fields(self):
+            schema.value(types[field.name], getattr(self, field.name), f"recipe.{field.name}")
         if self.schedule == "step" and (self.lr_step is None or self.lr_factor is None):
             raise UserError("recipe.schedule=step needs recipe.lr_step and recipe.lr_factor")
         if self.nesterov and self.momentum == 0:
@@ -47,13 +49,8 @@ class Recipe:
     @classmethod
     def from_config(cls, train: TrainConfig, total_steps: int | None = None) -> "Recipe":
         """The recipe of `conf/train`, over `total_steps` or as many as the Trainer makes."""
-        return cls.of(vars(train) | {"total_steps": total_steps or train.total_steps})
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Recipe":
-        """The recipe among these values; others are passed over."""
-        names = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in names})
+        recipe = cls(**{field.name: getattr(train, field.name) for field in fields(cls)})
+        return recipe if total_steps is None else replace(recipe, total_steps=total_steps)
 
     def rate(self, total_steps: int) -> Schedule:
         """The learning rate of steps 1 to `total_steps`."""
