@@ -145,12 +145,12 @@ def _memory(order: Order) -> list[str]:
             (entry for entry in fitting if len(entry[2].runs) == most), key=lambda entry: entry[0]
         )
         runs = f"{most} run{'' if most == 1 else 's'}"
-        lines.append(f"packs of at most {runs}: {memory.words(need, limit)}")
+        lines.append(f"packs of at most {runs}: {memory.used_of(need, limit)}")
     too_large = [entry for entry in needs if entry[0] > entry[1]]
     for need, limit, pack in too_large[:1]:
         others = f", and {len(too_large) - 1} more" if len(too_large) > 1 else ""
         lines.append(
-            f"warning: {pack.labels} may not fit{others}: it needs {memory.words(need, limit)}; "
+            f"warning: {pack.labels} may not fit{others}: it needs {memory.used_of(need, limit)}; "
             "use a device with more memory, or divide the batch with runtime.devices"
         )
     return lines

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from transferlab.errors import UserError
-from transferlab.experiment.run import Run
+from transferlab.experiment.run import RESULT, Run
 from transferlab.runtime.files import explained
 
 
@@ -33,13 +33,16 @@ def unfinished(runs: Iterable[Run]) -> tuple[Run, ...]:
 
     Raises: UserError if a store cannot be read.
     """
-    listings: dict[str, frozenset[str]] = {}
+    listings: dict[str, tuple[str, frozenset[str]]] = {}
     left = []
     for run in runs:
         store = run.config.runtime.store
         if store not in listings:
-            listings[store] = folder_names(Path(store).expanduser())
-        if run.folder_name not in listings[store] or not run.result_file.exists():
+            folder = Path(store).expanduser()
+            listings[store] = str(folder), folder_names(folder)
+        root, names = listings[store]
+        name = run.folder_name  # a path made of text, since a study may have 100,000 runs
+        if name not in names or not os.path.exists(f"{root}/{name}/{RESULT}"):
             left.append(run)
     return tuple(left)
 

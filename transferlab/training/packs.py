@@ -58,7 +58,7 @@ def fitting(group: Group) -> list[Group]:
         log.info(
             "%d runs together need %s: they are trained in %d parts, one after another",
             len(group),
-            memory.words(need, limit),
+            memory.used_of(need, limit),
             len(parts),
         )
     return [list(part) for part in parts]
@@ -104,7 +104,7 @@ def room(runs: Iterable[Run], device: torch.device, *, alike: bool) -> Room:
     for run in runs:
         network = networks.network_of(run)
         if network not in facts:
-            facts[network] = networks.remembered(run) or _facts(run)
+            facts[network] = networks.cached_facts(run) or _facts(run)
     return Room(facts, devices.free_memory_bytes(device, alike=alike))
 
 

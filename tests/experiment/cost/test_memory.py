@@ -133,7 +133,7 @@ def test_runs_fit_up_to_the_last_byte():
 
 
 def test_bytes_in_words():
-    assert memory.words(38_240_000_000, 40_000_000_000) == "38.2 GB of 40 GB"
+    assert memory.used_of(38_240_000_000, 40_000_000_000) == "38.2 GB of 40 GB"
 
 
 # --- against what a training has ----------------------------------------------------------------

@@ -249,7 +249,7 @@ def test_a_cache_that_cannot_be_written_is_told_and_costs_time_only(
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{file}/networks/")
     assert record.getMessage().endswith(
-        ".json cannot be written: it will be asked for again next time"
+        ".json cannot be written: the network will be examined again next time"
     )
 
 
@@ -288,7 +288,7 @@ def test_a_probe_that_fails_is_an_error_with_its_last_words(
         look(tmp_path, made_run(), made_run({"data.crop": 28}), made_run(OWN))
 
     assert str(error.value) == (
-        f"the networks (alexnet_small, mine:net) cannot be looked at: {reason}"
+        f"the networks (alexnet_small, mine:net) cannot be examined: {reason}"
     )
 
 

@@ -1,9 +1,9 @@
-"""How long the runs of a plan take and how much disk they need, before any of them starts.
+"""The time and the disk space that the runs of a plan need, estimated before any of them starts.
 
 Time is images x multiply-accumulates of a training image x seconds per multiply-accumulate. The
-last comes from the finished runs in the store that have the same model, data and recipe, and for
-others from a probe's steps. A probe knows nothing of reading images, of validations and of
-precision: it tells days from weeks, not more.
+last is measured on the finished runs of the store with the same model, data and recipe, and for
+others by a probe. A probe reads no images, validates nothing and ignores the precision: it
+distinguishes days from weeks, no more.
 """
 
 import heapq
@@ -34,10 +34,10 @@ Recipe = tuple[Any, ...]  # the values of RECIPE
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a plan takes: `device_hours` summed over devices, disk in units of 1e9 bytes.
+    """The cost of a plan: `device_hours` summed over devices, disk in units of 1e9 bytes.
 
-    `disk_gb` is what stays, `peak_disk_gb` what is needed on the way there; `source` says, in
-    words, where the time comes from.
+    `disk_gb` is what remains, `peak_disk_gb` the most while training; `source` is a description of
+    the measurements behind the time.
     """
 
     device_hours: float
@@ -47,7 +47,7 @@ class Estimate:
 
 
 def without_records(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> tuple[Run, ...]:
-    """The runs for which `estimate` needs networks that were timed, for lack of records."""
+    """The runs of which the records give no speed: `estimate` needs their networks timed."""
     known = {timing.recipe for timing in map(_timing, records) if timing is not None}
     return tuple(run for run in runs if _recipe(run.config) not in known)
 
@@ -59,10 +59,10 @@ def estimate(
     facts: Facts,
     at_once: int,
 ) -> Estimate:
-    """What training these packs takes, while `at_once` runs are trained at the same time.
+    """The cost of training these packs, `at_once` runs at the same time.
 
-    `facts` are timed for the networks of `without_records`. In a pack, stages that frozen members
-    have from one base are passed through once.
+    `facts` are timed for the networks of `without_records`. In a pack, the frozen stages that
+    members share are computed once.
     """
     rates = _rates(records, facts)
     seconds, parameters = 0.0, []
@@ -108,7 +108,7 @@ def training_images(run: Run, counts: Mapping[str, int]) -> int:
 
 
 def _macs(pack: Pack, networks: Sequence[NetworkFacts]) -> list[int]:
-    """Of one image through each run; of stages in common only the deepest cut's are counted."""
+    """Multiply-accumulates of an image in each run; shared stages count for the deepest cut."""
     variants = [run.config.variant for run in pack.runs]
     frozen = [variant.n if variant.frozen else 0 for variant in variants]
     macs = [network.training_macs(n) for network, n in zip(networks, frozen, strict=True)]
@@ -122,7 +122,7 @@ def _macs(pack: Pack, networks: Sequence[NetworkFacts]) -> list[int]:
     return macs
 
 
-# --- what the records say -----------------------------------------------------------------------
+# --- speed from records -------------------------------------------------------------------------
 
 
 _RECIPE_PATHS = tuple(key.split(".") for key in RECIPE)

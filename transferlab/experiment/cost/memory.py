@@ -1,8 +1,8 @@
-"""How much memory of its device the training of some runs together takes, before it is tried.
+"""The device memory that training some runs together needs, estimated before it is tried.
 
-One formula for the plan, which cuts its packs by it, and for the process that trains one. It is
-worked out from the networks' facts and no torch is needed. Not here: memory of the processor that
-holds images while a GPU trains.
+One formula for the plan, which sizes its packs by it, and for the process that trains one. It
+takes the networks' facts and no torch. Main memory that holds images while a GPU trains is not
+counted.
 """
 
 from collections.abc import Sequence
@@ -12,33 +12,33 @@ from transferlab.experiment.cost.networks import network_of
 from transferlab.experiment.run import Run
 from transferlab.models.facts import Facts, Footprint
 
-# What a process has before its first network, in bytes. On the processor torch and Lightning, 0.8e9
-# resident with torch 2.15; on a GPU its context, its kernels and the workspaces of the libraries,
-# taken to be no more: not measured.
+# Bytes of a process before its first network. On the processor torch and Lightning, 0.8e9 resident
+# with torch 2.15; on a GPU its context, its kernels and the workspaces of the libraries, assumed to
+# be no more (not measured).
 RESERVE = 1_000_000_000
 VALUE = 4  # bytes of a float32: weights, gradients and momentum, whatever the precision
-COPY = 2  # bytes of a bfloat16: what autocast makes of the weights and keeps for a step
+COPY = 2  # bytes of a bfloat16: the weights that autocast converts and keeps for a step
 BATCHES = 4  # of bytes, in the ring of data.ring
 GB = 1e9
 
 
 @dataclass(frozen=True)
 class Room:
-    """The networks of a plan, and the memory in bytes that each process of it has on its device.
+    """The networks of a plan, and the memory in bytes of each process on its device.
 
-    `device_bytes` counts where `runtime.memory_gb` is not given; None: unknown, nothing is cut.
+    `device_bytes` counts unless `runtime.memory_gb` is set; None: unknown, so everything fits.
     """
 
     facts: Facts
     device_bytes: int | None
 
     def limit(self, run: Run) -> int | None:
-        """What the run's process may take."""
+        """The memory that the run's process may use, in bytes; None: unlimited."""
         given = run.config.runtime.memory_gb
         return self.device_bytes if given is None else int(given * GB)
 
     def need(self, runs: Sequence[Run]) -> int:
-        """What the process takes that trains these runs together."""
+        """The memory of a process that trains these runs together, in bytes."""
         return RESERVE + training_bytes(runs, self.facts)
 
     def fits(self, runs: Sequence[Run]) -> bool:
@@ -48,14 +48,14 @@ class Room:
 
 
 def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
-    """What a training of these runs together has on each device at its worst moment, in bytes.
+    """The peak memory on each device of training these runs together, in bytes.
 
-    All have one target, recipe and image size. The worst moment is in the backward pass, which
-    gives back what the forward pass has kept stage by stage, one member after another; or it is
-    the update, which changes copies of the gradients, all at a time on a GPU, and two of one of
-    them on the processor; or the validation.
+    All have the same target, recipe and image size. The peak is in the backward pass, which frees
+    what the forward pass kept stage by stage, one member after another; or in the update, which
+    copies gradients, all of them on a GPU and one at a time, twice, on the processor; or in the
+    validation.
     """
-    config = runs[0].config  # for what all have in common
+    config = runs[0].config  # they have what is used of it in common
     train, crop = config.train, config.data.crop
     parameters = learning = largest = kept = above = outputs = widest = 0
     for run in runs:
@@ -84,8 +84,8 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
 
 
 def _passes(learning: Sequence[Footprint]) -> tuple[int, int]:
-    """Of an image, what the stages that learn keep at the end of the forward pass, and the most
-    that is there at any moment, with the widest layer of the stage that is being computed."""
+    """Of one image, the bytes that the learning stages keep at the end of the forward pass, and the
+    most at any moment, with the widest layer of the stage that is being computed."""
     kept = most = 0
     for footprint in learning:
         kept += footprint.kept
@@ -93,6 +93,6 @@ def _passes(learning: Sequence[Footprint]) -> tuple[int, int]:
     return kept, most
 
 
-def words(need: int, limit: int) -> str:
+def used_of(need: int, limit: int) -> str:
     """`38.2 GB of 40 GB`."""
     return f"{need / GB:.3g} GB of {limit / GB:.3g} GB"

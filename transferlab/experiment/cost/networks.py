@@ -1,8 +1,8 @@
-"""What a plan must know of its networks: their stages, and how fast they train on this machine.
+"""What a plan needs to know of its networks: their stages, and their speed on this machine.
 
-Both need torch, and planning takes none: a process of its own looks (`probe`), once for all that
-are wanted, and a file for each network remembers. A user's own network can change under its name,
-so it is looked at every time.
+Both need torch, which planning does without: one probe, a process of its own, examines all networks
+that are missing from a cache of files. A user's own network can change under its name, so it is
+examined every time.
 """
 
 import hashlib
@@ -33,8 +33,8 @@ from transferlab.models.facts import (
 from transferlab.runtime.files import write_json
 
 log = logging.getLogger(__name__)
-# Of the probe's answer, in a file each
-KEPT = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
+# The parts of the probe's answer that have a file each
+CACHED = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
 
 
 def network_of(run: Run) -> NetworkShape:
@@ -47,43 +47,40 @@ def facts(
 ) -> dict[NetworkShape, NetworkFacts]:
     """The facts of every network that the runs have, from `cache` or from one probe.
 
-    `timed` also has some seconds of training timed, with so many `threads` of torch (None: its
-    own choice), on the kind of device that the first run asks for.
+    With `timed`, some seconds of training are timed, with so many `threads` of torch (None: its
+    default), on the kind of device of the first run.
 
-    Raises: UserError for a network that cannot be built, of the first run that has one, and
-    where the probe fails.
+    Raises: UserError for the first network that cannot be built, and if the probe fails.
     """
-    accelerator, wanted = "auto", dict[NetworkShape, NetworkFacts | None]()
-    for run in runs:
-        if not wanted:
-            accelerator = run.config.runtime.accelerator
-        wanted.setdefault(network_of(run), None)
+    runs = tuple(runs)
+    accelerator = runs[0].config.runtime.accelerator if runs else "auto"
+    networks = dict.fromkeys(network_of(run) for run in runs)
     files = {
-        network: _files(network, cache, accelerator, threads, timed=timed) for network in wanted
+        network: _files(network, cache, accelerator, threads, timed=timed) for network in networks
     }
-    known = {network: _remembered(files[network]) for network in wanted}
-    missing = [network for network in wanted if known[network] is None]
+    known = {network: _read_cache(files[network]) for network in networks}
+    missing = [network for network in networks if known[network] is None]
     if missing:
         answers = _probe(missing, threads=threads, timed=timed, accelerator=accelerator)
         for network, answer in zip(missing, answers, strict=True):
             if "error" not in answer:
                 known[network] = _facts(answer, timed=timed)
-                _remember(files[network], answer)
+                _write_cache(files[network], answer)
         for answer in answers:
             if "error" in answer:
                 raise UserError(answer["error"])
-    return {network: found for network, found in known.items() if found is not None}
+    return {network: facts for network, facts in known.items() if facts is not None}
 
 
-def remembered(run: Run) -> NetworkFacts | None:
-    """What an earlier look at the run's network has left in its cache; None if nothing."""
+def cached_facts(run: Run) -> NetworkFacts | None:
+    """The facts of the run's network from its cache; None if they are not in it."""
     runtime = run.config.runtime
     cache = Path(runtime.cache).expanduser()
-    return _remembered(_files(network_of(run), cache, runtime.accelerator, None, timed=False))
+    return _read_cache(_files(network_of(run), cache, runtime.accelerator, None, timed=False))
 
 
 def check(runs: Iterable[Run], facts: Facts) -> None:
-    """Raises: UserError for the first run whose cut its network does not have."""
+    """Raises: UserError for the first run whose cut does not exist in its network."""
     for run in runs:
         check_cut(
             len(facts[network_of(run)].stages),
@@ -99,7 +96,7 @@ def check(runs: Iterable[Run], facts: Facts) -> None:
 def _probe(
     networks: Sequence[NetworkShape], *, threads: int | None, timed: bool, accelerator: str
 ) -> list[dict[str, Any]]:
-    """What the probe answers for each network. Raises: UserError if it fails."""
+    """The probe's answer for each network. Raises: UserError if it fails."""
     request = {
         "networks": [asdict(network) for network in networks],
         "threads": threads,
@@ -113,12 +110,12 @@ def _probe(
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         names = ", ".join(dict.fromkeys(network.model for network in networks))
-        raise UserError(f"the networks ({names}) cannot be looked at: {lines[-1]}")
+        raise UserError(f"the networks ({names}) cannot be examined: {lines[-1]}")
     return json.loads(done.stdout)["networks"]
 
 
 def _facts(answer: Mapping[str, Any], *, timed: bool) -> NetworkFacts:
-    """Raises: ValueError, KeyError or TypeError if it is not an answer of the probe."""
+    """Raises: ValueError, KeyError or TypeError for anything but an answer of the probe."""
     stages = tuple(
         StageFacts(
             str(stage["name"]),
@@ -140,54 +137,54 @@ def _facts(answer: Mapping[str, Any], *, timed: bool) -> NetworkFacts:
     return NetworkFacts(stages, device_bytes, s_per_mac, str(answer["device"]))
 
 
-def _footprint(told: Mapping[str, Any]) -> Footprint:
-    return Footprint(_count(told["kept"]), _count(told["output"]), _count(told["widest"]))
+def _footprint(raw: Mapping[str, Any]) -> Footprint:
+    return Footprint(_count(raw["kept"]), _count(raw["output"]), _count(raw["widest"]))
 
 
 def _count(number: object) -> int:
     if type(number) is not int or number < 0:
-        raise ValueError(f"{number} is not a number of things")
+        raise ValueError(f"{number} is not a count")
     return number
 
 
-# --- what is remembered -------------------------------------------------------------------------
+# --- the cache ----------------------------------------------------------------------------------
 
 
 def _files(
     network: NetworkShape, cache: Path, accelerator: str, threads: int | None, *, timed: bool
 ) -> tuple[Path, ...]:
-    """Where the network's stages are kept, what device this machine has and, if timed, its time.
+    """The files of the network's stages, of this machine's device and, if timed, of its speed.
 
-    None for a user's own.
+    None for a user's own network.
     """
     if ":" in network.model:
         return ()
     shape = [__version__, metadata.version("torch"), *asdict(network).values()]
-    place = [socket.gethostname(), accelerator, os.environ.get("CUDA_VISIBLE_DEVICES")]
-    keys = [shape, [*shape, *place]]
+    machine = [socket.gethostname(), accelerator, os.environ.get("CUDA_VISIBLE_DEVICES")]
+    keys = [shape, [*shape, *machine]]
     if timed:
-        keys.append([*shape, *place, threads])
+        keys.append([*shape, *machine, threads])
     digests = (hashlib.sha256(json.dumps(key).encode()).hexdigest() for key in keys)
     return tuple(cache / "networks" / f"{digest}.json" for digest in digests)
 
 
-def _remembered(files: Sequence[Path]) -> NetworkFacts | None:
-    """None for what is not there, or damaged."""
+def _read_cache(files: Sequence[Path]) -> NetworkFacts | None:
+    """None if a file is missing or damaged."""
     answer: dict[str, Any] = {}
     try:
-        for path, keys in zip(files, KEPT, strict=False):
+        for path, keys in zip(files, CACHED, strict=False):
             record = json.loads(path.read_text("utf-8"))
             answer |= {key: record[key] for key in keys}
-        return _facts(answer, timed=len(files) == len(KEPT)) if files else None
+        return _facts(answer, timed=len(files) == len(CACHED)) if files else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _remember(files: Sequence[Path], answer: Mapping[str, Any]) -> None:
-    for path, keys in zip(files, KEPT, strict=False):
+def _write_cache(files: Sequence[Path], answer: Mapping[str, Any]) -> None:
+    for path, keys in zip(files, CACHED, strict=False):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, {key: answer[key] for key in keys})
         except (OSError, UserError):
-            log.warning("%s cannot be written: it will be asked for again next time", path)
+            log.warning("%s cannot be written: the network will be examined again next time", path)
             return
