@@ -41,7 +41,7 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
     assert killed.base is not None
     inline.carry_out([killed.base])
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["transferlab.training.run", "killing"])
+    processes.set_forkserver_preload(["transferlab.training.run", "support.killing"])
     chance = random.Random(0)
     for moment in MOMENTS:
         count = 1 if moment == "before the record" else chance.randint(1, 11)
@@ -78,7 +78,7 @@ def test_a_pack_that_is_killed_and_goes_on_in_other_packs_ends_with_the_same_wei
     )  # fmt: skip
     expected = [o.result["weights_sha256"] for o in inline.carry_out(whole.values())]
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["transferlab.training.run", "killing"])
+    processes.set_forkserver_preload(["transferlab.training.run", "support.killing"])
     story = [
         # Who is trained, when they are killed, and the step that each of the three then is at
         ((2, 4, 6), "after a checkpoint", 5, [10, 10, 5]),
