@@ -9,35 +9,35 @@ from transferlab.bench import photographs
 from transferlab.errors import UserError
 
 
-def jpegs(place: Path, classes: dict[str, int]) -> Path:
+def jpegs(folder: Path, classes: dict[str, int]) -> Path:
     for name, count in classes.items():
-        (place / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
         for number in range(count):
-            Image.new("RGB", (8, 8)).save(place / name / f"{number}.JPEG", "JPEG")
-    return place
+            Image.new("RGB", (8, 8)).save(folder / name / f"{number}.JPEG", "JPEG")
+    return folder
 
 
-def linked(place: Path, subset: str) -> list[str]:
+def linked(folder: Path, subset: str) -> list[str]:
     """CLASS/NAME of what the links lead to, in the order of their numbers."""
-    links = sorted((place / subset).glob("*/*"), key=lambda path: int(path.stem))
+    links = sorted((folder / subset).glob("*/*"), key=lambda path: int(path.stem))
     return ["/".join(path.resolve().parts[-2:]) for path in links]
 
 
 def test_a_part_of_many_is_spread_over_all_classes(tmp_path: Path):
     root = jpegs(tmp_path / "root/train", {"a": 4, "b": 4}).parent
 
-    place = photographs.link(root, tmp_path / "here", 4)
+    folder = photographs.link(root, tmp_path / "here", 4)
 
-    assert linked(place, "train") == ["a/0.JPEG", "a/2.JPEG", "b/0.JPEG", "b/2.JPEG"]
-    assert linked(place, "val") == ["a/0.JPEG", "b/0.JPEG"]
+    assert linked(folder, "train") == ["a/0.JPEG", "a/2.JPEG", "b/0.JPEG", "b/2.JPEG"]
+    assert linked(folder, "val") == ["a/0.JPEG", "b/0.JPEG"]
 
 
 def test_few_are_repeated_until_there_are_enough(tmp_path: Path):
     root = jpegs(tmp_path / "root", {"a": 2, "b": 1})
 
-    place = photographs.link(root, tmp_path / "here", 5)
+    folder = photographs.link(root, tmp_path / "here", 5)
 
-    assert linked(place, "train") == ["a/0.JPEG", "a/1.JPEG", "b/0.JPEG", "a/0.JPEG", "a/1.JPEG"]
+    assert linked(folder, "train") == ["a/0.JPEG", "a/1.JPEG", "b/0.JPEG", "a/0.JPEG", "a/1.JPEG"]
 
 
 def test_a_folder_without_jpegs_is_refused(tmp_path: Path):

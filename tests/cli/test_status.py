@@ -26,14 +26,14 @@ Shell = Callable[..., list[str]]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def store_folder(tmp_path: Path) -> Path:
     """The store."""
     return tmp_path / "store"
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    """Takes the place of SLURM in the commands."""
+    """Replaces SLURM in the commands."""
     fake = FakeCluster()
     for module in (status, cancel, dispatch):
         monkeypatch.setattr(module, "SlurmCluster", lambda: fake)
@@ -41,20 +41,20 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
 
 
 @pytest.fixture
-def shown(place: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+def shown(store_folder: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     """What `status` prints on stdout, its lines."""
 
     def show(*arguments: str) -> list[str]:
         capsys.readouterr()
-        assert status.run(["--store", str(place), *arguments]) == 0
+        assert status.run(["--store", str(store_folder), *arguments]) == 0
         return capsys.readouterr().out.splitlines()
 
     return show
 
 
-def story(place: Path, cluster: FakeCluster) -> tuple[Sweep, dict[str, Run]]:
+def story(store_folder: Path, cluster: FakeCluster) -> tuple[Sweep, dict[str, Run]]:
     """baseA done, A1B and A2B wait; baseB failed, and B1B is blocked."""
-    sweep = start(make_runs(place))
+    sweep = start(make_runs(store_folder))
     runs = by_label(sweep.runs())
     slurm.submit(sweep, sweep.runs(), cluster)
     finish(runs["baseA"])
@@ -82,9 +82,9 @@ def log_of(sweep: Sweep, role: str, task: int) -> Path:
 
 
 def test_counts_come_first_and_then_a_line_for_every_run_that_is_not_done(
-    place: Path, cluster: FakeCluster, shown: Shell
+    store_folder: Path, cluster: FakeCluster, shown: Shell
 ):
-    sweep, _ = story(place, cluster)
+    sweep, _ = story(store_folder, cluster)
 
     assert shown() == [
         "1 done, 2 queued, 1 failed, 1 blocked",
@@ -97,9 +97,9 @@ def test_counts_come_first_and_then_a_line_for_every_run_that_is_not_done(
 
 
 def test_progress_has_the_steps_and_the_time_left(
-    place: Path, shown: Shell, monkeypatch: pytest.MonkeyPatch
+    store_folder: Path, shown: Shell, monkeypatch: pytest.MonkeyPatch
 ):
-    runs = by_label(make_runs(place, ["A1B", "baseB"]))
+    runs = by_label(make_runs(store_folder, ["A1B", "baseB"]))
     start(tuple(runs.values()), make_local())
     owner = {"host": "n1", "pid": 7, "heartbeat": files.now(), "step": 120, "total_steps": 660}
     for label, more in (("baseA", {"left_s": 3675.2}), ("baseB", {"step": None})):
@@ -116,8 +116,8 @@ def test_progress_has_the_steps_and_the_time_left(
     ]
 
 
-def test_runs_that_need_attention_come_before_those_that_wait(place: Path, shown: Shell):
-    sweep = start(make_runs(place, ["A1B", "R1B"]), make_local())
+def test_runs_that_need_attention_come_before_those_that_wait(store_folder: Path, shown: Shell):
+    sweep = start(make_runs(store_folder, ["A1B", "R1B"]), make_local())
     store.note_failure(by_label(sweep.runs())["R1B"], "the loss is nan")
 
     assert [line.split()[:2] for line in shown()[1:]] == [
@@ -127,9 +127,9 @@ def test_runs_that_need_attention_come_before_those_that_wait(place: Path, shown
     ]
 
 
-def test_runs_of_one_name_are_distinguished_by_their_ids(place: Path, shown: Shell):
-    first, second = (make_runs(place, ["baseA"], train__lr=lr) for lr in (0.1, 0.2))
-    other = make_runs(place, ["baseB"])
+def test_runs_of_one_name_are_distinguished_by_their_ids(store_folder: Path, shown: Shell):
+    first, second = (make_runs(store_folder, ["baseA"], train__lr=lr) for lr in (0.1, 0.2))
+    other = make_runs(store_folder, ["baseB"])
     start((*first, *second, *other), make_local())
 
     assert shown() == [
@@ -140,9 +140,9 @@ def test_runs_of_one_name_are_distinguished_by_their_ids(place: Path, shown: She
     ]
 
 
-def test_one_study_can_be_selected(place: Path, shown: Shell):
-    start(make_runs(place, ["A1B"]), make_local(), study="one")
-    start(make_runs(place, ["baseB"]), make_local(), study="two")
+def test_one_study_can_be_selected(store_folder: Path, shown: Shell):
+    start(make_runs(store_folder, ["A1B"]), make_local(), study="one")
+    start(make_runs(store_folder, ["baseB"]), make_local(), study="two")
 
     assert shown("--study", "one") == [
         "2 missing",
@@ -153,17 +153,19 @@ def test_one_study_can_be_selected(place: Path, shown: Shell):
         shown("--study=three")
 
 
-def test_an_empty_store_has_no_runs_and_a_finished_one_only_a_count(place: Path, shown: Shell):
-    place.mkdir()
+def test_an_empty_store_has_no_runs_and_a_finished_one_only_a_count(
+    store_folder: Path, shown: Shell
+):
+    store_folder.mkdir()
     assert shown() == ["no runs"]
-    runs = make_runs(place)
+    runs = make_runs(store_folder)
     start(runs, make_local())
     finish(*runs)
     assert shown() == ["5 done"]
 
 
-def test_json_has_the_counts_and_all_runs(place: Path, cluster: FakeCluster, shown: Shell):
-    sweep, runs = story(place, cluster)
+def test_json_has_the_counts_and_all_runs(store_folder: Path, cluster: FakeCluster, shown: Shell):
+    sweep, runs = story(store_folder, cluster)
     told = json.loads("\n".join(shown("--json")))
 
     assert told["counts"] == {
@@ -188,24 +190,26 @@ def test_json_has_the_counts_and_all_runs(place: Path, cluster: FakeCluster, sho
 
 
 def test_without_an_answer_from_the_queue_the_store_is_shown(
-    place: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+    store_folder: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ):
-    story(place, cluster)
+    story(store_folder, cluster)
     cluster.down = True
     capsys.readouterr()
 
-    assert status.run(["--store", str(place)]) == 0
+    assert status.run(["--store", str(store_folder)]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == "1 done, 1 failed, 1 blocked, 2 missing"
     assert err.splitlines() == [
         "cannot query the queue, showing what the store says: squeue: Unable to contact "
         "slurm controller (connect failure)",
-        f"to retry: python -m transferlab retry --store {place}",
+        f"to retry: python -m transferlab retry --store {store_folder}",
     ]
 
 
-def test_without_slurm_jobs_no_queue_is_queried(place: Path, cluster: FakeCluster, shown: Shell):
-    start(make_runs(place), make_local())
+def test_without_slurm_jobs_no_queue_is_queried(
+    store_folder: Path, cluster: FakeCluster, shown: Shell
+):
+    start(make_runs(store_folder), make_local())
     cluster.down = True
     shown()
 
@@ -213,9 +217,9 @@ def test_without_slurm_jobs_no_queue_is_queried(place: Path, cluster: FakeCluste
 
 
 def test_watching_ends_when_nothing_runs_or_waits(
-    place: Path, cluster: FakeCluster, shown: Shell, monkeypatch: pytest.MonkeyPatch
+    store_folder: Path, cluster: FakeCluster, shown: Shell, monkeypatch: pytest.MonkeyPatch
 ):
-    sweep = start(make_runs(place, ["baseA"]))
+    sweep = start(make_runs(store_folder, ["baseA"]))
     slurm.submit(sweep, sweep.runs(), cluster)
     pauses: list[float] = []
 
@@ -240,9 +244,9 @@ def test_watching_ends_when_nothing_runs_or_waits(
 
 
 def test_watching_ends_well_on_ctrl_c_whenever_it_comes(
-    place: Path, shown: Shell, monkeypatch: pytest.MonkeyPatch
+    store_folder: Path, shown: Shell, monkeypatch: pytest.MonkeyPatch
 ):
-    start(make_runs(place, ["baseA"]), make_local())
+    start(make_runs(store_folder, ["baseA"]), make_local())
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -279,30 +283,32 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
     return orders
 
 
-def again(place: Path, *arguments: str) -> int:
-    return retry.run(["--store", str(place), *arguments])
+def again(store_folder: Path, *arguments: str) -> int:
+    return retry.run(["--store", str(store_folder), *arguments])
 
 
 @pytest.mark.parametrize(("pack", "looked"), [(1, 0), (None, 1)])
 def test_retried_packs_are_cut_to_memory(
-    place: Path, trained: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch,
+    store_folder: Path, trained: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch,
     pack: int | None, looked: int,
 ):  # fmt: skip
     calls: list[Order] = []
     monkeypatch.setattr(dispatch, "look", lambda order: calls.append(order) or order)
-    sweep = start(make_runs(place, ["baseA"]), make_local(), pack=pack)
+    sweep = start(make_runs(store_folder, ["baseA"]), make_local(), pack=pack)
     fail(sweep, sweep.runs()[0], "the loss is nan")
 
-    again(place)
+    again(store_folder)
 
     assert len(calls) == looked
     assert trained == [("quick", ["baseA"])]
 
 
-def local_story(place: Path, study: str = "quick", **changes: Any) -> dict[str, Run]:
+def local_story(store_folder: Path, study: str = "quick", **changes: Any) -> dict[str, Run]:
     """baseA failed; baseB is stale; A1B, A2B and B1B are blocked, R1B is missing, R2B failed."""
     sweep = start(
-        make_runs(place, ["A1B", "A2B", "B1B", "R1B", "R2B"], **changes), make_local(), study=study
+        make_runs(store_folder, ["A1B", "A2B", "B1B", "R1B", "R2B"], **changes),
+        make_local(),
+        study=study,
     )
     sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL))
     runs = by_label(sweep.runs())
@@ -324,47 +330,50 @@ def local_story(place: Path, study: str = "quick", **changes: Any) -> dict[str, 
     ],
 )
 def test_failed_and_stale_runs_are_retried_with_the_runs_they_block(
-    place: Path, trained: list[tuple[str, list[str]]], flags: Sequence[str], labels: list[str]
+    store_folder: Path,
+    trained: list[tuple[str, list[str]]],
+    flags: Sequence[str],
+    labels: list[str],
 ):
-    local_story(place)
+    local_story(store_folder)
 
-    assert again(place, *flags) == 0
+    assert again(store_folder, *flags) == 0
     ((study, found),) = trained
     assert (study, sorted(found)) == ("quick", sorted(labels))
 
 
 def test_it_is_launched_as_its_sweep_was(
-    place: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+    store_folder: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ):
-    sweep, runs = story(place, cluster)
+    sweep, runs = story(store_folder, cluster)
     capsys.readouterr()
 
-    assert again(place) == 0
+    assert again(store_folder) == 0
 
     jobs = [(job.id, job.need, len(job.tasks)) for job in cluster.jobs.values()]
     assert jobs[3:] == [("103", None, 1), ("104", "103_0", 1)]
-    assert [found.folder for found in sweeps.find(place)] == [sweep.folder]
+    assert [found.folder for found in sweeps.find(store_folder)] == [sweep.folder]
     assert capsys.readouterr().err.splitlines()[0] == "study quick: retrying 2 runs: baseB B1B"
-    assert again(place) == 0  # they wait by now
+    assert again(store_folder) == 0  # they wait by now
     assert len(cluster.jobs) == 5
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"no run in {place} is failed or stale or interrupted"
+        f"no run in {store_folder} is failed or stale or interrupted"
     )
 
 
-def test_one_study_can_be_retried(place: Path, trained: list[tuple[str, list[str]]]):
-    local_story(place, "one")
-    local_story(place, "two", seed=1)
-    again(place, "--study", "two", "--stale")
+def test_one_study_can_be_retried(store_folder: Path, trained: list[tuple[str, list[str]]]):
+    local_story(store_folder, "one")
+    local_story(store_folder, "two", seed=1)
+    again(store_folder, "--study", "two", "--stale")
 
     assert trained == [("two", ["baseB", "B1B"])]
 
 
 def test_a_study_that_fails_again_does_not_stop_the_others(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    store_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    local_story(place, "one")
-    local_story(place, "two", seed=1)
+    local_story(store_folder, "one")
+    local_story(store_folder, "two", seed=1)
     tried: list[str] = []
 
     def train(order: Order) -> None:
@@ -373,33 +382,33 @@ def test_a_study_that_fails_again_does_not_stop_the_others(
 
     monkeypatch.setattr(dispatch, "train", train)
     with pytest.raises(RunFailed) as error:
-        again(place)
+        again(store_folder)
     assert tried == ["one", "two"]
     assert str(error.value) == "one: 3 of 7 runs are not done; two: 3 of 7 runs are not done"
 
 
-def test_ctrl_c_ends_it(place: Path, monkeypatch: pytest.MonkeyPatch):
-    local_story(place, "one")
-    local_story(place, "two", seed=1)
+def test_ctrl_c_ends_it(store_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    local_story(store_folder, "one")
+    local_story(store_folder, "two", seed=1)
 
     def train(order: Order) -> None:
         raise Interrupted("stopped")
 
     monkeypatch.setattr(dispatch, "train", train)
     with pytest.raises(Interrupted):
-        again(place)
+        again(store_folder)
 
 
 def test_a_run_without_a_sweep_is_for_its_own_command(
-    place: Path, trained: list[tuple[str, list[str]]], capsys: pytest.CaptureFixture[str]
+    store_folder: Path, trained: list[tuple[str, list[str]]], capsys: pytest.CaptureFixture[str]
 ):
-    (run,) = make_runs(place, ["baseA"])
+    (run,) = make_runs(store_folder, ["baseA"])
     run.folder.mkdir(parents=True)
     store.create(run)
     store.note_failure(run, "the loss is nan")
     capsys.readouterr()
 
-    assert again(place) == 0
+    assert again(store_folder) == 0
     assert trained == []
     assert capsys.readouterr().err == (
         f"{run.folder} was started on its own: run its command again\n"
@@ -410,31 +419,31 @@ def test_a_run_without_a_sweep_is_for_its_own_command(
 
 
 def test_cancel_names_the_jobs_that_it_cancels(
-    place: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    store_folder: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     other = start(make_runs(tmp_path / "other", ["baseA"]))
     slurm.submit(other, other.runs(), cluster)
-    sweep = start(make_runs(place, ["A1B"]))
+    sweep = start(make_runs(store_folder, ["A1B"]))
     slurm.submit(sweep, sweep.runs(), cluster)
     base, transfer = (job.name for job in sweeps.jobs(sweep))
     cluster.set("101", "RUNNING")
     capsys.readouterr()
 
-    assert cancel.run(["--store", str(place)]) == 0
+    assert cancel.run(["--store", str(store_folder)]) == 0
     out, err = capsys.readouterr()
     assert [line.split() for line in out.splitlines()] == [
         ["101_0", base, "was", "running"],
         ["102_0", transfer, "was", "pending"],
     ]
-    assert err == f"cancelled 2 tasks of {place}\n"
+    assert err == f"cancelled 2 tasks of {store_folder}\n"
     assert [job.tasks[0] for job in cluster.jobs.values()] == ["PENDING", "CANCELLED", "CANCELLED"]
 
 
-def test_a_folder_that_is_no_store_is_left_as_it_is(place: Path, cluster: FakeCluster):
+def test_a_folder_that_is_no_store_is_left_as_it_is(store_folder: Path, cluster: FakeCluster):
     for command in (cancel, retry, status):
         with pytest.raises(UserError, match="is not a store: name one with --store DIR"):
-            command.run(["--store", str(place)])
-    assert not place.exists()
+            command.run(["--store", str(store_folder)])
+    assert not store_folder.exists()
 
 
 # --- through the front door ---------------------------------------------------------------------
@@ -460,9 +469,9 @@ def test_wrong_use_is_refused_in_one_line(tmp_path: Path, arguments: list[str], 
     assert refused(tmp_path / "here", *arguments).startswith(message)
 
 
-def test_status_and_help_take_no_torch_and_no_second(tmp_path: Path, place: Path):
+def test_status_and_help_take_no_torch_and_no_second(tmp_path: Path, store_folder: Path):
     (tmp_path / "here").mkdir()
-    start(make_runs(place), make_local())
+    start(make_runs(store_folder), make_local())
 
     code, out, err = call(tmp_path / "here", "status")
     assert (code, out.splitlines()[0], err) == (0, "5 missing", "")

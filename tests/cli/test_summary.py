@@ -47,8 +47,8 @@ def finish(tmp_path: Path) -> Finish:
     def finish(
         variant: str, top1: float, changes: dict[str, Any] | None = None, **more: Any
     ) -> FinishedRun:
-        place = {"runtime.store": f"{tmp_path}/runs", "train.epochs": 2, **(changes or {})}
-        return stored(made(place, variant=variant, n=None, target=None), top1, **more)
+        changed = {"runtime.store": f"{tmp_path}/runs", "train.epochs": 2, **(changes or {})}
+        return stored(made(changed, variant=variant, n=None, target=None), top1, **more)
 
     return finish
 

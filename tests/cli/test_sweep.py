@@ -47,7 +47,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
         monkeypatch.setattr(sweep.dispatch, what, note(what, answer))
     monkeypatch.setattr(sweep, "_print_finished", note("print"))
     monkeypatch.setattr(sweep.cluster, "require", lambda: None)  # whether SLURM is here or not
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=12_340_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=12_340_000_000))
     yield calls
 
 

@@ -159,20 +159,20 @@ def on_terminal(command: list[str], columns: int) -> list[str]:
 def played(text: str, columns: int) -> list[str]:
     """The screen after a terminal has shown the text: knows what rich uses, and no more."""
     rows: list[list[str]] = [[]]
-    row = column = place = 0
-    while place < len(text):
-        character = text[place]
-        place += 1
+    row = column = position = 0
+    while position < len(text):
+        character = text[position]
+        position += 1
         if character == "\x1b":
-            stop = place + 1
+            stop = position + 1
             while not text[stop].isalpha():
                 stop += 1
-            number, what = text[place + 1 : stop], text[stop]
+            number, what = text[position + 1 : stop], text[stop]
             if what == "A":
                 row -= int(number or 1)
             elif what == "K":
                 rows[row] = [] if number == "2" else rows[row][:column]
-            place = stop + 1
+            position = stop + 1
         elif character == "\r":
             column = 0
         elif character == "\n":

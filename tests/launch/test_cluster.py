@@ -34,19 +34,19 @@ def hold(tmp_path: Path) -> Iterator[IO[bytes]]:
 
 def script(folder: Path, name: str, body: str) -> None:
     """A command that appends its arguments to NAME.calls, a JSON list a line, and does `body`."""
-    place = folder / name
-    place.write_text(
+    file = folder / name
+    file.write_text(
         "#!/bin/bash\n"
         'line=$(printf \'"%s", \' "$@")\n'
         f'echo "[${{line%, }}]" >> "{folder}/{name}.calls"\n'
         f"{body}\n"
     )
-    place.chmod(0o755)
+    file.chmod(0o755)
 
 
 def calls(folder: Path, name: str) -> list[list[str]]:
-    place = folder / f"{name}.calls"
-    return [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
+    file = folder / f"{name}.calls"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 # --- sbatch -------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ Asked = list[tuple[list[str], bool]]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def store_folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
@@ -55,15 +55,18 @@ def asked(monkeypatch: pytest.MonkeyPatch, gpu_bytes: int | None) -> Asked:
     return calls
 
 
-def configs(place: Path, *names: str, **changes: Any) -> list[RunConfig]:
-    leaves = {"runtime.store": str(place), **{k.replace("__", "."): v for k, v in changes.items()}}
+def configs(store_folder: Path, *names: str, **changes: Any) -> list[RunConfig]:
+    leaves = {
+        "runtime.store": str(store_folder),
+        **{k.replace("__", "."): v for k, v in changes.items()},
+    }
     return [made(leaves, variant=name, n=None, target=None) for name in names]
 
 
 def ordered(
-    place: Path, *names: str, launcher: Launcher | None = None, pack: int | None = 1
+    store_folder: Path, *names: str, launcher: Launcher | None = None, pack: int | None = 1
 ) -> dispatch.Order:
-    return order_of(configs(place, *names), launcher or make_local(), pack)
+    return order_of(configs(store_folder, *names), launcher or make_local(), pack)
 
 
 def order_of(
@@ -80,31 +83,31 @@ def labels(runs: Iterable[Run]) -> str:
 # --- the order ----------------------------------------------------------------------------------
 
 
-def test_an_order_is_the_plan_of_the_runs_in_their_store(place: Path):
+def test_an_order_is_the_plan_of_the_runs_in_their_store(store_folder: Path):
     launcher = make_local(jobs=3)
 
-    order = ordered(place, "A1B", "A2B", launcher=launcher, pack=None)
+    order = ordered(store_folder, "A1B", "A2B", launcher=launcher, pack=None)
 
-    assert (order.study, order.launcher, order.store) == ("mine", launcher, place)
+    assert (order.study, order.launcher, order.store) == ("mine", launcher, store_folder)
     assert labels(order.runs) == labels(order.todo) == "baseA A1B A2B"
     assert [pack.labels for pack in order.packs] == ["baseA", "A1B A2B"]
-    assert not place.exists()  # nothing is written by looking
+    assert not store_folder.exists()  # nothing is written by looking
 
 
-def test_finished_runs_are_not_to_do_and_not_packed(place: Path):
-    runs = by_label(ordered(place, "A1B", "A2B").runs)
+def test_finished_runs_are_not_to_do_and_not_packed(store_folder: Path):
+    runs = by_label(ordered(store_folder, "A1B", "A2B").runs)
     finish(runs["baseA"], runs["A1B"])
 
-    order = ordered(place, "A1B", "A2B", pack=None)
+    order = ordered(store_folder, "A1B", "A2B", pack=None)
 
     assert labels(order.runs) == "baseA A1B A2B"
     assert labels(order.todo) == "A2B"
     assert [pack.labels for pack in order.packs] == ["A2B"]
 
 
-def test_a_run_without_a_record_is_not_finished(place: Path):
+def test_a_run_without_a_record_is_not_finished(store_folder: Path):
     """Its folder is there, with a checkpoint perhaps; only `result.json` counts."""
-    (run,) = ordered(place, "baseA").runs
+    (run,) = ordered(store_folder, "baseA").runs
     run.folder.mkdir(parents=True)
     run.checkpoint_file.touch()
 
@@ -113,9 +116,9 @@ def test_a_run_without_a_record_is_not_finished(place: Path):
     assert store.unfinished([run]) == ()
 
 
-def test_every_run_is_sought_in_its_own_store(place: Path, tmp_path: Path):
+def test_every_run_is_sought_in_its_own_store(store_folder: Path, tmp_path: Path):
     (here,), (there,) = (
-        order_of(configs(where, "baseA")).runs for where in (place, tmp_path / "other")
+        order_of(configs(where, "baseA")).runs for where in (store_folder, tmp_path / "other")
     )
     finish(there)
 
@@ -123,9 +126,11 @@ def test_every_run_is_sought_in_its_own_store(place: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("launcher", [make_local(threads=3), make_slurm(threads=3)])
-def test_threads_default_to_the_launchers_and_never_change_the_id(place: Path, launcher: Launcher):
-    told = configs(place, "A1B", runtime__threads=5)
-    mute = configs(place, "A1B")
+def test_threads_default_to_the_launchers_and_never_change_the_id(
+    store_folder: Path, launcher: Launcher
+):
+    told = configs(store_folder, "A1B", runtime__threads=5)
+    mute = configs(store_folder, "A1B")
 
     five, three = (order_of(given, launcher).runs for given in (told, mute))
 
@@ -140,29 +145,29 @@ def test_nothing_to_plan_is_refused():
     assert str(error.value) == "study=mine has no runs"
 
 
-def test_a_study_in_two_stores_is_refused(place: Path, tmp_path: Path):
+def test_a_study_in_two_stores_is_refused(store_folder: Path, tmp_path: Path):
     """Also if it is the same runs in both."""
     for name in ("baseA", "baseB"):
-        runs = [*configs(place, "baseA"), *configs(tmp_path / "other", name)]
+        runs = [*configs(store_folder, "baseA"), *configs(tmp_path / "other", name)]
         with pytest.raises(UserError) as error:
             order_of(runs)
         assert str(error.value) == "runtime.store is a list: a study is kept in one store"
 
 
-def test_a_store_that_cannot_be_read_is_refused(place: Path):
-    place.write_text("a file")
+def test_a_store_that_cannot_be_read_is_refused(store_folder: Path):
+    store_folder.write_text("a file")
 
     with pytest.raises(UserError) as error:
-        ordered(place, "baseA")
+        ordered(store_folder, "baseA")
 
-    assert str(error.value) == f"runtime.store={place} cannot be read: Not a directory"
+    assert str(error.value) == f"runtime.store={store_folder} cannot be read: Not a directory"
 
 
 # --- what it takes ------------------------------------------------------------------------------
 
 
-def test_networks_are_timed_only_without_a_record(place: Path, asked: Asked):
-    cost = dispatch.cost(dispatch.look(ordered(place, "A1B", "baseB")))
+def test_networks_are_timed_only_without_a_record(store_folder: Path, asked: Asked):
+    cost = dispatch.cost(dispatch.look(ordered(store_folder, "A1B", "baseB")))
 
     assert asked == [(["baseA", "baseB", "A1B"], False), (["baseA", "baseB", "A1B"], True)]
     # 336 steps on half A, 339 on half B, of 32 images; 8e6 multiply-accumulates forward and twice
@@ -172,17 +177,19 @@ def test_networks_are_timed_only_without_a_record(place: Path, asked: Asked):
     assert cost.source.startswith("from multiply-accumulates: 1.0e9 a second in a probe")
 
 
-def test_runs_at_once_are_the_workers_here_and_all_on_a_cluster(place: Path, asked: Asked):
+def test_runs_at_once_are_the_workers_here_and_all_on_a_cluster(store_folder: Path, asked: Asked):
     """Each needs room for a checkpoint: 8e6 parameters, of 16 bytes."""
     names = ("baseA", "baseB", "R1A", "R1B")
     for launcher, at_once in ((make_local(jobs=1), 1), (make_local(jobs=3), 3), (make_slurm(), 4)):
-        cost = dispatch.cost(dispatch.look(ordered(place, *names, launcher=launcher)))
+        cost = dispatch.cost(dispatch.look(ordered(store_folder, *names, launcher=launcher)))
         assert cost.peak_disk_gb - cost.disk_gb == pytest.approx(at_once * 0.128)
 
 
-def test_a_cut_that_no_network_has_is_refused_before_anything_is_timed(place: Path, asked: Asked):
+def test_a_cut_that_no_network_has_is_refused_before_anything_is_timed(
+    store_folder: Path, asked: Asked
+):
     with pytest.raises(UserError) as error:
-        dispatch.look(ordered(place, "A8B"))
+        dispatch.look(ordered(store_folder, "A8B"))
 
     assert str(error.value) == (
         "transfer.n=8 is not a cut point of alexnet_small (8 stages): choose 0..7"
@@ -210,12 +217,12 @@ def cuts(count: int) -> list[str]:
     ],
 )
 def test_a_worker_has_its_share_of_this_machines_device(
-    place: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch, launcher: Launcher,
+    store_folder: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch, launcher: Launcher,
     bytes_of_each: int | None,
 ):  # fmt: skip
     monkeypatch.setattr(dispatch.machine, "total_bytes", lambda: 64_000_000_000)
 
-    order = dispatch.look(ordered(place, "A1B", launcher=launcher))
+    order = dispatch.look(ordered(store_folder, "A1B", launcher=launcher))
 
     assert order.room is not None
     assert order.room.device_bytes == bytes_of_each
@@ -223,9 +230,9 @@ def test_a_worker_has_its_share_of_this_machines_device(
 
 
 @pytest.mark.parametrize("gpu_bytes", [1_250_000_000])
-def test_packs_are_cut_to_the_device_once_its_memory_is_known(place: Path, asked: Asked):
+def test_packs_are_cut_to_the_device_once_its_memory_is_known(store_folder: Path, asked: Asked):
     """Each run needs about 100 MB, and every process a gigabyte."""
-    order = ordered(place, *cuts(4), pack=None)
+    order = ordered(store_folder, *cuts(4), pack=None)
     assert [pack.labels for pack in order.packs] == ["baseA", "A1B A2B A3B A4B"]
 
     order = dispatch.look(order)
@@ -236,7 +243,7 @@ def test_packs_are_cut_to_the_device_once_its_memory_is_known(place: Path, asked
 
 @pytest.mark.parametrize("gpu_bytes", [1_250_000_000])
 def test_local_and_slurm_cut_the_same_packs(
-    place: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    store_folder: Path, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ):
     given: list[object] = []
 
@@ -246,11 +253,13 @@ def test_local_and_slurm_cut_the_same_packs(
         return Progress(total=5)
 
     monkeypatch.setattr(dispatch.local, "carry_out", carry_out)
-    order = dispatch.look(ordered(place, *cuts(4), pack=None))
+    order = dispatch.look(ordered(store_folder, *cuts(4), pack=None))
     dispatch.train(order)
     assert given == [order.fits]
 
-    slurm = order_of(configs(place / "2", *cuts(4), runtime__memory_gb=1.25), make_slurm(), None)
+    slurm = order_of(
+        configs(store_folder / "2", *cuts(4), runtime__memory_gb=1.25), make_slurm(), None
+    )
     submission = dispatch.submit(dispatch.look(slurm), FakeCluster())
     assert [[len(pack) for pack in job.packs] for job in submission.jobs] == [[1], [2, 2]]
 
@@ -275,21 +284,21 @@ def carried_out(
     return given
 
 
-def test_only_missing_runs_are_trained_here(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_only_missing_runs_are_trained_here(store_folder: Path, monkeypatch: pytest.MonkeyPatch):
     given = carried_out(monkeypatch, "A1B", "A2B")
-    finish(ordered(place, "A1B").runs[0])
+    finish(ordered(store_folder, "A1B").runs[0])
 
-    dispatch.train(ordered(place, "A1B", "A2B"))
+    dispatch.train(ordered(store_folder, "A1B", "A2B"))
 
     assert given == ["mine: A1B A2B"]
-    (sweep,) = sweeps.find(place)
+    (sweep,) = sweeps.find(store_folder)
     assert labels(sweep.runs()) == "baseA A1B A2B"
 
 
 def test_runs_that_are_not_done_fail_the_command_and_are_counted(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    store_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    order = ordered(place, "A1B", "A2B", "B1B")
+    order = ordered(store_folder, "A1B", "A2B", "B1B")
     carried_out(monkeypatch, "baseB", "B1B", failed={"1": "nan"}, blocked={"2": "", "3": ""})
 
     with pytest.raises(RunFailed) as error:
@@ -297,20 +306,20 @@ def test_runs_that_are_not_done_fail_the_command_and_are_counted(
 
     assert str(error.value) == (
         "3 of 5 runs are not finished, 1 failed, 2 blocked by a failed base: run the same command "
-        f"to retry; for the reasons, python -m transferlab status --store {place}"
+        f"to retry; for the reasons, python -m transferlab status --store {store_folder}"
     )
 
 
-def test_a_cluster_gets_only_missing_runs(place: Path):
-    finish(ordered(place, "A1B").runs[0])
+def test_a_cluster_gets_only_missing_runs(store_folder: Path):
+    finish(ordered(store_folder, "A1B").runs[0])
     cluster = FakeCluster()
 
     submission = dispatch.submit(
-        ordered(place, "A1B", "A2B", launcher=make_slurm(), pack=None), cluster
+        ordered(store_folder, "A1B", "A2B", launcher=make_slurm(), pack=None), cluster
     )
 
     (job,) = submission.jobs
-    (sweep,) = sweeps.find(place)
+    (sweep,) = sweeps.find(store_folder)
     by_id = {run.id: run.label for run in sweep.runs()}
     assert [[by_id[run] for run in pack] for pack in job.packs] == [["A1B", "A2B"]]
     assert submission.active == frozenset()

@@ -56,7 +56,7 @@ class Told:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def store_folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
@@ -77,8 +77,8 @@ def labels(sweep: Sweep, ids: object) -> list[str]:
 # --- order and company --------------------------------------------------------------------------
 
 
-def test_all_runs_are_trained_bases_first(place: Path, workers: Deeds):
-    sweep, board = sweep_of(make_runs(place, LABELS)), Told()
+def test_all_runs_are_trained_bases_first(store_folder: Path, workers: Deeds):
+    sweep, board = sweep_of(make_runs(store_folder, LABELS)), Told()
 
     progress = carry_out(sweep, board)
 
@@ -92,9 +92,9 @@ def test_all_runs_are_trained_bases_first(place: Path, workers: Deeds):
     assert (progress.failed, progress.blocked, progress.interrupted) == ({}, {}, set())
 
 
-def test_a_run_starts_as_soon_as_its_own_base_is_finished(place: Path, workers: Deeds):
+def test_a_run_starts_as_soon_as_its_own_base_is_finished(store_folder: Path, workers: Deeds):
     workers(baseB="wait")
-    sweep, board = sweep_of(make_runs(place, ["A1B", "B1B"]), jobs=2), Told()
+    sweep, board = sweep_of(make_runs(store_folder, ["A1B", "B1B"]), jobs=2), Told()
     thread = threading.Thread(target=open_when, args=(sweep, "ended A1B", board))
     thread.start()
 
@@ -114,10 +114,10 @@ def open_when(sweep: Sweep, line: str, board: Told) -> None:
 
 
 def test_at_most_that_many_workers_run_each_with_its_share_of_the_machine(
-    place: Path, workers: Deeds, monkeypatch: pytest.MonkeyPatch
+    store_folder: Path, workers: Deeds, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(machine, "cores", lambda: 8)
-    sweep, board = sweep_of(make_runs(place, LABELS), jobs=3, threads=2), Told()
+    sweep, board = sweep_of(make_runs(store_folder, LABELS), jobs=3, threads=2), Told()
     carry_out(sweep, board)
 
     assert board.most == 3
@@ -133,9 +133,9 @@ def environments(sweep: Sweep) -> list[tuple[str | None, ...]]:
     return [tuple(seen.values()) for seen in found]
 
 
-def test_gpus_are_distributed_over_the_workers(place: Path, workers: Deeds):
+def test_gpus_are_distributed_over_the_workers(store_folder: Path, workers: Deeds):
     workers(**dict.fromkeys(("baseA", "baseB", "R1B"), "wait"))
-    sweep = sweep_of(make_runs(place, ["baseA", "baseB", "R1B"]), jobs=3, gpus=[4, 7])
+    sweep = sweep_of(make_runs(store_folder, ["baseA", "baseB", "R1B"]), jobs=3, gpus=[4, 7])
     board = Told()
     thread = threading.Thread(target=open_when, args=(sweep, "started R1B", board))
     thread.start()
@@ -145,9 +145,9 @@ def test_gpus_are_distributed_over_the_workers(place: Path, workers: Deeds):
     assert [gpus for _, _, gpus in environments(sweep)] == ["4", "7", "4"]
 
 
-def test_a_run_on_two_gpus_has_two(place: Path, workers: Deeds):
+def test_a_run_on_two_gpus_has_two(store_folder: Path, workers: Deeds):
     workers(baseA="wait", baseB="wait")
-    runs = on_devices(make_runs(place, ["baseA", "baseB"]), 2)
+    runs = on_devices(make_runs(store_folder, ["baseA", "baseB"]), 2)
     sweep, board = sweep_of(runs, jobs=2, gpus=[0, 1, 2, 3]), Told()
     thread = threading.Thread(target=open_when, args=(sweep, "started baseB", board))
     thread.start()
@@ -157,8 +157,8 @@ def test_a_run_on_two_gpus_has_two(place: Path, workers: Deeds):
     assert [gpus for _, _, gpus in environments(sweep)] == ["0,1", "2,3"]
 
 
-def test_packs_are_trained_by_one_worker(place: Path, workers: Deeds):
-    sweep, board = sweep_of(make_runs(place, LABELS), pack=None), Told()
+def test_packs_are_trained_by_one_worker(store_folder: Path, workers: Deeds):
+    sweep, board = sweep_of(make_runs(store_folder, LABELS), pack=None), Told()
 
     assert len(carry_out(sweep, board).done) == 6
     assert board.lines[4:] == [
@@ -169,9 +169,9 @@ def test_packs_are_trained_by_one_worker(place: Path, workers: Deeds):
 # --- failures -----------------------------------------------------------------------------------
 
 
-def test_a_failure_stops_only_what_depends_on_it(place: Path, workers: Deeds):
+def test_a_failure_stops_only_what_depends_on_it(store_folder: Path, workers: Deeds):
     workers(baseA="fail", B1B="die")
-    sweep, board = sweep_of(make_runs(place, LABELS)), Told()
+    sweep, board = sweep_of(make_runs(store_folder, LABELS)), Told()
 
     progress = carry_out(sweep, board)
 
@@ -190,18 +190,18 @@ def test_a_failure_stops_only_what_depends_on_it(place: Path, workers: Deeds):
     assert failure(runs["A1B"]) is None
 
 
-def test_in_a_pack_only_the_failed_run_has_failed(place: Path, workers: Deeds):
+def test_in_a_pack_only_the_failed_run_has_failed(store_folder: Path, workers: Deeds):
     workers(A1B="half")
-    sweep = sweep_of(make_runs(place, ["A1B", "A2B"]), pack=None)
+    sweep = sweep_of(make_runs(store_folder, ["A1B", "A2B"]), pack=None)
     progress = carry_out(sweep)
 
     assert labels(sweep, progress.done) == ["A1B", "baseA"]
     assert labels(sweep, progress.failed) == ["A2B"]
 
 
-def test_the_same_command_retries_failed_runs(place: Path, workers: Deeds):
+def test_the_same_command_retries_failed_runs(store_folder: Path, workers: Deeds):
     workers(baseA="fail")
-    sweep = sweep_of(make_runs(place, LABELS))
+    sweep = sweep_of(make_runs(store_folder, LABELS))
     carry_out(sweep)
     workers()
 
@@ -210,9 +210,9 @@ def test_the_same_command_retries_failed_runs(place: Path, workers: Deeds):
     assert len(sweeps.jobs(sweep)) == 2
 
 
-def test_with_fail_fast_nothing_is_started_after_a_failure(place: Path, workers: Deeds):
+def test_with_fail_fast_nothing_is_started_after_a_failure(store_folder: Path, workers: Deeds):
     workers(baseA="fail", baseB="wait")
-    sweep = sweep_of(make_runs(place, LABELS), jobs=2, fail_fast=True)
+    sweep = sweep_of(make_runs(store_folder, LABELS), jobs=2, fail_fast=True)
     board = Told()
     thread = threading.Thread(target=open_when, args=(sweep, "ended baseA", board))
     thread.start()
@@ -229,10 +229,10 @@ def test_with_fail_fast_nothing_is_started_after_a_failure(place: Path, workers:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_has_all_workers_save_and_the_same_command_resumes(
-    place: Path, workers: Deeds, number: int
+    store_folder: Path, workers: Deeds, number: int
 ):
     workers(**dict.fromkeys(LABELS, "work"))
-    sweep = sweep_of(make_runs(place, LABELS), jobs=2)
+    sweep = sweep_of(make_runs(store_folder, LABELS), jobs=2)
     thread = threading.Thread(target=signal_when_working, args=(sweep, 2, number))
     thread.start()
 
@@ -241,8 +241,8 @@ def test_a_signal_has_all_workers_save_and_the_same_command_resumes(
 
     thread.join()
     assert str(error.value) == "stopped: 2 of 6 runs are done, 2 saved a checkpoint"
-    assert len(list(place.glob("*/last.ckpt"))) == 2
-    assert not list(place.glob("*/failure.json"))
+    assert len(list(store_folder.glob("*/last.ckpt"))) == 2
+    assert not list(store_folder.glob("*/failure.json"))
     workers()
     assert labels(sweep, carry_out(sweep).done) == sorted(LABELS)
 
@@ -253,10 +253,10 @@ def signal_when_working(sweep: Sweep, workers: int, number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def test_a_second_ctrl_c_does_not_wait_for_the_workers(place: Path, workers: Deeds):
+def test_a_second_ctrl_c_does_not_wait_for_the_workers(store_folder: Path, workers: Deeds):
     """They leave all the same."""
     workers(baseA="deaf")
-    sweep, board, found = sweep_of(make_runs(place, ["baseA"])), Told(), []
+    sweep, board, found = sweep_of(make_runs(store_folder, ["baseA"])), Told(), []
 
     def send() -> None:
         while not (paths := list(sweep.folder.glob("jobs/*/0.deaf"))):
@@ -285,9 +285,9 @@ def is_pending(process: int, number: int) -> bool:
     return bool(int(found[1], 16) >> (number - 1) & 1)
 
 
-def test_a_local_launcher_at_work_is_visible(place: Path, workers: Deeds):
+def test_a_local_launcher_at_work_is_visible(store_folder: Path, workers: Deeds):
     seen: list[bool] = []
-    sweep = sweep_of(make_runs(place, ["baseA"]))
+    sweep = sweep_of(make_runs(store_folder, ["baseA"]))
 
     class Looking(Told):
         def ended(self, pack: Pack, progress: Progress) -> None:
@@ -297,9 +297,9 @@ def test_a_local_launcher_at_work_is_visible(place: Path, workers: Deeds):
     assert seen == [True] and not sweeps.is_carried_out(sweeps.jobs(sweep)[0])
 
 
-def test_nothing_is_left_running_when_the_launcher_itself_fails(place: Path, workers: Deeds):
+def test_nothing_is_left_running_when_the_launcher_itself_fails(store_folder: Path, workers: Deeds):
     workers(baseA="work", baseB="work")
-    sweep = sweep_of(make_runs(place, LABELS), jobs=2)
+    sweep = sweep_of(make_runs(store_folder, LABELS), jobs=2)
 
     class Broken(Told):
         def refresh(self, progress: Progress) -> None:
@@ -309,11 +309,11 @@ def test_nothing_is_left_running_when_the_launcher_itself_fails(place: Path, wor
 
     with pytest.raises(ZeroDivisionError):
         carry_out(sweep, Broken())
-    assert len(list(place.glob("*/last.ckpt"))) == 2
+    assert len(list(store_folder.glob("*/last.ckpt"))) == 2
 
 
-def test_a_store_that_cannot_be_written_is_an_error(place: Path, workers: Deeds):
-    runs = make_runs(place, ["baseA"])
+def test_a_store_that_cannot_be_written_is_an_error(store_folder: Path, workers: Deeds):
+    runs = make_runs(store_folder, ["baseA"])
     sweep = sweep_of(runs)
     (sweep.folder / "jobs").write_text("")
 
@@ -324,7 +324,7 @@ def test_a_store_that_cannot_be_written_is_an_error(place: Path, workers: Deeds)
 # --- in earnest ---------------------------------------------------------------------------------
 
 
-def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
+def test_two_sweeps_of_one_study_at_once_train_no_run_twice(store_folder: Path):
     """Real workers; the second launcher is a process of its own."""
     tiny = {
         "data__size": 16,
@@ -333,9 +333,9 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
         "train__total_steps": 10,
         "runtime__threads": 1,
         "runtime__accelerator": "cpu",
-        "runtime__cache": str(place.parent / "cache"),
+        "runtime__cache": str(store_folder.parent / "cache"),
     }
-    runs = make_runs(place, ["baseA"], **tiny)
+    runs = make_runs(store_folder, ["baseA"], **tiny)
     sweep = sweep_of(runs)
     code = (
         "import sys\n"
@@ -362,8 +362,8 @@ def test_two_sweeps_of_one_study_at_once_train_no_run_twice(place: Path):
     assert trained == {"baseA": 1}
 
 
-def test_finished_runs_are_not_started(place: Path, workers: Deeds):
-    runs = make_runs(place, ["A1B"])
+def test_finished_runs_are_not_started(store_folder: Path, workers: Deeds):
+    runs = make_runs(store_folder, ["A1B"])
     sweep, board = sweep_of(runs), Told()
     finish(runs[0])
     carry_out(sweep, board)

@@ -27,7 +27,7 @@ TEMPLATE = Path(__file__).parents[2] / "slurm" / "job.sbatch"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def store_folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
@@ -60,9 +60,9 @@ def again(sweep: Sweep, cluster: FakeCluster) -> Submission:
 
 
 def test_bases_are_submitted_first_and_dependents_wait_for_just_their_base(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    sweep = start(make_runs(place, ["A1B", "B1B", "A2B", "B2B", "R1B"]))
+    sweep = start(make_runs(store_folder, ["A1B", "B1B", "A2B", "B2B", "R1B"]))
 
     submission = slurm.submit(sweep, sweep.runs(), cluster)
 
@@ -76,8 +76,8 @@ def test_bases_are_submitted_first_and_dependents_wait_for_just_their_base(
     assert submission.active == frozenset()
 
 
-def test_packs_are_tasks_of_their_own(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place, ["A1B", "A2B", "A3B", "A1B+"]), pack=None)
+def test_packs_are_tasks_of_their_own(store_folder: Path, cluster: FakeCluster):
+    sweep = start(make_runs(store_folder, ["A1B", "A2B", "A3B", "A1B+"]), pack=None)
     slurm.submit(sweep, sweep.runs(), cluster)
 
     assert shown(sweep, cluster) == [
@@ -88,8 +88,8 @@ def test_packs_are_tasks_of_their_own(place: Path, cluster: FakeCluster):
     assert [job.name.split("-")[1] for job in cluster.jobs.values()] == ["base", "pack", "transfer"]
 
 
-def test_nothing_waits_for_a_base_that_is_finished(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place))
+def test_nothing_waits_for_a_base_that_is_finished(store_folder: Path, cluster: FakeCluster):
+    sweep = start(make_runs(store_folder))
     finish(by_label(sweep.runs())["baseA"])
 
     again(sweep, cluster)
@@ -101,10 +101,12 @@ def test_nothing_waits_for_a_base_that_is_finished(place: Path, cluster: FakeClu
     ]
 
 
-def test_a_dependency_may_have_been_queued_by_an_earlier_call(place: Path, cluster: FakeCluster):
-    first = start(make_runs(place, ["A1B"]))
+def test_a_dependency_may_have_been_queued_by_an_earlier_call(
+    store_folder: Path, cluster: FakeCluster
+):
+    first = start(make_runs(store_folder, ["A1B"]))
     slurm.submit(first, first.runs(), cluster)
-    second = start(make_runs(place, ["A2B", "B1B"]), study="other")
+    second = start(make_runs(store_folder, ["A2B", "B1B"]), study="other")
 
     submission = slurm.submit(second, second.runs(), cluster)
 
@@ -122,8 +124,8 @@ def test_a_dependency_may_have_been_queued_by_an_earlier_call(place: Path, clust
 # --- never twice --------------------------------------------------------------------------------
 
 
-def test_the_same_command_again_submits_nothing(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place))
+def test_the_same_command_again_submits_nothing(store_folder: Path, cluster: FakeCluster):
+    sweep = start(make_runs(store_folder))
     slurm.submit(sweep, sweep.runs(), cluster)
     before = list(cluster.jobs)
     cluster.set("100", "RUNNING")
@@ -134,8 +136,8 @@ def test_the_same_command_again_submits_nothing(place: Path, cluster: FakeCluste
     assert submission.jobs == () and len(submission.active) == 5
 
 
-def test_runs_finished_meanwhile_are_not_submitted(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place))
+def test_runs_finished_meanwhile_are_not_submitted(store_folder: Path, cluster: FakeCluster):
+    sweep = start(make_runs(store_folder))
     finish(*sweep.runs())
 
     assert slurm.submit(sweep, sweep.runs(), cluster) == Submission((), frozenset())
@@ -143,9 +145,9 @@ def test_runs_finished_meanwhile_are_not_submitted(place: Path, cluster: FakeClu
 
 
 def test_a_base_that_fails_is_submitted_again_with_its_dependents(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    sweep = start(make_runs(place))
+    sweep = start(make_runs(store_folder))
     runs = by_label(sweep.runs())
     slurm.submit(sweep, sweep.runs(), cluster)
     cluster.set("100_0", "FAILED", "1:0")
@@ -160,12 +162,16 @@ def test_a_base_that_fails_is_submitted_again_with_its_dependents(
         ("103", ["baseA"], None),
         ("104", ["A1B", "A2B"], "103_0"),
     ]
-    assert [path.name for path in place.glob(".sweeps/*/jobs/*/job.json")] == ["job.json"] * 5
+    assert [path.name for path in store_folder.glob(".sweeps/*/jobs/*/job.json")] == [
+        "job.json"
+    ] * 5
 
 
-def test_pending_dependents_of_a_lost_base_are_submitted_with_it(place: Path, cluster: FakeCluster):
+def test_pending_dependents_of_a_lost_base_are_submitted_with_it(
+    store_folder: Path, cluster: FakeCluster
+):
     """SLURM takes some seconds to cancel what waits for a failed job."""
-    sweep = start(make_runs(place, ["A1B"]))
+    sweep = start(make_runs(store_folder, ["A1B"]))
     slurm.submit(sweep, sweep.runs(), cluster)
     cluster.jobs["100"].tasks[0] = "FAILED"
 
@@ -175,9 +181,9 @@ def test_pending_dependents_of_a_lost_base_are_submitted_with_it(place: Path, cl
 
 
 def test_a_running_run_is_left_alone_whatever_the_state_of_its_base(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    sweep = start(make_runs(place, ["A1B"]))
+    sweep = start(make_runs(store_folder, ["A1B"]))
     slurm.submit(sweep, sweep.runs(), cluster)
     cluster.forget("100")
     cluster.set("101", "RUNNING")
@@ -187,8 +193,8 @@ def test_a_running_run_is_left_alone_whatever_the_state_of_its_base(
     assert shown(sweep, cluster) == [("101", ["A1B"], "100_0"), ("102", ["baseA"], None)]
 
 
-def test_a_failed_task_that_is_completing_does_not_count(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place, ["baseA"]))
+def test_a_failed_task_that_is_completing_does_not_count(store_folder: Path, cluster: FakeCluster):
+    sweep = start(make_runs(store_folder, ["baseA"]))
     (job,) = slurm.submit(sweep, sweep.runs(), cluster).jobs
     cluster.set("100", "COMPLETING")
     assert again(sweep, cluster).jobs == ()  # of one that saved and is to be requeued, say
@@ -199,9 +205,9 @@ def test_a_failed_task_that_is_completing_does_not_count(place: Path, cluster: F
 
 
 def test_a_job_accepted_when_its_sweep_died_is_adopted_by_its_name(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    sweep = start(make_runs(place))
+    sweep = start(make_runs(store_folder))
     cluster.trouble = ["", "crash"]
     with pytest.raises(KeyboardInterrupt):
         slurm.submit(sweep, sweep.runs(), cluster)
@@ -217,9 +223,9 @@ def test_a_job_accepted_when_its_sweep_died_is_adopted_by_its_name(
 
 
 def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    sweep = start(make_runs(place, ["A1B"]))
+    sweep = start(make_runs(store_folder, ["A1B"]))
     cluster.trouble = ["", "never"]
     with pytest.raises(UserError, match="did not report whether it accepted the job"):
         slurm.submit(sweep, sweep.runs(), cluster)
@@ -232,8 +238,10 @@ def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
     ]
 
 
-def test_a_job_whose_acceptance_was_lost_is_found_in_the_queue(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place))
+def test_a_job_whose_acceptance_was_lost_is_found_in_the_queue(
+    store_folder: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(store_folder))
     cluster.trouble = ["lose"]
     slurm.submit(sweep, sweep.runs(), cluster)
 
@@ -246,9 +254,9 @@ def test_a_job_whose_acceptance_was_lost_is_found_in_the_queue(place: Path, clus
 
 
 def test_a_refusal_is_shown_and_leaves_no_record_and_accepted_jobs_stay(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    sweep = start(make_runs(place))
+    sweep = start(make_runs(store_folder))
     cluster.trouble = ["", "refuse"]
 
     with pytest.raises(UserError, match="^sbatch refused .*: invalid partition specified: gpv$"):
@@ -260,8 +268,10 @@ def test_a_refusal_is_shown_and_leaves_no_record_and_accepted_jobs_stay(
     assert [job.need for job in cluster.jobs.values()] == [None, "100_0", "100_1"]
 
 
-def test_without_an_answer_from_the_queue_nothing_is_submitted(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place))
+def test_without_an_answer_from_the_queue_nothing_is_submitted(
+    store_folder: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(store_folder))
     slurm.submit(sweep, sweep.runs(), cluster)
     cluster.down = True
 
@@ -273,9 +283,9 @@ def test_without_an_answer_from_the_queue_nothing_is_submitted(place: Path, clus
 # --- size ---------------------------------------------------------------------------------------
 
 
-def many(place: Path, seeds: int) -> tuple[Run, ...]:
+def many(store_folder: Path, seeds: int) -> tuple[Run, ...]:
     """30 runs a seed: two bases, and n = 1..7 of the four variants that start from them."""
-    first = made({"runtime.store": str(place)}, variant="AnB", n=1, target=None)
+    first = made({"runtime.store": str(store_folder)}, variant="AnB", n=1, target=None)
     return plan.order(
         make_run(vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n}))
         for seed in range(seeds)
@@ -290,9 +300,9 @@ def tasks_by_run(sweep: Sweep) -> Counter[str]:
 
 @pytest.mark.timeout(120)
 def test_ten_thousand_runs_in_arrays_within_the_limit_each_run_once(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    runs = many(place, 334)
+    runs = many(store_folder, 334)
     assert len(runs) == 10_020
     sweep = start(runs)
     started = time.process_time()
@@ -315,9 +325,9 @@ def test_ten_thousand_runs_in_arrays_within_the_limit_each_run_once(
 
 
 @pytest.mark.timeout(120)
-def test_arrays_are_cut_at_the_limit_of_the_site(place: Path, cluster: FakeCluster):
+def test_arrays_are_cut_at_the_limit_of_the_site(store_folder: Path, cluster: FakeCluster):
     """Nothing has to wait here: all bases are finished."""
-    runs = many(place, 334)
+    runs = many(store_folder, 334)
     todo = [run for run in runs if run.base is not None]
     sweep = start(runs)
 
@@ -337,17 +347,19 @@ def by_role(cluster: FakeCluster, role: str) -> list[Submitted]:
 
 
 def options_of(
-    place: Path, labels: Sequence[str], *, devices: int = 1, **settings: object
+    store_folder: Path, labels: Sequence[str], *, devices: int = 1, **settings: object
 ) -> dict[str, Submitted]:
     """The jobs of a sweep by role."""
     cluster = FakeCluster()
-    sweep = start(on_devices(make_runs(place, labels), devices), make_slurm(**settings), pack=None)
+    sweep = start(
+        on_devices(make_runs(store_folder, labels), devices), make_slurm(**settings), pack=None
+    )
     slurm.submit(sweep, sweep.runs(), cluster)
     return {job.name.split("-")[1]: job for job in cluster.jobs.values()}
 
 
 def test_the_options_of_a_job_are_these(
-    place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     keys = iter(["a0", "b1"])
     monkeypatch.setattr(sweeps, "secrets", SimpleNamespace(token_hex=lambda length: next(keys)))
@@ -357,7 +369,7 @@ def test_the_options_of_a_job_are_these(
         memory="32G", constraint="a100", throttle=5, extra=["--mail-type=FAIL", "--nice"],
     )  # fmt: skip
     cluster = FakeCluster()
-    sweep = start(make_runs(place, ["A1B"]), launcher)
+    sweep = start(make_runs(store_folder, ["A1B"]), launcher)
     slurm.submit(sweep, sweep.runs(), cluster)
     job, folder = cluster.jobs["101"], sweep.folder / "jobs" / "quick-transfer-b1"
 
@@ -396,8 +408,8 @@ def test_the_options_of_a_job_are_these(
     }
 
 
-def test_null_is_no_option(place: Path):
-    job = options_of(place, ["baseA"], time=None)["base"]
+def test_null_is_no_option(store_folder: Path):
+    job = options_of(store_folder, ["baseA"], time=None)["base"]
 
     assert [word.partition("=")[0] for word in job.options] == [
         "--requeue", "--job-name", "--array", "--output", "--open-mode", "--chdir", "--signal",
@@ -405,9 +417,9 @@ def test_null_is_no_option(place: Path):
     ]  # fmt: skip
 
 
-def test_resources_of_a_role_override_those_of_all_jobs(place: Path):
+def test_resources_of_a_role_override_those_of_all_jobs(store_folder: Path):
     jobs = options_of(
-        place,
+        store_folder,
         ["A1B", "A2B", "B1B"],
         partition="gpu",
         cpus=4,
@@ -426,11 +438,11 @@ def test_resources_of_a_role_override_those_of_all_jobs(place: Path):
     assert ["--nice" in job.options for job in jobs.values()] == [False, False, True]
 
 
-def test_a_run_on_several_devices_has_a_process_for_each_on_one_node(place: Path):
-    job = options_of(place, ["baseA"], devices=4)["base"]
+def test_a_run_on_several_devices_has_a_process_for_each_on_one_node(store_folder: Path):
+    job = options_of(store_folder, ["baseA"], devices=4)["base"]
 
     assert (job.option("nodes"), job.option("ntasks-per-node")) == ("1", "4")
-    assert options_of(place, ["baseB"])["base"].option("ntasks-per-node") is None
+    assert options_of(store_folder, ["baseB"])["base"].option("ntasks-per-node") is None
 
 
 def test_a_percent_sign_in_the_path_of_the_store_is_escaped(tmp_path: Path):
@@ -440,11 +452,11 @@ def test_a_percent_sign_in_the_path_of_the_store_is_escaped(tmp_path: Path):
 
 
 def test_another_template_is_copied_when_a_job_is_submitted(
-    place: Path, cluster: FakeCluster, tmp_path: Path
+    store_folder: Path, cluster: FakeCluster, tmp_path: Path
 ):
     mine = tmp_path / "mine.sbatch"
     mine.write_text('#!/bin/sh\nexec "$@"\n')
-    sweep = start(make_runs(place, ["baseA"]), make_slurm(template=str(mine)))
+    sweep = start(make_runs(store_folder, ["baseA"]), make_slurm(template=str(mine)))
     slurm.submit(sweep, sweep.runs(), cluster)
     mine.write_text("#!/bin/sh\nexit 1\n")
 
@@ -452,9 +464,9 @@ def test_another_template_is_copied_when_a_job_is_submitted(
 
 
 def test_a_missing_template_is_an_error_before_anything_is_submitted(
-    place: Path, cluster: FakeCluster, tmp_path: Path
+    store_folder: Path, cluster: FakeCluster, tmp_path: Path
 ):
-    sweep = start(make_runs(place), make_slurm(template=f"{tmp_path}/nowhere"))
+    sweep = start(make_runs(store_folder), make_slurm(template=f"{tmp_path}/nowhere"))
 
     with pytest.raises(UserError, match=f"^launcher.template={tmp_path}/nowhere is not a file$"):
         slurm.submit(sweep, sweep.runs(), cluster)
@@ -464,13 +476,15 @@ def test_a_missing_template_is_an_error_before_anything_is_submitted(
 # --- the queue and cancelling -------------------------------------------------------------------
 
 
-def test_runs_in_the_queue_are_found_by_the_names_of_their_jobs(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place))
+def test_runs_in_the_queue_are_found_by_the_names_of_their_jobs(
+    store_folder: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(store_folder))
     slurm.submit(sweep, sweep.runs(), cluster)
     cluster.set("100_0", "RUNNING")
     names = {run.id: run.label for run in sweep.runs()}
 
-    found = slurm.in_queue(place, cluster)
+    found = slurm.in_queue(store_folder, cluster)
 
     assert {names[run]: (entry.id, entry.state) for run, entry in found.items()} == {
         "baseA": ("100_0", "RUNNING"),
@@ -481,41 +495,43 @@ def test_runs_in_the_queue_are_found_by_the_names_of_their_jobs(place: Path, clu
     }
 
 
-def test_reading_the_queue_writes_nothing(place: Path, cluster: FakeCluster):
-    sweep = start(make_runs(place, ["baseA"]))
+def test_reading_the_queue_writes_nothing(store_folder: Path, cluster: FakeCluster):
+    sweep = start(make_runs(store_folder, ["baseA"]))
     cluster.trouble = ["crash"]
     with pytest.raises(KeyboardInterrupt):
         slurm.submit(sweep, sweep.runs(), cluster)
-    before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in store_folder.rglob("*")}
 
-    assert len(slurm.in_queue(place, cluster)) == 1
-    assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
+    assert len(slurm.in_queue(store_folder, cluster)) == 1
+    assert {path: path.stat().st_mtime_ns for path in store_folder.rglob("*")} == before
 
 
-def test_a_store_without_slurm_jobs_does_not_query_the_queue(place: Path, cluster: FakeCluster):
-    assert slurm.in_queue(place, cluster) == {}
-    sweep = start(make_runs(place), make_local())
+def test_a_store_without_slurm_jobs_does_not_query_the_queue(
+    store_folder: Path, cluster: FakeCluster
+):
+    assert slurm.in_queue(store_folder, cluster) == {}
+    sweep = start(make_runs(store_folder), make_local())
     sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL))
 
-    assert slurm.in_queue(place, cluster) == {}
-    assert slurm.cancel(place, cluster) == ()
-    assert cluster.asked == [] and not (place / ".sweeps" / "lock").exists()
+    assert slurm.in_queue(store_folder, cluster) == {}
+    assert slurm.cancel(store_folder, cluster) == ()
+    assert cluster.asked == [] and not (store_folder / ".sweeps" / "lock").exists()
 
 
 def test_cancel_takes_this_stores_jobs_and_no_others(
-    place: Path, cluster: FakeCluster, tmp_path: Path
+    store_folder: Path, cluster: FakeCluster, tmp_path: Path
 ):
     other = start(make_runs(tmp_path / "other", ["A1B"]))
     slurm.submit(other, other.runs(), cluster)
     for study in ("one", "two"):
-        sweep = start(make_runs(place, ["A1B"], seed=len(study + study[0])), study=study)
+        sweep = start(make_runs(store_folder, ["A1B"], seed=len(study + study[0])), study=study)
         slurm.submit(sweep, sweep.runs(), cluster)
-    second = start(make_runs(place, ["B1B"], seed=9), study="two")
+    second = start(make_runs(store_folder, ["B1B"], seed=9), study="two")
     slurm.submit(second, second.runs(), cluster)
     cluster.set("102", "COMPLETED")
     cluster.set("103", "RUNNING")
 
-    cancelled = slurm.cancel(place, cluster)
+    cancelled = slurm.cancel(store_folder, cluster)
 
     assert [(entry.id, entry.state) for entry in cancelled] == [
         ("103_0", "RUNNING"),
@@ -530,8 +546,8 @@ def test_cancel_takes_this_stores_jobs_and_no_others(
         "104": "CANCELLED",
         "105": "CANCELLED",
     }
-    assert slurm.cancel(place, cluster) == ()
+    assert slurm.cancel(store_folder, cluster) == ()
 
 
-def test_the_working_directory_is_that_of_the_command(place: Path):
-    assert options_of(place, ["baseA"])["base"].option("chdir") == os.getcwd()
+def test_the_working_directory_is_that_of_the_command(store_folder: Path):
+    assert options_of(store_folder, ["baseA"])["base"].option("chdir") == os.getcwd()

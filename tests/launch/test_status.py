@@ -33,7 +33,7 @@ NO_SUCH_PROCESS = 2**22 + 1  # above the greatest that Linux gives out
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def store_folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
@@ -43,29 +43,31 @@ def cluster() -> FakeCluster:
 
 
 def look(
-    place: Path, cluster: FakeCluster | None = None, study: str | None = None
+    store_folder: Path, cluster: FakeCluster | None = None, study: str | None = None
 ) -> list[RunStatus]:
-    return list(status.statuses(inventory.known_runs(place, study), cluster))
+    return list(status.statuses(inventory.known_runs(store_folder, study), cluster))
 
 
-def shown(place: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str, str]]:
+def shown(store_folder: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str, str]]:
     """Label -> state and why."""
-    return {state.label: (state.state, state.words) for state in look(place, cluster)}
+    return {state.label: (state.state, state.words) for state in look(store_folder, cluster)}
 
 
-def of(place: Path, label: str, cluster: FakeCluster | None = None) -> RunStatus:
-    (found,) = [state for state in look(place, cluster) if state.label == label]
+def of(store_folder: Path, label: str, cluster: FakeCluster | None = None) -> RunStatus:
+    (found,) = [state for state in look(store_folder, cluster) if state.label == label]
     return found
 
 
-def submitted(place: Path, cluster: FakeCluster, *labels: str) -> tuple[Sweep, dict[str, Run]]:
-    sweep = start(make_runs(place, labels or ("A1B", "B1B")))
+def submitted(
+    store_folder: Path, cluster: FakeCluster, *labels: str
+) -> tuple[Sweep, dict[str, Run]]:
+    sweep = start(make_runs(store_folder, labels or ("A1B", "B1B")))
     slurm.submit(sweep, sweep.runs(), cluster)
     return sweep, by_label(sweep.runs())
 
 
-def local_job(place: Path, *labels: str, pack: int | None = 1) -> tuple[Job, dict[str, Run]]:
-    sweep = start(make_runs(place, labels or ("A1B", "B1B")), make_local(), pack=pack)
+def local_job(store_folder: Path, *labels: str, pack: int | None = 1) -> tuple[Job, dict[str, Run]]:
+    sweep = start(make_runs(store_folder, labels or ("A1B", "B1B")), make_local(), pack=pack)
     packs = plan.packs(sweep.runs(), pack)
     return sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL)), by_label(sweep.runs())
 
@@ -117,23 +119,23 @@ def trained(*runs: Run, **owner: Any) -> Iterator[int]:
 # --- without a cluster --------------------------------------------------------------------------
 
 
-def test_a_sweep_that_was_never_started_is_missing(place: Path):
-    start(make_runs(place, ["A1B"]))
+def test_a_sweep_that_was_never_started_is_missing(store_folder: Path):
+    start(make_runs(store_folder, ["A1B"]))
 
-    assert shown(place) == {"baseA": ("missing", ""), "A1B": ("missing", "")}
+    assert shown(store_folder) == {"baseA": ("missing", ""), "A1B": ("missing", "")}
 
 
-def test_a_run_with_a_record_is_done(place: Path):
-    job, runs = local_job(place, "A1B")
+def test_a_run_with_a_record_is_done(store_folder: Path):
+    job, runs = local_job(store_folder, "A1B")
     finish(*runs.values())
 
-    assert shown(place) == {"baseA": ("done", ""), "A1B": ("done", "")}
+    assert shown(store_folder) == {"baseA": ("done", ""), "A1B": ("done", "")}
 
 
-def test_a_running_run_has_its_process_progress_and_time_left(place: Path):
-    job, runs = local_job(place, "A1B")
+def test_a_running_run_has_its_process_progress_and_time_left(store_folder: Path):
+    job, runs = local_job(store_folder, "A1B")
     with trained(runs["baseA"]) as process:
-        state = of(place, "baseA")
+        state = of(store_folder, "baseA")
 
     run = runs["baseA"]
     assert state == RunStatus(
@@ -150,22 +152,22 @@ def test_a_running_run_has_its_process_progress_and_time_left(place: Path):
     )
 
 
-def test_a_run_whose_owner_has_no_record_yet_is_running(place: Path):
-    _, runs = local_job(place, "baseA")
+def test_a_run_whose_owner_has_no_record_yet_is_running(store_folder: Path):
+    _, runs = local_job(store_folder, "baseA")
     with trained(runs["baseA"]):
         runs["baseA"].owner_file.write_text("{")
 
-        assert shown(place) == {"baseA": ("running", "a process")}
+        assert shown(store_folder) == {"baseA": ("running", "a process")}
 
 
-def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path):
-    job, runs = local_job(place, "A1B", "B1B", "R1B")
+def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(store_folder: Path):
+    job, runs = local_job(store_folder, "A1B", "B1B", "R1B")
     finish(runs["baseA"])
     sweeps.note(job, task_of(job, runs["baseB"]), started="now", ended="now", code=1)
     fail(runs["baseB"], "baseB: the loss is nan")
     sweeps.note(job, task_of(job, runs["A1B"]), started="now", ended=None, code=None)
     with sweeps.carrying_out(job):
-        found = shown(place)
+        found = shown(store_folder)
 
     assert found == {
         "baseA": ("done", ""),
@@ -174,44 +176,44 @@ def test_runs_of_a_local_launcher_at_work_wait_start_or_have_failed(place: Path)
         "B1B": ("blocked", "baseB failed: baseB: the loss is nan, exit status 1"),
         "R1B": ("queued", "waiting for a worker process"),
     }
-    assert shown(place)["R1B"] == ("missing", "")  # as soon as the launcher has ended
+    assert shown(store_folder)["R1B"] == ("missing", "")  # as soon as the launcher has ended
 
 
-def test_only_the_first_line_of_an_error_is_shown_with_its_log(place: Path):
-    job, runs = local_job(place, "baseA")
+def test_only_the_first_line_of_an_error_is_shown_with_its_log(store_folder: Path):
+    job, runs = local_job(store_folder, "baseA")
     fail(runs["baseA"], "KeyError: 'x'\nand more")
     sweeps.note(job, 0, started="now", ended="now", code=1)
 
-    state = of(place, "baseA")
+    state = of(store_folder, "baseA")
     assert (state.state, state.words, state.code) == ("failed", "KeyError: 'x', exit status 1", 1)
     assert state.log == f"{job.folder}/0.log"
 
 
-def test_a_killed_worker_has_failed_although_its_owners_record_remains(place: Path):
-    job, runs = local_job(place, "baseA")
+def test_a_killed_worker_has_failed_although_its_owners_record_remains(store_folder: Path):
+    job, runs = local_job(store_folder, "baseA")
     left_owner(runs["baseA"], step=7, total_steps=10)
     fail(runs["baseA"], "killed by SIGKILL, perhaps out of memory")
     sweeps.note(job, 0, started="now", ended="now", code=-9)
 
-    assert shown(place) == {"baseA": ("failed", "killed by SIGKILL, perhaps out of memory")}
+    assert shown(store_folder) == {"baseA": ("failed", "killed by SIGKILL, perhaps out of memory")}
 
 
-def test_a_failure_on_a_full_disk_is_known_by_its_exit_status(place: Path):
-    job, runs = local_job(place, "baseA")
+def test_a_failure_on_a_full_disk_is_known_by_its_exit_status(store_folder: Path):
+    job, runs = local_job(store_folder, "baseA")
     sweeps.note(job, 0, started="now", ended="now", code=2)
 
-    assert shown(place) == {"baseA": ("failed", "exit status 2")}
+    assert shown(store_folder) == {"baseA": ("failed", "exit status 2")}
 
 
-def test_a_saved_run_is_interrupted_and_its_dependents_are_blocked(place: Path):
-    job, runs = local_job(place, "A1B", "B1B")
+def test_a_saved_run_is_interrupted_and_its_dependents_are_blocked(store_folder: Path):
+    job, runs = local_job(store_folder, "A1B", "B1B")
     run = runs["baseA"]
     run.folder.mkdir(parents=True)
     run.checkpoint_file.write_text("")
     for task in (0, 1):
         sweeps.note(job, task, started="now", ended="now", code=75)
 
-    assert shown(place) == {
+    assert shown(store_folder) == {
         "baseA": ("interrupted", "resumes from its checkpoint"),
         "baseB": ("interrupted", "stopped before its first checkpoint"),
         "A1B": ("blocked", "baseA is interrupted"),
@@ -219,35 +221,35 @@ def test_a_saved_run_is_interrupted_and_its_dependents_are_blocked(place: Path):
     }
 
 
-def test_a_process_that_dies_without_a_report_leaves_a_stale_run(place: Path):
-    job, runs = local_job(place, "A1B", "baseB")
+def test_a_process_that_dies_without_a_report_leaves_a_stale_run(store_folder: Path):
+    job, runs = local_job(store_folder, "A1B", "baseB")
     left_owner(runs["baseA"], step=120, total_steps=660)
     sweeps.note(job, 1, started="now", ended=None, code=None)
 
-    state = of(place, "baseA")
+    state = of(store_folder, "baseA")
     assert (state.state, state.step, state.total_steps, state.left_s) == ("stale", 120, 660, None)
     assert state.words == f"process {NO_SUCH_PROCESS} on {HOST} died without reporting a result"
-    assert of(place, "baseB").words == "its process died without reporting a result"
-    assert of(place, "A1B").words == "baseA is stale"
+    assert of(store_folder, "baseB").words == "its process died without reporting a result"
+    assert of(store_folder, "A1B").words == "baseA is stale"
 
 
-def test_an_old_heartbeat_makes_a_run_stale_unless_its_process_is_alive(place: Path):
+def test_an_old_heartbeat_makes_a_run_stale_unless_its_process_is_alive(store_folder: Path):
     old = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time.time() - 3600))
-    _, runs = local_job(place, "baseA")
+    _, runs = local_job(store_folder, "baseA")
     with trained(runs["baseA"], host="elsewhere", pid=5, heartbeat=old):
-        assert shown(place) == {
+        assert shown(store_folder) == {
             "baseA": ("stale", f"no heartbeat from process 5 on elsewhere since {old}")
         }
     with trained(runs["baseA"], heartbeat=old):
-        assert of(place, "baseA").state == "running"
+        assert of(store_folder, "baseA").state == "running"
     with trained(runs["baseA"], pid=1, heartbeat=old):  # not ours, but it lives
-        assert of(place, "baseA").state == "running"
+        assert of(store_folder, "baseA").state == "running"
     with trained(runs["baseA"], heartbeat="rubbish"):
-        assert of(place, "baseA").state == "running"
+        assert of(store_folder, "baseA").state == "running"
 
 
-def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
-    runs = by_label(make_runs(place, ["A1B", "B1B"]))
+def test_a_run_without_a_sweep_is_known_by_its_folder(store_folder: Path):
+    runs = by_label(make_runs(store_folder, ["A1B", "B1B"]))
     for label in ("baseA", "A1B", "B1B", "baseB"):
         run = runs[label]
         run.folder.mkdir(parents=True)
@@ -256,7 +258,7 @@ def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
     runs["A1B"].checkpoint_file.write_text("")
     fail(runs["baseB"], "the loss is nan")
 
-    found = {state.label: state for state in look(place)}
+    found = {state.label: state for state in look(store_folder)}
     assert {label: (state.state, state.words) for label, state in found.items()} == {
         "baseA": ("done", ""),
         "baseB": ("failed", "the loss is nan"),
@@ -266,25 +268,27 @@ def test_a_run_without_a_sweep_is_known_by_its_folder(place: Path):
     assert found["baseB"].log == str(runs["baseB"].log_file)
 
 
-def test_folders_of_a_store_that_are_no_runs_are_ignored(place: Path):
-    (place / "notes").mkdir(parents=True)
-    (place / "A1B-random0-alexnet_small-0123456789ab").mkdir()
-    (place / "README-0123456789ab").write_text("")
-    folder = place / "A1B-random0-alexnet_small-ba9876543210"
+def test_folders_of_a_store_that_are_no_runs_are_ignored(store_folder: Path):
+    (store_folder / "notes").mkdir(parents=True)
+    (store_folder / "A1B-random0-alexnet_small-0123456789ab").mkdir()
+    (store_folder / "README-0123456789ab").write_text("")
+    folder = store_folder / "A1B-random0-alexnet_small-ba9876543210"
     folder.mkdir()
     (folder / "config.json").write_text(
-        json.dumps({"config": config_dict(make_runs(place, ["A1B"])[1].config)})
+        json.dumps({"config": config_dict(make_runs(store_folder, ["A1B"])[1].config)})
     )
 
-    assert look(place) == []
+    assert look(store_folder) == []
 
 
 # --- with SLURM ---------------------------------------------------------------------------------
 
 
-def test_a_queued_run_has_its_reason_and_its_id(place: Path, cluster: FakeCluster):
-    submitted(place, cluster)
-    found = {state.label: (state.state, state.words, state.job) for state in look(place, cluster)}
+def test_a_queued_run_has_its_reason_and_its_id(store_folder: Path, cluster: FakeCluster):
+    submitted(store_folder, cluster)
+    found = {
+        state.label: (state.state, state.words, state.job) for state in look(store_folder, cluster)
+    }
 
     assert found == {
         "baseA": ("queued", "Resources", "100_0"),
@@ -295,59 +299,64 @@ def test_a_queued_run_has_its_reason_and_its_id(place: Path, cluster: FakeCluste
 
 
 def test_a_job_without_a_reason_yet_waits_for_its_base_at_most(
-    place: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+    store_folder: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ):
-    submitted(place, cluster, "A1B")
+    submitted(store_folder, cluster, "A1B")
     queue = tuple(replace(entry, reason="None") for entry in cluster.queue())
     monkeypatch.setattr(cluster, "queue", lambda: queue)
 
-    assert shown(place, cluster) == {"baseA": ("queued", ""), "A1B": ("queued", "Dependency")}
+    assert shown(store_folder, cluster) == {
+        "baseA": ("queued", ""),
+        "A1B": ("queued", "Dependency"),
+    }
 
 
-def test_a_task_that_has_just_started_is_running(place: Path, cluster: FakeCluster):
-    _, runs = submitted(place, cluster)
+def test_a_task_that_has_just_started_is_running(store_folder: Path, cluster: FakeCluster):
+    _, runs = submitted(store_folder, cluster)
     cluster.set("100_0", "RUNNING")
-    assert shown(place, cluster)["baseA"] == ("running", "starting")
+    assert shown(store_folder, cluster)["baseA"] == ("running", "starting")
 
     with trained(runs["baseA"], host="n1", pid=5):
-        state = of(place, "baseA", cluster)
+        state = of(store_folder, "baseA", cluster)
     assert (state.words, state.job, state.step) == ("process 5 on n1", "100_0", 120)
 
 
 def test_an_old_heartbeat_means_nothing_while_the_queue_knows_the_job(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    _, runs = submitted(place, cluster)
+    _, runs = submitted(store_folder, cluster)
     cluster.set("100_0", "RUNNING")
     old = "2020-01-01T00:00:00+0000"
     with trained(runs["baseA"], host="n1", pid=5, heartbeat=old):
-        assert of(place, "baseA", cluster).state == "running"
+        assert of(store_folder, "baseA", cluster).state == "running"
         cluster.forget("100")
-        assert of(place, "baseA", cluster).state == "stale"
+        assert of(store_folder, "baseA", cluster).state == "stale"
 
 
-def test_a_requeued_run_is_queued(place: Path, cluster: FakeCluster):
-    sweep, runs = submitted(place, cluster, "baseA")
+def test_a_requeued_run_is_queued(store_folder: Path, cluster: FakeCluster):
+    sweep, runs = submitted(store_folder, cluster, "baseA")
     (job,) = sweeps.jobs(sweep)
     sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=75)
 
-    assert shown(place, cluster) == {"baseA": ("queued", "Resources")}
+    assert shown(store_folder, cluster) == {"baseA": ("queued", "Resources")}
 
 
-def test_a_failed_base_blocks_dependents_that_are_still_queued(place: Path, cluster: FakeCluster):
-    sweep, runs = submitted(place, cluster)
+def test_a_failed_base_blocks_dependents_that_are_still_queued(
+    store_folder: Path, cluster: FakeCluster
+):
+    sweep, runs = submitted(store_folder, cluster)
     job = sweeps.jobs(sweep)[0]
     cluster.jobs["100"].tasks[0] = "FAILED"
     fail(runs["baseA"], "baseA: the loss is nan")
     sweeps.note(job, 0, queued_as="100_0", started="now", ended="now", code=1)
 
-    found = shown(place, cluster)
+    found = shown(store_folder, cluster)
     assert found["A1B"] == ("blocked", "baseA failed: baseA: the loss is nan, exit status 1")
     assert found["B1B"] == ("queued", "Dependency")
     cluster.set("100_0", "FAILED", "1:0")
     assert cluster.jobs["101"].tasks == {0: "CANCELLED"}
-    assert shown(place, cluster) == found
-    state = of(place, "baseA", cluster)
+    assert shown(store_folder, cluster) == found
+    state = of(store_folder, "baseA", cluster)
     assert (state.job, state.code, state.log) == ("100_0", 1, f"{job.folder}/0.log")
 
 
@@ -365,37 +374,41 @@ def test_a_failed_base_blocks_dependents_that_are_still_queued(place: Path, clus
     ],
 )  # fmt: skip
 def test_endings_that_a_job_cannot_record_are_reported_by_slurm(
-    place: Path, cluster: FakeCluster, ending: tuple[str, str], note: dict[str, Any], words: str
+    store_folder: Path,
+    cluster: FakeCluster,
+    ending: tuple[str, str],
+    note: dict[str, Any],
+    words: str,
 ):
-    sweep, _ = submitted(place, cluster, "baseA")
+    sweep, _ = submitted(store_folder, cluster, "baseA")
     cluster.set("100_0", *ending)
     if note:
         (job,) = sweeps.jobs(sweep)
         sweeps.note(job, 0, queued_as="100_0", started="now", **note)
 
-    state = of(place, "baseA", cluster)
+    state = of(store_folder, "baseA", cluster)
     assert (state.state, state.words, state.job) == ("failed", words, "100_0")
 
 
 def test_slurms_report_is_omitted_for_a_run_that_recorded_its_failure(
-    place: Path, cluster: FakeCluster
+    store_folder: Path, cluster: FakeCluster
 ):
-    _, runs = submitted(place, cluster, "baseA")
+    _, runs = submitted(store_folder, cluster, "baseA")
     cluster.set("100_0", "FAILED", "1:0")
     fail(runs["baseA"], "the loss is nan")
 
-    assert shown(place, cluster) == {"baseA": ("failed", "the loss is nan")}
+    assert shown(store_folder, cluster) == {"baseA": ("failed", "the loss is nan")}
 
 
-def test_a_cancelled_run_is_missing_or_interrupted(place: Path, cluster: FakeCluster):
-    sweep, runs = submitted(place, cluster)
+def test_a_cancelled_run_is_missing_or_interrupted(store_folder: Path, cluster: FakeCluster):
+    sweep, runs = submitted(store_folder, cluster)
     run = runs["baseB"]
     run.folder.mkdir(parents=True)
     run.checkpoint_file.write_text("")
     sweeps.note(sweeps.jobs(sweep)[0], 1, queued_as="100_1", started="now", ended="now", code=75)
-    slurm.cancel(place, cluster)
+    slurm.cancel(store_folder, cluster)
 
-    assert shown(place, cluster) == {
+    assert shown(store_folder, cluster) == {
         "baseA": ("missing", "cancelled"),
         "baseB": ("interrupted", "cancelled, resumes from its checkpoint"),
         "A1B": ("missing", "cancelled"),
@@ -403,42 +416,42 @@ def test_a_cancelled_run_is_missing_or_interrupted(place: Path, cluster: FakeClu
     }
 
 
-def test_a_forgotten_job_without_a_report_is_stale(place: Path, cluster: FakeCluster):
-    sweep, _ = submitted(place, cluster, "A1B")
+def test_a_forgotten_job_without_a_report_is_stale(store_folder: Path, cluster: FakeCluster):
+    sweep, _ = submitted(store_folder, cluster, "A1B")
     sweeps.note(sweeps.jobs(sweep)[0], 0, queued_as="100_0", started="now", code=None)
     cluster.forget("100")
     cluster.forget("101")
 
-    assert shown(place, cluster) == {
+    assert shown(store_folder, cluster) == {
         "baseA": ("stale", "its process died without reporting a result"),
         "A1B": ("blocked", "baseA is stale"),
     }
 
 
-def test_a_run_that_is_submitted_again_has_the_latest_job(place: Path, cluster: FakeCluster):
-    sweep, runs = submitted(place, cluster, "baseA")
+def test_a_run_that_is_submitted_again_has_the_latest_job(store_folder: Path, cluster: FakeCluster):
+    sweep, runs = submitted(store_folder, cluster, "baseA")
     fail(runs["baseA"], "the loss is nan")
     cluster.set("100_0", "FAILED", "1:0")
     slurm.submit(sweep, sweep.runs(), cluster)
 
-    assert of(place, "baseA", cluster).job == "101_0"
-    assert of(place, "baseA", cluster).state == "queued"
+    assert of(store_folder, "baseA", cluster).job == "101_0"
+    assert of(store_folder, "baseA", cluster).state == "queued"
     first, second = sweeps.jobs(sweep)
-    assert of(place, "baseA").log == str(second.log(0))
+    assert of(store_folder, "baseA").log == str(second.log(0))
 
 
-def test_only_jobs_with_unfinished_runs_are_queried(place: Path, cluster: FakeCluster):
-    _, runs = submitted(place, cluster, "A1B")
+def test_only_jobs_with_unfinished_runs_are_queried(store_folder: Path, cluster: FakeCluster):
+    _, runs = submitted(store_folder, cluster, "A1B")
     finish(*runs.values())
     cluster.asked.clear()
-    look(place, cluster)
+    look(store_folder, cluster)
 
     assert cluster.asked == ["queue"]
 
 
-def test_a_store_without_submissions_queries_no_cluster(place: Path, cluster: FakeCluster):
-    local_job(place)
-    look(place, cluster)
+def test_a_store_without_submissions_queries_no_cluster(store_folder: Path, cluster: FakeCluster):
+    local_job(store_folder)
+    look(store_folder, cluster)
 
     assert cluster.asked == []
 
@@ -446,18 +459,18 @@ def test_a_store_without_submissions_queries_no_cluster(place: Path, cluster: Fa
 # --- all of them --------------------------------------------------------------------------------
 
 
-def test_runs_of_several_studies_are_listed_once(place: Path):
-    start(make_runs(place, ["A1B"]), study="one")
-    start(make_runs(place, ["A1B", "B1B"]), study="two")
+def test_runs_of_several_studies_are_listed_once(store_folder: Path):
+    start(make_runs(store_folder, ["A1B"]), study="one")
+    start(make_runs(store_folder, ["A1B", "B1B"]), study="two")
 
-    assert [state.label for state in look(place)] == ["baseA", "baseB", "A1B", "B1B"]
-    assert [state.label for state in look(place, study="one")] == ["baseA", "A1B"]
+    assert [state.label for state in look(store_folder)] == ["baseA", "baseB", "A1B", "B1B"]
+    assert [state.label for state in look(store_folder, study="one")] == ["baseA", "A1B"]
 
 
-def test_the_count_has_all_states(place: Path, cluster: FakeCluster):
-    submitted(place, cluster)
+def test_the_count_has_all_states(store_folder: Path, cluster: FakeCluster):
+    submitted(store_folder, cluster)
 
-    assert status.count(look(place, cluster)) == {
+    assert status.count(look(store_folder, cluster)) == {
         "done": 0,
         "running": 0,
         "queued": 4,
@@ -469,40 +482,40 @@ def test_the_count_has_all_states(place: Path, cluster: FakeCluster):
     }
 
 
-def test_a_folder_that_is_no_store_and_an_unknown_study_are_errors(place: Path):
+def test_a_folder_that_is_no_store_and_an_unknown_study_are_errors(store_folder: Path):
     with pytest.raises(UserError) as error:
-        look(place)
+        look(store_folder)
     assert str(error.value) == (
-        f"{place} is not a store: name one with --store DIR, or fill it with "
+        f"{store_folder} is not a store: name one with --store DIR, or fill it with "
         "python -m transferlab sweep +study=quick"
     )
-    place.mkdir()
-    assert look(place) == []
+    store_folder.mkdir()
+    assert look(store_folder) == []
     with pytest.raises(UserError, match="study=figure2 was never started"):
-        look(place, study="figure2")
+        look(store_folder, study="figure2")
 
 
-def test_a_damaged_record_is_named(place: Path):
-    sweep = start(make_runs(place))
+def test_a_damaged_record_is_named(store_folder: Path):
+    sweep = start(make_runs(store_folder))
     (sweep.folder / "runs.json").write_text("{")
 
     with pytest.raises(UserError, match=r"runs\.json is damaged"):
-        look(place)
+        look(store_folder)
 
 
-def test_a_damaged_note_of_a_job_or_a_run_counts_as_none(place: Path):
-    job, runs = local_job(place, "baseA")
+def test_a_damaged_note_of_a_job_or_a_run_counts_as_none(store_folder: Path):
+    job, runs = local_job(store_folder, "baseA")
     job.task(0).write_text("{")
     run = runs["baseA"]
     run.folder.mkdir(parents=True)
     run.failure_file.write_text("[]")
 
-    assert shown(place) == {"baseA": ("missing", "")}
+    assert shown(store_folder) == {"baseA": ("missing", "")}
 
 
 @pytest.mark.timeout(120)
-def test_ten_thousand_runs_take_seconds(place: Path, cluster: FakeCluster):
-    first = make_runs(place, ["A1B"])[1].config
+def test_ten_thousand_runs_take_seconds(store_folder: Path, cluster: FakeCluster):
+    first = make_runs(store_folder, ["A1B"])[1].config
     runs = plan.order(
         make_run(vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n}))
         for seed in range(334)
@@ -517,15 +530,15 @@ def test_ten_thousand_runs_take_seconds(place: Path, cluster: FakeCluster):
         fail(run, "the loss is nan")
     started = time.process_time()  # whatever else the machine does
 
-    counted = status.count(look(place, cluster))
+    counted = status.count(look(store_folder, cluster))
 
     assert time.process_time() - started < 20  # 2 s on most machines
     assert counted["failed"] == 668 and counted["blocked"] == 9352
 
 
-def test_a_state_as_a_record_has_these_fields(place: Path):
-    local_job(place, "baseA")
-    (state,) = look(place)
+def test_a_state_as_a_record_has_these_fields(store_folder: Path):
+    local_job(store_folder, "baseA")
+    (state,) = look(store_folder)
 
     assert status.as_record(state) == {
         "id": "eb61d6aac565",
@@ -536,9 +549,9 @@ def test_a_state_as_a_record_has_these_fields(place: Path):
         "job": None,
         "log": state.log,
         "code": None,
-        "folder": f"{place}/baseA-random0-alexnet_small-eb61d6aac565",
+        "folder": f"{store_folder}/baseA-random0-alexnet_small-eb61d6aac565",
         "step": None,
         "total_steps": None,
         "left_s": None,
     }
-    assert os.path.dirname(str(state.log)).startswith(f"{place}/.sweeps/quick-")
+    assert os.path.dirname(str(state.log)).startswith(f"{store_folder}/.sweeps/quick-")

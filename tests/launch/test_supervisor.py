@@ -28,14 +28,14 @@ Deeds = Callable[..., None]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def store_folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
 @pytest.fixture
-def job(place: Path) -> Job:
+def job(store_folder: Path) -> Job:
     """Tasks: baseA, baseB; A1B and A2B; B1B."""
-    sweep = start(make_runs(place), pack=None)
+    sweep = start(make_runs(store_folder), pack=None)
     return sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs(), None), "pack"))
 
 
@@ -208,8 +208,8 @@ def test_the_message_of_an_ending():
 # --- bases --------------------------------------------------------------------------------------
 
 
-def test_a_run_waits_for_a_base_that_is_not_finished(place: Path):
-    runs = by_label(make_runs(place))
+def test_a_run_waits_for_a_base_that_is_not_finished(store_folder: Path):
+    runs = by_label(make_runs(store_folder))
 
     assert supervisor.unmet([runs["baseA"]]) is None
     assert supervisor.unmet([runs["A1B"]]) == "baseA is not finished"
