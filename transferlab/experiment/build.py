@@ -40,7 +40,7 @@ def build_config(raw: Mapping[str, Any]) -> RunConfig:
 def vary_config(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """The config with some keys, given by their full names, changed: as strict as `build_config`.
 
-    Only what changes is built anew, so that a large grid is quick.
+    Only the sections that change are built anew, so that a large grid is fast.
 
     Raises: UserError as `build_config` does.
     """

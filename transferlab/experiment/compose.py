@@ -87,12 +87,12 @@ def parse(word: str) -> Any:
         raise UserError(f"{word}: {reason(error)}") from error
 
 
-def check(words: Sequence[str]) -> None:
+def check(overrides: Sequence[str]) -> None:
     """Refuse unknown groups, choices and keys of a run.
 
     Raises: UserError, with the nearest known one.
     """
-    for word in words:
+    for word in overrides:
         override = parse(word)
         key = override.key_or_group
         if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
@@ -144,9 +144,9 @@ def groups() -> list[str]:
     return sorted(name for name in folders if name not in OTHER_GROUPS)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean X? ` if there is a similar word, else nothing."""
-    near = difflib.get_close_matches(word, list(words), n=1)
+    near = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {near[0]}? " if near else ""
 
 

@@ -25,7 +25,7 @@ Items = tuple[tuple[str, Any], ...]
 
 
 def base_of(config: RunConfig) -> RunConfig | None:
-    """The run whose network gives this run its prefix; None for base networks and for `random`."""
+    """The run from whose network this one copies; None for base networks and random prefixes."""
     base = config.variant.base
     if base is None or base == variants.RANDOM:
         return None
@@ -34,17 +34,17 @@ def base_of(config: RunConfig) -> RunConfig | None:
 
 
 def run_id(config: RunConfig) -> str:
-    """12 hexadecimal digits: one id for all spellings of one run, another for every other run.
+    """12 hexadecimal digits, the same for all spellings of a run, others for every other run.
 
     A sha256 over the canonical JSON of everything but `runtime` and `NOT_IN_ID`, and over the id of
     the base run. A field with its value in `NEUTRAL` is left out, so that a new field does not
-    rename old runs. Needs a resolved config: both digests must be there.
+    rename old runs. Needs a resolved config, with both digests.
     """
     return identify(config)[0]
 
 
 def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
-    """The id of a run, the run it starts from, and the id of that."""
+    """The id of a run, the config of its base network, if any, and the id of that."""
     assert config.data.digest and config.split.digest, "an unresolved config has no id"
     base, neutral = base_of(config), tuple(NEUTRAL.items())
     base_id = None if base is None else _base_id(base, neutral)
@@ -81,10 +81,10 @@ def _canonical_json(items: Items, neutral: Items) -> str:
 
 
 def _collapsed(config: RunConfig) -> tuple[DataConfig, TrainConfig]:
-    """Its data and training, with one value for settings that come to the same, or to nothing."""
+    """Its data and training, with one value for settings that have the same effect, or none."""
     data, train, variant = config.data, config.train, config.variant
     if data.mean == "base" and variant.base in (None, variants.RANDOM, variant.target):
-        data = replace(data, mean="target")  # there is but one half
+        data = replace(data, mean="target")  # no other half has a mean
     if train.schedule == "cosine" and not (train.lr_step is None and train.lr_factor is None):
         train = replace(train, lr_step=None, lr_factor=None)
     return data, train

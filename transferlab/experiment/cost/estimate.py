@@ -131,8 +131,8 @@ _recipe: Callable[[RunConfig], Recipe] = attrgetter(*RECIPE)
 
 @dataclass(frozen=True)
 class _RunTiming:
-    """What one record says: device time in s, training images, frozen stages, whether the time is
-    this run's own share, as it is not where stages were passed through together with others."""
+    """The measurement in one record: device time in s, training images and frozen stages; `own`:
+    whether the run shared no stages with others, so that the time is its own."""
 
     recipe: Recipe
     network: NetworkShape
@@ -151,7 +151,7 @@ class _Rate:
 
 
 def _timing(record: Mapping[str, Any]) -> _RunTiming | None:
-    """None for a record that does not say it. Quick: a store may have 10,000."""
+    """None for a record without a valid measurement. Fast: a store may have 10,000."""
     try:
         config, pack_size = record["config"], record.get("pack_size", 1)
         model, transfer = config["model"], config["transfer"]
@@ -173,22 +173,22 @@ def _timing(record: Mapping[str, Any]) -> _RunTiming | None:
 
 
 def _rates(records: Iterable[Mapping[str, Any]], facts: Facts) -> dict[Recipe, _Rate]:
-    """The rate of every recipe, as far as `facts` has its network with any number of outputs."""
-    alike = {(network.model, network.image_size): found for network, found in facts.items()}
-    found: dict[Recipe, dict[bool, list[float]]] = {}
+    """The rate of every recipe whose network is in `facts`, with any number of outputs."""
+    by_model = {(shape.model, shape.image_size): known for shape, known in facts.items()}
+    samples: dict[Recipe, dict[bool, list[float]]] = {}
     for timing in filter(None, map(_timing, records)):
-        network = timing.network
-        known = facts.get(network) or alike.get((network.model, network.image_size))
+        shape = timing.network
+        known = facts.get(shape) or by_model.get((shape.model, shape.image_size))
         if known is not None:
             macs = timing.images * max(known.training_macs(timing.frozen), 1)
-            group = found.setdefault(timing.recipe, {True: [], False: []})
+            group = samples.setdefault(timing.recipe, {True: [], False: []})
             group[timing.own].append(timing.device_s / macs)
-    chosen = {recipe: group[True] or group[False] for recipe, group in found.items()}
-    return {recipe: _Rate(statistics.median(some), len(some)) for recipe, some in chosen.items()}
+    best = {recipe: group[True] or group[False] for recipe, group in samples.items()}
+    return {recipe: _Rate(statistics.median(s), len(s)) for recipe, s in best.items()}
 
 
 def _source(runs: int, probed: Sequence[NetworkFacts]) -> str:
-    """`from 12 finished runs in the store`, and what else the time comes from."""
+    """`from 12 finished runs in the store`, and the probe of the others."""
     parts = []
     if runs:
         parts.append(f"from {_several(runs, 'finished run')} in the store")

@@ -55,7 +55,7 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
     copies gradients, all of them on a GPU and one at a time, twice, on the processor; or in the
     validation.
     """
-    config = runs[0].config  # they have what is used of it in common
+    config = runs[0].config  # its data, recipe and devices are those of all runs
     train, crop = config.train, config.data.crop
     parameters = learning = largest = kept = above = outputs = widest = 0
     for run in runs:

@@ -1,7 +1,6 @@
-"""Looks at networks, and times training steps, for a process that has no torch itself.
+"""Examines networks and times training steps, for a process that imports no torch itself.
 
-Run as `python -m transferlab.experiment.cost.probe`: a JSON object on stdin, one on stdout, and
-nothing else there.
+Run as `python -m transferlab.experiment.cost.probe`: one JSON object on stdin, one on stdout.
 `{"networks": [{"model": "alexnet", "num_outputs": 500, "image_size": 227}], "threads": 1,
 "time": true, "accelerator": "auto"}` is answered by `{"networks": [...]}`, for each network
 either `{"error": MESSAGE}` or `{"stages": [{"name": ..., "parameters": ..., "macs": ...,
@@ -36,42 +35,44 @@ TIME_S = 1.5  # for the steps of one network, after the first
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """What stdout says to what stdin asks."""
+    """The answer on stdout to a request on stdin."""
     if request["threads"] is not None:
         torch.set_num_threads(request["threads"])
     device = best(request["accelerator"])
     timed = request["time"]
-    return {"networks": [_look(network, device, timed=timed) for network in request["networks"]]}
+    return {"networks": [_examine(network, device, timed=timed) for network in request["networks"]]}
 
 
-def _look(asked: dict[str, Any], device: torch.device, *, timed: bool) -> dict[str, Any]:
+def _examine(request: dict[str, Any], device: torch.device, *, timed: bool) -> dict[str, Any]:
     """One network's stages and, if it is to be timed, its time on the device."""
     try:
         with torch.device("meta"):
-            network = _build(asked)
+            network = _build(request)
     except UserError as error:
         return {"error": str(error)}
-    found = shapes.stages(network, asked["image_size"])
+    stages = shapes.stages(network, request["image_size"])
     return {
-        "stages": [asdict(stage.facts) for stage in found],
+        "stages": [asdict(stage.facts) for stage in stages],
         "device_bytes": gpu_memory_bytes(device),
-        "s_per_mac": _s_per_mac(asked, found, device) if timed else None,
+        "s_per_mac": _s_per_mac(request, stages, device) if timed else None,
         "device": name_with_threads(device) if timed else None,
     }
 
 
-def _build(asked: dict[str, Any]) -> StagedNetwork:
-    size, outputs = asked["image_size"], asked["num_outputs"]
-    return models.build(asked["model"], num_outputs=outputs, image_size=size)
+def _build(request: dict[str, Any]) -> StagedNetwork:
+    size, outputs = request["image_size"], request["num_outputs"]
+    return models.build(request["model"], num_outputs=outputs, image_size=size)
 
 
-def _s_per_mac(asked: dict[str, Any], found: Sequence[StageShape], device: torch.device) -> float:
+def _s_per_mac(
+    request: dict[str, Any], stages: Sequence[StageShape], device: torch.device
+) -> float:
     """Seconds per multiply-accumulate of a training step: forward counts once, backward twice."""
-    network = _build(asked)
+    network = _build(request)
     network.initialise(lambda name: 0)
     network.to(device)
-    macs = 3 * BATCH * sum(stage.macs for stage in found)
-    seconds = _step_s(network, asked["num_outputs"], asked["image_size"], device)
+    macs = 3 * BATCH * sum(stage.macs for stage in stages)
+    seconds = _step_s(network, request["num_outputs"], request["image_size"], device)
     return seconds / max(macs, 1)
 
 
