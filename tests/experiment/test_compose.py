@@ -1,4 +1,4 @@
-"""From words to plain dicts, and what is refused before Hydra sees it. See also test_config for
+"""From overrides to plain dicts, and what is refused before Hydra sees it. See also test_config for
 conf/ itself and test_cli_wrong_use for whole command lines."""
 
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_a_run_is_composed_of_seven_groups():
     assert compose.choices("nothing") == []
 
 
-def test_what_others_inherit_from_is_no_choice():
+def test_a_base_of_a_group_is_no_choice():
     for group in ("data", "train"):
         assert (compose.conf_folder() / group / "_base.yaml").exists()
         with pytest.raises(UserError, match=f"unknown {group}=_base"):
@@ -62,7 +62,7 @@ def test_what_is_composed_is_plain_and_has_no_trace_of_hydra(monkeypatch: pytest
     assert (raw["split"]["name"], raw["transfer"]["n"]) == ("random", 3)
 
 
-def test_what_hydra_refuses_is_told_in_its_words_on_one_line():
+def test_an_error_of_hydra_is_reported_on_one_line():
     with pytest.raises(UserError) as error:
         compose.compose("config", ["data=nothing"])
 
@@ -134,7 +134,7 @@ def test_what_a_run_has_passes(word: str):
         ),
     ],
 )
-def test_what_no_run_has_is_refused_with_the_nearest_there_is(word: str, message: str):
+def test_an_unknown_key_or_choice_is_refused_with_the_nearest_known_one(word: str, message: str):
     assert refusal("seed=1", word) == message
 
 
@@ -144,6 +144,6 @@ def test_a_word_that_cannot_be_parsed_is_refused_with_itself():
     assert "\n" not in refusal("seed=[1")
 
 
-def test_a_message_without_words_is_told_by_its_kind():
+def test_an_error_without_a_message_is_named_by_its_type():
     assert compose.reason(ValueError("")) == "ValueError"
     assert compose.reason(ValueError("one\n\n two\nthree")) == "one; two"

@@ -1,4 +1,4 @@
-"""A run's config: composed from conf/ and built strictly. For its id see test_config_id."""
+"""A run's config: composed from conf/ and built strictly. For its id see test_identity."""
 
 import copy
 import dataclasses
@@ -130,7 +130,7 @@ def test_known_keys_are_the_fields_of_all_groups():
         ("qqqq", "unknown key qqqq: python -m transferlab --cfg job lists all keys"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_there_is(key: str, message: str):
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, message: str):
     assert refused({key: 1}) == message
 
 
@@ -140,7 +140,7 @@ def test_an_unknown_group_is_refused_by_its_own_name():
     assert refusal({**RECORD, "qqqq": {"lr": 1}}) == message
 
 
-def test_an_unknown_key_is_told_before_what_is_missing_because_of_it():
+def test_an_unknown_key_is_reported_before_the_key_that_it_replaces():
     record = copy.deepcopy(RECORD)
     record["train"]["lrr"] = record["train"].pop("lr")
 
@@ -149,7 +149,7 @@ def test_an_unknown_key_is_told_before_what_is_missing_because_of_it():
 
 @pytest.mark.parametrize("group", ["split", "data", "model", "transfer", "train", "runtime"])
 @pytest.mark.parametrize(("value", "shown"), [(3, "3"), ("none", "none"), ([1], "[1]")])
-def test_a_group_that_is_no_group_is_refused(group: str, value: object, shown: str):
+def test_a_group_must_be_a_mapping(group: str, value: object, shown: str):
     assert (
         refusal({**RECORD, group: value}) == f"{group}={shown} must be a group of keys and values"
     )
@@ -336,7 +336,7 @@ def test_a_value_at_the_end_of_its_range_passes(changes: dict[str, Any]):
 
 
 @pytest.mark.parametrize("name", ["baseA", "A3B", "A3B+", "B3A", "B3A+", "A3A", "A3A+", "R3A"])
-def test_the_whole_refuses_what_needs_half_a(name: str):
+def test_split_whole_refuses_variants_that_need_half_a(name: str):
     changes = {"split.name": "whole", "transfer.variant": name, "transfer.target": None}
 
     assert refused(changes | {"transfer.n": None}) == (
@@ -345,7 +345,7 @@ def test_the_whole_refuses_what_needs_half_a(name: str):
 
 
 @pytest.mark.parametrize("name", ["baseB", "B3B", "B3B+", "R3B", "A0B"])
-def test_the_whole_has_what_needs_half_b_alone(name: str):
+def test_split_whole_takes_variants_of_half_b(name: str):
     config = made({"split.name": "whole"}, variant=name, n=None, target=None)
 
     assert config.label == ("baseB" if name == "A0B" else name)

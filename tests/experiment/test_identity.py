@@ -189,7 +189,7 @@ def test_the_drops_of_the_rate_count_only_where_there_are_some(unused: dict[str,
     assert run_id(made({**steps, **unused})) != run_id(made(steps))
 
 
-def test_places_are_the_four_keys_that_say_where_or_what_to_do():
+def test_four_keys_beside_runtime_are_not_in_the_id():
     assert set(NOT_IN_ID) == {key for key in ELSEWHERE if not key.startswith("runtime.")}
 
 

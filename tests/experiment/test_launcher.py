@@ -38,7 +38,7 @@ def refusal(*words: str) -> str:
 # --- what conf/ says ----------------------------------------------------------------------------
 
 
-def test_the_local_launcher_is_one_worker_with_one_thread_unless_told():
+def test_the_local_launcher_has_one_worker_with_one_thread_by_default():
     assert build_launcher(raw()) == LocalSettings(
         "local", jobs=1, threads=1, gpus=None, fail_fast=False
     )
@@ -48,7 +48,7 @@ def test_the_local_launcher_is_one_worker_with_one_thread_unless_told():
     )
 
 
-def test_a_job_of_slurm_asks_for_a_gpu_for_a_day_unless_told():
+def test_a_job_of_slurm_requests_a_gpu_for_a_day_by_default():
     found = slurm()
 
     asked = Resources(None, None, None, "24:00:00", "gpu:1", 8, "32G", None, None, ())
@@ -185,7 +185,7 @@ def test_settings_that_were_written_down_are_built_again(name: str):
         ),
     ],
 )
-def test_what_no_launcher_can_do_is_refused(words: list[str], message: str):
+def test_wrong_settings_are_refused(words: list[str], message: str):
     assert refusal(*words) == message
 
 

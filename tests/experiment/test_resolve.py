@@ -268,7 +268,7 @@ def test_an_unknown_split_is_refused(config: Compose):
         ),
     ],
 )
-def test_data_that_are_not_there_are_refused(config: Compose, words: tuple[str, ...], message: str):
+def test_missing_data_are_refused(config: Compose, words: tuple[str, ...], message: str):
     with pytest.raises(UserError) as error:
         resolve(config("+split=random", *words, "transfer.n=3"))
 

@@ -146,7 +146,7 @@ def test_a_sibling_on_a_half_that_does_not_exist_is_refused():
         run.sibling(TransferConfig("base", 0, "A", 0))
 
 
-def test_its_network_has_an_output_for_each_class_of_its_target_unless_told(config: RunConfig):
+def test_its_network_has_an_output_for_each_class_of_its_target_by_default(config: RunConfig):
     run = make_run(config, Split(a=tuple("013"), b=tuple("2456789")))
 
     assert (run.half("A"), run.classes) == (tuple("013"), tuple("2456789"))

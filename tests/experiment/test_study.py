@@ -254,7 +254,7 @@ def test_a_users_study_is_named_by_its_file(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("name", "near"), [("quik", "did you mean quick? "), ("mine", ""), ("conf/study/quick", "")]
 )
-def test_an_unknown_study_is_refused_with_those_there_are(name: str, near: str):
+def test_an_unknown_study_is_refused_with_the_known_ones(name: str, near: str):
     with pytest.raises(UserError) as error:
         study.load(name)
 

@@ -87,7 +87,7 @@ def test_a_variant_cannot_be_changed():
 
 
 @pytest.mark.parametrize("text", ["", "A", "AnC", "CnB", "A3", "3B", "a3b", "AnR", "AnB++", " A3B"])
-def test_an_unknown_name_is_refused_with_all_there_are(text: str):
+def test_an_unknown_variant_is_refused_with_the_known_ones(text: str):
     with pytest.raises(UserError) as error:
         parse(text, n=3)
 

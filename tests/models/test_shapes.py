@@ -128,7 +128,7 @@ def test_operations_are_counted_whatever_module_calls_them(learning: bool):
     }
 
 
-def test_the_network_is_left_alone():
+def test_the_network_is_unchanged():
     network = toy()
     network.prefix(1).eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -143,7 +143,7 @@ def test_the_network_is_left_alone():
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_a_network_that_no_memory_holds_is_looked_at():
+def test_a_network_larger_than_memory_is_examined():
     with torch.device("meta"):
         network = models.build("alexnet", num_outputs=10**9, image_size=227)
 
@@ -158,7 +158,7 @@ def test_a_network_that_no_memory_holds_is_looked_at():
 # --- memory, of one image in bytes ---------------------------------------------------------------
 
 
-def test_what_a_stage_keeps_for_backward_is_its_output_and_what_its_layers_save():
+def test_a_stage_keeps_its_output_and_what_its_layers_save():
     """Worked out by hand, for 7 pixels: conv1 is 6 x 3 x 3 values, its input 3 x 7 x 7."""
     conv1, fc2 = shapes.stages(toy(), 7)
 

@@ -256,7 +256,7 @@ def test_models_are_built_by_name():
         assert len(models.build("alexnet", num_outputs=500, image_size=227)) == 8
 
 
-def test_an_unknown_model_is_refused_with_those_there_are():
+def test_an_unknown_model_is_refused_with_the_known_ones():
     with pytest.raises(UserError) as error:
         models.build("vgg", num_outputs=5, image_size=32)
     assert str(error.value).startswith(
@@ -264,7 +264,7 @@ def test_an_unknown_model_is_refused_with_those_there_are():
     )
 
 
-def test_a_model_of_the_users_own_is_built(monkeypatch: pytest.MonkeyPatch):
+def test_a_model_of_ones_own_is_built(monkeypatch: pytest.MonkeyPatch):
     own = ModuleType("own_models")
     own.build = lambda *, num_outputs, image_size: network()  # type: ignore[attr-defined]
     own.wrong = lambda *, num_outputs, image_size: nn.Linear(2, 2)  # type: ignore[attr-defined]

@@ -164,7 +164,7 @@ def test_a_stage_whose_name_begins_like_another_is_not_taken_for_it():
     assert sorted(transfer.stage_weights(built, 1)) == ["conv1.fc.bias", "conv1.fc.weight"]
 
 
-def test_all_that_does_not_fit_is_told_at_once():
+def test_all_weights_that_do_not_fit_are_listed():
     base = trained()
     del base["conv1.norm.bias"], base["conv2.norm.running_var"]
     base["conv1.scale"] = torch.ones(1)
@@ -184,7 +184,7 @@ def test_all_that_does_not_fit_is_told_at_once():
     assert transfer.same_bits(weights(built), before)  # nothing was copied
 
 
-def test_what_does_not_fit_beyond_the_cut_is_no_matter():
+def test_weights_above_the_cut_need_not_fit():
     base = {name: value for name, value in trained().items() if name.startswith("conv1.")}
     assert torch.equal(
         grafted("A1B", base=base).state_dict()["conv1.conv.weight"], base["conv1.conv.weight"]

@@ -128,7 +128,7 @@ def test_two_untrained_prefixes_have_nothing_in_common():
     assert hours((short("R1B"), short("R2B"))).device_hours == pytest.approx(0.169 + 0.129)
 
 
-def test_several_speeds_are_told_from_the_lowest_to_the_highest():
+def test_several_speeds_are_reported_from_the_lowest_to_the_highest():
     fast = NetworkFacts(STAGES, None, 3.226e-10, "cpu: a slow one, 1 thread")
 
     found = estimate.estimate(
@@ -240,7 +240,7 @@ def test_a_record_is_weighed_with_the_stages_of_its_own_network():
         assert found.device_hours == pytest.approx(0.369)
 
 
-def test_runs_with_records_and_without_are_told_apart():
+def test_runs_with_records_and_without_are_distinguished():
     others = [base(**{"train.precision": "bfloat16", "seed": seed}) for seed in range(2)]
     records = (record(base(), 3600 * 0.0369),)
 

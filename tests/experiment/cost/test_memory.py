@@ -132,7 +132,7 @@ def test_runs_fit_up_to_the_last_byte():
     assert Room({}, None).fits(pack)  # nobody knows
 
 
-def test_bytes_in_words():
+def test_memory_is_reported_in_gigabytes():
     assert memory.used_of(38_240_000_000, 40_000_000_000) == "38.2 GB of 40 GB"
 
 

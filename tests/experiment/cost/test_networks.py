@@ -1,4 +1,4 @@
-"""What a plan knows of its networks: from one probe, remembered, and whether the cuts exist."""
+"""What a plan knows of its networks: from one probe, cached, and whether the cuts exist."""
 
 import json
 import socket
@@ -72,7 +72,7 @@ def kept(cache: Path, key: str) -> Path:
     return file
 
 
-def test_outputs_are_the_targets_classes_unless_told():
+def test_outputs_are_the_targets_classes_by_default():
     whole = {"split.name": "whole", "transfer.target": None}
 
     assert network_of(made_run()) == SMALL
@@ -89,7 +89,7 @@ def test_training_is_forward_through_all_and_twice_that_back_through_what_learns
     assert [found.training_macs(n) for n in range(3)] == [369, 169, 129]
 
 
-# --- one probe for all, and what is remembered --------------------------------------------------
+# --- one probe for all, and the cache -----------------------------------------------------------
 
 
 def test_all_that_is_missing_is_asked_for_at_once_each_network_once(
@@ -121,7 +121,7 @@ def test_without_runs_nothing_is_asked(tmp_path: Path, requests: Requests):
     assert requests == []
 
 
-def test_what_was_asked_once_is_remembered(tmp_path: Path, requests: Requests):
+def test_an_answer_is_cached(tmp_path: Path, requests: Requests):
     timed = {SMALL: NetworkFacts(STAGES, None, 2e-9, "cpu: a fast one, 1 thread")}
     untimed = {SMALL: NetworkFacts(STAGES, None, None, None)}
 
@@ -239,7 +239,7 @@ def test_a_users_own_network_is_looked_at_every_time(tmp_path: Path, requests: R
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written_is_told_and_costs_time_only(
+def test_a_cache_that_cannot_be_written_is_reported_and_costs_time_only(
     tmp_path: Path, requests: Requests, caplog: pytest.LogCaptureFixture
 ):
     file = tmp_path / "file"
@@ -256,7 +256,7 @@ def test_a_cache_that_cannot_be_written_is_told_and_costs_time_only(
 # --- errors -------------------------------------------------------------------------------------
 
 
-def test_the_first_runs_error_is_told_and_the_sound_networks_are_remembered(
+def test_the_first_error_is_reported_and_the_other_networks_are_cached(
     tmp_path: Path, requests: Requests
 ):
     runs = [made_run(), made_run({"model.name": "bad2"}), made_run({"model.name": "bad1"})]
@@ -278,7 +278,7 @@ def test_the_first_runs_error_is_told_and_the_sound_networks_are_remembered(
         ("", "exit status -9"),
     ],
 )
-def test_a_probe_that_fails_is_an_error_with_its_last_words(
+def test_a_probe_that_fails_is_an_error_with_its_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, reason: str
 ):
     dead = subprocess.CompletedProcess([], -9, "", stderr)
@@ -302,7 +302,7 @@ def test_a_probe_that_fails_is_an_error_with_its_last_words(
         ),
     ],
 )
-def test_the_first_run_whose_cut_its_network_has_not_is_told(changes: dict[str, Any], message: str):
+def test_the_first_run_with_an_invalid_cut_is_reported(changes: dict[str, Any], message: str):
     found = {SMALL: NetworkFacts(STAGES, None, None, None)}
 
     networks.check([made_run(n=2), made_run({"transfer.n": 1, "transfer.keep": 1})], found)
