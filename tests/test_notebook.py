@@ -31,7 +31,7 @@ def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def execute(store: Path | str) -> dict[str, str]:
         monkeypatch.setenv("TRANSFERLAB_STORE", str(store))
         notebook = nbformat.read(NOTEBOOK, as_version=4)
-        client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}})
+        client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}})
         client.execute()
         return {cell.source: _html(cell) for cell in notebook.cells if cell.cell_type == "code"}
 

@@ -121,7 +121,7 @@ def test_processes_train_all_base_networks_before_the_rest_and_two_at_a_time(
     config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     started: list[tuple[str, ...]] = []
-    two = threading.Barrier(2, timeout=10)
+    two = threading.Barrier(2, timeout=300)
 
     def command(folder: Path, *words: str) -> None:
         started.append(tuple(word for word in words if word.startswith("transfer.")))

@@ -83,7 +83,7 @@ def test_ctrl_c_and_sigterm_save_report_how_to_resume_and_exit_75(place: Path):
         process = start(place, *long, "transfer.variant=baseA")
         read_until(process, "  step ")
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 75, err
         assert "run the command again to resume" in err and "Traceback" not in err
         (folder,) = (place.parent / "store").iterdir()
@@ -106,8 +106,8 @@ def test_two_processes_with_the_same_run_train_it_once(place: Path):
     line = read_until(second, "waiting")
     assert re.fullmatch(rf"baseA  waiting: process {first.pid} on \S+ is training it\n", line)
     first.send_signal(signal.SIGCONT)
-    assert "  step " in first.communicate(timeout=120)[1]
-    assert "  step " not in second.communicate(timeout=120)[1]  # it trained nothing
+    assert "  step " in first.communicate(timeout=300)[1]
+    assert "  step " not in second.communicate(timeout=300)[1]  # it trained nothing
     assert (first.returncode, second.returncode) == (0, 0)
 
 
@@ -116,7 +116,7 @@ def test_a_dead_owner_is_noticed(place: Path):
     first = start(place, *long, "transfer.variant=baseA")
     read_until(first, "  step ")
     first.kill()
-    first.communicate(timeout=60)
+    first.communicate(timeout=300)
     code, _, err = call(place, *long, "transfer.variant=baseA")
     assert code == 0 and "resumes from its checkpoint" in err and "waiting" not in err
 
@@ -149,7 +149,7 @@ def test_several_processes_are_interrupted_together_and_one_resumes(place: Path)
     process = start(place, *long, "transfer.variant=baseA", *several)
     read_until(process, "  step ")
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 75, err
     assert "Traceback" not in err and "run the command again to resume" in err
     (folder,) = (place.parent / "store").iterdir()
@@ -190,7 +190,7 @@ def test_a_terminal_gets_a_bar_per_run_and_no_lines(place: Path):
         while part := os.read(leader, 65536):
             shown += part
     os.close(leader)
-    table, _ = process.communicate(timeout=60)
+    table, _ = process.communicate(timeout=300)
     assert process.returncode == 0 and "baseA" in table
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert re.search(r"baseA .* 20/20 +loss \d\.\d+  val/accuracy 0\.\d{4} +\d+ images/s", text)

@@ -126,7 +126,6 @@ LIVE = """\
     """
 
 
-@pytest.mark.timeout(60)
 def test_on_a_terminal_lines_go_above_the_table_and_do_not_tear_it(tmp_path: Path):
     screen = on_terminal([sys.executable, "-c", textwrap.dedent(LIVE), str(tmp_path)], columns=80)
 

@@ -22,7 +22,7 @@ from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
 Deeds = Callable[..., None]
-pytestmark = [pytest.mark.usefixtures("own_signals"), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.usefixtures("own_signals")
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ from transferlab.store.sweeps import Sweep
 
 Deeds = Callable[..., None]
 LABELS = ("A1B", "A2B", "B1B", "B2B")
-pytestmark = pytest.mark.timeout(100)
 
 
 class Told:

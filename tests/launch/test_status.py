@@ -513,7 +513,6 @@ def test_a_damaged_note_of_a_job_or_a_run_counts_as_none(store_folder: Path):
     assert shown(store_folder) == {"baseA": ("missing", "")}
 
 
-@pytest.mark.timeout(120)
 def test_ten_thousand_runs_take_seconds(store_folder: Path, cluster: FakeCluster):
     first = make_runs(store_folder, ["A1B"])[1].config
     runs = plan.order(

@@ -113,7 +113,7 @@ def test_a_processs_own_children_are_stopped_and_loaders_are_not():
         from transferlab.runtime import signals
         from transferlab.errors import Interrupted
         def sleep():
-            time.sleep(20)
+            time.sleep(300)
         if __name__ == "__main__":
             context = multiprocessing.get_context("fork")
             helper = context.Process(target=sleep)

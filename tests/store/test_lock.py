@@ -59,7 +59,6 @@ OWNS = """
     """
 
 
-@pytest.mark.timeout(60)
 def test_a_second_process_waits_for_the_first_and_is_told_which(run: Run, tmp_path: Path):
     released = tmp_path / "released"
     with store.owned(run, pytest.fail):
@@ -77,7 +76,6 @@ def test_a_second_process_waits_for_the_first_and_is_told_which(run: Run, tmp_pa
     assert not run.owner_file.exists()
 
 
-@pytest.mark.timeout(60)
 def test_a_killed_owner_is_noticed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(locks, "WAIT_S", 0.01)
     first = python(OWNS, tmp_path, tmp_path)
@@ -97,7 +95,6 @@ def test_a_killed_owner_is_noticed(run: Run, tmp_path: Path, monkeypatch: pytest
     assert not run.owner_file.exists()
 
 
-@pytest.mark.timeout(60)
 def test_an_owner_that_has_not_said_who_it_is_is_another_process(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

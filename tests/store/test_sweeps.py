@@ -215,7 +215,7 @@ def test_two_who_submit_take_turns(place: Path):
         thread.start()
         time.sleep(0.1)
         order.append("first")
-    thread.join(10)
+    thread.join()
 
     assert order == ["first", "second"]
 
@@ -225,14 +225,13 @@ HOLDS = """\
     from pathlib import Path
     from transferlab.store import sweeps
     with sweeps.submitting(Path(sys.argv[1])) as hold:
-        child = subprocess.Popen(["sleep", "60"], pass_fds=(hold.fileno(),),
+        child = subprocess.Popen(["sleep", "300"], pass_fds=(hold.fileno(),),
                                  stdout=subprocess.DEVNULL)
         print(child.pid, flush=True)
-        time.sleep(60)
+        time.sleep(300)
     """
 
 
-@pytest.mark.timeout(60)
 def test_a_submission_under_way_is_waited_for_even_if_its_sweep_was_killed(place: Path):
     parent = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(HOLDS), str(place)],
@@ -253,8 +252,8 @@ def test_a_submission_under_way_is_waited_for_even_if_its_sweep_was_killed(place
     thread.start()
     assert not got.wait(0.3)
     os.kill(sbatch, signal.SIGKILL)
-    assert got.wait(10)
-    thread.join(10)
+    assert got.wait(300)
+    thread.join()
 
 
 def test_a_local_launcher_at_work_is_known(place: Path):

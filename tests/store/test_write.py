@@ -121,7 +121,6 @@ def test_numbers_that_are_no_json_are_not_written(run: Run):
     assert store.read_result(run) is None
 
 
-@pytest.mark.timeout(60)
 def test_a_process_killed_while_writing_leaves_the_old_file_or_none(run: Run):
     run.checkpoint_file.write_bytes(b"the old")
     code = """

@@ -49,12 +49,12 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
             count = 1 + count % 2
         process = processes.Process(target=killing.train, args=([killed], moment, count))
         process.start()
-        process.join(120)
+        process.join(300)
         assert process.exitcode == -signal.SIGKILL, moment
         assert store.read_result(killed) is None
     process = processes.Process(target=killing.train, args=([killed], "never", 1))
     process.start()
-    process.join(120)
+    process.join(300)
     assert process.exitcode == 0
     result = store.read_result(killed)
     assert result is not None
@@ -91,7 +91,7 @@ def test_a_pack_that_is_killed_and_goes_on_in_other_packs_ends_with_the_same_wei
         pack = [runs[n] for n in together]
         process = processes.Process(target=killing.train, args=(pack, moment, count))
         process.start()
-        process.join(120)
+        process.join(300)
         assert process.exitcode == (0 if moment == "never" else -signal.SIGKILL), together
         states = [checkpoints.load(each) for each in runs.values()]
         assert [state.step if state else 0 for state in states] == steps, together

@@ -153,7 +153,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(tmp_path: Path, pixel
     ):
         process = processes.Process(target=killed.prepare, args=(root, dst, pixels, moment, count))
         process.start()
-        process.join(60)
+        process.join(300)
         assert process.exitcode == -signal.SIGKILL, moment
         assert not dst.exists()
     outcome = prepare(root, dst, pixels)
@@ -174,7 +174,7 @@ def left(dst: Path, root: Path, count: int) -> Path:
         target=killed.prepare, args=(root, dst, RAW, "after a line", count)
     )
     process.start()
-    process.join(60)
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL
     return dst.with_name(f".{dst.name}.partial")
 
