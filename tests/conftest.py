@@ -17,6 +17,8 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.splits.manmade_natural import published_groups
 
 Compose = Callable[..., RunConfig]
+# Lightning on a machine without a GPU, and its advice on workers, interval and bars
+LIGHTNING = "ignore::pytorch_lightning.utilities.warnings.PossibleUserWarning"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,6 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--light"):
         torch.refuse()
+    else:  # naming the warning imports torch
+        config.addinivalue_line("filterwarnings", LIGHTNING)
 
 
 def pytest_unconfigure() -> None:
