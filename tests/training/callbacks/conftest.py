@@ -22,10 +22,10 @@ LABELS = ("A1B", "B1B")
 
 @pytest.fixture
 def runs(config: Callable[..., RunConfig]) -> list[Run]:
-    found = [resolve(config("+split=random", f"transfer.variant={label}")) for label in LABELS]
-    for run in found:
+    runs = [resolve(config("+split=random", f"transfer.variant={label}")) for label in LABELS]
+    for run in runs:
         run.folder.mkdir(parents=True)
-    return found
+    return runs
 
 
 @pytest.fixture
@@ -61,18 +61,18 @@ def states(pack: PackModule) -> list[TrainingState]:
 @pytest.fixture
 def trainer(pack: PackModule) -> Any:
     """What the pack and its callbacks ask of a Trainer: the first of one process, on the CPU."""
-    found = SimpleNamespace(
+    facts = SimpleNamespace(
         is_global_zero=True,
         world_size=1,
         optimizers=[],
         strategy=SimpleNamespace(root_device=torch.device("cpu"), barrier=lambda: None),
     )
-    pack.trainer = found  # type: ignore[assignment]
-    return found
+    pack.trainer = facts  # type: ignore[assignment]
+    return facts
 
 
 class Clock:
-    """A clock that goes on when told, in place of `time.monotonic`."""
+    """Stands in for `time.monotonic`; a test sets `now`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -83,6 +83,6 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr("time.monotonic", found)
-    return found
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    return clock

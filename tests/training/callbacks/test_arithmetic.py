@@ -47,10 +47,10 @@ def test_nothing_is_compiled_where_that_is_asked_for_and_the_next_run_settles_it
 def test_every_run_settles_it_by_its_config_and_on_a_cpu_changes_nothing(
     config: Callable[..., RunConfig], compile: bool
 ):
-    asked = ("transfer.variant=baseA", "runtime.accelerator=cpu", f"runtime.compile={compile}")
-    wanted = config("+split=random", *asked)
-    built = build_trainer(wanted, [], intervals=1)
-    (found,) = [c for c in built.callbacks if isinstance(c, Arithmetic)]  # type: ignore[attr-defined]
-    assert found.compile is compile
-    found.setup(built, None, "fit")
+    overrides = ("transfer.variant=baseA", "runtime.accelerator=cpu", f"runtime.compile={compile}")
+    run_config = config("+split=random", *overrides)
+    built = build_trainer(run_config, [], intervals=1)
+    (arithmetic,) = [c for c in built.callbacks if isinstance(c, Arithmetic)]  # type: ignore[attr-defined]
+    assert arithmetic.compile is compile
+    arithmetic.setup(built, None, "fit")
     assert settings() == (True, "highest", False, "default")

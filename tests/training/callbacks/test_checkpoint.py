@@ -26,7 +26,7 @@ def checkpoint(
 ) -> RunCheckpoint:
     """Every 300 s, or 10 s at the end of an epoch of 4 steps; set up just now."""
     timing = Timing([state.time_s for state in states], batch_size=8)
-    found = RunCheckpoint(
+    callback = RunCheckpoint(
         runs,
         states,
         Curve(runs, [state.curve for state in states], timing, steps_per_epoch=4),
@@ -38,8 +38,8 @@ def checkpoint(
         least_s=10,
     )
     timing.setup(trainer, pack, "fit")
-    found.setup(trainer, pack, "fit")
-    return found
+    callback.setup(trainer, pack, "fit")
+    return callback
 
 
 def saved(runs: Sequence[Run]) -> list[int | None]:

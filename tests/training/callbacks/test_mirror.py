@@ -18,8 +18,8 @@ Logged = dict[str, list[object]]
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
-    """What each run's mirror was given."""
-    found: Logged = {}
+    """The rows and the exit status that each run's mirror received."""
+    logged: Logged = {}
 
     class Fake:
         def __init__(self, entries: list[object]) -> None:
@@ -31,8 +31,8 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
         def close(self, exit_code: int) -> None:
             self.entries.append(f"exit {exit_code}")
 
-    monkeypatch.setattr(mirrors, "mirror", lambda run: Fake(found.setdefault(run.label, [])))
-    return found
+    monkeypatch.setattr(mirrors, "mirror", lambda run: Fake(logged.setdefault(run.label, [])))
+    return logged
 
 
 @pytest.fixture

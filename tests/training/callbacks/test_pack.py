@@ -19,7 +19,7 @@ def test_what_is_reported_was_saved_and_what_is_saved_was_looked_through(
     runs: list[Run], states: list[TrainingState]
 ):
     callbacks = pack_callbacks(runs, states, StopRequest(), steps_per_epoch=4, val_batches=3)
-    place = {type(callback): number for number, callback in enumerate(callbacks.ordered)}
+    positions = {type(callback): number for number, callback in enumerate(callbacks.ordered)}
 
     for earlier, later in (
         (NanGuard, Curve),  # a diverged run gets no row
@@ -31,5 +31,5 @@ def test_what_is_reported_was_saved_and_what_is_saved_was_looked_through(
         (RunCheckpoint, Timing),  # saving is no training time
         (Mirrors, ChildProcess),  # logs are closed last
     ):
-        assert place[earlier] < place[later], (earlier, later)
-    assert callbacks.ordered[place[NanGuard]] is callbacks.nan
+        assert positions[earlier] < positions[later], (earlier, later)
+    assert callbacks.ordered[positions[NanGuard]] is callbacks.nan

@@ -15,10 +15,10 @@ from transferlab.training.pack_module import PackModule
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    found: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", found.append)
+    numbers: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", numbers.append)
     monkeypatch.setattr(logs, "to_stderr", lambda: None)
-    return found
+    return numbers
 
 
 @pytest.mark.parametrize(

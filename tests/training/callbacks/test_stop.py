@@ -21,9 +21,9 @@ class Saves(list[str]):
 
 @pytest.fixture
 def saves(trainer: Any) -> Saves:
-    found = Saves()
-    trainer.strategy.barrier = lambda: found.append("barrier")
-    return found
+    saves = Saves()
+    trainer.strategy.barrier = lambda: saves.append("barrier")
+    return saves
 
 
 def stop(saves: Saves, number: int | None) -> Stop:
@@ -101,6 +101,6 @@ def test_in_a_process_of_several_a_signal_is_only_noted(
 ):
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
     first = stop(saves, None)
-    given = first.request
+    original = first.request
     first.setup(trainer, pack, "fit")
-    assert first.request is not given and first.request.only_note
+    assert first.request is not original and first.request.only_note
