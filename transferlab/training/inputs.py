@@ -11,6 +11,7 @@ from transferlab.data.half import Half, cut
 from transferlab.experiment import variants
 from transferlab.experiment.config import RunConfig, cache_folder
 from transferlab.experiment.run import Run
+from transferlab.runtime.progress import Bar, Display, Rate
 
 log = logging.getLogger(__name__)
 NO_MEAN = "none"
@@ -54,21 +55,25 @@ def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> np.n
     if letter == NO_MEAN:
         return None
     config, source = run.config, half(run, images, letter)
-
-    def log_progress(done: int) -> None:
-        if done % (20 * mean.BATCH) == 0:
-            log.info("mean image of half %s: %d of %d images", letter, done, len(source.train))
-
-    return mean.mean_image(
-        source.train,
-        cache=cache_folder(config),
-        name=mean.key(
-            images.digest,
-            source.classes,
-            size=config.data.size,
-            resize=config.data.resize,
-            per_class=config.data.per_class,
-        ),
-        workers=workers,
-        on_progress=log_progress,
+    key = mean.key(
+        images.digest,
+        source.classes,
+        size=config.data.size,
+        resize=config.data.resize,
+        per_class=config.data.per_class,
     )
+    name, total, rate = f"mean image of half {letter}", len(source.train), Rate()
+    with Display(log) as display:
+
+        def show(done: int) -> None:
+            rate.update(done)
+            bar = Bar(name, done, total, "images", left_s=rate.left_s(total - done))
+            display.show(lambda: [bar])
+
+        return mean.mean_image(
+            source.train,
+            cache=cache_folder(config),
+            name=key,
+            workers=workers,
+            on_progress=show,
+        )
