@@ -140,7 +140,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, changes: dict[str, Any], what
     with pytest.raises(UserError) as error:
         Manifest.read(path)
 
-    assert str(error.value) == f"{path} is damaged ({what}): delete its folder, and sweep again"
+    assert str(error.value) == f"{path} is damaged ({what}): delete its folder and sweep again"
 
 
 def test_half_a_file_and_one_of_another_version_are_refused(tmp_path: Path):

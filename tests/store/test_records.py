@@ -87,15 +87,15 @@ def test_a_store_below_a_file_cannot_be_made(new: Run, tmp_path: Path):
     [
         (
             b'{"format": 1, "id"',
-            "is damaged (Expecting ':' delimiter: line 1 column 19 (char 18)): put a good copy "
-            "back, or delete the file",
+            "is damaged (Expecting ':' delimiter: line 1 column 19 (char 18)): restore the "
+            "file, or delete it",
         ),
         (
             b"",
-            "is damaged (Expecting value: line 1 column 1 (char 0)): put a good copy back, or "
-            "delete the file",
+            "is damaged (Expecting value: line 1 column 1 (char 0)): restore the file, or "
+            "delete it",
         ),
-        (b"[1]", "is damaged (not a JSON object): put a good copy back or delete it"),
+        (b"[1]", "is damaged (not a JSON object): restore the file, or delete it"),
         (
             b'{"format": 2}',
             "was written by an incompatible version (format 2, this one reads 1): use that "
@@ -136,8 +136,8 @@ def test_a_config_of_another_run_or_without_its_parts_is_refused(
         act(run)
 
     assert str(error.value) == (
-        f"{run.config_file} is damaged: it is not the config of run {run.id}. Delete the file, or "
-        "put the right one back"
+        f"{run.config_file} is damaged: it is not the config of run {run.id}. Restore the right "
+        "file, or delete it"
     )
     assert run.config_file.read_text() == content
 
@@ -195,10 +195,10 @@ def test_a_failure_is_noted_and_leaves_the_run_unfinished(run: Run):
     [
         (
             b'{"format": 1',
-            "is damaged (Expecting ',' delimiter: line 1 column 13 (char 12)): put a good copy "
-            "back, or delete the file",
+            "is damaged (Expecting ',' delimiter: line 1 column 13 (char 12)): restore the "
+            "file, or delete it",
         ),
-        (b"3", "is damaged (not a JSON object): put a good copy back or delete it"),
+        (b"3", "is damaged (not a JSON object): restore the file, or delete it"),
         (
             b'{"format": 7, "id": "x"}',
             "was written by an incompatible version (format 7, this one reads 1): use that "
@@ -239,8 +239,8 @@ def test_a_result_of_another_run_or_without_a_digest_is_refused(run: Run, record
         store.read_result(run)
 
     assert str(error.value) == (
-        f"{run.result_file} is damaged: it is not the record of run {run.id}. Delete the file to "
-        "train the run again, or put the right one back"
+        f"{run.result_file} is damaged: it is not the record of run {run.id}. Restore the right "
+        "file, or delete it to train the run again"
     )
 
 
@@ -309,5 +309,5 @@ def test_changed_weights_are_refused(run: Run):
     assert str(error.value) == (
         f"{run.weights_file} has the digest {files.sha256(run.weights_file)[:12]}..., and "
         f"{run.result_file} says {DIGEST[:12]}...: the weights were changed or damaged. "
-        f"Put the right file back, or delete {run.folder} to train A3B again"
+        f"Restore the right file, or delete {run.folder} to train A3B again"
     )

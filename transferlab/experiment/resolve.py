@@ -1,8 +1,8 @@
 """From a config to its run: the classes, the halves, and the digests of both are read from disk.
 
-The only step between a config and its run id that reads anything. Takes no torch. A command
-resolves what it is asked for once, and a worker process the runs of its job: there the images are
-checked against the digests that were recorded. All others are passed the run.
+The only step from a config to its run id that reads anything; takes no torch. A command resolves
+its configs once, and a worker process the runs of its job, which checks the images against the
+recorded digests. Everything else takes the run.
 """
 
 from collections.abc import Iterable
@@ -30,10 +30,10 @@ class _Resolved:
 def resolve(config: RunConfig) -> Run:
     """The run of a config: `data.digest` and `split.digest` are filled in, and its classes known.
 
-    A digest that a stored config has must be that of the images and halves as they are now.
+    A digest that is recorded in the config must be that of the current images and halves.
     `model.num_outputs` is dropped where it is the number of classes.
 
-    Raises: UserError if the data are missing or others, or cannot be split like this.
+    Raises: UserError if the data are missing, have changed, or cannot be split like this.
     """
     return resolve_all([config])[0]
 
@@ -86,8 +86,8 @@ def _resolve(config: RunConfig, description: data.Description) -> _Resolved:
 def _check_digest(key: str, recorded: str | None, current: str, root: str | None) -> None:
     if recorded not in (None, current):
         raise UserError(
-            f"{key}={recorded[:12]}... was the digest when this config was made, and it is "
-            f"{current[:12]}... now: data.root={root} holds other images or classes"
+            f"{key}={recorded[:12]}... is the recorded digest, but that of the data is "
+            f"{current[:12]}...: data.root={root} holds other images or classes"
         )
 
 

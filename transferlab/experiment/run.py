@@ -1,7 +1,7 @@
 """One run: a resolved config, one trained network, one folder in a store.
 
-Made by `resolve`, or by the store from what it has recorded, and passed on from there: nobody
-works out a run's id, its base or its folder again. Touches no disk.
+Made by `resolve` from a config, or by the store from a record, and passed on through plan, store,
+launch and training. Its id, base and folder follow from the config alone. Touches no disk.
 """
 
 import re

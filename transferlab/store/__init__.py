@@ -1,4 +1,4 @@
-"""What runs leave on disk, and how it is found again; takes no torch.
+"""Run folders and their records, sweeps and jobs, mirrors: all that is on disk; takes no torch.
 
 May import: errors, runtime, experiment.
 """

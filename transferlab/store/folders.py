@@ -1,7 +1,6 @@
-"""The run folders of a store: which there are, which are finished, and room for more.
+"""The run folders of a store: their names, which runs are unfinished, and whether there is room.
 
-Only `result.json` says that a run is finished. It is written last and atomically, and carries the
-digest of the weights. Nothing here is unpickled, and nothing here knows what a network is.
+A run is finished if and only if its `result.json` exists. Nothing in a store is unpickled.
 """
 
 import os
@@ -29,7 +28,9 @@ def folder_names(store: Path) -> frozenset[str]:
 
 
 def unfinished(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """The runs without a result, by one listing of each store and a look into the run's folder.
+    """The runs without a result, in their order.
+
+    Lists each store once, and looks only into folders that exist.
 
     Raises: UserError if a store cannot be read.
     """

@@ -1,7 +1,6 @@
 """Every run that a store knows of: those of its sweeps, and those trained by themselves.
 
-Says with which sweep and job a run was started last, and nothing of what became of it: see
-`status`.
+Names the latest sweep and job of each run; what became of it is for `launch.status` to say.
 """
 
 import re
@@ -22,7 +21,10 @@ RUN_ID = re.compile(r"[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class KnownRun:
-    """A run, and the latest sweep, and job of that, which it is part of."""
+    """A run with the latest sweep that it is part of, and the latest job, as task `task`.
+
+    `sweep` is None for a run trained by a command of its own, `job` for one never started.
+    """
 
     run: Run
     sweep: Sweep | None

@@ -40,7 +40,7 @@ def read_config(run: Run) -> RunConfig:
     record = read_json(run.config_file)
     damaged = (
         f"{run.config_file} is damaged: it is not the config of run {run.id}. "
-        "Delete the file, or put the right one back"
+        "Restore the right file, or delete it"
     )
     if record.get("id") != run.id or not isinstance(record.get("config"), dict):
         raise UserError(damaged)
@@ -104,8 +104,8 @@ def check_weights(run: Run, result: dict[str, Any]) -> Path:
     if (digest := sha256(path)) != result["weights_sha256"]:
         raise UserError(
             f"{path} has the digest {digest[:12]}..., and {run.result_file} says "
-            f"{result['weights_sha256'][:12]}...: the weights were changed or damaged. Put the "
-            f"right file back, or delete {run.folder} to train {run.label} again"
+            f"{result['weights_sha256'][:12]}...: the weights were changed or damaged. "
+            f"Restore the right file, or delete {run.folder} to train {run.label} again"
         )
     return path
 
@@ -123,11 +123,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): put a good copy back, or delete the file"
-        ) from error
+        raise UserError(f"{path} is damaged ({error}): restore the file, or delete it") from error
     if not isinstance(record, dict):
-        raise UserError(f"{path} is damaged (not a JSON object): put a good copy back or delete it")
+        raise UserError(f"{path} is damaged (not a JSON object): restore the file, or delete it")
     if record.get("format") != FORMAT:
         raise UserError(
             f"{path} was written by an incompatible version (format {record.get('format')}, this "
@@ -146,7 +144,7 @@ def _read_result(path: Path, identity: str) -> dict[str, Any] | None:
     if record.get("id") != identity or not complete:
         raise UserError(
             f"{path} is damaged: it is not the record of run {identity}. "
-            "Delete the file to train the run again, or put the right one back"
+            "Restore the right file, or delete it to train the run again"
         )
     return record
 

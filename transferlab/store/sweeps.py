@@ -108,7 +108,9 @@ def read(folder: Path) -> Sweep:
     try:
         return Sweep(folder, raw["study"], build_launcher(raw["launcher"]), raw["pack"])
     except (KeyError, TypeError, AttributeError, UserError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete its folder, sweep again") from error
+        raise UserError(
+            f"{path} is damaged ({error}): delete its folder and sweep again"
+        ) from error
 
 
 def find(store: Path, study: str | None = None) -> tuple[Sweep, ...]:
@@ -199,10 +201,10 @@ def note(job: Job, task: int, **values: Any) -> None:
 
 @contextlib.contextmanager
 def submitting(store: Path) -> Iterator[IO[bytes]]:
-    """Alone in this store while it is decided what to submit; waits for another that submits.
+    """Hold the store's submissions, waiting for another command that submits.
 
-    Yields the open lock file, which holds the lock: hand it on to `sbatch`, so that a submission
-    under way is waited for even if its `sweep` was killed.
+    Yields the open lock file. `sbatch` inherits it, so that others wait for a submission under way
+    even if its `sweep` was killed.
     """
     with _held(store / FOLDER / LOCK) as file:
         yield file
@@ -210,7 +212,7 @@ def submitting(store: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def carrying_out(job: Job) -> Iterator[None]:
-    """Meanwhile `status` sees that a local launcher works on the job."""
+    """Show `status` that a local launcher works on the job."""
     with _held(job.folder / LOCK):
         yield
 
