@@ -1,15 +1,14 @@
 """A pack of two tiny networks at step 6 of 10, with runs in a folder, and a Trainer's facts."""
 
-from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from support.records import made_run
 from torch import nn
 
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import Run
 from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.training.checkpoints import TrainingState
@@ -21,8 +20,9 @@ LABELS = ("A1B", "B1B")
 
 
 @pytest.fixture
-def runs(config: Callable[..., RunConfig]) -> list[Run]:
-    runs = [resolve(config("+split=random", f"transfer.variant={label}")) for label in LABELS]
+def runs(tmp_path: Path) -> list[Run]:
+    store = {"runtime.store": str(tmp_path)}
+    runs = [made_run(store, variant=pattern, n=1) for pattern in ("AnB", "BnB")]
     for run in runs:
         run.folder.mkdir(parents=True)
     return runs
