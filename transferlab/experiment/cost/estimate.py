@@ -30,6 +30,8 @@ RECIPE = (
     "model.name", "data.name", "data.size", "data.crop", "train.batch_size", "train.precision",
 )  # fmt: skip
 Recipe = tuple[Any, ...]  # the values of RECIPE
+_RECIPE_PATHS = tuple(key.split(".") for key in RECIPE)
+_recipe: Callable[[RunConfig], Recipe] = attrgetter(*RECIPE)
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,6 @@ def _macs(pack: Pack, networks: Sequence[NetworkFacts]) -> list[int]:
 
 
 # --- speed from records -------------------------------------------------------------------------
-
-
-_RECIPE_PATHS = tuple(key.split(".") for key in RECIPE)
-_recipe: Callable[[RunConfig], Recipe] = attrgetter(*RECIPE)
 
 
 @dataclass(frozen=True)
