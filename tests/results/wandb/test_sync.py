@@ -288,13 +288,22 @@ def test_only_changed_entries_are_written_again_and_replace_the_old(
     assert written(tmp_path) == ["baseB"]
 
 
-def test_an_interrupted_entry_is_written_again(tmp_path: Path, fake: type[Fake]):
-    base, _ = two_runs(tmp_path)
-    written(tmp_path)
-    (folder,) = (tmp_path / ".wandb").glob(f"*{base.id}")
-    (folder / sync.NOTE).write_text('{"format": 1, "digest": null}')
+def test_an_interrupted_entry_is_replaced(
+    tmp_path: Path, fake: type[Fake], monkeypatch: pytest.MonkeyPatch
+):
+    import wandb
 
-    assert written(tmp_path) == ["baseB"]
+    def interrupted(*_: Any) -> None:
+        raise wandb.Error("interrupted")
+
+    two_runs(tmp_path)
+    with monkeypatch.context() as patched, pytest.raises(RunFailed):
+        patched.setattr(Fake, "close", interrupted)
+        written(tmp_path)
+    assert len(list((tmp_path / ".wandb").glob("offline-run-*"))) == 1
+
+    assert sorted(written(tmp_path)) == ["B3B", "baseB"]
+    assert len(list((tmp_path / ".wandb").glob("offline-run-*"))) == 2
 
 
 def test_folders_of_others_stay(tmp_path: Path, fake: type[Fake]):

@@ -54,7 +54,7 @@ def draw(
     `published`: whether the paper's own curve stands behind; None: where data and network are the
     paper's. Raises: UserError if there is nothing to draw, or several experiments and none named.
     """
-    known(name)
+    _drawer_of(name)
     if not layout.NARROWEST <= width <= layout.WIDEST:
         raise UserError(
             f"--width {width:g} is out of range: a figure is {layout.NARROWEST:g} to "
@@ -77,14 +77,14 @@ def draw_on(
     experiment: str | None = None,
 ) -> list[str]:
     """The figure `name` on axes of yours; the notes to put below. Arguments as of `draw`."""
-    function: Draw = pkgutil.resolve_name(known(name))
+    function: Draw = pkgutil.resolve_name(_drawer_of(name))
     selection = select.choose(results, name, metric, experiment)
     return function(axes, selection, select.behind(selection, name, published))
 
 
 def experiments(results: Results, name: str) -> tuple[str, ...]:
     """The experiments of which the figure `name` has something to show; each goes with `draw`."""
-    known(name)
+    _drawer_of(name)
     return tuple(part.name for part in catalogue.select(results, name).experiments)
 
 
@@ -115,7 +115,7 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def known(name: str) -> str:
+def _drawer_of(name: str) -> str:
     """The `module:function` that draws the figure `name`. Raises: UserError if there is none."""
     exhibit = catalogue.EXHIBITS.get(name)
     if exhibit is None or exhibit.figure is None:
