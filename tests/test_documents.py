@@ -64,6 +64,9 @@ def commands() -> Iterator[tuple[str, str]]:
     """Where each command line stands, and its arguments."""
     texts = [(name, "\n".join([*blocks(text), *inline(text)])) for name, text in DOCUMENTS.items()]
     texts += [("HELP", transferlab.cli.help.text())]
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        cells = json.loads(path.read_text())["cells"]
+        texts += [(path.name, "\n".join(inline("".join(c["source"])))) for c in cells]
     texts += [(str(path.relative_to(ROOT)), head(path)) for path in sorted(ROOT.glob("conf/**/*"))
               if path.suffix == ".yaml"]  # fmt: skip
     for place, text in texts:
@@ -96,6 +99,7 @@ def composed(words: list[str]) -> list[DictConfig]:
 def test_commands_are_found_where_they_are_written():
     places = [place for place, _ in COMMANDS]
     assert {"README.md", "conf/README.md", "notebooks/README.md", "slurm/README.md"} <= set(places)
+    assert {"tutorial.ipynb", "results.ipynb"} <= set(places)
     assert places.count("README.md") >= 10
     assert places.count("HELP") == 3
     assert {"conf/config.yaml", "conf/split/random.yaml", "conf/data/imagenet.yaml"} <= set(places)
