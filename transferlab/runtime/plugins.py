@@ -16,7 +16,7 @@ def function(key: str, name: str, *, known: Iterable[str]) -> Any:
     if not colon:
         raise UserError(
             f"{key}={name} is unknown: choose one of {' '.join(known)}, "
-            "or name your own function as package.module:function"
+            "or name your own as package.module:attribute"
         )
     try:
         return getattr(importlib.import_module(module), attribute)

@@ -76,7 +76,7 @@ def test_a_network_that_cannot_be_built_is_an_error_of_its_own():
 
     assert unknown == {
         "error": "model.name=alexnot is unknown: choose one of alexnet alexnet_small, "
-        "or name your own function as package.module:function"
+        "or name your own as package.module:attribute"
     }
     assert "stages" in sound
     assert small["error"].startswith("data.crop=32 does not fit model=alexnet, which takes 227")
