@@ -109,6 +109,6 @@ def test_every_run_belongs_to_an_experiment(runs: Path):
 
 
 def test_an_empty_table_has_no_experiment(runs: Path):
-    finish(runs, "A3B", 0.7).result.write_text("{")
+    finish(runs, "A3B", 0.7).result_file.write_text("{")
 
     assert experiments(runs) == {}

@@ -427,7 +427,7 @@ def test_runs_are_compared_with_their_base_in_the_requested_metric(runs: Path):
 
 @pytest.mark.parametrize("name", catalogue.table_names())
 def test_a_store_with_nothing_finished_gives_an_empty_table_that_says_so(name: str, runs: Path):
-    finish(runs, "A3B", 0.7).result.write_text("{")
+    finish(runs, "A3B", 0.7).result_file.write_text("{")
 
     table = results.table(results.load(runs), name)
     if name == "left_out":
