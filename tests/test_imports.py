@@ -129,6 +129,29 @@ def test_every_room_says_what_it_is_for_and_what_it_may_import():
             assert "May import: " in text, name
 
 
+def test_no_module_is_imported_under_another_name():
+    aliases = [
+        f"{name}: {node.module}.{alias.name} as {alias.asname}"
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname and f"{node.module}.{alias.name}".removeprefix("transferlab.") in modules()
+    ]
+
+    assert aliases == []
+
+
+def test_a_class_name_means_one_thing():
+    homes: dict[str, list[str]] = {}
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name.lstrip("_"), []).append(name)
+
+    assert {word: where for word, where in homes.items() if len(where) > 1} == {}
+
+
 def light(names: Iterable[str]) -> list[str]:
     return [
         name
