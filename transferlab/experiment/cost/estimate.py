@@ -68,7 +68,7 @@ def estimate(
     """
     rates = _rates(records, facts)
     seconds, parameters = 0.0, []
-    used: dict[Recipe, _Rate] = {}
+    used: dict[Recipe, _Speed] = {}
     probed: list[NetworkFacts] = []
     counts: dict[DataConfig, Mapping[str, int]] = {}
     for pack in packs:
@@ -141,7 +141,7 @@ class _RunTiming:
 
 
 @dataclass(frozen=True)
-class _Rate:
+class _Speed:
     """The median time in s of a multiply-accumulate over so many runs."""
 
     s_per_mac: float
@@ -170,7 +170,7 @@ def _timing(record: Mapping[str, Any]) -> _RunTiming | None:
     return timing if sound else None
 
 
-def _rates(records: Iterable[Mapping[str, Any]], facts: Facts) -> dict[Recipe, _Rate]:
+def _rates(records: Iterable[Mapping[str, Any]], facts: Facts) -> dict[Recipe, _Speed]:
     """The rate of every recipe whose network is in `facts`, with any number of outputs."""
     by_model = {(shape.model, shape.image_size): known for shape, known in facts.items()}
     samples: dict[Recipe, dict[bool, list[float]]] = {}
@@ -182,7 +182,7 @@ def _rates(records: Iterable[Mapping[str, Any]], facts: Facts) -> dict[Recipe, _
             group = samples.setdefault(timing.recipe, {True: [], False: []})
             group[timing.own].append(timing.device_s / macs)
     best = {recipe: group[True] or group[False] for recipe, group in samples.items()}
-    return {recipe: _Rate(statistics.median(s), len(s)) for recipe, s in best.items()}
+    return {recipe: _Speed(statistics.median(s), len(s)) for recipe, s in best.items()}
 
 
 def _source(runs: int, probed: Sequence[NetworkFacts]) -> str:
