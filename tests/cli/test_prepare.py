@@ -85,7 +85,7 @@ def test_training_on_prepared_images_is_bit_identical_to_training_on_their_folde
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_process_leaves_no_worker_and_goes_on(
+def test_a_stopped_process_leaves_no_worker_and_resumes(
     place: Path, tmp_path: Path, number: signal.Signals
 ):
     picture(tmp_path / "one.png", 1, side=100)

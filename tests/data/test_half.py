@@ -94,7 +94,7 @@ def test_views_share_the_pixels_of_the_data_set():
     assert read(halves[1].train, np.array([0]), replace=False).pixels.min() == 9
 
 
-def test_what_is_read_may_be_written_to_without_harm():
+def test_a_batch_may_be_written_to_without_harm():
     pixels = np.zeros((2, 4, 4, 3), dtype=np.uint8)
     subset = ArraySubset(pixels, np.array([0, 1]), "fake")
     whole = ImageSet(CLASSES, "digest", subset, subset)
@@ -117,7 +117,7 @@ def test_per_class_leaves_validation_whole():
     assert cut_half.val.positions.tolist() == [0, 1, 4]
 
 
-def test_per_class_beyond_what_is_there_keeps_everything():
+def test_per_class_beyond_the_number_of_images_keeps_all():
     assert len(cut([0, 1, 0, 1], "ant bee", per_class=1300).train) == 4
 
 

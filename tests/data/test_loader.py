@@ -195,7 +195,7 @@ def test_an_unreadable_file_ends_the_reading_with_its_name_and_no_trace(
     )
 
 
-def test_images_in_memory_take_no_workers_and_files_what_the_cores_allow(tmp_path: Path):
+def test_images_in_memory_take_no_workers_and_files_one_for_each_core_but_one(tmp_path: Path):
     files = folder_half(tmp_path).train
     assert auto_workers(view(), cores=8) == 0
     assert [auto_workers(files, cores=cores) for cores in (1, 2, 8, 64)] == [0, 1, 7, 16]

@@ -73,7 +73,7 @@ def test_a_mean_by_hand(tmp_path: Path):
     assert computed[1, 1].tolist() == [0, 0, 170]
 
 
-def test_every_image_is_read_once_and_progress_is_told(tmp_path: Path):
+def test_every_image_is_read_once_and_progress_is_reported(tmp_path: Path):
     half_view, progress = view(), []
     compute(half_view, tmp_path, progress=progress)
     assert half_view.subset.read_positions == list(range(1, 700, 2))
@@ -172,7 +172,7 @@ def test_a_damaged_cache_is_computed_again_with_a_warning(
     assert np.array_equal(np.load(path, allow_pickle=False), first)  # and mended
 
 
-def test_the_warning_says_what_the_file_holds_instead(
+def test_the_warning_names_the_content_of_the_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / "means").mkdir()
@@ -214,7 +214,7 @@ def test_an_unreadable_image_is_refused_by_name_unless_it_may_be_skipped(tmp_pat
         compute(unreadable_view((), skip=False), tmp_path)
 
 
-def test_what_cannot_be_read_does_not_count(tmp_path: Path):
+def test_unreadable_images_do_not_count(tmp_path: Path):
     half_view, progress = unreadable_view((3, 699), skip=True), []
     computed = compute(half_view, tmp_path, progress=progress)
     expected = half_view.subset.pixels[[3, 699]].astype(np.float64).mean(axis=0)
@@ -261,7 +261,7 @@ def test_the_key_is_the_golden_one():
         ("digest", ("ant", "bee"), {"per_class": 5}),
     ],
 )
-def test_whatever_changes_the_mean_changes_the_key(
+def test_a_setting_that_changes_the_mean_changes_the_key(
     digest: str, classes: tuple[str, ...], settings: dict
 ):
     usual = dict(size=32, resize="warp", per_class=None)

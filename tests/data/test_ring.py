@@ -19,7 +19,7 @@ def no_thread_is_left():
 
 
 class Filler:
-    """Fills a request k, of so many images, with the value k."""
+    """Fills the images of request k with the value k."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.fails_at = fails_at
@@ -70,7 +70,7 @@ def test_one_thread_of_its_own_fills_a_few_buffers_again_and_again():
     assert len(set(filler.addresses)) == LIVE + AHEAD == 4
 
 
-def test_a_batch_stays_good_until_the_next_but_one_is_asked_for():
+def test_a_batch_is_valid_until_the_second_next_is_requested():
     previous = None
     for batch in ring(Filler(), 30 * [4]):
         time.sleep(0.002)  # for the thread to do what harm it can
@@ -103,7 +103,7 @@ def test_nothing_at_all_is_no_batch():
     assert list(ring(Filler(), [])) == []
 
 
-def test_what_goes_wrong_is_raised_where_the_batches_are_read():
+def test_an_error_is_raised_where_the_batches_are_read():
     batches = []
     with pytest.raises(ValueError, match="no more"):
         for batch in ring(Filler(fails_at=3), 9 * [4]):

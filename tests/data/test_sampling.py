@@ -114,7 +114,7 @@ def test_a_batch_larger_than_the_data_holds_several_epochs():
     assert sorted(positions[:3]) == sorted(positions[3:6]) == [0, 1, 2]
 
 
-def test_a_batch_does_not_depend_on_what_was_asked_before():
+def test_a_batch_does_not_depend_on_earlier_requests():
     forward = batches(range(12))
     sampling.permutation.cache_clear()
     backward = batches(range(11, -1, -1))[::-1]

@@ -27,7 +27,7 @@ def counts(name: str, root: Path | None = None, **where: Any) -> tuple[int, ...]
 
 
 def tree(root: Path, **images: int) -> Path:
-    """A folder with so many pictures of every class, and one of each to validate on."""
+    """A folder with the given number of images of each class, and one of each to validate on."""
     for subset, number in [("train", None), ("val", 1)]:
         for name, count in images.items():
             (root / subset / name).mkdir(parents=True)
@@ -36,7 +36,7 @@ def tree(root: Path, **images: int) -> Path:
     return root
 
 
-def test_digits_have_what_is_not_held_out(tmp_path: Path):
+def test_digits_without_those_held_out_are_counted(tmp_path: Path):
     loaded = data.load(
         "digits", root=None, val=None, holdout=0.2, size=8, resize="warp", cache=tmp_path
     )
@@ -62,7 +62,7 @@ def test_a_folder_is_counted_in_the_order_of_its_classes(tmp_path: Path, name: s
     assert counts(name, root, val="val") == (5, 1, 3)
 
 
-def test_of_a_folder_what_is_held_out_does_not_count(tmp_path: Path):
+def test_held_out_images_of_a_folder_do_not_count(tmp_path: Path):
     root = tree(tmp_path, apple=10, mouse=4)
 
     assert counts("image_folder", root, holdout=0.3) == (7, 3)
@@ -88,7 +88,7 @@ def test_a_class_of_a_users_own_without_training_images_counts_too(
     ]  # asked once
 
 
-def test_what_is_not_there_is_refused_as_it_is_described(tmp_path: Path):
+def test_missing_data_are_refused_as_by_describe(tmp_path: Path):
     for name, message in [
         ("squares", "data.name=squares is unknown"),
         ("image_folder", "data.root is missing"),

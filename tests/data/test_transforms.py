@@ -165,7 +165,7 @@ def test_the_scale_multiplies_every_view():
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_the_memory_lies_as_asked_for(channels_last: bool):
+def test_the_memory_format_is_as_requested(channels_last: bool):
     images = noise(2, 5, 5, 3)
     transform = views({"A": None}, channels_last=channels_last)
     inputs = transform(batch(images, [[3, 1], [0, 2]], [False, True]))["A"]

@@ -67,7 +67,7 @@ def test_a_function_is_compiled_once_at_its_first_call(compiler: Compiler):
     assert function.__name__ == "double"
 
 
-def test_what_cannot_be_compiled_runs_as_it_is_with_one_warning(
+def test_a_function_that_cannot_be_compiled_runs_as_it_is_with_one_warning(
     compiler: Compiler, caplog: pytest.LogCaptureFixture
 ):
     compiler.error = RuntimeError(NO_COMPILER)

@@ -67,7 +67,7 @@ def test_the_second_waits_for_the_first_and_says_so_once(tmp_path: Path, kind: K
 
 
 @BOTH
-def test_whoever_need_not_wait_may_refuse(tmp_path: Path, kind: Kind):
+def test_an_on_wait_that_raises_refuses(tmp_path: Path, kind: Kind):
     def refuse() -> None:
         raise UserError("taken")
 

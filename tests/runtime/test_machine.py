@@ -33,7 +33,7 @@ def test_without_control_groups_it_is_the_machines(here: Path):
     assert machine.free_bytes() == 64 * GB  # nobody says what is used
 
 
-def test_a_job_has_what_any_of_its_groups_allows_and_caches_are_free(here: Path):
+def test_a_job_has_the_least_that_a_group_allows_and_caches_are_free(here: Path):
     """As SLURM makes them: the limit is the job's, and the process is in a step of it."""
     write(here / "proc/self/cgroup", "0::/slurm/job_7/step_0\n")
     job = here / "cgroup/slurm/job_7"

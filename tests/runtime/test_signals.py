@@ -45,7 +45,7 @@ def test_a_deferred_signal_is_only_noted(number: int):
         (USR1, INT, USR1),
     ],
 )
-def test_what_is_being_saved_is_not_cut_short(numbers: tuple[int, ...]):
+def test_saving_is_not_cut_short(numbers: tuple[int, ...]):
     with signals.watch() as stop, stop.deferred():
         send(*numbers)
 

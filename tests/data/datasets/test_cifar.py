@@ -144,7 +144,7 @@ def test_rows_and_columns_are_not_exchanged(tmp_path: Path, monkeypatch: pytest.
     assert image[31, 0].tolist() == [0, 100, 200]
 
 
-def test_images_are_resized_to_the_size_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_images_are_resized_to_the_requested_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     published(tmp_path, "cifar10", monkeypatch)
     images = cifar.load("cifar10", root=tmp_path, size=16)
     assert images.train.pixels.shape == (10, 16, 16, 3)
@@ -177,7 +177,7 @@ def test_class_names_are_sorted_and_distinct():
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_missing_and_no_network_says_what_to_do(name: str, tmp_path: Path):
+def test_missing_data_without_a_network_are_an_error_with_advice(name: str, tmp_path: Path):
     with pytest.raises(UserError) as error:
         cifar.load(name, root=tmp_path, size=32)
     message = str(error.value)
@@ -190,7 +190,7 @@ def test_missing_and_no_network_says_what_to_do(name: str, tmp_path: Path):
     )
 
 
-def test_a_broken_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_download_is_an_error_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def corrupted(*args, **kwargs):
         raise RuntimeError("File not found or corrupted.")  # torchvision's for a wrong md5 sum
 
@@ -200,7 +200,7 @@ def test_a_broken_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_what_is_not_there_is_downloaded_once(
+def test_missing_data_are_downloaded_once(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, downloads: list
 ):
     publish(write(tmp_path / "published", name), name, monkeypatch)
@@ -258,7 +258,7 @@ def test_other_class_names_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
         cifar.load("cifar10", root=tmp_path, size=32)
 
 
-def test_the_restricted_unpickler_reads_what_an_ordinary_one_does(tmp_path: Path):
+def test_the_restricted_unpickler_agrees_with_the_ordinary_one(tmp_path: Path):
     content = {"data": pixels(3, 5), "labels": [1, 2, 3], "batch_label": "a part"}
     (tmp_path / "file").write_bytes(python2_pickle(content))
     read = cifar.read_arrays(tmp_path / "file")

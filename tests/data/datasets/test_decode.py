@@ -61,7 +61,7 @@ def test_a_jpeg_has_the_bits_that_pillow_gives_it(mode: str, settings: dict, tmp
     assert np.array_equal(decode.jpeg(path.read_bytes()), expected)
 
 
-def test_what_torchvision_cannot_decode_is_left_to_pillow(tmp_path: Path):
+def test_pillow_decodes_the_files_that_torchvision_cannot(tmp_path: Path):
     path = tmp_path / "image.jpg"
     Image.fromarray(quadrants()).save(path)
     assert decode.jpeg(path.read_bytes()[:200]) is None
@@ -232,7 +232,7 @@ def test_a_file_that_was_cut_off_is_refused(ending: str, tmp_path: Path):
         decode.read_rgb(str(path), size=8, resize="warp")
 
 
-def test_what_is_no_image_is_refused(tmp_path: Path):
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path):
     (tmp_path / "image.jpg").write_text("<html>404 not found</html>")
     with pytest.raises(OSError, match="cannot identify image file"):
         decode.read_rgb(str(tmp_path / "image.jpg"), size=8, resize="warp")

@@ -59,7 +59,7 @@ def test_the_images_keep_the_grey_levels_of_scikit_learn(small: ImageSet):
     assert np.array_equal(small.train.pixels[..., 0], small.train.pixels[..., 2])
 
 
-def test_the_images_are_enlarged_to_the_size_asked_for():
+def test_images_are_enlarged_to_the_requested_size():
     large = digits.load(holdout=0.2, size=32)
     assert large.train.pixels.shape == (1438, 32, 32, 3)
     assert large.train.in_memory is True

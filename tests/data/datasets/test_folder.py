@@ -127,7 +127,7 @@ def test_a_folder_is_listed_once(tmp_path: Path):
     assert folder.scan(root, "val", None) is folder.scan(root, "val", None)
 
 
-def test_images_are_read_at_the_size_asked_for(tmp_path: Path):
+def test_images_are_read_at_the_requested_size(tmp_path: Path):
     images = load_folder(tree(tmp_path), size=5)
     assert images.train.in_memory is False
     pixels, unreadable = read(images.train, 8, 0)
@@ -278,7 +278,7 @@ def test_the_digest_changes_with_the_holdout(tmp_path: Path):
     assert digests[0] == digests[2] != digests[1]
 
 
-def test_describe_tells_the_classes_and_the_digest_of_what_load_gives(tmp_path: Path):
+def test_describe_and_load_agree_on_classes_and_digest(tmp_path: Path):
     root = str(tree(tmp_path))
     described = data.describe("image_folder", root=root, val="val", holdout=None)
     images = data.load(
@@ -318,7 +318,7 @@ def test_an_empty_root_is_refused(tmp_path: Path):
     )
 
 
-def test_a_root_without_train_is_refused_with_what_is_there(tmp_path: Path):
+def test_a_root_without_train_is_refused_with_its_folders(tmp_path: Path):
     picture(tmp_path / "training/cat/0.png")
     picture(tmp_path / "val/cat/0.png")
     assert refused(tmp_path) == (
@@ -326,7 +326,7 @@ def test_a_root_without_train_is_refused_with_what_is_there(tmp_path: Path):
     )
 
 
-def test_a_root_without_val_is_refused_with_what_is_there(tmp_path: Path):
+def test_a_root_without_val_is_refused_with_its_folders(tmp_path: Path):
     tree(tmp_path, val="validation")
     assert refused(tmp_path) == (
         f"data.root={tmp_path} has no folder 'val' (it has train, validation): "

@@ -1,4 +1,4 @@
-"""Reading prepared data: what is there, what does not fit, and what is damaged."""
+"""Reading prepared data: the images, settings that do not fit, and damage."""
 
 import json
 import pickle
@@ -59,7 +59,7 @@ def read(subset: Subset, positions: list[int], crop: int, corners: object = None
     return out
 
 
-def test_crops_are_those_of_the_folder_in_the_order_asked_for(images: Path, made: dict[str, Path]):
+def test_crops_are_those_of_the_folder_in_the_requested_order(images: Path, made: dict[str, Path]):
     theirs = load_folder(images, size=8).train
     ours = load(made["raw"]).train
     assert isinstance(ours, RawSubset) and ours.in_memory and ours.size == 8
@@ -78,7 +78,7 @@ def test_jpegs_are_cropped_likewise_and_take_worker_processes(made: dict[str, Pa
     assert np.array_equal(read(ours, [9], 4)[0], whole[2, 2:6, 2:6])
 
 
-def test_what_a_plan_needs_takes_one_file_and_no_torch(images: Path, made: dict[str, Path]):
+def test_a_plan_reads_few_files_and_takes_no_torch(images: Path, made: dict[str, Path]):
     code = """
 import sys
 from pathlib import Path

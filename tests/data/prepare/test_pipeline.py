@@ -1,4 +1,4 @@
-"""From a folder of images to prepared data: the content, and going on after every interruption."""
+"""From a folder of images to prepared data: the content, and resuming after every interruption."""
 
 import json
 import logging
@@ -83,7 +83,7 @@ def test_a_part_held_out_is_the_folders_own(tmp_path: Path):
     assert np.array_equal(pixels_of(made.train), pixels_of(original.train))
 
 
-def test_jpegs_look_the_same_and_take_the_quality_asked_for(tmp_path: Path):
+def test_jpegs_look_the_same_and_have_the_requested_quality(tmp_path: Path):
     root = tmp_path / "images"
     for subset in ("train", "val"):
         for name in ("a", "b"):
@@ -134,11 +134,11 @@ def test_the_digest_is_one_of_content_and_settings_alone(tmp_path: Path):
     assert len({first, *others}) == 7
 
 
-# --- going on ------------------------------------------------------------------------------------
+# --- resuming -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pixels", [RAW, JPEG], ids=["raw", "jpeg"])
-def test_killed_at_any_moment_it_goes_on_and_ends_the_same(tmp_path: Path, pixels: Pixels):
+def test_killed_at_any_moment_it_resumes_and_ends_the_same(tmp_path: Path, pixels: Pixels):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     whole = prepare(root, tmp_path / "whole", pixels)
     processes = multiprocessing.get_context("forkserver")
@@ -179,7 +179,7 @@ def left(dst: Path, root: Path, count: int) -> Path:
     return dst.with_name(f".{dst.name}.partial")
 
 
-def test_what_is_done_is_kept_unless_its_files_have_changed(tmp_path: Path):
+def test_finished_chunks_are_kept_unless_their_files_have_changed(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     left(dst, root, 3)  # 12 of 23 images
     picture(root / "train/Ant/1.png", seed=50)
@@ -188,7 +188,7 @@ def test_what_is_done_is_kept_unless_its_files_have_changed(tmp_path: Path):
     assert np.array_equal(pixels_of(load(dst).train), pixels_of(original.train))
 
 
-def test_it_goes_on_only_with_the_same_settings_and_files(tmp_path: Path):
+def test_it_resumes_only_with_the_same_settings_and_files(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     partial = left(dst, root, 2)
     assert refused(root, dst, Pixels(9, "crop", "raw", None)) == (
@@ -208,7 +208,7 @@ def test_it_goes_on_only_with_the_same_settings_and_files(tmp_path: Path):
     )
 
 
-def test_what_is_complete_is_left_alone_and_never_overwritten(tmp_path: Path):
+def test_complete_data_are_never_overwritten(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     record = prepare(root, dst).record
     before = {p: p.stat().st_mtime_ns for p in dst.rglob("*")}
@@ -385,7 +385,7 @@ def test_progress_is_logged_with_the_images_that_were_kept(
     assert [int(count[1]) for count in counts if count] == [4, 8, 12, 16, 20, 23]
 
 
-def test_the_journal_says_what_is_done(tmp_path: Path):
+def test_the_journal_lists_the_finished_chunks(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     partial = left(dst, root, 3)
     lines = [json.loads(line) for line in (partial / "journal.jsonl").read_text().splitlines()]

@@ -59,7 +59,7 @@ def change(path: Path, edit: Callable[[np.ndarray], object]) -> None:
 
 
 @BOTH
-def test_what_was_made_is_as_it_was_and_so_is_a_copy(
+def test_prepared_data_are_undamaged_and_so_is_a_copy(
     make: Callable[[Pixels], Path], pixels: Pixels
 ):
     folder = make(pixels)
@@ -103,7 +103,7 @@ def test_jpegs_that_lie_elsewhere_are_damage(make: Callable[[Pixels], Path]):
 
 @BOTH
 @pytest.mark.parametrize("name", ["labels.npy", "prepared.json"])
-def test_what_is_said_of_the_images_counts_too(
+def test_labels_and_record_are_verified_too(
     make: Callable[[Pixels], Path], pixels: Pixels, name: str
 ):
     folder = make(pixels)
@@ -121,7 +121,7 @@ def test_slots_that_lead_to_other_images_are_damage(make: Callable[[Pixels], Pat
     assert damage(folder) == ("prepared.json or the labels do not belong to the images",)
 
 
-def test_digests_that_are_damaged_or_gone_are_damage(make: Callable[[Pixels], Path]):
+def test_digests_that_are_damaged_or_missing_are_damage(make: Callable[[Pixels], Path]):
     folder = make(RAW)
     path = folder / "val" / "digests.npy"
     change(path, lambda digests: digests.put(33, digests.flat[33] ^ 1))
