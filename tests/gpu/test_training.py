@@ -22,7 +22,7 @@ from transferlab.runtime import signals
 from transferlab.training import inputs
 from transferlab.training.callbacks.checkpoint import RunCheckpoint
 from transferlab.training.pack_module import PackModule
-from transferlab.training.run import train as train_pack
+from transferlab.training.run import train_pack
 
 Compose = Callable[..., RunConfig]
 SMALL = (

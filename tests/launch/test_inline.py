@@ -54,7 +54,7 @@ def fake_run(
     check: Callable[[Sequence[Run]], object] = len,
 ) -> None:
     """Replace `transferlab.training.run`, which takes seconds to import."""
-    module = SimpleNamespace(check=check, train=train)
+    module = SimpleNamespace(check=check, train_pack=train)
     monkeypatch.setitem(sys.modules, "transferlab.training.run", module)  # type: ignore[arg-type]
 
 

@@ -15,7 +15,7 @@ from transferlab.training import build
 from transferlab.training.build import Subject
 from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import PackModule
-from transferlab.training.run import train
+from transferlab.training.run import train_pack
 
 Compose = Callable[..., RunConfig]
 SHORT = (
@@ -36,9 +36,9 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def train_pack(runs: Sequence[Run]) -> None:
+def train_together(runs: Sequence[Run]) -> None:
     with signals.watch() as stop:
-        train(runs, stop)
+        train_pack(runs, stop)
 
 
 def test_a_frozen_prefix_is_computed_once_for_a_pack_in_training_and_in_validation(
@@ -71,7 +71,7 @@ def test_a_frozen_prefix_is_computed_once_for_a_pack_in_training_and_in_validati
     monkeypatch.setattr(PackModule, "training_step", noting("training"))
     monkeypatch.setattr(PackModule, "validation_step", noting("validation"))
 
-    train_pack(resolve_all(config(*SHORT, f"transfer.variant={variant}") for variant in SEVEN))
+    train_together(resolve_all(config(*SHORT, f"transfer.variant={variant}") for variant in SEVEN))
 
     # 180 images of half B in batches of 100, twice
     assert batches == {"training": 4, "validation": 4}

@@ -27,13 +27,13 @@ def carry_out(config: RunConfig) -> FinishedRun:
     return inline.carry_out([resolve(config)])[-1]
 
 
-def train_pack(runs: Sequence[Run]) -> None:
+def train_together(runs: Sequence[Run]) -> None:
     """Train the runs in one pack; their bases are in the store."""
     from transferlab.runtime import signals
-    from transferlab.training.run import train
+    from transferlab.training.run import train_pack
 
     with signals.watch() as stop:
-        train(runs, stop)
+        train_pack(runs, stop)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_a_pack_of_four_gives_the_bits_of_the_four_alone(config: Compose, tmp_pa
     for base in ("baseA", "baseB"):
         carry_out(config(*SHORT, f"runtime.store={tmp_path}/packed", f"transfer.variant={base}"))
     packed = dict(zip(variants, resolve_all(configs("packed")), strict=True))
-    train_pack(list(packed.values()))
+    train_together(list(packed.values()))
     for variant in variants:
         result = store.read_result(packed[variant])
         assert result is not None
@@ -160,7 +160,7 @@ def test_a_nan_loss_fails_the_run_with_its_step_and_spares_the_others(config: Co
     sound = resolve(config(*SHORT, "transfer.variant=A3B"))
     (*_, alone) = inline.carry_out([sound.in_store(tmp_path / "alone")])
     with poison("R2B"), pytest.raises(RunFailed, match=r"R2B: .* at step 5;"):
-        train_pack([poisoned, sound])
+        train_together([poisoned, sound])
     result = store.read_result(sound)
     assert result is not None and store.read_result(poisoned) is None
     assert result["weights_sha256"] == alone.result["weights_sha256"]
@@ -220,12 +220,12 @@ def test_a_pack_is_cut_up_again_where_its_members_are_at_different_steps(
     carry_out(config(*SHORT, in_store, "transfer.variant=baseA"))
     pair = [resolve(config(*SHORT, in_store, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
     with stop_after(11):
-        train_pack(pair)
+        train_together(pair)
     assert [checkpoints.load(c).step for c in pair] == [11, 11]  # type: ignore[union-attr]
     with stop_after(14):
-        train_pack(pair[:1])
+        train_together(pair[:1])
     assert [checkpoints.load(c).step for c in pair] == [14, 11]  # type: ignore[union-attr]
-    train_pack(pair)
+    train_together(pair)
     for run, alone in zip(pair, whole, strict=True):
         result = store.read_result(run)
         assert result is not None

@@ -145,7 +145,7 @@ def test_a_step_waits_for_nothing_and_every_50th_looks_once(
     monkeypatch.setattr(Timing, "on_validation_start", stop)
     with signals.watch() as request:
         configs = pack(config, f"train.precision={precision}", "train.rate_in_velocity=true")
-        run.train(configs, request)
+        run.train_pack(configs, request)
 
     assert waits.noted == [(50, "tolist"), (100, "tolist")]
 

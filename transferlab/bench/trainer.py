@@ -15,7 +15,7 @@ from transferlab.bench import flags, harness, loops, trials
 from transferlab.bench.harness import Comparison, Report, Side
 from transferlab.bench.trials import Trial
 from transferlab.runtime import signals
-from transferlab.training.run import train
+from transferlab.training.run import train_pack
 
 REPETITIONS = 9
 MOST = 1.05
@@ -37,7 +37,7 @@ def measure(selected: Namespace) -> Report:
         def through_trainer() -> float:
             """The product's own path, from before the first step to the end of the last."""
             watch = loops.Stopwatch(skipped=0, steps=steps)
-            train([run], stop, [watch])
+            train_pack([run], stop, [watch])
             shutil.rmtree(run.folder)
             assert watch.elapsed_s is not None
             return watch.elapsed_s

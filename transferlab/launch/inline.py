@@ -65,7 +65,7 @@ def train(runs: Sequence[Run], stop: signals.StopRequest) -> None:
 
     Raises: UserError, RunFailed, Interrupted.
     """
-    from transferlab.training.run import train as train_pack
+    from transferlab.training.run import train_pack
 
     with ExitStack() as owned:
         # All processes lock in the same order, so that no two packs wait for each other

@@ -40,7 +40,7 @@ def check(runs: Iterable[Run]) -> None:
         build_trainer(run.config, [], intervals=1)
 
 
-def train(
+def train_pack(
     runs: Sequence[Run],
     stop: StopRequest,
     watchers: Sequence[Callback] = (),
