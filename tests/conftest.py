@@ -37,6 +37,12 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture
+def needs_torch() -> None:
+    """For tests that start another process which imports it."""
+    torch.require()
+
+
+@pytest.fixture
 def forked_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is started of this interpreter is forked from one that has imported torch."""
     monkeypatch.setenv(forked.SOCKET, forked.training_server())

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_wheel_in_an_empty_environment_runs_from_any_folder(tmp_path: Path):
+def test_a_wheel_in_an_empty_environment_runs_from_any_folder(needs_torch: None, tmp_path: Path):
     source = tmp_path / "source"
     tracked = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

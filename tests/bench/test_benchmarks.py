@@ -94,7 +94,7 @@ def test_loader(bench: Bench):
     assert measured["JPEG folder", "torchvision default"] > 0.6
 
 
-def test_startup(bench: Bench):
+def test_startup(needs_torch: None, bench: Bench):
     found = bench("startup")
 
     assert targets(found) == [10.0, 10.0, None, None]

@@ -9,9 +9,19 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from support import forked
+from support import forked, torch
 
-LIGHT = ("status", "results", "report", "retry", "cancel", "prepare", "--hydra-help", "--cfg")
+LIGHT = (
+    "status",
+    "results",
+    "report",
+    "retry",
+    "cancel",
+    "prepare",
+    "--help",
+    "--hydra-help",
+    "--cfg",
+)
 SMALL = ["+split=random", "data.size=16", "data.crop=16", "runtime.threads=1"]
 TINY = [*SMALL, "train.epochs=null", "train.total_steps=20", "train.val_every=10"]
 
@@ -30,6 +40,8 @@ def start(
 ) -> subprocess.Popen[str]:
     """`python -m transferlab ARGUMENTS`; with `new`, in an interpreter of its own."""
     server = forked.light_server if arguments[0] in LIGHT else forked.training_server
+    if new and arguments[0] not in LIGHT:
+        torch.require()
     return (subprocess.Popen if new else forked.Popen)(
         [sys.executable, "-m", "transferlab", *arguments],
         cwd=place,
