@@ -39,7 +39,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Raises: UserError for a value that `conf/train` would not take either."""
         types = schema.field_types(TrainConfig)
-        for field in fields(self):
+        for field in fields(Recipe):
             schema.value(types[field.name], getattr(self, field.name), f"recipe.{field.name}")
         if self.schedule == "step" and (self.lr_step is None or self.lr_factor is None):
             raise UserError("recipe.schedule=step needs recipe.lr_step and recipe.lr_factor")
