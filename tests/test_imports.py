@@ -32,7 +32,8 @@ HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "mat
 # What the light half leaves to torch; `training` as a whole, and what draws
 HEAVY_MODULES = (
     "runtime.compiled", "runtime.devices",
-    "models.normalisation", "models.shapes", "models.stages", "models.transfer", "models.zoo",
+    "models.dropout", "models.normalisation", "models.shapes", "models.stages", "models.transfer",
+    "models.zoo",
     "data.half", "data.loader", "data.mean", "data.ring", "data.transforms", "data.datasets.decode",
     "data.datasets.mapped",
     "experiment.cost.probe", "training", "results.figures", "results.page.html",

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transferlab import models
+from transferlab.models.dropout import Dropout
 from transferlab.models.normalisation import LocalResponseNorm
-from transferlab.models.stages import Dropout, StagedNetwork
+from transferlab.models.stages import StagedNetwork
 from transferlab.training import Recipe, optimiser
 from transferlab.training.callbacks.arithmetic import Arithmetic
 

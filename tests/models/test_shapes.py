@@ -6,9 +6,10 @@ from torch import nn
 
 from transferlab import models
 from transferlab.models import shapes
+from transferlab.models.dropout import Dropout
 from transferlab.models.facts import Footprint
 from transferlab.models.shapes import StageShape
-from transferlab.models.stages import Dropout, Stage, StagedNetwork
+from transferlab.models.stages import Stage, StagedNetwork
 
 # Of Caffe's reference network, from BVLC/caffe models/bvlc_reference_caffenet/train_val.prototxt:
 # taps x output units, for instance conv2: 48 channels a group x 5 x 5, times 256 x 27 x 27

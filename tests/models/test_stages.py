@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from transferlab import models
 from transferlab.errors import UserError
-from transferlab.models.stages import Dropout, Stage, StagedNetwork
+from transferlab.models.dropout import Dropout
+from transferlab.models.stages import Stage, StagedNetwork
 
 NAMES = ("first", "second", "third", "last")
 

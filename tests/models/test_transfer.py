@@ -12,7 +12,8 @@ from transferlab import models
 from transferlab.errors import UserError
 from transferlab.experiment.variants import parse
 from transferlab.models import transfer
-from transferlab.models.stages import Dropout, Stage, StagedNetwork
+from transferlab.models.dropout import Dropout
+from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.training import Recipe, optimiser
 
 NAMES = ("conv1", "conv2", "fc3", "fc4")

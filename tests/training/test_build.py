@@ -9,7 +9,7 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.training import build, inputs
 from transferlab.training.build import Subject
-from transferlab.training.module import seed_of
+from transferlab.training.seeds import seed_of
 
 Compose = Callable[..., RunConfig]
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transferlab.models.stages import Dropout, Stage, StagedNetwork
+from transferlab.models.dropout import Dropout
+from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import Member, PackModule, means
 from transferlab.training.recipe import Recipe

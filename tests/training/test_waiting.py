@@ -20,8 +20,9 @@ from transferlab.data import transforms
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import Run
+from transferlab.models.dropout import Dropout
 from transferlab.models.normalisation import LocalResponseNorm
-from transferlab.models.stages import Dropout, Stage, StagedNetwork
+from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.runtime import signals
 from transferlab.training import run
 from transferlab.training.callbacks.timing import Timing

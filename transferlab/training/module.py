@@ -7,7 +7,6 @@ one stream of images, by the same steps.
 Shapes: B batch, C channels, P pixels a side, K classes.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -26,6 +25,7 @@ from transferlab.models.stages import StagedNetwork
 from transferlab.training import optimiser
 from transferlab.training.checkpoints import load_weights
 from transferlab.training.recipe import Recipe
+from transferlab.training.seeds import seed_of
 
 Weights = Mapping[str, Tensor]
 
@@ -157,16 +157,6 @@ class TransferModule(LightningModule):
 def score(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy and number of hits, scalars, of logits (B, K) for labels (B,)."""
     return F.cross_entropy(logits, labels), (logits.detach().argmax(dim=1) == labels).sum()
-
-
-def seed_of(seed: int, label: str, purpose: str, stage: str) -> int:
-    """A seed for one purpose of one stage of one network, independent of all others.
-
-    The label counts, so that B3B does not get the head that baseB began with: it would fit the
-    copied stages better than a fresh one, and the co-adaptation gap would look smaller.
-    """
-    digest = hashlib.sha256(f"{seed}/{label}/{purpose}/{stage}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def _default_label(n: int, frozen: bool) -> str:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from transferlab.errors import UserError
-from transferlab.models.stages import Dropout, StagedNetwork
+from transferlab.models.dropout import Dropout
+from transferlab.models.stages import StagedNetwork
 from transferlab.models.zoo import alexnet
 
 NAMES = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")

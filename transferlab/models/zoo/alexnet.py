@@ -8,8 +8,9 @@ Shapes: B batch, K outputs; input (B, 3, 227, 227), grey levels minus their mean
 from torch import nn
 
 from transferlab.errors import UserError
+from transferlab.models.dropout import Dropout
 from transferlab.models.normalisation import LocalResponseNorm
-from transferlab.models.stages import Dropout, Stage, StagedNetwork
+from transferlab.models.stages import Stage, StagedNetwork
 
 IMAGE_SIZE = 227
 

@@ -11,7 +11,8 @@ import math
 from torch import nn
 
 from transferlab.errors import UserError
-from transferlab.models.stages import Dropout, Stage, StagedNetwork
+from transferlab.models.dropout import Dropout
+from transferlab.models.stages import Stage, StagedNetwork
 
 LEAST_SIZE = 16
 DROPOUT = 0.25  # 0.5 halves what nine epochs can learn: 0.22 instead of 0.29 on 100 classes
