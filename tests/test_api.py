@@ -24,7 +24,7 @@ def test_importing_the_package_imports_no_torch_and_lists_every_name():
 
 
 @pytest.mark.parametrize("name", transferlab.__all__)
-def test_every_name_is_there_and_documented(name: str):
+def test_every_name_exists_and_is_documented(name: str):
     assert inspect.getdoc(getattr(transferlab, name))
 
 

@@ -94,7 +94,7 @@ def test_it_shows_the_published_networks(executed):
     assert "training logs that the authors released" in shown["report.sources(found)"]
 
 
-def test_a_store_that_is_not_there_stops_it_with_what_to_do(executed, tmp_path: Path):
+def test_a_missing_store_stops_it_with_what_to_do(executed, tmp_path: Path):
     with pytest.raises(CellExecutionError, match=r"nowhere is not a store: .*sweep \+study=quick"):
         executed(tmp_path / "nowhere")
 

@@ -128,7 +128,7 @@ def test_the_seed_changes_the_batches():
     assert batches(range(3)) != batches(range(3), seed=1)
 
 
-def test_a_late_step_of_the_longest_recipe_is_computed_at_once():
+def test_a_late_step_of_the_longest_recipe_is_computed_immediately():
     epochs, positions = batches(
         range(449_999, 450_000), count=641_149, batch_size=256, reshuffle=False
     )[0]

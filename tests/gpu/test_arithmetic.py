@@ -100,7 +100,7 @@ def test_dropout_is_a_function_of_key_and_step_and_waits_for_nothing(device: tor
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_the_update_is_that_of_the_cpu_and_goes_on_after_a_restart(
+def test_the_update_is_that_of_the_cpu_and_resumes_after_a_restart(
     device: torch.device, nesterov: bool
 ):
     torch.manual_seed(0)

@@ -126,7 +126,7 @@ def test_members_of_a_pack_learn_what_they_learn_alone(config: Compose, tmp_path
         assert_close(found, weights(alone))
 
 
-def test_a_stopped_run_goes_on_from_its_checkpoint(
+def test_a_stopped_run_resumes_from_its_checkpoint(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (whole,) = train([config(*SMALL, f"runtime.store={tmp_path}/whole", "transfer.variant=baseA")])

@@ -21,7 +21,7 @@ def send(*numbers: int) -> None:
 
 
 @pytest.mark.parametrize("number", [INT, TERM, USR1])
-def test_while_nothing_is_at_stake_the_first_signal_stops_at_once(number: signal.Signals):
+def test_while_nothing_is_at_stake_the_first_signal_stops_immediately(number: signal.Signals):
     with signals.watch() as stop, pytest.raises(Interrupted, match=f"^stopped by {number.name}$"):
         send(number)
 

@@ -59,7 +59,7 @@ OWNS = """
     """
 
 
-def test_a_second_process_waits_for_the_first_and_is_told_which(run: Run, tmp_path: Path):
+def test_a_second_process_waits_for_the_first_and_learns_which(run: Run, tmp_path: Path):
     released = tmp_path / "released"
     with store.owned(run, pytest.fail):
         second = python(OWNS, tmp_path, released)

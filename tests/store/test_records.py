@@ -159,7 +159,7 @@ def test_another_spelling_of_a_run_finds_its_folder_and_the_config_first_written
 # --- result.json --------------------------------------------------------------------------------
 
 
-def test_a_run_is_unfinished_until_its_result_is_there(run: Run):
+def test_a_run_is_unfinished_until_its_result_exists(run: Run):
     run.weights_file.write_bytes(CONTENT)
     run.checkpoint_file.write_bytes(b"half way")
     assert store.read_result(run) is None

@@ -178,7 +178,7 @@ def test_cleaning_removes_half_written_files_and_an_old_failure_and_nothing_else
     assert names(run.folder) == kept
 
 
-def test_the_checkpoint_is_dropped_only_after_the_result_is_there(
+def test_the_checkpoint_is_dropped_only_after_the_result_exists(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ):
     run.checkpoint_file.write_bytes(b"the last state")

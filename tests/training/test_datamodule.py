@@ -198,7 +198,7 @@ def test_the_mean_image_of_the_half_is_subtracted_unless_another_is_named(tmp_pa
     assert abs(totals["A"]) < abs(totals["B"]) < totals["none"]
 
 
-def test_a_half_goes_on_from_epoch_to_epoch_and_begins_anew_with_the_same(tmp_path: Path):
+def test_a_half_continues_from_epoch_to_epoch_and_begins_anew_with_the_same(tmp_path: Path):
     def labels(epochs: int, **settings) -> list[list[int]]:
         data = half(tmp_path, **settings)
         data.setup()

@@ -66,7 +66,7 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
     ]  # fmt: skip
 
 
-def test_a_pack_that_is_killed_and_goes_on_in_other_packs_ends_with_the_same_weights(
+def test_a_pack_that_is_killed_and_resumes_in_other_packs_ends_with_the_same_weights(
     config: Callable[..., RunConfig], tmp_path: Path
 ):
     torch.set_num_threads(1)

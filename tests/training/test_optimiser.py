@@ -191,7 +191,7 @@ def test_rescaling_the_velocity_is_caffes_rule_while_the_rate_rises():
 
 
 @pytest.mark.parametrize("resumed_at", [1, 3, 4, 5, 8])
-def test_caffes_rule_goes_on_bit_for_bit_where_it_was_interrupted(resumed_at: int):
+def test_caffes_rule_resumes_bit_for_bit_where_it_was_interrupted(resumed_at: int):
     assert ours(RATES, caffes=True, resumed_at=resumed_at) == ours(RATES, caffes=True)
 
 
@@ -265,7 +265,7 @@ def test_each_network_of_a_pack_has_the_velocity_of_its_own():
     assert optimiser.velocity(optimizer, second) == {}
 
 
-def test_a_restored_velocity_goes_on_bit_for_bit():
+def test_a_restored_velocity_resumes_bit_for_bit():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
     batches = torch.randn(8, 5, 2, 4, 4)

@@ -161,7 +161,7 @@ class OutOfMemory:
     "error",
     [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), MemoryError()],
 )
-def test_a_pack_whose_memory_is_full_is_halved_and_goes_on_from_its_checkpoints(
+def test_a_pack_whose_memory_is_full_is_halved_and_resumes_from_its_checkpoints(
     pack: list[Run], alone: dict[str, str], error: Exception
 ):
     with OutOfMemory(1, 7, error) as observed:

@@ -337,7 +337,7 @@ def _used_late(run: Run) -> Callable[[Path], int]:
     return lambda path: -first.get(str(path), -1)
 
 
-def test_a_run_stopped_in_a_validation_makes_it_again_and_goes_on(
+def test_a_run_stopped_in_a_validation_repeats_it_and_resumes(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from transferlab.errors import Interrupted
@@ -428,7 +428,7 @@ def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pyte
     assert "training ended by a bug" in text and "ZeroDivisionError: division by zero" in text
 
 
-def test_a_device_that_is_not_there_is_refused(config: Compose):
+def test_a_missing_device_is_refused(config: Compose):
     from transferlab.errors import UserError
 
     run_config = config(*SHORT, "transfer.variant=baseA", "runtime.accelerator=abacus")

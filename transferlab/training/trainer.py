@@ -53,7 +53,7 @@ def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) 
                 logger=False,  # one for all members; `Curve` and `Mirrors` have one each
                 enable_checkpointing=False,  # one file for all members; see `RunCheckpoint`
                 enable_progress_bar=False,  # one for all members, an interval long; see `Bars`
-                enable_model_summary=False,  # `inspect` prints it, and a run's log is a line
+                enable_model_summary=False,  # a run's log is a line a validation
                 num_sanity_val_steps=0,  # would be counted into the first validation
                 use_distributed_sampler=False,  # the data module shares the global batch out
                 default_root_dir=os.fspath(cache_folder(config)),

@@ -336,7 +336,7 @@ def test_the_records_are_those_of_the_finished_runs(tmp_path: Path):
     assert sorted(each["id"] for each in found) == ["a", "b"]
 
 
-def test_a_store_that_is_not_there_has_no_records(tmp_path: Path):
+def test_a_missing_store_has_no_records(tmp_path: Path):
     assert list(store.finished_records(tmp_path / "none")) == []
 
 

@@ -53,7 +53,7 @@ def test_it_leaves_a_validation_after_a_batch_that_every_process_has(
     assert saves == (["save 6", "barrier"] if leaves else [])
 
 
-def test_without_a_request_training_goes_on(pack: PackModule, trainer: Any, saves: Saves):
+def test_without_a_request_training_continues(pack: PackModule, trainer: Any, saves: Saves):
     waiting = stop(saves, None)
     waiting.on_train_batch_end(trainer, pack, None, {}, 0)
     waiting.on_validation_batch_end(trainer, pack, None, {}, 0)
