@@ -121,6 +121,18 @@ def test_a_config_that_cannot_be_read_is_refused(
 
 
 @pytest.mark.parametrize("act", [store.read_config, store.create])
+def test_a_config_with_a_value_changed_is_not_that_of_the_run(
+    run: Run, act: Callable[[Run], object]
+):
+    record = json.loads(run.config_file.read_text())
+    record["config"]["train"]["lr"] *= 2
+    run.config_file.write_text(json.dumps(record))
+
+    with pytest.raises(UserError, match=f"is not the config of run {run.id}"):
+        act(run)
+
+
+@pytest.mark.parametrize("act", [store.read_config, store.create])
 @pytest.mark.parametrize(
     "change",
     [{"id": "another"}, {"id": None}, {"config": None}, {"config": [1]}, {"config": "A3B"}],
