@@ -65,3 +65,9 @@ def test_the_cosine_without_warm_up_begins_just_below_the_rate():
 def test_a_cosine_that_is_all_warm_up_ends_at_the_rate():
     schedule = Cosine(lr=1.0, total_steps=4, warmup_steps=4)
     assert [schedule(i) for i in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 2, 4])
+def test_the_cosine_is_zero_after_the_last_step(warmup_steps: int):
+    schedule = Cosine(lr=1.0, total_steps=4, warmup_steps=warmup_steps)
+    assert [schedule(i) for i in (5, 6, 8)] == [0, 0, 0]

@@ -26,7 +26,10 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """A linear warm-up to lr in `warmup_steps`, then half a cosine down to 0 at the last step."""
+    """A linear warm-up to lr in `warmup_steps`, then half a cosine down to 0 at the last step.
+
+    0 after that: a scheduler asks for the rate of the next step even when there is none.
+    """
 
     lr: float
     total_steps: int
@@ -35,6 +38,8 @@ class Cosine:
     def __call__(self, i: int) -> float:
         if i <= self.warmup_steps:
             return self.lr * _warm(i, self.warmup_steps)
+        if i > self.total_steps:
+            return 0.0
         done = (i - self.warmup_steps) / (self.total_steps - self.warmup_steps)
         return self.lr * 0.5 * (1 + math.cos(math.pi * done))
 
