@@ -61,11 +61,14 @@ def held(
 
 
 def is_held(path: Path, *, kind: Kind = Kind.OPEN_FILE) -> bool:
-    """Whether somebody holds the lock on a file; False if the file does not exist."""
+    """Whether somebody holds the lock on a file.
+
+    False if the file does not exist, or is on a disk without locks, as a copied store may be.
+    """
     try:
         with path.open("rb") as file:
             return not _acquire(file, kind, fcntl.LOCK_SH)
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
