@@ -31,7 +31,7 @@ The rooms, each with one job. A room imports only rooms above it (tests/test_imp
     training     all that knows Lightning: modules, data modules, callbacks, packs
     launch       carries a plan out, here or on SLURM, and reports its status
     bench        what is fast, measured as a ratio
-    cli          the commands, one file each; __main__ is the front door
+    cli          the commands, one file each; __main__ is the entry point
 """
 
 from importlib import import_module

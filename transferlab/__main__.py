@@ -1,7 +1,7 @@
-"""The front door: a command line in, one command called, its exit status out.
+"""The entry point: finds the command that a command line names, and calls it.
 
-Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted and resumable. What a script may want to
-read goes to stdout, everything else to stderr. A command's module is imported when it is called.
+Exit status: 0 done, 1 failed, 2 usage error, 75 interrupted and resumable. Output for scripts goes
+to stdout, everything else to stderr. A command's module is imported when it is called.
 """
 
 import difflib
@@ -23,7 +23,7 @@ HELP_FLAGS = {"-h", "--help"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out a command line; the exit status."""
+    """Run a command line; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = bool(os.environ.get("TRANSFERLAB_DEBUG"))
     try:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = str(error) or "stopped by SIGINT"
         print(f"{reason}: run the command again to resume", file=sys.stderr)
         return Interrupted.exit_code
-    except BrokenPipeError:  # the reader of our stdout has left
+    except BrokenPipeError:  # the reader of stdout has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

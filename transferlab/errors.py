@@ -1,12 +1,12 @@
-"""The ways in which a command can end other than well, each with its exit status.
+"""The ways in which a command can fail, each with its exit status.
 
-Everybody may import this and it imports nothing, so that the front door can tell a user's mistake
-(a message, no trace) from a defect of ours (a trace), whichever module found it.
+Every room may import this module, which imports nothing. `__main__` shows a user's mistake as a
+message and a bug of ours as a traceback, whichever module raised it.
 """
 
 
 class UserError(ValueError):
-    """A wrong value, file or place that the user can put right; the message says how."""
+    """A wrong value, file or folder that the user can correct; the message says how."""
 
     exit_code = 2
 
@@ -18,9 +18,9 @@ class RunFailed(RuntimeError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Stopped by a signal, with everything saved; the same command goes on from there.
+    """Stopped by a signal, with everything saved; running the command again resumes.
 
-    A `KeyboardInterrupt`, because no library on the way should take it for an error of its own.
+    A `KeyboardInterrupt`, so that no library in between handles it as an error of its own.
     """
 
     exit_code = 75

@@ -1,4 +1,4 @@
-"""Every benchmark through the front door, small: counts, exact facts, and ratios with slack.
+"""Every benchmark from the command line, small: counts, exact facts, and ratios with slack.
 
 The ratios of a short run on a busy machine say little: half of a target is asked for, or less.
 """

@@ -1,4 +1,4 @@
-"""The front door as a user meets it: processes, their output and their exit status."""
+"""The command line as a user runs it: processes, their output and their exit status."""
 
 import contextlib
 import json

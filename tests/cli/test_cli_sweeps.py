@@ -1,4 +1,4 @@
-"""Sweeps through the front door where they cannot be carried out: no SLURM, no disk to write."""
+"""Sweeps from the command line that cannot be carried out: no SLURM, no writable disk."""
 
 import os
 import subprocess

@@ -178,7 +178,7 @@ def test_down_without_a_cluster_does_nothing(tmp_path: Path):
     assert not (tmp_path / "none").exists()
 
 
-# --- wrong use -----------------------------------------------------------------------------------
+# --- usage errors --------------------------------------------------------------------------------
 
 
 def refused(name: str, *arguments: str, **knobs: int) -> str:

@@ -1,4 +1,4 @@
-"""The front door as a process: for the tests that stand where a user stands.
+"""The command line as a process: for tests that act as a user does.
 
 The process is forked from one that has imported everything, unless a test asks for a new one.
 """
@@ -69,7 +69,7 @@ def read_until(process: subprocess.Popen[str], word: str) -> str:
 
 
 def refused(place: Path, *arguments: str) -> str:
-    """The one line in which a wrong use is refused; nothing else may come of it."""
+    """The one-line message of a usage error, which must have no other effect."""
     code, out, err = call(place, *arguments)
     assert (code, out) == (2, ""), err
     assert "Traceback" not in err

@@ -1,7 +1,7 @@
 """Benchmarks: each compares implementations measured in turn, and prints the ratio of their times.
 
-A benchmark is a module of its name here, whose `add_flags(parser)` declares what it takes beside
-`--json` and `--repetitions`, and whose `measure(flags)` returns a `harness.Report`.
+A benchmark is a module of its name in this folder. Its `add_flags(parser)` declares its flags
+besides `--json` and `--repetitions`; its `measure(flags)` returns a `harness.Report`.
 
 May import: everything but `results` and `cli`.
 """

@@ -1,4 +1,4 @@
-"""Types of the flags that benchmarks take, with messages for people."""
+"""Types of the flags that benchmarks take, with readable messages."""
 
 from argparse import ArgumentTypeError
 from pathlib import Path

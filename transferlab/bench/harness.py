@@ -1,7 +1,7 @@
 """The harness of all benchmarks: sides measured in turn (A B A B ...), ratios with their spread.
 
-Only ratios within one call are claimed: what a shared machine does to one side it does to the
-other. One repetition of every side warms up and is not counted.
+Only ratios within one call are reported: a busy machine slows both sides alike. The first
+repetition of every side warms up and is not counted.
 """
 
 import logging
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Side:
-    """One of the things compared.
+    """One of the implementations compared.
 
-    `measure` does it once and returns the seconds that took, for `count` of `unit` (`images`).
+    `measure` runs it once and returns the time in s, for `count` of `unit` (`images`).
     """
 
     name: str
@@ -52,7 +52,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Spread:
-    """One number over all repetitions."""
+    """Median, minimum and maximum of a number over all repetitions."""
 
     median: float
     least: float
@@ -81,9 +81,9 @@ class SideTime:
 
 @dataclass(frozen=True)
 class Check:
-    """A fact that holds or not, beside the times: `weights bit-identical`, `14 of 14 runs`.
+    """A fact checked beside the times: `weights bit-identical`, `14 of 14 runs`.
 
-    `passed` is None where it is only reported, since nothing promises it.
+    `passed` is None where the fact is only reported, since nothing guarantees it.
     """
 
     what: str
@@ -93,10 +93,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and with what it was measured.
+    """The machine and the versions with which a benchmark was measured.
 
-    `cores` are those that this process may use; `load` is the average number of processes that ran
-    or waited in the minute before, as the kernel counts.
+    `cores` are those that this process may use; `load` is the kernel's load average over the last
+    minute.
     """
 
     cpu: str
@@ -108,7 +108,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of one benchmark; `setting` says what was measured, in words."""
+    """The result of one benchmark; `setting` describes what was measured."""
 
     name: str
     setting: str
@@ -164,7 +164,7 @@ def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_cou
 def _in_turn(sides: Sequence[Side], *, repetitions: int, warm: bool) -> dict[str, list[float]]:
     """The time of every counted repetition of each side, in s.
 
-    Reported in lines: the thread that draws a bar would share the core with what is measured.
+    Progress is logged, not drawn: a drawing thread would share the measured core.
     """
     times: dict[str, list[float]] = {side.name: [] for side in sides}
     for number in range(0 if warm else 1, repetitions + 1):

@@ -1,9 +1,9 @@
 """Our loaders against torchvision's default on the same images, on one core.
 
 The default is Pillow, RandomResizedCrop, flip, ToTensor, Normalize, in this process. Ours end with
-a batch of bytes, cropped and mirrored: mean and cast are the device's. While a side is measured the
-process is pinned to one core, which the thread that reads ahead shares; files are in the page
-cache.
+a batch of bytes, cropped and mirrored: mean and cast are done on the device. While a side is
+measured the process is pinned to one core, which the thread that reads ahead shares; files are in
+the page cache.
 
 Shapes: B images of a batch, P = 227 pixels a side of a crop.
 """
@@ -113,7 +113,7 @@ def _view(name: str, root: Path) -> View:
 
 
 def _by_default(folder: Path, indices: np.ndarray) -> float:
-    """What torchvision's examples do, in s."""
+    """The time in s of what torchvision's examples do."""
     transform = transforms.Compose(
         [
             transforms.RandomResizedCrop(224),
@@ -128,7 +128,7 @@ def _by_default(folder: Path, indices: np.ndarray) -> float:
 
 
 def _by_ours(images: View, window: Window) -> float:
-    """Our loader, its batches mirrored on the host, in s."""
+    """The time in s of our loader, its batches mirrored on the host."""
     batches = loader(images, _requests(images, window), crop=CROP, workers=0,
                      device=torch.device("cpu"))  # fmt: skip
     start = 0.0
@@ -173,7 +173,7 @@ def _by_copying(window: Window, count: int) -> float:
 
 
 def _on_one_core(measure: Callable[[], float]) -> float:
-    """What `measure` returns while this process and the threads that it starts have one core.
+    """The result of `measure`, with this process and its new threads pinned to one core.
 
     Not on macOS, where a process cannot choose its cores.
     """

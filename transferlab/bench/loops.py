@@ -21,7 +21,7 @@ from transferlab.training.trainer import build_trainer, interruptible
 class Stopwatch(lightning.Callback):
     """`elapsed_s` is the time of `steps` steps after the first `skipped`, set at their end.
 
-    The device is waited for at both ends, and nowhere between.
+    Waits for the device at both ends, and nowhere in between.
     """
 
     def __init__(self, *, skipped: int, steps: int) -> None:
@@ -118,7 +118,7 @@ class _OnlyTraining(lightning.LightningDataModule):
 
 
 def _now(device: torch.device) -> float:
-    """The time when the device has done what it was given."""
+    """The time, once the device has finished its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
     return time.perf_counter()

@@ -1,7 +1,7 @@
 """Runs trained in the planner's packs against the same runs one after another.
 
-Both sides go the way of every run, `launch.inline.train`, from its folder to its record, in a warm
-process; the base networks that they start from are trained beforehand.
+Both sides train by `launch.inline.train`, as every run does, from its folder to its record, in a
+warm process; their base networks are trained beforehand.
 """
 
 import shutil
@@ -34,7 +34,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def measure(selected: Namespace) -> Report:
-    """The runs packed and alone, and whether they end with the same bits."""
+    """Times the runs packed and alone, and compares their final weights bit by bit."""
     trial = trials.trial(selected)
     target = LEAST_FULL if trial.model == "alexnet" else LEAST
     with TemporaryDirectory() as folder, signals.watch() as stop:
@@ -95,7 +95,7 @@ def taken_away(packs: Sequence[Pack]) -> dict[str, str]:
 def same_bits(
     packed: dict[str, str], alone: dict[str, str], precision: str, *, promised: bool
 ) -> Check:
-    """How many runs ended alike, by the sha256 of their weights; promised on CPU only."""
+    """How many runs have bit-identical weights, by sha256; guaranteed on CPU only."""
     same = sum(alone[label] == digest for label, digest in packed.items())
     passed = same == len(alone) if promised else None
     return Check(f"weights bit-identical in {precision}", passed, f"{same} of {len(alone)} runs")

@@ -1,7 +1,7 @@
-"""How soon a light command answers, against what it would take to import everything.
+"""The time of light commands, against the time to import the full stack.
 
-Every side is a process of its own, timed from outside. That a command takes no torch is looked up
-in another process, which ends by naming what it has imported.
+Every side is a separate process, timed from outside. That a command imports no torch is checked
+in another process, which reports what it has imported.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], float | None]] = {
 
 
 def add_flags(parser: ArgumentParser) -> None:
-    """None of its own."""
+    """Adds none: this benchmark has no flags of its own."""
 
 
 def measure(selected: Namespace) -> Report:
@@ -70,7 +70,7 @@ def measure(selected: Namespace) -> Report:
 
 
 def _light(name: str, arguments: tuple[str, ...], folder: Path) -> Check:
-    """Whether the command takes none of HEAVY. Raises: RunFailed if it fails."""
+    """Whether the command imports none of HEAVY. Raises: RunFailed if it fails."""
     code, err = python(folder, "-c", LOOK, *arguments, also=(TAKEN,))
     taken = err.strip().splitlines()[-1] if code else "none"
     return Check(f"{name}: no torch in sys.modules", not code, taken)

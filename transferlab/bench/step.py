@@ -28,7 +28,7 @@ REAL, RESIDENT, EAGER = "ours, real data", "ours, resident batch", "float32 eage
 def add_flags(parser: ArgumentParser) -> None:
     trials.add_flags(parser, batch=128, steps=30)
     parser.add_argument("--workers", type=flags.positive, default=0, metavar="N",
-                        help="processes that read images which are files (default: 0)")  # fmt: skip
+                        help="worker processes that read image files (default: 0)")  # fmt: skip
 
 
 def measure(selected: Namespace) -> Report:

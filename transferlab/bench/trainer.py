@@ -1,7 +1,7 @@
 """What Lightning costs: steps of a run through the Trainer against a bare loop.
 
 Both sides train a base network on the digits as `train=quick` does, from the same state, on the
-same batches. Bookkeeping, callbacks and the look at the clock for checkpoints are the Trainer's.
+same batches. Bookkeeping, callbacks and the timing of checkpoints count for the Trainer.
 """
 
 import shutil

@@ -56,7 +56,7 @@ def add_flags(parser: ArgumentParser, *, batch: int, steps: int) -> None:
 
 
 def trial(selected: Namespace) -> Trial:
-    """What the flags say."""
+    """The trial that the flags describe."""
     return Trial(selected.model, selected.batch, selected.steps, selected.device, selected.root)
 
 
@@ -86,7 +86,7 @@ def runs(
 
 def noise(*, root: str | None, val: str | None, holdout: float | None, size: int,
           resize: str) -> ImageSet:  # fmt: skip
-    """Noise in 1,000 classes, as a data set of one's own: a step costs what it does on images."""
+    """Noise in 1,000 classes, as a custom data set: a step costs what it does on images."""
     count = CLASSES * PER_CLASS
     pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     labels = np.arange(count) % CLASSES

@@ -1,4 +1,4 @@
-"""Flags of the commands that query or prepare, `--store DIR` among most of them."""
+"""The parser of commands that have flags of their own, most of them with `--store DIR`."""
 
 import argparse
 import os

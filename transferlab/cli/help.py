@@ -1,4 +1,4 @@
-"""`--help` and `help`: the commands and what they take, on one screen."""
+"""`--help` and `help`: the commands, groups and keys on one screen."""
 
 import re
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ examples
       train=yosinski2014 transfer.variant=A5B+
 
 All keys with their defaults: --cfg job. Hydra's own help: --hydra-help.
-Exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted (run the command again to resume).
+Exit status: 0 done, 1 failed, 2 usage error, 75 interrupted (run the command again to resume).
 """
 
 

@@ -16,7 +16,7 @@ STUDY = "multirun"
 def launch(
     configs: Sequence[RunConfig], raw: Mapping[str, Any], pack: object
 ) -> list[float | None]:
-    """The accuracy of each run, None if it is not finished: submitting to SLURM does not wait.
+    """Returns the accuracy of each run, None if it is not finished: submitting does not wait.
 
     A failed run does not stop the others and is reported at the end.
 

@@ -1,4 +1,4 @@
-"""The command `prepare`: a folder of images decoded and resized once, for all runs to come."""
+"""The command `prepare`: a folder of images decoded and resized once, for all later runs."""
 
 import argparse
 import logging
@@ -16,7 +16,7 @@ from transferlab.errors import RunFailed, UserError
 from transferlab.runtime import logs, machine
 
 log = logging.getLogger(__name__)
-NAMED = 20  # damaged parts that are named, before they are only counted
+NAMED = 20  # damaged parts that are named; further ones are counted
 QUALITY = 95  # of JPEGs: 39 dB, see prepare/chunks.py
 
 
@@ -89,7 +89,7 @@ def _prepare(options: argparse.Namespace) -> Preparation:
             jobs=options.jobs,
             skip_unreadable=options.skip_unreadable,
         )
-    except UserError as error:  # the listing of the folder names the keys of a run
+    except UserError as error:  # errors in listing the folder name the keys of a run
         raise UserError(re.sub(r"\bdata\.(root|val|holdout)=", r"--\1 ", str(error))) from error
 
 

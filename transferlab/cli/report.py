@@ -1,4 +1,4 @@
-"""The command `report`: everything a store has to show as one HTML page."""
+"""The command `report`: all results of a store as one HTML page."""
 
 import argparse
 import sys
@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     logs.to_stderr()
     if options.metric not in (None, *METRICS):
         raise UserError(f"--metric {options.metric} is unknown: choose one of {', '.join(METRICS)}")
-    # matplotlib, which help and errors can do without
+    # imports matplotlib, which help and errors do not need
     from transferlab.results import formats
     from transferlab.results.page import report
 

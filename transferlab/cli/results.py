@@ -62,7 +62,7 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _plot(options: argparse.Namespace) -> int:
-    """Write a figure; what can be wrong with the flags is checked before the store is read."""
+    """Write a figure; the flags are checked before the store is read."""
     name, path = options.plot, options.out
     if options.format is not None:
         raise UserError(
@@ -101,7 +101,7 @@ def _table(loaded: Results, options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(content)
     else:
         print(content, end="")
-    if name in ("csv", "parquet"):  # which have no place for notes
+    if name in ("csv", "parquet"):  # formats without notes
         for note in table.attrs["notes"]:
             print(note, file=sys.stderr)
     return 0

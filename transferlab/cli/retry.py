@@ -24,7 +24,8 @@ FAILED, STALE = ("failed",), ("stale", "interrupted")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Start failed and stale runs again, as their sweep was launched, and the runs they block."""
+    """Start failed and stale runs again, with the launcher of their sweep, and the runs they
+    block."""
     flags = Flags("retry", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument("--failed", action="store_true", help="only those that failed")
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         runs = "1 run" if len(order.todo) == 1 else f"{len(order.todo)} runs"
         log.info("study %s: retrying %s: %s", order.study, runs, labels)
         try:
-            if order.pack != 1:  # how many fit depends on the networks, and so on the classes
+            if order.pack != 1:  # how many runs fit depends on the networks, and so on the classes
                 todo = resolve_all(run.config for run in order.todo)
                 order = dispatch.look(replace(order, todo=todo))
             if isinstance(order.launcher, LocalSettings):

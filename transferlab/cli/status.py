@@ -20,9 +20,9 @@ from transferlab.store.inventory import KnownRun
 
 log = logging.getLogger(__name__)
 EVERY_S = 2.0
-EVERY_WITH_SLURM_S = 10.0  # each query is a load on the controller of a site
+EVERY_WITH_SLURM_S = 10.0  # each query is a load on the site's controller
 RETRIED = ("failed", "stale", "interrupted")  # by `retry`
-# Those that need attention come first
+# The states that need attention come first
 ORDER = (*RETRIED, "running", "queued", "blocked", "missing")
 CLEAR = "\x1b[2J\x1b[H"  # the screen of a terminal, and its cursor at the top
 
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def look(known: Sequence[KnownRun]) -> tuple[RunStatus, ...]:
-    """The status of each run; without an answer from the queue, what the store says."""
+    """The status of each run; as far as the store knows it if the queue does not answer."""
     try:
         return status.statuses(known, SlurmCluster())
     except UserError as error:
@@ -81,7 +81,7 @@ def _json(statuses: Sequence[RunStatus]) -> str:
 
 
 def _lines(statuses: Sequence[RunStatus]) -> list[str]:
-    """The counts; then a line for each run that is not done, what needs attention first."""
+    """The counts; then a line for each run that is not done, those that need attention first."""
     counts = status.count(statuses)
     head = ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "no runs"
     left = [state for state in statuses if state.state != "done"]

@@ -1,4 +1,4 @@
-"""The output for people when runs are done: a small table, and a command to run next."""
+"""What is printed when runs are done: a small table, and a command to run next."""
 
 import shlex
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def table(runs: Sequence[FinishedRun]) -> str:
 
 
 def next_command(run: Run, overrides: Sequence[str]) -> str:
-    """A command that trains what the run is best compared with, of what the store lacks."""
+    """A command that trains the best run to compare with that the store lacks."""
     kept = [text for text in overrides if not text.lstrip("+").startswith("transfer.")]
     for why, transfer in _companions(run.config):
         try:

@@ -95,7 +95,7 @@ def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
 
 
 def pack_size(size: object) -> int | None:
-    """The maximum number of runs in a pack; None: as many as help. Raises: UserError."""
+    """The maximum number of runs in a pack; None: as many as pay off. Raises: UserError."""
     if size == "auto":
         return None
     if type(size) is int and size >= 1:

@@ -14,7 +14,7 @@ from transferlab.runtime import logs
 
 log = logging.getLogger(__name__)
 HIDDEN = ".wandb"  # in the store
-NAMES = 5  # of unfinished runs in the warning, the others are counted
+NAMES = 5  # unfinished runs that the warning names; further ones are counted
 
 
 def run(arguments: Sequence[str]) -> int:

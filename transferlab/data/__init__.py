@@ -2,7 +2,7 @@
 
 May import: errors, runtime.
 
-A plan asks for `describe`, `check` and `train_counts`, which take no torch; `load` returns the
+A plan needs `describe`, `check` and `train_counts`, which import no torch; `load` returns the
 images. All raise UserError if they are missing, damaged or unsuitable.
 
 To add a data set: a file in `datasets/` with a class that derives from `DataSet`, a line in
@@ -28,7 +28,7 @@ DATASETS = {
 }
 
 
-# Cached: each job of a multirun asks, each data.per_class of a study, and a user's own may be slow
+# Cached: called for each job of a multirun and each data.per_class of a study, and slow for some
 
 
 @lru_cache(maxsize=8)

@@ -149,14 +149,14 @@ def loader(
 def end_workers() -> None:
     """End the worker processes that an exception has left behind.
 
-    They ignore the SIGTERM that Python sends when it exits, which then would wait forever.
+    They ignore the SIGTERM that Python sends at exit, so that it would wait forever.
     """
     if threading.current_thread() is not threading.main_thread():
         return  # signals cannot be set from here, and the main thread is not about to exit
-    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises at a killed worker
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises for a killed worker
     try:
         for child in multiprocessing.active_children():
-            if child.daemon:  # loaders' workers are; the processes of several devices are not
+            if child.daemon:  # a loader's workers are; processes of other devices are not
                 child.kill()
                 child.join()
     finally:

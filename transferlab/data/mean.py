@@ -19,7 +19,7 @@ from transferlab.runtime import files
 
 log = logging.getLogger(__name__)
 BATCH = 256
-PIXELS = "torchvision"  # decodes and resizes: another library gives other pixels, and another mean
+PIXELS = "torchvision"  # decodes and resizes: another library gives other pixels
 
 
 def key(data_digest: str, classes: tuple[str, ...], **settings: object) -> str:
@@ -73,14 +73,14 @@ def _cached(path: Path) -> np.ndarray | None:
         if mean.dtype == np.float32 and mean.ndim == 3 and mean.shape[2] == 3:
             return mean
         reason = f"it holds {mean.dtype} of shape {mean.shape}"
-    except Exception as error:  # numpy raises whatever the damage leads to
+    except Exception as error:  # numpy raises anything for a damaged file
         reason = f"{type(error).__name__}: {error}"
     log.warning("%s is damaged (%s): computed again", path, reason)
     return None
 
 
 def _keep(path: Path, mean: np.ndarray) -> None:
-    """Only saves time: if the cache cannot be written, a warning says so."""
+    """Cache the mean. If the cache cannot be written, only a warning is logged."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.replace(path, partial(np.save, arr=mean, allow_pickle=False))

@@ -1,8 +1,8 @@
-"""Batches that one background thread reads ahead, into a few buffers that are used again.
+"""Batches that one background thread reads ahead, into a few reused buffers.
 
-A new buffer for every batch is four times slower: the system has to find and clear its pages. So a
-batch is valid until the second next is requested. On CUDA the buffers are pinned, and each batch is
-copied to the device on a separate stream, while the device computes on the one before.
+A new buffer for every batch is four times slower: the system has to allocate and clear its pages.
+So a batch is valid until the second next is requested. On CUDA the buffers are pinned, and each
+batch is copied to the device on a separate stream, while the device computes on the one before.
 """
 
 import threading
@@ -81,7 +81,7 @@ class Ring(Generic[Request]):
         full: SimpleQueue[tuple[_Slot, Batch] | Exception | None],
         left: threading.Event,
     ) -> None:
-        """Fill slots as they become free, until the requests end or the reader has left."""
+        """Fill slots as they become free, until the requests end or the reader closes."""
         try:
             for request in self.requests:
                 slot = free.get()

@@ -1,4 +1,4 @@
-"""What is to be trained: variants, splits, configs, studies and plans; takes no torch.
+"""What is to be trained: variants, splits, configs, studies and plans; imports no torch.
 
 May import: errors, runtime, models (facts only), data (descriptions only).
 """

@@ -1,6 +1,6 @@
-"""From a config to its run: the classes, the halves, and the digests of both are read from disk.
+"""From a config to its run: reads the classes and halves from disk, and digests both.
 
-The only step from a config to its run id that reads anything; takes no torch. A command resolves
+The only step from a config to its run id that reads anything; imports no torch. A command resolves
 its configs once, and a worker process the runs of its job, which checks the images against the
 recorded digests. Everything else takes the run.
 """

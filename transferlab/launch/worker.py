@@ -25,7 +25,7 @@ GRACE_S = 10  # for rank 0 to record why it failed, before srun kills it with th
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train a task's pack; the exit status: 0 done, 1 failed, 2 wrong use, 75 interrupted.
+    """Train a task's pack; the exit status: 0 done, 1 failed, 2 usage error, 75 interrupted.
 
     Of several processes that train together rank 0 records it: `srun` merges all exit statuses.
     """

@@ -1,7 +1,7 @@
-"""The cores and the memory of this machine that a process may use; what its devices are called.
+"""The cores and the memory of this machine that a process may use, and the names of its devices.
 
-Less than all where a launcher shares them out, or a control group limits them, as that of a SLURM
-job or of a container. Takes no torch: see `devices`.
+Fewer than all where a launcher divides them, or a control group of a SLURM job or container limits
+them. Imports no torch: see `devices`.
 """
 
 import os
@@ -26,7 +26,7 @@ def cores() -> int:
 
 
 def cpu_name() -> str:
-    """The processor's name, as the kernel has it."""
+    """The processor's name, as the kernel reports it."""
     for line in _lines(PROC / "cpuinfo"):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -45,13 +45,13 @@ def gpu_name() -> str | None:
 
 
 def total_bytes() -> int:
-    """The memory, used or not."""
+    """The memory that this process may use in total, in bytes."""
     installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([installed, *(limit for limit, _ in _limits())])
 
 
 def free_bytes() -> int:
-    """The memory that is unused now, or used only to cache files."""
+    """The memory that is unused now, or used only to cache files, in bytes."""
     free = [total_bytes()]
     available = _numbers(PROC / "meminfo").get("MemAvailable:")
     if available is not None:  # in kB; not on macOS
@@ -79,7 +79,7 @@ def _limits() -> Iterator[tuple[int, int]]:
 
 
 def _number(path: Path) -> int | None:
-    """None where there is no such file, or no limit."""
+    """The number in a file; None if the file is missing or states no limit."""
     first = next(iter(_lines(path)), "")
     return int(first) if first.isdigit() else None
 

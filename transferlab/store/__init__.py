@@ -1,4 +1,4 @@
-"""Run folders and their records, sweeps and jobs, mirrors: all that is on disk; takes no torch.
+"""Run folders and their records, sweeps and jobs, mirrors: all that is on disk; imports no torch.
 
 May import: errors, runtime, experiment.
 """

@@ -437,7 +437,7 @@ def test_an_incomplete_curve_is_refused(tmp_path: Path, rows: str | None, reason
     assert message.endswith(f"restore the file, or delete {base.folder} to train the run again")
 
 
-# --- wrong use -----------------------------------------------------------------------------------
+# --- usage errors --------------------------------------------------------------------------------
 
 
 def test_a_missing_store_is_refused(place: Path):

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), downloaded and verified by torchvision.
 
-The published archives are pickles. torchvision checks their md5 sums; an unpickler that makes only
-arrays and plain values reads them here.
+The published archives are pickles. torchvision checks their md5 sums; here they are read by an
+unpickler that creates only arrays and plain values.
 """
 
 import logging
@@ -28,7 +28,7 @@ CIFAR100 = tuple(
     train trout tulip turtle wardrobe whale willow_tree wolf woman worm""".split()
 )
 CLASSES = {"cifar10": CIFAR10, "cifar100": CIFAR100}
-# The archives' md5 sums as torchvision knows and checks them: what identifies the images
+# The archives' md5 sums, which torchvision checks: they identify the images
 DIGESTS = {
     "cifar10": "c58f30108f718f92721af3b95e74349a",
     "cifar100": "eb9058c3a382ffc7106e4002c42a8d85",

@@ -1,4 +1,4 @@
-"""A user's own data set: a function that returns all of it."""
+"""A custom data set: a function that returns an `ImageSet`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from transferlab.errors import UserError
 
 @dataclass(frozen=True)
 class Custom(DataSet):
-    """What `build` returns, `name` as `package.module:function`.
+    """The image set that `build` returns; `name` is `package.module:function`.
 
-    A plan calls it for images of one pixel.
+    To plan, `build` is called for images of one pixel.
     """
 
     name: str

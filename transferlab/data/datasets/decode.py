@@ -1,8 +1,8 @@
 """One image file as RGB bytes of a fixed size, whatever its mode.
 
-Grey, palette, CMYK, 16-bit and EXIF-rotated files all become the picture that a viewer shows.
-torchvision decodes JPEGs, to the same bits as Pillow and faster; Pillow decodes the rest. torch is
-imported when the first file is read, since listing a folder needs none.
+Grey, palette, CMYK, 16-bit and EXIF-rotated files are all decoded to the picture that a viewer
+shows. torchvision decodes JPEGs, to the same bits as Pillow and faster; Pillow decodes the rest.
+torch is imported when the first file is read: listing a folder does not need it.
 """
 
 import io
@@ -58,7 +58,7 @@ def jpeg(content: bytes | np.ndarray) -> np.ndarray | None:
         pixels = decode_jpeg(data, mode=ImageReadMode.RGB, apply_exif_orientation=True)
     except RuntimeError:
         return None
-    return pixels.permute(1, 2, 0).numpy()  # which is how the bytes lie
+    return pixels.permute(1, 2, 0).numpy()  # the order of the bytes in memory
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

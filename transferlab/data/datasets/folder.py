@@ -1,7 +1,7 @@
 """Any tree of images, `train/CLASS/*` and `val/CLASS/*`, or `CLASS/*` with a part held out.
 
-ImageNet as unpacked is one. The index is an array of paths and one of labels, so that 1.28 million
-images take about 100 MB once, and nothing per worker process.
+An unpacked ImageNet is such a tree. The index is an array of paths and one of labels, so that 1.28
+million images take about 100 MB once, and nothing per worker process.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What every data set looks like to the rest: classes, a digest, and two subsets of uint8 images.
+"""The interface of every data set: classes, a digest, and two subsets of uint8 images.
 
 Shapes: B images of a batch, N of a subset, S pixels a side of a stored image, P of a crop; images
 are (S, S, 3) uint8, RGB.
@@ -44,7 +44,7 @@ class Subset(Protocol):
         ...
 
     def name(self, position: int) -> str:
-        """The image's file, or another name for it that people understand."""
+        """The image's file, or another name for it to show in messages."""
         ...
 
 
@@ -127,8 +127,7 @@ def copy_crops(
 ) -> None:
     """Fill `out` (B, P, P, 3) with crops of pixels (N, S, S, 3), in place, as `Subset.read` says.
 
-    Visits the images in the order of memory, and copies each row of a crop once: as fast as memory
-    allows.
+    Visits the images in memory order, and copies each row of a crop once: as fast as memory allows.
     """
     size, crop = pixels.shape[1], out.shape[1]
     corners = centre_corners(len(positions), size, crop) if corners is None else corners

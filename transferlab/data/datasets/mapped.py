@@ -1,9 +1,9 @@
-"""A file as bytes in memory, of which parts can be fetched from the disk ahead of their use.
+"""A memory-mapped file, parts of which can be fetched from the disk ahead of their use.
 
-A data set larger than memory is read page by page unless it is cached, and each page is waited for.
-If a batch is announced first, the disk reads it in one go: 86 us instead of 210 for an image of 256
-pixels, on the machine where this was measured. For cached images this costs 2 us of 25, so a few
-images of every batch are checked first.
+A file that is not cached is read page by page, and each page is waited for. If a batch is announced
+first, the disk reads it in one go: 86 us instead of 210 for an image of 256 pixels, on the machine
+where this was measured. For cached images this costs 2 us of 25, so a few images of every batch are
+checked first.
 """
 
 import mmap
@@ -26,7 +26,7 @@ class Mapped:
         self.bytes = np.frombuffer(self.map, np.uint8)
 
     def __reduce__(self) -> tuple[type["Mapped"], tuple[Path]]:
-        """Another process, with several devices, maps the file itself."""
+        """A process of another device maps the file itself."""
         return Mapped, (self.path,)
 
     def fetch(self, starts: np.ndarray, sizes: np.ndarray) -> None:
@@ -38,7 +38,7 @@ class Mapped:
             self.map.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
     def _is_cached(self, start: int) -> bool:
-        """Whether a byte is in memory; False if the system does not say."""
+        """Whether a byte is in memory; False if the system does not report it."""
         if not hasattr(os, "RWF_NOWAIT"):
             return False
         try:

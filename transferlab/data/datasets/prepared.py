@@ -86,7 +86,7 @@ class Prepared(DataSet):
 def open_subset(
     folder: Path, record: PreparedRecord, stored: StoredSubset
 ) -> "RawSubset | JpegSubset":
-    """A subset as its arrays say. Raises: UserError if files are missing or do not fit."""
+    """The subset that the arrays describe. Raises: UserError if files are missing or do not fit."""
     labels, codec, size = _labels(folder, record, stored), record.pixels.codec, record.pixels.size
     names = array(folder / "names.npy", lambda a: a.dtype.kind == "S", (stored.images,))
     if codec not in IMAGES:
@@ -109,7 +109,7 @@ def open_subset(
 
 @dataclass(frozen=True)
 class RawSubset:
-    """Images in a map of a file that has room for all files, readable or not. slots: (N,)."""
+    """Images in a mapped file with a slot for every source file, readable or not. slots: (N,)."""
 
     mapped: Mapped
     size: int
@@ -132,7 +132,7 @@ class RawSubset:
 
 @dataclass(frozen=True)
 class JpegSubset:
-    """JPEGs of S pixels a side in a map of a file. spans: (N, 2), first byte and size."""
+    """JPEGs of S pixels a side in a memory-mapped file. spans: (N, 2), first byte and size."""
 
     mapped: Mapped
     size: int
@@ -185,7 +185,7 @@ def array(path: Path, sound: Callable[[np.ndarray], bool], shape: tuple[int, ...
     try:
         with path.open("rb") as file:
             numbers = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # numpy raises whatever the damage leads to
+    except Exception as error:  # numpy raises anything for a damaged file
         raise damaged(path, error) from error
     if numbers.shape != shape or not sound(numbers):
         raise damaged(path, f"{numbers.dtype} of shape {numbers.shape} do not fit {RECORD}")

@@ -23,7 +23,7 @@ SUBSETS = ("train", "val")
 
 @dataclass(frozen=True)
 class Pixels:
-    """What decides the pixels: side, way of resizing, and how an image is kept.
+    """The settings that decide the pixels: side, way of resizing, codec.
 
     `quality` of JPEGs, 1..100; None for raw.
     """
@@ -36,7 +36,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class StoredSubset:
-    """One subset on the disk: its images, the files it was made from, the bytes of its images."""
+    """One subset on disk: the numbers of its images and source files, and its size in bytes."""
 
     images: int
     slots: int
@@ -45,7 +45,7 @@ class StoredSubset:
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """What the data were made from, and how. `listing`: a digest of the files' names."""
+    """What the data were made from, and how. `listing` is a digest of the file names."""
 
     pixels: Pixels
     val: str | None
@@ -102,7 +102,7 @@ def read_record(root: Path) -> PreparedRecord:
 
 
 def as_json(record: PreparedRecord, made_from: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `prepared.json`; `made_from` is for people, and nothing reads it."""
+    """The content of `prepared.json`; `made_from` is informative; nothing reads it."""
     return {"format": FORMAT, **dataclasses.asdict(record), "made_from": dict(made_from)}
 
 

@@ -1,6 +1,6 @@
-"""Consecutive images of one subset, what a worker process makes of them, and the digests of both.
+"""Chunks: consecutive images of one subset, made by a worker process, with their digests.
 
-A worker decodes and resizes each image. It writes raw pixels to their place in the subset's file,
+A worker decodes and resizes each image. It writes raw pixels to their slots in the subset's file,
 and returns JPEGs. It holds one image at a time or, as JPEGs, those of the chunk.
 """
 
@@ -95,7 +95,7 @@ def make(task: ChunkTask) -> tuple[ChunkEntry, bytes] | None:
 
     Raises: UserError if the target cannot be written.
     """
-    sources = state(task.chunk)  # before they are read: a change meanwhile is noticed next time
+    sources = state(task.chunk)  # before reading, so that the next run detects a change
     if sources == task.known:
         return None
     return _raw(task, sources) if task.pixels.codec == "raw" else _jpegs(task, sources)

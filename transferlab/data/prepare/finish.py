@@ -26,7 +26,7 @@ from transferlab.runtime.files import write, write_json
 from transferlab.runtime.provenance import versions
 
 UNREADABLE = "unreadable.csv"
-CLASSES = "classes.csv"  # the groups of split=manmade_natural, which lie beside the images
+CLASSES = "classes.csv"  # the groups of split=manmade_natural, a file beside the images
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def write_unreadable(folder: Path, unreadable: list[UnreadableFile]) -> None:
 def finish(
     folder: Path, index: Index, journal: Journal, settings: PrepareSettings, root: Path
 ) -> PreparedRecord:
-    """Write what belongs to the images, `prepared.json` last.
+    """Write arrays, class groups and record beside the images, `prepared.json` last.
 
     Raises: RunFailed if a class has no image left.
     """

@@ -1,4 +1,4 @@
-"""From a folder of images to prepared data: what is done in which order, and how it is resumed."""
+"""From a folder of images to prepared data: the steps in their order, and how they resume."""
 
 import contextlib
 import logging
@@ -30,7 +30,7 @@ from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.runtime.signals import StopRequest
 
 log = logging.getLogger(__name__)
-NAMED = 20  # unreadable files that are named, before they are only counted
+NAMED = 20  # unreadable files that are named; further ones are counted
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _report(unreadable: list[UnreadableFile], partial: Path, skip: bool) -> None
 
 @dataclass(frozen=True)
 class _Making:
-    """The making of all images in the folder `partial`."""
+    """Makes all images in the folder `partial`."""
 
     partial: Path
     index: Index

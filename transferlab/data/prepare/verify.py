@@ -1,7 +1,7 @@
 """Whether prepared data are unchanged: every byte is read and compared by its digest.
 
-A disk that decays, or a copy that failed, leaves files of the right length, and a training reads
-whatever is in them.
+A failing disk or an interrupted copy can leave files of the right length with wrong bytes, which a
+training would read.
 """
 
 import hashlib

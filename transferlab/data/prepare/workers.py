@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class Workers(AbstractContextManager["Workers"]):
-    """`jobs` processes, until the end of the block. `stop`: whether no more is to be started."""
+    """`jobs` processes, until the end of the block. `stop`: whether to start no more tasks."""
 
     def __init__(self, jobs: int, stop: Callable[[], bool]) -> None:
         context = multiprocessing.get_context("forkserver")

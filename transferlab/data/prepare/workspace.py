@@ -1,7 +1,7 @@
 """The hidden folder beside --out in which the data are made, by one process at a time.
 
-It becomes --out by one rename. Until then `settings.json` says what it is for, so that work is
-resumed only with the same settings and for the same files.
+It becomes --out by one rename. Until then its `settings.json` records settings and files, so that
+work resumes only with the same ones.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ def listing(index: Index) -> str:
 
 
 def finished(out: Path, settings: PrepareSettings) -> PreparedRecord | None:
-    """The record at --out if it was made with these settings, None if nothing is there.
+    """The record at --out if it was made with these settings, None if --out does not exist.
 
-    Raises: UserError if something else is there.
+    Raises: UserError if --out is anything else.
     """
     if os.path.ismount(out):
         raise UserError(f"--out {out} is a mount point: name a folder below it")
@@ -81,7 +81,7 @@ def hold(out: Path, settings: PrepareSettings) -> Iterator[Path]:
 
 
 def publish(folder: Path, out: Path) -> None:
-    """Make the folder --out, in one step; then delete what only the making needed."""
+    """Rename the folder to --out in one step; then delete its working files."""
     for changed in (*(folder / name for name in SUBSETS), folder):
         sync_folder(changed)
     with explained(out, OUT):
@@ -91,14 +91,14 @@ def publish(folder: Path, out: Path) -> None:
 
 
 def tidy(out: Path) -> None:
-    """Delete from --out what only the making needed."""
+    """Delete the working files from --out."""
     for name in (JOURNAL, SETTINGS, LOCK):
         with contextlib.suppress(OSError):
             (out / name).unlink(missing_ok=True)
 
 
 def _begin_or_resume(folder: Path, settings: PrepareSettings) -> None:
-    """Record what the folder is for. While nothing is finished in it, that may change."""
+    """Record the settings of the folder, which may change until the first chunk is finished."""
     path, journal = folder / SETTINGS, folder / JOURNAL
     if path.exists() and journal.exists() and journal.stat().st_size:
         try:
