@@ -1,7 +1,7 @@
 """From a plain dict to the config of a run: strict, canonical, and checked for contradictions.
 
-Types and bounds of single fields stand in `config`. Here are the checks of fields that must agree,
-one function for each agreement, and the one form for all spellings of a run.
+`config` has the types and bounds of single fields. This module checks fields that must agree, one
+function for each condition, and reduces all spellings of a run to one canonical form.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ def config_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """With the fields that are newer than a stored config, at the values it was made with."""
+    """The stored config, completed with newer fields at their neutral values."""
     filled = {k: dict(v) if isinstance(v, Mapping) else v for k, v in raw.items()}
     for key, value in NEUTRAL.items():
         group, _, leaf = key.rpartition(".")
@@ -73,7 +73,7 @@ def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
     return filled
 
 
-# --- one form for all spellings -----------------------------------------------------------------
+# --- canonical form ----------------------------------------------------------------------------
 
 
 def _canonical(sections: Mapping[str, Any]) -> RunConfig:
@@ -93,7 +93,7 @@ def _canonical_transfer(transfer: TransferConfig) -> TransferConfig:
 
 
 def _canonical_split(split: SplitConfig) -> SplitConfig:
-    """Without the seed of a split that draws nothing."""
+    """The split, without the seed if its rule is not seeded."""
     if split.seed is None or split_rule(split.name).seeded:
         return split
     return replace(split, seed=None)

@@ -1,6 +1,6 @@
 """From a command line's overrides and `conf/` to plain dicts and to the config of a run.
 
-Hydra composes, and its config objects go no further than this file. Unknown groups, choices and
+Hydra composes; no other module sees its config objects. Unknown groups, choices and
 keys are refused before Hydra sees them, with the nearest known one.
 """
 
@@ -16,8 +16,8 @@ from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import known_keys, unknown_key
 
-# Groups of no run: `sweep.yaml` composes launchers, `study` reads studies itself, and conf/hydra/
-# belongs to Hydra
+# Not groups of a run: `sweep.yaml` composes launchers, `study` reads studies itself, and
+# conf/hydra/ belongs to Hydra
 OTHER_GROUPS = ("hydra", "launcher", "study")
 SWEEP_KEYS = ("study", "launcher", "sweep", "dry_run")
 
@@ -145,7 +145,7 @@ def groups() -> list[str]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`did you mean X? ` if there is a similar word, else nothing."""
+    """`did you mean X? ` for a similar known name, else an empty text."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {near[0]}? " if near else ""
 

@@ -1,9 +1,8 @@
 """One run as frozen dataclasses: the fields of `conf/`, group by group, each with its bounds.
 
-Every default lives in conf/ and none here; `build` makes a config from a plain dict and checks
-what must agree. Strings that name a thing on disk (`data.root`, `data.val`, `split.groups`) say
-where it lies on this machine; the `digest` fields beside them, filled in by `resolve`, say what it
-is, and only they count.
+Every default lives in conf/ and none here; `build` makes a config from a plain dict and checks what
+must agree. Paths (`data.root`, `data.val`, `split.groups`) are those of this machine. The `digest`
+fields beside them, filled in by `resolve`, identify the content, and only they enter the run id.
 """
 
 import math
@@ -113,12 +112,13 @@ class RunConfig:
 
     @property
     def variant(self) -> Variant:
-        """What `transfer.variant`, `transfer.n` and `transfer.target` say together."""
+        """The variant that `transfer.variant`, `transfer.n` and `transfer.target` specify
+        together."""
         return _variant(self.transfer)
 
     @property
     def label(self) -> str:
-        """`A3B`; with stages kept behind the cut `A3B-keep2`."""
+        """`A3B`; with stages copied after the cut `A3B-keep2`."""
         keep = f"-keep{self.transfer.keep}" if self.transfer.keep else ""
         return variants.label(self.variant) + keep
 
@@ -129,7 +129,7 @@ class RunConfig:
 
 
 def total_steps(config: RunConfig, train_images: int) -> int:
-    """The number of training steps on so many images."""
+    """The number of training steps, for a number of training images."""
     if config.train.total_steps is not None:
         return config.train.total_steps
     assert config.train.epochs is not None

@@ -1,7 +1,7 @@
-"""The run id: a digest of everything in a config that decides a number.
+"""The run id: a digest of everything in a config that affects a result.
 
-`runtime` never does. A field that is added later must leave the ids of earlier runs as they are,
-and so must a value that changes nothing.
+`runtime` never does. Neither a field that is added later nor a value without effect may change the
+id of an earlier run.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ ID_DIGITS = 12
 # Key -> the value that reproduces the runs made before the key existed. A default in conf/ may
 # change; a neutral value never does
 NEUTRAL: dict[str, object] = {"runtime.compile": False, "runtime.memory_gb": None}
-# Where a thing lies on this machine, and what to do about a damaged file: what a run's numbers
-# depend on is in data.digest and split.digest
+# Paths on this machine, and the handling of damaged files: the content is identified by data.digest
+# and split.digest
 NOT_IN_ID = ("split.groups", "data.root", "data.val", "data.unreadable")
 
 Items = tuple[tuple[str, Any], ...]
@@ -34,11 +34,11 @@ def base_of(config: RunConfig) -> RunConfig | None:
 
 
 def run_id(config: RunConfig) -> str:
-    """12 hexadecimal digits, the same for all spellings of a run, others for every other run.
+    """12 hexadecimal digits, equal for all spellings of a run, different for different runs.
 
     A sha256 over the canonical JSON of everything but `runtime` and `NOT_IN_ID`, and over the id of
-    the base run. A field with its value in `NEUTRAL` is left out, so that a new field does not
-    rename old runs. Needs a resolved config, with both digests.
+    the base run. A field at its value in `NEUTRAL` is left out, so that a new field does not change
+    the ids of old runs. Needs a resolved config, with both digests.
     """
     return identify(config)[0]
 

@@ -59,7 +59,7 @@ class SlurmSettings(Resources):
     pack: Resources
 
     def resources(self, role: str) -> Resources:
-        """What a job of that role requests."""
+        """The resources that a job of that role requests."""
         own = vars(getattr(self, role))
         requests = {name: vars(self)[name] if own[name] is None else own[name] for name in own}
         return Resources(**requests)
@@ -93,7 +93,7 @@ def launcher_dict(settings: Launcher) -> dict[str, Any]:
 
 
 def _check_words(resources: Resources, prefix: str) -> None:
-    """Raises: UserError for a text that cannot be an option of sbatch, or a part of one."""
+    """Raises: UserError for a text that is not valid in an option of sbatch."""
     for name, value in vars(resources).items():
         key = f"{prefix}{name}"
         for word in value if isinstance(value, tuple) else (value,):

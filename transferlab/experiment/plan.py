@@ -1,8 +1,7 @@
 """The order in which the runs of a study are trained, and the packs that are trained together.
 
-Yosinski et al. 2014, Sec. 2: two base networks, then everything that starts from them. Pure
-functions of runs, no torch, and linear: 100,000 runs take seconds. Which of them are finished is
-for the store to say.
+Yosinski et al. 2014, Sec. 2: two base networks, then their dependents. Pure functions of runs, no
+torch, and linear: 100,000 runs take seconds. Which runs are finished is known to the store.
 """
 
 from collections import Counter
@@ -34,7 +33,7 @@ class Pack:
 
     @property
     def role(self) -> Role:
-        """The kind of job it is, by which its resources on a cluster are chosen."""
+        """The kind of job, which determines its resources on a cluster."""
         if len(self.runs) > 1:
             return "pack"
         return "transfer" if self.runs[0].config.variant.n else "base"
@@ -60,9 +59,10 @@ def order(runs: Iterable[Run]) -> tuple[Run, ...]:
 def packs(
     runs: Iterable[Run], size: int | None = 1, *, fits: Fits | None = None
 ) -> tuple[Pack, ...]:
-    """The runs in packs of at most `size` (None: as many as help), in the order of first runs.
+    """The runs in packs of at most `size` (None: as many as pay off), in the order of first runs.
 
-    Base networks stay alone, since other runs wait for them. A pack that does not fit is split.
+    Each base network is a pack of its own, since other runs depend on it. A pack that does not fit
+    is split.
     """
     limit = AUTO_SIZE if size is None else size
     groups: list[list[Run]] = []
@@ -108,7 +108,7 @@ def count_variants(runs: Iterable[Run]) -> dict[str, int]:
 
 
 def _pack_key(run: Run) -> object:
-    """Equal for runs that can be trained together and gain by it."""
+    """Equal for runs that can be trained together and are faster so."""
     config, variant = run.config, run.config.variant
     if variant.n == 0:
         return run.id

@@ -19,7 +19,7 @@ RESULT = "result.json"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run, and the run whose network it starts from, if any.
+    """A run, and its base run, if any.
 
     `split` has the classes of both halves; None for a run that was read from a store and has not
     been compared with the images since (see `resolve`).
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        """`A3B`; with stages kept behind the cut `A3B-keep2`."""
+        """`A3B`; with stages copied after the cut `A3B-keep2`."""
         return self.config.label
 
     @property
@@ -98,7 +98,7 @@ class Run:
 
     @property
     def owner_file(self) -> Path:
-        """Who trains the run now, and the progress."""
+        """The process that trains the run now, and its progress."""
         return self.folder / "owner.json"
 
     @property
@@ -127,5 +127,5 @@ def make_run(config: RunConfig, split: Split | None = None) -> Run:
 
 @lru_cache(maxsize=16_384)
 def _file_name(part: str) -> str:
-    """The part, as it can stand in the name of a folder."""
+    """The text with the characters that a folder name cannot have replaced."""
     return re.sub(r"[^\w.+-]+", "_", part).lstrip(".")

@@ -1,8 +1,8 @@
 """Frozen dataclasses from plain dicts, strictly: exactly their fields, each of its type and range.
 
-A bound stands with the field it bounds, as metadata of the type: `momentum: Annotated[float,
-at_least(0), below(1)]`. Errors name the full key, its value and what is required. What the fields
-mean, and which of them must agree, is not known here.
+The bound of a field is metadata of its type: `momentum: Annotated[float, at_least(0), below(1)]`.
+Errors name the full key, its value and what is required. This module does not know what the fields
+mean, or which of them must agree.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from transferlab.errors import UserError
 
 T = TypeVar("T")
-MISMATCH = object()  # what a conversion gives for a value of another type
+MISMATCH = object()  # what a conversion returns for a value of another type
 TYPE_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 
 
@@ -129,14 +129,14 @@ def _finite(number: int | float) -> object:
 
 
 def _shown(given: object) -> object:
-    """As YAML spells it."""
+    """The value as YAML."""
     if given is None or isinstance(given, bool):
         return {None: "null", True: "true", False: "false"}[given]
     return given
 
 
 def _mismatch(given: object, kinds: Sequence[Any]) -> str:
-    """How the value differs from what its key needs, where its spelling does not show it."""
+    """The type of the value, where its spelling does not show it."""
     if given is None:
         return ""
     if type(given) in (int, float) and float in kinds:

@@ -2,7 +2,7 @@
 
 A study is `conf/study/NAME.yaml` or a YAML file of the user's: a list of grids, each of which maps
 groups (`split`, `data`, ...) and keys (`transfer.n`, ...) to a value or a list of values and stands
-for all combinations. Overrides of the command line win, and may be lists themselves.
+for all combinations. Overrides on the command line take precedence, and may be lists.
 """
 
 import itertools
@@ -80,7 +80,7 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
 
 
 def _of_grid(overriding: Axes, grid: Axes) -> Axes:
-    """The overrides that count for a grid."""
+    """The overrides that apply to a grid."""
     return {k: v for k, v in overriding.items() if not k.startswith("transfer.") or k in grid}
 
 
@@ -98,7 +98,7 @@ def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
     transfer = {f"transfer.{leaf}": value for leaf, value in raw["transfer"].items()}
     first: RunConfig | None = None
     for point in _points({key: values for key, values in keys.items() if key not in constants}):
-        values = transfer | point  # a canonical config has more of its transfer than was written
+        values = transfer | point  # a canonical config has keys of `transfer` that were not written
         if first is None:
             first = absolute(build_config(_with(raw, values)))
             yield first
@@ -170,7 +170,7 @@ def _read(path: Path) -> list[Any]:
         raw = OmegaConf.to_container(OmegaConf.load(path))
     except UnicodeDecodeError as error:
         raise UserError(f"study={path} cannot be read: {error}") from error
-    except OSError as error:  # OmegaConf's own, without a number, for what is neither list nor dict
+    except OSError as error:  # OmegaConf's error for what is neither list nor dict; it has no errno
         reason = error.strerror or "it must be a list of grids: see conf/study/quick.yaml"
         raise UserError(f"study={path} cannot be read: {reason}") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:

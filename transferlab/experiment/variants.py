@@ -1,4 +1,4 @@
-"""The paper's notation for networks: `A3B`, `B5B+`, `R2A`, `baseB`, and what it stands for.
+"""The paper's notation for networks: `A3B`, `B5B+`, `R2A`, `baseB`, and its meaning.
 
 Yosinski et al. 2014, Sec. 2: AnB is a network for B whose first n stages come from the network
 for A and stay frozen; with `+` they are fine-tuned; BnB is the selffer control; R stands for
@@ -40,7 +40,7 @@ class Variant:
 def parse(text: str, *, n: int | None = None, target: str | None = None) -> Variant:
     """The variant that `text` names: `A3B+` by itself, `AnB+` together with n, `base` with target.
 
-    With n = 0 nothing is copied, so whatever was written is the base network of its target.
+    With n = 0 nothing is copied, so every pattern means the base network of its target.
 
     Raises: UserError for a name that is not in the notation, lacks a part or contradicts another.
     """

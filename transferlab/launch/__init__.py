@@ -1,4 +1,4 @@
-"""Carries out a plan, here or on SLURM, and reports its progress; no torch until it trains.
+"""Carries out a plan, here or on SLURM, and reports its progress; imports no torch until it trains.
 
 May import: errors, runtime, models (facts only), experiment, store, training.
 """

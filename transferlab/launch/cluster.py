@@ -1,4 +1,4 @@
-"""SLURM through its own commands: submit, query, cancel, requeue. Knows nothing of runs.
+"""SLURM through its commands: submit, query, cancel, requeue. Knows nothing about runs.
 
 Commands are lists of arguments, never a line for a shell. `sacct` is optional.
 """
@@ -15,7 +15,7 @@ from typing import IO, Protocol
 from transferlab.errors import UserError
 
 TIMEOUT_S = 120
-RETRY_S = (1, 2, 4, 8)  # a controller that is being restarted responds soon
+RETRY_S = (1, 2, 4, 8)  # a controller that is restarting responds soon
 MAX_ARRAY = 1001  # SLURM's default
 FORMAT = "%i|%T|%j|%r"
 NO_ANSWER = "no answer"
@@ -53,7 +53,7 @@ class Refused(UserError):
 
 
 class Cluster(Protocol):
-    """What a launcher needs of SLURM; tests have an implementation in memory."""
+    """The interface to SLURM that a launcher needs; tests have an implementation in memory."""
 
     def submit(self, options: Sequence[str], script: str, command: Sequence[str], *,
                hold: IO[bytes]) -> str: ...  # fmt: skip

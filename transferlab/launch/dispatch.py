@@ -1,4 +1,4 @@
-"""From requested runs to carrying them out, here or by SLURM.
+"""From requested runs to their execution, here or on SLURM.
 
 The common path of a study, a Hydra multirun and a retry.
 """
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class Order:
     """Runs to be carried out: `runs` are all runs of a study, `todo` those not finished.
 
-    `room` is the memory that their packs must fit into; None until `look` has found it.
+    `room` is the memory that their packs must fit into; None until `look` has determined it.
     """
 
     study: str

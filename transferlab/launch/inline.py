@@ -30,7 +30,7 @@ class FinishedRun:
 def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
     """Train resolved runs and their bases, bases first; all of them, in that order.
 
-    A run that another process trains is waited for.
+    Waits for a run that another process trains.
 
     Raises: UserError, RunFailed; Interrupted when a signal came, with everything saved.
     """

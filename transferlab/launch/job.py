@@ -1,8 +1,9 @@
 """One task of a SLURM job: `python -m transferlab work FOLDER`, from `slurm/job.sbatch`.
 
-The only owner of signals and requeues in a job. SIGUSR1 comes ahead of the time limit: the worker
-saves, and the task is requeued under its own id, at most `launcher.requeues` times. SIGTERM comes
-from a preemption, `scontrol requeue` or `scancel`: SLURM itself decides whether to start it again.
+The only place in a job that handles signals and requeues. SIGUSR1 comes ahead of the time limit:
+the worker saves, and the task is requeued under its own id, at most `launcher.requeues` times.
+SIGTERM comes from a preemption, `scontrol requeue` or `scancel`: SLURM itself decides whether to
+start it again.
 """
 
 import logging
@@ -60,7 +61,7 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     try:
         if task.starts > requeues:
             raise _requeue_limit(f"job {task.id} was requeued {task.starts} times", requeues)
-        # SLURM silently drops a dependency on a job that it has forgotten
+        # SLURM silently drops a dependency on a job that it has purged
         if (why := supervisor.unmet(runs)) is not None:
             raise RunFailed(f"{runs[0].label} cannot start: {why}")
         ending = _worker_ending(job, task, runs, signals)
@@ -116,7 +117,7 @@ def _srun(devices: int) -> tuple[str, ...]:
 
 
 class _Signals:
-    """Records the signals that arrive, and does nothing else."""
+    """Records the signals that arrive."""
 
     def __init__(self) -> None:
         self.seen: set[int] = set()

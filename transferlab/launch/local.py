@@ -27,7 +27,7 @@ POLL_S = 0.1
 
 @dataclass
 class Progress:
-    """Where a plan stands while it is carried out; reasons by run id."""
+    """The progress of a plan; reasons by run id."""
 
     total: int
     running: dict[int, Supervised] = field(default_factory=dict)  # by task
@@ -77,7 +77,7 @@ def carry_out(
 
 
 class _WorkerPool:
-    """The workers, and the packs that wait for one."""
+    """The workers, and the packs that are waiting for one."""
 
     def __init__(
         self,

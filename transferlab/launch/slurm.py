@@ -1,4 +1,4 @@
-"""Carries out a plan as SLURM jobs: plain `sbatch`, and it returns immediately.
+"""Submits a plan as SLURM jobs with plain `sbatch`, and returns immediately.
 
 One array for all dependents of one base, bases first, cut at the site's limit. Queued runs are left
 alone, so the same command can be repeated at any time. A job's record is written before `sbatch` is
@@ -218,7 +218,8 @@ def _adopted(root: Path, cluster: Cluster) -> dict[str, Queued]:
 
 
 def _satisfiable(active: dict[str, Queued], unfinished: Mapping[str, Run]) -> dict[str, Queued]:
-    """Without pending runs whose base is not queued any more: SLURM is about to cancel them."""
+    """The entries without pending runs whose base has left the queue: SLURM is about to cancel
+    them."""
     lost = {
         run.id
         for run in unfinished.values()

@@ -1,7 +1,8 @@
 """The status of every run of a store, from the store and the queue.
 
 The store knows which runs are finished, which process trains a run, and why one failed; the queue
-knows which jobs are queued; and `sacct`, where it works, how jobs ended that could not record it.
+knows which jobs are queued; and `sacct`, where it works, knows how jobs ended that could not record
+it.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Supervises the worker that trains one task of a job: starts it, stops it, records its ending.
 
-A worker may die without a chance to report why, of SIGKILL or out of memory; its supervisor takes
-no torch and outlives it. The local launcher supervises several, `work` in a SLURM job one.
+A worker may die without reporting why, by SIGKILL or out of memory; its supervisor imports no torch
+and outlives it. The local launcher supervises several workers, `work` in a SLURM job one.
 """
 
 import os
@@ -35,12 +35,12 @@ class Ending:
 
     @property
     def interrupted(self) -> bool:
-        """It exited when asked to, or was signalled before it had installed its handlers."""
+        """It exited on request, or received the signal before it had installed its handlers."""
         return self.code in (Interrupted.exit_code, *(-number for number in signals.WATCHED))
 
     @property
     def status(self) -> int:
-        """The exit status of the supervisor that reports the same."""
+        """The exit status with which the supervisor reports this ending."""
         if self.interrupted:
             return Interrupted.exit_code
         return self.code if self.code >= 0 else RunFailed.exit_code
@@ -157,7 +157,7 @@ def unmet(runs: Sequence[Run]) -> str | None:
 
 
 def _forget_failures(runs: Sequence[Run]) -> None:
-    """Delete the reasons of earlier failures: a worker may die before it can."""
+    """Delete the reasons of earlier failures, since a worker may die before it does."""
     for run in runs:
         with files.explained(run.folder):
             run.failure_file.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
 """The time and the disk space that the runs of a plan need, estimated before any of them starts.
 
 Time is images x multiply-accumulates of a training image x seconds per multiply-accumulate. The
-last is measured on the finished runs of the store with the same model, data and recipe, and for
-others by a probe. A probe reads no images, validates nothing and ignores the precision: it
-distinguishes days from weeks, no more.
+last is measured on finished runs of the store with the same model, data and recipe, or else by a
+probe. A probe reads no images, validates nothing and ignores the precision: it is good enough to
+tell days from weeks.
 """
 
 import heapq
@@ -49,7 +49,7 @@ class Estimate:
 
 
 def without_records(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> tuple[Run, ...]:
-    """The runs of which the records give no speed: `estimate` needs their networks timed."""
+    """The runs whose speed no record gives: `estimate` needs timings of their networks."""
     known = {timing.recipe for timing in map(_timing, records) if timing is not None}
     return tuple(run for run in runs if _recipe(run.config) not in known)
 

@@ -1,4 +1,4 @@
-"""The device memory that training some runs together needs, estimated before it is tried.
+"""An estimate of the device memory needed to train runs together.
 
 One formula for the plan, which sizes its packs by it, and for the process that trains one. It
 takes the networks' facts and no torch. Main memory that holds images while a GPU trains is not
@@ -71,7 +71,7 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
         own, most = _passes(footprints[frozen:])
         kept, above = kept + own, max(above, most - own)
     views = len({run.config.variant.base for run in runs})  # a mean image each, at most
-    inputs = 3 * crop**2 * VALUE * (views + 1)  # and one in the making
+    inputs = 3 * crop**2 * VALUE * (views + 1)  # and one being computed
     ring = 3 * crop**2 * BATCHES
     weights = VALUE * (parameters + 2 * learning)  # the gradients, and the momentum
     if train.precision == "bfloat16":

@@ -1,7 +1,7 @@
-"""What a plan needs to know of its networks: their stages, and their speed on this machine.
+"""The facts of a plan's networks: their stages, and their speed on this machine.
 
-Both need torch, which planning does without: one probe, a process of its own, examines all networks
-that are missing from a cache of files. A user's own network can change under its name, so it is
+Measuring needs torch, which a plan does not import, so one probe, a process of its own, examines
+all networks that are not in the cache. A custom network can change under its name, so it is
 examined every time.
 """
 
@@ -33,7 +33,7 @@ from transferlab.models.facts import (
 from transferlab.runtime.files import write_json
 
 log = logging.getLogger(__name__)
-# The parts of the probe's answer that have a file each
+# The parts of the probe's answer, each cached in a file
 CACHED = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
 
 
@@ -155,7 +155,7 @@ def _files(
 ) -> tuple[Path, ...]:
     """The files of the network's stages, of this machine's device and, if timed, of its speed.
 
-    None for a user's own network.
+    None for a custom network.
     """
     if ":" in network.model:
         return ()

@@ -1,12 +1,12 @@
 """Examines networks and times training steps, for a process that imports no torch itself.
 
 Run as `python -m transferlab.experiment.cost.probe`: one JSON object on stdin, one on stdout.
-`{"networks": [{"model": "alexnet", "num_outputs": 500, "image_size": 227}], "threads": 1,
-"time": true, "accelerator": "auto"}` is answered by `{"networks": [...]}`, for each network
-either `{"error": MESSAGE}` or `{"stages": [{"name": ..., "parameters": ..., "macs": ...,
-"float32": {"kept": ..., "output": ..., "widest": ...}, "bfloat16": {...}}, ...],
-"device_bytes": ..., "s_per_mac": ..., "device": ...}`. Reads no images and no config; `networks`
-asks and remembers.
+`{"networks": [{"model": "alexnet", "num_outputs": 500, "image_size": 227}], "threads": 1, "time":
+true, "accelerator": "auto"}` is answered by `{"networks": [...]}`, for each network either
+`{"error": MESSAGE}` or `{"stages": [{"name": ..., "parameters": ..., "macs": ..., "float32":
+{"kept": ..., "output": ..., "widest": ...}, "bfloat16": {...}}, ...], "device_bytes": ...,
+"s_per_mac": ..., "device": ...}`. Reads no images and no config; `networks` calls it and caches the
+answer.
 """
 
 import json
@@ -94,7 +94,7 @@ def _step_s(network: StagedNetwork, outputs: int, size: int, device: torch.devic
 
 
 def main() -> None:
-    """Answer the request on stdin. What a user's own module prints goes to stderr."""
+    """Answer the request on stdin. Output of a custom module goes to stderr."""
     warnings.simplefilter("ignore")
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as stdout:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

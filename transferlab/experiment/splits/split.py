@@ -1,4 +1,4 @@
-"""Halves of a data set's classes, and what the other modules need to know of a way to divide."""
+"""The halves of a data set's classes, and the interface of a rule that divides them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from transferlab.errors import UserError
 class Split:
     """Two disjoint sets of class names, each in the order of the data set's class list.
 
-    Half A is empty where nothing is divided.
+    Half A is empty for `split=whole`.
     """
 
     a: tuple[str, ...]

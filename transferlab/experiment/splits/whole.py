@@ -1,4 +1,4 @@
-"""All classes as half B: for the networks of the paper that divide nothing.
+"""All classes as half B: for the paper's networks that are trained on all classes.
 
 Source: Yosinski et al. 2014, Fig. 3 (random filters) and base1000; yosinski/convnet_transfer,
 netbase, nolearn_1_* and reduced-*.
