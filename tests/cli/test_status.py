@@ -446,7 +446,7 @@ def test_a_folder_that_is_no_store_is_left_as_it_is(store_folder: Path, cluster:
     assert not store_folder.exists()
 
 
-# --- from the command line ---------------------------------------------------------------------
+# --- from the command line ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

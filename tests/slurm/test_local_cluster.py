@@ -22,7 +22,7 @@ def ended(cluster: Cluster, job: str) -> bool:
     return not [line for line in cluster.squeue().splitlines() if line.startswith(job)]
 
 
-# --- it is a SLURM -------------------------------------------------------------------------------
+# --- it is a SLURM ------------------------------------------------------------------------------
 
 
 def test_it_has_the_nodes_with_their_cpus_and_gpus(cluster: Cluster):
@@ -91,7 +91,7 @@ def test_accounting_knows_a_job(cluster: Cluster):
     cluster.wait_for(lambda: cluster.run(*query).strip() == "FAILED|3:0", 30, "sacct: FAILED")
 
 
-# --- it can be broken, and mends -----------------------------------------------------------------
+# --- it can be broken, and mends ----------------------------------------------------------------
 
 
 def test_a_job_whose_processes_are_killed_fails(cluster: Cluster):
@@ -140,7 +140,7 @@ def test_a_second_up_changes_nothing_and_brings_back_what_has_died(cluster: Clus
     assert {name for name in before if before[name] != after[name]} == {"slurmd-n2"}
 
 
-# --- it stops what it started --------------------------------------------------------------------
+# --- it stops what it started -------------------------------------------------------------------
 
 
 def test_a_second_cluster_without_accounting_comes_and_goes_beside_the_first(cluster: Cluster):
@@ -178,7 +178,7 @@ def test_down_without_a_cluster_does_nothing(tmp_path: Path):
     assert not (tmp_path / "none").exists()
 
 
-# --- usage errors --------------------------------------------------------------------------------
+# --- usage errors -------------------------------------------------------------------------------
 
 
 def refused(name: str, *arguments: str, **knobs: int) -> str:

@@ -24,8 +24,7 @@ FAILED, STALE = ("failed",), ("stale", "interrupted")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Start failed and stale runs again, with the launcher of their sweep, and the runs they
-    block."""
+    """Start failed and stale runs again with their sweep's launcher, and the runs they block."""
     flags = Flags("retry", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument("--failed", action="store_true", help="only those that failed")

@@ -73,7 +73,7 @@ def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
     return filled
 
 
-# --- canonical form ----------------------------------------------------------------------------
+# --- canonical form -----------------------------------------------------------------------------
 
 
 def _canonical(sections: Mapping[str, Any]) -> RunConfig:

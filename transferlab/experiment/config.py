@@ -112,8 +112,7 @@ class RunConfig:
 
     @property
     def variant(self) -> Variant:
-        """The variant that `transfer.variant`, `transfer.n` and `transfer.target` specify
-        together."""
+        """The variant that `transfer.variant`, `transfer.n` and `transfer.target` specify."""
         return _variant(self.transfer)
 
     @property

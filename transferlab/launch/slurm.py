@@ -218,8 +218,7 @@ def _adopted(root: Path, cluster: Cluster) -> dict[str, Queued]:
 
 
 def _satisfiable(active: dict[str, Queued], unfinished: Mapping[str, Run]) -> dict[str, Queued]:
-    """The entries without pending runs whose base has left the queue: SLURM is about to cancel
-    them."""
+    """Without pending runs whose base has left the queue: SLURM is about to cancel them."""
     lost = {
         run.id
         for run in unfinished.values()

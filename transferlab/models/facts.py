@@ -1,4 +1,4 @@
-"""What a plan needs to know of a network: its stages, their cost, its cut points. No torch."""
+"""The facts of a network that a plan needs: its stages, their cost, its cut points. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class NetworkShape:
 class Footprint:
     """The memory of a stage for each image of a training batch, in bytes.
 
-    `kept` is what its forward pass keeps for the backward pass, with its output and without its
-    input; `widest` is the input and the output of its largest layer together.
+    `kept` counts the tensors that the forward pass saves for the backward pass, the output included
+    and the input not; `widest` is the input and the output of its largest layer together.
     """
 
     kept: int

@@ -1,10 +1,10 @@
 """Local response normalisation across channels, as elementwise operations that can be fused.
 
-torch's own takes an average pooling in three dimensions, keeps four tensors of the input's size for
-the backward pass and returns float32 in autocast. This one keeps its input alone and computes the
-rest again, which is also faster on a GPU, where the cost is memory traffic.
-Source: Krizhevsky et al. 2012, Sec. 3.3.
-Shapes: B batch, C channels; x, gradient and all in between (B, C, ...), in x's memory format.
+torch's own uses an average pooling in three dimensions, keeps four tensors of the input's size for
+the backward pass and returns float32 in autocast. This one keeps only its input and recomputes the
+rest, which is also faster on a GPU, where the cost is memory traffic. Source: Krizhevsky et al.
+2012, Sec. 3.3. Shapes: B batch, C channels; x, gradient and all in between (B, C, ...), in x's
+memory format.
 """
 
 from typing import Any

@@ -2,7 +2,7 @@
 
 Computed on fake tensors, which have shapes and no values. Multiply-accumulates are those of the
 operations that torch counts, whatever module calls them: convolutions (transposed ones too) and
-matrix products, every tap of a kernel, those on zero padding too. Pooling, normalisation,
+matrix products, every tap of a kernel, also those on zero padding. Pooling, normalisation,
 activation and dropout count as none. Memory is what autograd saves in a forward pass.
 Shapes: B batch, P pixels a side; input (B, 3, P, P).
 """
@@ -41,7 +41,7 @@ class StageShape:
 
     @property
     def facts(self) -> StageFacts:
-        """What a plan needs of it."""
+        """The facts of the stage that a plan needs."""
         return StageFacts(self.name, self.parameters, self.macs, self.float32, self.bfloat16)
 
 
@@ -75,7 +75,7 @@ def _without_weights(network: StagedNetwork) -> StagedNetwork:
 
 
 def _forward(network: StagedNetwork, image_size: int) -> list[tuple[tuple[int, ...], int]]:
-    """Of every stage, its output's shape for one image and the multiply-accumulates.
+    """For every stage: the shape of its output for one image, and the multiply-accumulates.
 
     With gradients and the mathematical form of attention: fused forms, which torch takes where it
     can, are not counted.
@@ -96,7 +96,7 @@ def _forward(network: StagedNetwork, image_size: int) -> list[tuple[tuple[int, .
 def _footprints(network: StagedNetwork, image_size: int, precision: torch.dtype) -> list[Footprint]:
     """The memory of each image of a training batch in each stage, the loss counted with the last.
 
-    What does not grow with the batch, such as weights, cancels in the difference of two batches.
+    Memory that does not grow with the batch, such as weights, cancels in the difference.
     """
     few, more = (_batch_bytes(network, image_size, precision, count) for count in (FEW, MORE))
     return [
@@ -108,7 +108,7 @@ def _footprints(network: StagedNetwork, image_size: int, precision: torch.dtype)
 def _batch_bytes(
     network: StagedNetwork, image_size: int, precision: torch.dtype, count: int
 ) -> list[tuple[int, int, int]]:
-    """Of every stage: bytes that a batch keeps for backward, of its output, of the widest layer."""
+    """For every stage, the bytes of a batch: kept for backward, its output, its widest layer."""
     stages = []
     x = torch.zeros(count, 3, image_size, image_size)
     labels = torch.zeros(count, dtype=torch.long)
@@ -157,5 +157,5 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _bytes(tensor: Tensor) -> int:
-    """Of the tensor's storage, which others may share."""
+    """The size of the tensor's storage, which other tensors may share."""
     return tensor.untyped_storage().nbytes()

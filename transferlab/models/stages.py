@@ -1,7 +1,7 @@
 """A network as an ordered mapping of stage name to module, which can be cut, copied and frozen.
 
 A stage is one weight layer with the parameter-free operations around it. Dropout is the first layer
-of the stage whose input it thins, so that the output of a prefix of convolutions is a function of
+of the stage whose input it drops, so that the output of a prefix of convolutions is a function of
 the image alone. Shapes: B batch, K outputs, P pixels a side.
 """
 

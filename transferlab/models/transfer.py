@@ -1,4 +1,4 @@
-"""Transfer: the first stages of a base network are copied into a new network, and frozen or not.
+"""Transfer: copies the first stages of a base network into a new one, and freezes them or not.
 
 Source: Yosinski et al. 2014, Sec. 2. Stages above the cut keep their initial values. All functions
 change the network in place; a base network is given by its weights, as `state_dict` returns them.
@@ -69,8 +69,8 @@ def copy_stages(network: StagedNetwork, base: Weights, count: int) -> None:
 def freeze(stages: nn.Module) -> None:
     """Freeze a module, in place: no gradients, and batch norm in evaluation mode.
 
-    Without a gradient a parameter has no weight decay either, and its statistics do not move as
-    long as `train` is not called on it. Dropout stays active, as in the authors' release.
+    Without a gradient a parameter has no weight decay either. Batch statistics stay fixed as long
+    as `train` is not called on the module. Dropout stays active, as in the authors' release.
     """
     stages.requires_grad_(False)
     for module in stages.modules():

@@ -1,9 +1,9 @@
 """Every table and figure: its title, its explanation, and the runs it shows.
 
-The texts are for a reader who does not have the paper at hand, in the paper's words where it has
-some (Yosinski et al. 2014: captions of Fig. 2 and 3 and of Table 1, Sec. 4); where we show more
-than the paper does, they say so. To add an exhibit, write its builder and add an entry here: the
-commands, the page and the mirror read EXHIBITS.
+The texts are for a reader without the paper at hand, and use its words where they can (Yosinski et
+al. 2014: captions of Fig. 2 and 3 and of Table 1, Sec. 4); they say where we show more than the
+paper. To add an exhibit, write its builder and add an entry here: the commands, the page and the
+mirror read EXHIBITS.
 """
 
 from collections.abc import Callable, Sequence
@@ -101,7 +101,7 @@ def _with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
 
 
 def _reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Base networks that differ in images per class, which otherwise distinguish experiments."""
+    """Base networks that differ in images per class, which elsewhere distinguishes experiments."""
     runs = runs[runs["series"] == "baseB"]
     per_class = runs["data.per_class"]
     alike = comparable.split(runs.assign(**{"data.per_class": None}))
@@ -123,7 +123,7 @@ def _plain(runs: pd.DataFrame) -> pd.DataFrame:
 def _with_any(
     runs: pd.DataFrame, shown: Callable[[pd.DataFrame], pd.Series]
 ) -> Sequence[Experiment]:
-    """The experiments with a run to be shown, named as if there were no others."""
+    """The experiments with a run to show, named without regard to the others."""
     parts = [part.runs for part in comparable.split(runs) if shown(part.runs).any()]
     return comparable.split(pd.concat(parts).drop_duplicates("id")) if parts else ()
 

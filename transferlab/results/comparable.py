@@ -1,8 +1,8 @@
 """Which runs may be averaged: those that differ in nothing but split, seed and variant.
 
-Data, network and recipe make an experiment. Two keys bind only some runs: within one half, the
-means of base and target are the same, and a network for all classes has as many outputs as there
-are classes; such runs belong to every experiment that is like theirs otherwise.
+Data, network and recipe make an experiment. Two keys apply only to some runs: within one half, the
+means of base and target are the same, and a network for all classes has one output for each; such
+runs belong to every experiment that agrees with them otherwise.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
 
 
 def _keys(table: pd.DataFrame) -> pd.DataFrame:
-    """KEYS as text, empty where a shared key does not bind the run; "null" for None."""
+    """KEYS as text, empty where a shared key does not apply to the run; "null" for None."""
     keys = table[list(KEYS)].astype(object).where(table[list(KEYS)].notna(), "null").astype(str)
     cosine = keys["train.schedule"] == "cosine"
     keys.loc[cosine, ["train.lr_step", "train.lr_factor"]] = "null"
@@ -62,7 +62,7 @@ def _keys(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by(keys: pd.DataFrame, shared: str) -> list[pd.DataFrame]:
-    """The runs by the values of a shared key, those that it does not bind among each."""
+    """The runs by the values of a shared key; those without it are in each group."""
     values = [value for value in keys[shared].unique() if value]
     if not values:
         return [keys]
@@ -72,7 +72,8 @@ def _by(keys: pd.DataFrame, shared: str) -> list[pd.DataFrame]:
 def _names(parts: Sequence[pd.DataFrame]) -> list[str]:
     shown = [{key: _shown(part[key]) for key in KEYS} for part in parts]
     values = {key: {keys[key] for keys in shown} for key in KEYS}
-    # No mean at all is a recipe of its own, also beside runs that a mean does not bind
+    # Training without a mean is a recipe of its own, also beside runs to which the key does not
+    # apply
     differing = {key for key in KEYS if len(values[key] - {""}) > 1 or values[key] == {"none", ""}}
     differing -= {"data.name", "model.name"}
     return [
@@ -85,5 +86,5 @@ def _names(parts: Sequence[pd.DataFrame]) -> list[str]:
 
 
 def _shown(values: pd.Series) -> str:
-    value = max(values.unique(), key=len)  # empty only where it binds none of the runs
+    value = max(values.unique(), key=len)  # empty only where it applies to none of the runs
     return value[:DIGITS] if len(value) == 64 else value

@@ -1,4 +1,4 @@
-"""What a table or a figure is made of: its wording, its selection of runs, and its builders.
+"""The description of a table or figure: its texts, its selection of runs, and its builders.
 
 The exhibits themselves are entries of `catalogue.EXHIBITS`. A table and a figure of one exhibit
 are built from one selection, so they cannot show different runs.
@@ -28,7 +28,7 @@ class Selection:
 
     @property
     def experiment(self) -> Experiment:
-        """The only one: a figure shows one experiment."""
+        """The experiment of a figure, which shows just one."""
         (experiment,) = self.experiments
         return experiment
 
@@ -39,7 +39,7 @@ class Selection:
 
 
 def networks(selection: Selection) -> pd.DataFrame:
-    """A row a network of a selection of one experiment: what most figures are drawn from."""
+    """One row a network, of a selection of one experiment: the data of most figures."""
     runs = selection.experiment.runs[[*DRAWN, selection.metric]]
     return runs.sort_values(["series", "n", "split_seed"], ignore_index=True)
 
@@ -49,10 +49,10 @@ class Exhibit:
     """A table, a figure, or one of each.
 
     `select` takes prepared runs and the results they are from; None for a listing of all runs,
-    which compares nothing. `nothing` says why there is nothing to show, and `study` names a study
-    whose runs would change that. `table` builds the table; `figure` is the `module:function` that
-    draws (`figures.Draw`), imported when it is drawn because it needs matplotlib, and `drawn` the
-    data that it draws.
+    which compares nothing. `nothing` is the reason if there is nothing to show, and `study` a study
+    that trains such runs. `table` builds the table; `figure` is the `module:function` that draws
+    (`figures.Draw`), imported when it is drawn because it needs matplotlib, and `drawn` the data
+    that it draws.
     """
 
     title: str
@@ -66,5 +66,5 @@ class Exhibit:
 
     @property
     def name(self) -> str:
-        """What it is called in a caption: the title up to its colon."""
+        """Its name in a caption: the title up to its colon."""
         return self.title.partition(":")[0]

@@ -1,7 +1,8 @@
-"""A table as text or bytes: for a terminal, for other programs, for a paper.
+"""A table as text or bytes, for a terminal, another program or a paper.
 
-For people, accuracies are in percent with two digits, and the notes stand below the table; for
-programs they are fractions with every digit, and every column is there. Nothing is computed here.
+In the readable formats accuracies are in percent with two digits, and the notes are below the
+table; in the machine formats they are fractions with every digit, and every column is included.
+Nothing is computed here.
 """
 
 import io
@@ -34,7 +35,7 @@ def render(table: pd.DataFrame, name: str) -> str | bytes:
 
 
 def of_file(path: Path) -> str | None:
-    """The format that goes with a file's name, None if none does."""
+    """The format by the suffix of a file, None if no format has it."""
     return SUFFIXES.get(path.suffix.lower())
 
 
@@ -79,7 +80,7 @@ def is_number(table: pd.DataFrame, key: object) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-# --- for people ---------------------------------------------------------------------------------
+# --- readable formats ---------------------------------------------------------------------------
 
 
 def _text(table: pd.DataFrame) -> str:
@@ -147,7 +148,7 @@ def _escaped(text: object) -> str:
     return "".join(LATEX.get(letter, letter) for letter in str(text))
 
 
-# --- for programs -------------------------------------------------------------------------------
+# --- machine formats ----------------------------------------------------------------------------
 
 
 def _csv(table: pd.DataFrame) -> str:

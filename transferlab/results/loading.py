@@ -1,8 +1,8 @@
 """The finished runs of a store, or the published ones, as one pandas table: a row a run.
 
-Every figure and table is a pure function of it. A run is compared with the base network of its own
-target half, on the same split, seed, data, model and recipe; nothing is averaged here. Runs that
-are damaged, failed, at chance level or missing are listed apart, with the reason.
+Every figure and table is a pure function of this table. A run is compared with the base network of
+its own target half, on the same split, seed, data, model and recipe; nothing is averaged here. Runs
+that are damaged, failed, at chance level or missing are listed separately, with the reason.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -180,7 +180,7 @@ def _unread(run: Unread) -> dict[str, str]:
 
 
 def _missing(store: Path, planned: Mapping[str, Sweep]) -> Iterator[dict[str, str]]:
-    """Runs that a sweep planned and that do not even have a folder."""
+    """Runs that a sweep planned and that have no folder yet."""
     for identity, sweep in planned.items():
         reason = f"planned by study {sweep.study}, not started"
         try:

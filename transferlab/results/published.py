@@ -1,8 +1,8 @@
-"""The published networks as records, so that everything that reads a store reads them too.
+"""The published networks as records of a store, for everything that reads one.
 
 Yosinski et al. 2014, from the logs that the authors released; the CSV files beside this one name
-their source. Letters follow the paper. A network without a log is missing, and what the logs do not
-contain (seeds, digests, times) is None: nothing is guessed.
+their source. Letters follow the paper. A network without a log is missing, and values that the logs
+do not contain (seeds, digests, times) are None.
 """
 
 import csv
@@ -22,7 +22,7 @@ PREFIX = "published:"
 NAMES = ("yosinski2014",)
 METRIC = "top1_best10"  # of the paper's figures
 RECIPES = {False: "yosinski2014", True: "yosinski2014_reduced"}
-OUTPUTS = 1000  # of every network, whatever its half has
+OUTPUTS = 1000  # of every network, also where its half has fewer classes
 BATCH_SIZE = 256
 
 
@@ -43,7 +43,7 @@ def is_published(store: Path | str) -> bool:
 
 
 def named(store: Path | str) -> str:
-    """`published:NAME`, also where a flag has made an absolute path of it."""
+    """`published:NAME`, also if a flag has made an absolute path of it."""
     return Path(store).name
 
 
@@ -78,7 +78,7 @@ def _read(name: str) -> Sequence[Mapping[str, str]]:
 
 
 def _group(row: Mapping[str, str]) -> tuple[str, ...]:
-    """What a network has in common with the base network of its own target."""
+    """The key that a network shares with the base network of its own target."""
     target = variants.parse(row["label"]).target
     return (row["split"], row["split_seed"], row["per_class"], target)
 

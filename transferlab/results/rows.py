@@ -1,6 +1,6 @@
 """A finished run as a row: its columns, from a config and a record, with every value checked.
 
-A record with a value of the wrong type, or an accuracy out of range, gets no row. Nothing is
+A record with a value of the wrong type, or an accuracy out of range, has no row. Nothing is
 compared or averaged here.
 """
 
@@ -37,12 +37,12 @@ PROVENANCE: dict[str, type] = {
     "host": str, "device": str, "threads": int, "cpu_count": int,
 }  # fmt: skip
 _KEYS = tuple(known_keys())
-_values = attrgetter(*_KEYS)  # what `config.flat` gives, in a tenth of the time
+_values = attrgetter(*_KEYS)  # the result of `config.flat`, in a tenth of the time
 
 
 @lru_cache(maxsize=1)
 def kinds() -> Mapping[str, type]:
-    """The columns of a row, each with its kind; any but those of `HEAD` may be empty."""
+    """The columns of a row, each with its type; all but those of `HEAD` may be empty."""
     fields = {key: kind for key, kind in _config_kinds().items() if key != "seed"}
     versions = {f"versions.{name}": str for name in VERSIONS}
     return {
@@ -65,7 +65,7 @@ def row(
     target_base_id: str,
     path: str,
 ) -> dict[str, Any]:
-    """One row of the table, from a flat config and what `result.json` holds.
+    """One row of the table, from a flat config and the content of `result.json`.
 
     Raises: UserError for a value of the wrong kind.
     """

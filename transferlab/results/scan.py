@@ -26,15 +26,14 @@ from transferlab.runtime import files
 
 log = logging.getLogger(__name__)
 FOLDER = ".results"
-MADE = 1  # raised when rows are made otherwise, so that cached ones are not used
+MADE = 1  # increased when the content of rows changes, to invalidate cached ones
 RUN_FOLDER = re.compile(r".*-([0-9a-f]{12})")
 STAMP = ("_mtime_ns", "_size")  # of the record when its row was made
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A run folder without a row: `damage` says what is wrong with its record, None if it has
-    none."""
+    """A run folder without a row: `damage` is None if it has no record."""
 
     folder: Path
     id: str
@@ -130,7 +129,7 @@ def _load(store_folder: Path) -> pa.Table:
 
 
 def _save(store_folder: Path, table: pa.Table) -> None:
-    """Save the rows in place of those saved before, if the store can be written."""
+    """Replace the cached rows, if the store can be written."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     content = buffer.getvalue()

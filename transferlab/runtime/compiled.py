@@ -1,10 +1,10 @@
-"""Functions that are compiled on CUDA, where it pays, and run as they are elsewhere.
+"""Functions that are compiled on CUDA, where it pays off, and run eagerly elsewhere.
 
-It pays for a chain of elementwise operations on large tensors: eager torch reads and writes memory
-once for each, the compiled function once for all. Networks are not compiled: convolutions and
-matrix products remain calls of cuDNN and cuBLAS, Dropout's generator breaks the graph and its step
-counter causes a recompilation at every step (pytorch issues 88576 and 128319), and every cut in a
-pack would be compiled separately. On a CPU eager is as fast.
+It pays off for a chain of elementwise operations on large tensors: eager torch reads and writes
+memory once for each, the compiled function once for all. Networks are not compiled: convolutions
+and matrix products remain calls of cuDNN and cuBLAS, Dropout's generator breaks the graph and its
+step counter causes a recompilation at every step (pytorch issues 88576 and 128319), and every cut
+in a pack would be compiled separately. On a CPU eager is as fast.
 """
 
 import functools
@@ -26,7 +26,7 @@ def on_cuda(function: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatena
     """`function`, compiled at its first call with a first argument on CUDA; once for the process.
 
     It must not change its arguments. If it cannot be compiled, for lack of a C compiler or of
-    Triton, it runs as it is, after one warning. Running out of memory is an error as usual.
+    Triton, it runs eagerly, after one warning. Running out of memory is an error as usual.
     """
     compiled = functools.cache(lambda: torch.compile(function, fullgraph=True))
     failed = False
@@ -40,7 +40,7 @@ def on_cuda(function: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatena
             return compiled()(x, *args, **kwargs)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # torch raises whatever its compilers do
+        except Exception as error:  # torch raises what its compilers raise
             result = function(x, *args, **kwargs)  # raises it again if compiling is not to blame
             failed = True
             reason = (str(error).strip().splitlines() or ["no reason given"])[0]

@@ -1,4 +1,4 @@
-"""What a torch device is called, what memory it has, and which errors say that it is full."""
+"""Names of torch devices, their memory, and the errors of a full memory."""
 
 import gc
 import platform
@@ -7,8 +7,8 @@ import torch
 
 from transferlab.runtime import machine
 
-# What the message of a full memory contains where it has no type of its own: of the processor's
-# memory (torch), CUDA's, and in cuBLAS and cuDNN
+# Parts of out-of-memory messages that have no exception type of their own: of the processor's
+# memory (torch), of CUDA's, and of cuBLAS and cuDNN
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
@@ -29,13 +29,13 @@ def name_with_threads(device: torch.device) -> str:
 
 
 def best(accelerator: str) -> torch.device:
-    """The accelerator of this machine; the processor if there is none, or `cpu` is asked for."""
+    """The accelerator of this machine; the processor without one, or if `accelerator` is `cpu`."""
     device = None if accelerator == "cpu" else torch.accelerator.current_accelerator(True)
     return torch.device("cpu") if device is None else device
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself, not by way of float32."""
+    """Whether the device computes in bfloat16 natively, not via float32."""
     if device.type != "cpu":
         return True
     capabilities = torch.cpu.get_capabilities()
@@ -52,7 +52,7 @@ def gpu_memory_bytes(device: torch.device) -> int | None:
 def free_memory_bytes(device: torch.device, *, alike: bool) -> int | None:
     """The memory that is free on the device, None if the device does not report it.
 
-    `alike`: all that it has, free or not, so that several processes get the same answer.
+    `alike`: its total memory instead, so that several processes get the same answer.
     """
     if device.type == "cpu":
         return machine.total_bytes() if alike else machine.free_bytes()
@@ -70,7 +70,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Free the memory of networks without a reference; they hold one another in circles."""
+    """Free the memory of unreferenced networks, which have reference cycles."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

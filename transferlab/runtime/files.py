@@ -1,6 +1,6 @@
 """The one atomic write: a reader sees the old file or the new one, never a part of it.
 
-What to do about an error of the disk depends on the writer: see `Advice`.
+The remedy for a disk error depends on the caller: see `Advice`.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:  # no file or link of that name is opened
+        with temporary.open("xb") as file:  # fails if a file or link of that name exists
             fill(file)
             file.flush()
             os.fsync(file.fileno())
@@ -68,7 +68,7 @@ def explained(path: Path, advice: Advice = IN_STORE) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush to disk which files were made, renamed and deleted in a folder."""
+    """Flush a folder's entries to disk: files created, renamed and deleted."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -98,7 +98,7 @@ def write_json(path: Path, value: dict[str, Any], advice: Advice = IN_STORE) -> 
 
 
 def peek(path: Path) -> dict[str, Any]:
-    """A record that may be missing or incomplete, such as `owner.json`; then empty."""
+    """A record such as `owner.json`; empty if it is missing or damaged."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -107,5 +107,5 @@ def peek(path: Path) -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time as records have it, with the zone."""
+    """The current time in the format of records, with the time zone."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,7 +1,8 @@
 """Locks on files: one holder at a time, and none once the holder has died.
 
 The operating system keeps them, also between nodes that share a disk: NFS 4, GPFS, and Lustre
-mounted with `flock`. There are two kinds, blind to each other, since neither serves every caller.
+mounted with `flock`. There are two kinds, which do not see each other, since neither suits every
+caller.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ WAIT_S = 0.5  # between two attempts
 
 
 class Kind(Enum):
-    """Who holds a lock, and so when it is released.
+    """What owns a lock, and therefore when it is released.
 
     OPEN_FILE (`flock`): whoever has the file open. A child process that inherits the descriptor
     holds the lock as well, which is how a submission stays locked while `sbatch` outlives a killed
@@ -28,7 +29,7 @@ class Kind(Enum):
     PROCESS (`lockf`, a POSIX record lock): the one process. Its children do not inherit the lock,
     so a killed training releases its run although worker processes of its loader, forked with
     every descriptor, live on for seconds. Opening and closing the file elsewhere in the process
-    releases the lock, so `is_held` must not be asked by the holder itself.
+    releases the lock, so the holder itself must not call `is_held`.
     """
 
     OPEN_FILE = "flock"

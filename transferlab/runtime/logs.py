@@ -1,4 +1,4 @@
-"""Where messages go: to stderr, and to the run's log.txt.
+"""Log messages on stderr and in the run's log.txt.
 
 Commands and the processes of a run set this up; library modules only log.
 """
@@ -17,7 +17,7 @@ ONLY_FILES = {"only_files": True}  # and records with this one only in files
 
 
 def to_stderr() -> None:
-    """Show the package's INFO messages on stderr. Once in a process."""
+    """Show the package's INFO messages on stderr; further calls do nothing."""
     root = logging.getLogger(ROOT)
     root.setLevel(logging.INFO)
     root.propagate = False
@@ -35,7 +35,7 @@ def to_stderr() -> None:
 
 @contextlib.contextmanager
 def to_file(path: Path) -> Iterator[None]:
-    """Meanwhile append log messages to `path`, with times."""
+    """Append log messages with times to `path`, inside the block."""
     handler = _File(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger(ROOT)

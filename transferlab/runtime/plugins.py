@@ -1,4 +1,4 @@
-"""What a config names as `package.module:attribute`: a network or a data set, possibly a user's."""
+"""Functions and classes that a config names as `package.module:attribute`."""
 
 import importlib
 from collections.abc import Iterable

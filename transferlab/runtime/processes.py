@@ -1,4 +1,4 @@
-"""The rank of this process, if a job has `srun` start one process per device.
+"""The rank of this process, if a job starts one process per device with `srun`.
 
 Otherwise a run is one process, or Lightning starts the others.
 """
@@ -13,8 +13,8 @@ LOST = ("gloo/transport", "ncclRemoteError")
 
 
 def environment() -> dict[str, str]:
-    """The variables that a job sets for processes that train together: a unique name, and the
-    address where they meet, which is their one node."""
+    """The variables that a job sets for processes that train together: a unique name, and their
+    master address, which is their one node."""
     return {GROUP: secrets.token_hex(8), "MASTER_ADDR": "127.0.0.1"}
 
 

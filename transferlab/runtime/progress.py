@@ -1,4 +1,4 @@
-"""How far long work is: bars on a terminal, elsewhere a log line now and then.
+"""Progress of long work: bars on a terminal, elsewhere a log line at intervals.
 
 Bars go to stderr; lines that are logged meanwhile stand above them.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from transferlab.runtime import logs
 
-DRAW_S = 0.5  # between two looks at the numbers, which may be in files or on a device
+DRAW_S = 0.5  # between two reads of the numbers, which may be in files or on a device
 LOG_S = 10.0  # between two lines of a log
 
 
@@ -44,8 +44,8 @@ class Bar:
 
 
 class Rate:
-    """The speed of a growing count, measured from the first call on: what was there before, and
-    the time to start, do not count."""
+    """The speed of a growing count, measured from the first call on: earlier units and the time to
+    start do not count."""
 
     def __init__(self) -> None:
         self.first: tuple[int, float] | None = None
@@ -68,7 +68,7 @@ class Rate:
 class Display(AbstractContextManager["Display"]):
     """Shows bars while it is open.
 
-    `log_bars`: where stderr is no terminal, log them now and then. `keep`: leave them on the
+    `log_bars`: where stderr is no terminal, log them at intervals. `keep`: leave them on the
     terminal at the end.
     """
 
@@ -131,14 +131,14 @@ class Display(AbstractContextManager["Display"]):
 
 
 def drawing(bars: Iterable[Bar], title: str = "") -> Any:
-    """What rich prints: the title, then a line for each bar."""
+    """The rich renderable: the title, then a line for each bar."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
     lines = Table.grid(padding=(0, 2, 0, 0), pad_edge=False, expand=True)
-    for ratio in (None, 1, None, None):  # the bars take what the texts leave
+    for ratio in (None, 1, None, None):  # the bars fill the width that the texts leave
         lines.add_column(no_wrap=True, ratio=ratio)
     for bar in bars:
         if bar.done is None:

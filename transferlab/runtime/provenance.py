@@ -15,7 +15,7 @@ VERSIONS = ("transferlab", "python", *PACKAGES)  # the keys of `versions`
 
 
 def provenance() -> dict[str, Any]:
-    """What a record says of the software and the host, as JSON."""
+    """The software and the host, as JSON for a record."""
     commit, dirty = source_commit()
     return {
         "versions": versions(),

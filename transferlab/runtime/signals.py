@@ -1,8 +1,9 @@
-"""SIGINT, SIGTERM, SIGUSR1: stop immediately while nothing can be lost, in training after the step.
+"""SIGINT, SIGTERM, SIGUSR1: stop immediately, or in training after the current step.
 
 The only signal handler of a process. It replaces Lightning's, with which a single SIGTERM ends a
-half-trained run with exit status 0. A launcher sends SIGUSR1, and SLURM ahead of a time limit; it
-may be repeated, or come with a SIGTERM to the whole job, and never forces an immediate stop.
+half-trained run with exit status 0. SIGUSR1 comes from a launcher, and from SLURM ahead of a time
+limit. It may be repeated, or come with a SIGTERM to the whole job, so it never forces an immediate
+stop.
 """
 
 import contextlib
@@ -50,7 +51,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Meanwhile a first signal only sets `number`, which the code inside must check."""
+        """Inside the block a first signal only sets `number`, which the code must check."""
         self.deferring = True
         try:
             yield
@@ -60,7 +61,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def watch() -> Iterator[StopRequest]:
-    """Handle the watched signals with a new request; put the old handlers back at the end."""
+    """Handle the watched signals with a new request; restore the old handlers at the end."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

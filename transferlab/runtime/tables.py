@@ -1,6 +1,6 @@
 """Aligned text for people: rows in columns, with or without a heading.
 
-Plain string formatting, so that `status` does not wait for an import.
+Plain string formatting, so that `status` has no slow import.
 """
 
 from collections.abc import Collection, Sequence

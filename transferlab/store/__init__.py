@@ -1,4 +1,4 @@
-"""Run folders and their records, sweeps and jobs, mirrors: all that is on disk; imports no torch.
+"""Everything on disk: run folders and their records, sweeps and jobs, mirrors; imports no torch.
 
 May import: errors, runtime, experiment.
 """

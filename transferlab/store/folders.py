@@ -1,4 +1,4 @@
-"""The run folders of a store: their names, which runs are unfinished, and whether there is room.
+"""The run folders of a store: their names, the unfinished runs, the space on the disk.
 
 A run is finished if and only if its `result.json` exists. Nothing in a store is unpickled.
 """
@@ -30,7 +30,7 @@ def folder_names(store: Path) -> frozenset[str]:
 def unfinished(runs: Iterable[Run]) -> tuple[Run, ...]:
     """The runs without a result, in their order.
 
-    Lists each store once, and looks only into folders that exist.
+    Lists each store once, and opens only folders that exist.
 
     Raises: UserError if a store cannot be read.
     """
@@ -42,7 +42,7 @@ def unfinished(runs: Iterable[Run]) -> tuple[Run, ...]:
             folder = Path(store).expanduser()
             listings[store] = str(folder), folder_names(folder)
         root, names = listings[store]
-        name = run.folder_name  # a path made of text, since a study may have 100,000 runs
+        name = run.folder_name  # a path built as text, for speed: a study may have 100,000 runs
         if name not in names or not os.path.exists(f"{root}/{name}/{RESULT}"):
             left.append(run)
     return tuple(left)
@@ -63,7 +63,7 @@ def require_writable(folder: Path) -> None:
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         with explained(folder):
-            (nearest / f".{os.getpid()}").touch()  # for the system's own message
+            (nearest / f".{os.getpid()}").touch()  # raises with the system's own message
             (nearest / f".{os.getpid()}").unlink()
 
 

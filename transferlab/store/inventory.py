@@ -1,6 +1,6 @@
-"""Every run that a store knows of: those of its sweeps, and those trained by themselves.
+"""Every run that a store knows: those of its sweeps, and those trained on their own.
 
-Names the latest sweep and job of each run; what became of it is for `launch.status` to say.
+Names the latest sweep and job of each run; `launch.status` determines its state.
 """
 
 import re
@@ -23,7 +23,7 @@ RUN_ID = re.compile(r"[0-9a-f]{12}")
 class KnownRun:
     """A run with the latest sweep that it is part of, and the latest job, as task `task`.
 
-    `sweep` is None for a run trained by a command of its own, `job` for one never started.
+    `sweep` is None for a run that its own command trained, `job` for a run never started.
     """
 
     run: Run

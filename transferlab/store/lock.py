@@ -21,8 +21,8 @@ def is_owned(run: Run) -> bool:
 def owned(run: Run, on_wait: Callable[[str], None], *, group: str | None = None) -> Iterator[None]:
     """Hold the run against every other process, waiting for one that holds it already.
 
-    Makes the run's folder. `on_wait` is called once, with the owner. `owner.json` is for people
-    and `status`, and shows the processes of `group` that the run is theirs.
+    Makes the run's folder. `on_wait` is called once, with the owner. `owner.json` is for people and
+    `status`, and tells the processes of `group` that they own the run.
     """
 
     def wait() -> None:
@@ -37,14 +37,14 @@ def owned(run: Run, on_wait: Callable[[str], None], *, group: str | None = None)
 
 
 def wait_for(runs: Iterable[Run], group: str) -> None:
-    """Until each of the runs is finished, or held by a process of the group."""
+    """Wait until each of the runs is finished, or held by a process of the group."""
     for run in runs:
         while not run.result_file.exists() and peek(run.owner_file).get("group") != group:
             time.sleep(locks.WAIT_S)
 
 
 def report_progress(run: Run, *, step: int, total_steps: int, left_s: float | None) -> None:
-    """Note in `owner.json` which process trains the run, its progress, and the time of the note.
+    """Record in `owner.json` which process trains the run, its progress, and the current time.
 
     `left_s` is the time left, in s; None if it is unknown.
     """

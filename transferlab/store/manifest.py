@@ -1,7 +1,7 @@
-"""Many runs in one JSON file: what their configs have in common once, then a row for each run.
+"""Many runs in one JSON file: the common part of their configs once, then a row for each run.
 
-Fixed when a sweep is started, so that edits to `conf/` do not change what is queued. A job reads
-from it only its own runs.
+Fixed when a sweep is started, so that edits to `conf/` do not change queued runs. A job reads only
+its own runs from it.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Manifest:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Manifest":
-        """The manifest of the runs of a plan; at least one."""
+        """The manifest of the runs of a plan, which has at least one."""
         keys = known_keys()
         values = [tuple(flatten(run.config).values()) for run in runs]
         varied = [i for i, column in enumerate(zip(*values, strict=True)) if len({*column}) > 1]

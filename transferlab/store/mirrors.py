@@ -1,8 +1,8 @@
 """Mirrors of a run in TensorBoard or Weights & Biases. Nothing is ever read back from them.
 
 The curve itself is the store's `metrics.csv`, which is always written: `logger=csv` is no mirror.
-Weights & Biases gets the same of a run while it is trained and from `sync` afterwards: one id, one
-name, the same keys.
+Weights & Biases receives the same data of a run during training and from `sync` afterwards: one id,
+one name, the same keys.
 """
 
 import netrc
@@ -20,11 +20,11 @@ Row = dict[str, Any]
 
 class Mirror(Protocol):
     def log(self, row: Row) -> None:
-        """Add one row of the curve; `step` says where."""
+        """Add one row of the curve at its `step`."""
         ...
 
     def close(self, exit_code: int) -> None:
-        """Finish; 0 for success."""
+        """Finish; exit code 0 means success."""
         ...
 
 
@@ -87,9 +87,9 @@ def page(run: Run, *, study: str | None = None, tags: tuple[str, ...] = ()) -> P
 class WandB:
     """An open run of Weights & Biases, with its own folder in `folder` and its caches in `cache`.
 
-    `folder` is called `wandb` or `.wandb`. With `mode` None W&B decides itself. `rebuilt`: the run
-    finished earlier and is written as a whole, so that it replaces any with its id, and contains
-    nothing about this machine.
+    `folder` is called `wandb` or `.wandb`. With `mode` None W&B decides itself. `rebuilt`: the
+    finished run is written as a whole: it replaces any with its id, and contains nothing about this
+    machine.
     """
 
     def __init__(

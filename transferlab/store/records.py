@@ -16,14 +16,14 @@ from transferlab.experiment.run import RESULT, Run, make_run
 from transferlab.runtime.files import now, sha256, write_json
 from transferlab.store.folders import make_folder
 
-FORMAT = 1  # of the store's records; raised when an older version would misread them
+FORMAT = 1  # of the store's records; increased when an older version would misread them
 TEMPORARY = re.compile(r"\.(config|result|failure|owner|metrics|last|weights)\.")
 
 
 def create(run: Run) -> None:
     """Make the folder and, before any other file, `config.json`, unless they exist.
 
-    For the run's owner: see `owned`.
+    To be called by the run's owner: see `lock.owned`.
 
     Raises: UserError if the store cannot be written, or the folder was made by another version.
     """
@@ -79,8 +79,7 @@ def read_finished(folder: Path) -> tuple[Run, dict[str, Any]] | None:
 
 
 def finish(run: Run, record: dict[str, Any]) -> None:
-    """Declare the run finished: `result.json`, last and atomically; then remove what only
-    training needs."""
+    """Mark the run as finished by its `result.json`; then remove files that only training needs."""
     write_json(run.result_file, {"format": FORMAT, "id": run.id, "label": run.label, **record})
     for path in (run.checkpoint_file, run.failure_file):
         path.unlink(missing_ok=True)
@@ -88,7 +87,7 @@ def finish(run: Run, record: dict[str, Any]) -> None:
 
 def note_failure(run: Run, error: str) -> None:
     """Record in `failure.json` why the run stopped; it stays unfinished."""
-    with contextlib.suppress(UserError):  # a full disk may be why it failed
+    with contextlib.suppress(UserError):  # a full disk may be the reason of the failure
         make_folder(run)
         write_json(run.failure_file, {"error": error, "time": now()})
 
@@ -111,7 +110,7 @@ def check_weights(run: Run, result: dict[str, Any]) -> Path:
 
 
 def clean(run: Run) -> None:
-    """Remove what earlier attempts left: half-written files, why they failed. For the owner."""
+    """Remove what earlier attempts left: temporary files and `failure.json`. For the owner."""
     run.failure_file.unlink(missing_ok=True)
     for path in run.folder.glob(".*"):
         if TEMPORARY.match(path.name):
@@ -119,7 +118,7 @@ def clean(run: Run) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A record that this version can read. Raises: UserError if it is damaged or of another."""
+    """A record that this version can read. Raises: UserError if it cannot, or it is damaged."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -150,7 +149,7 @@ def _read_result(path: Path, identity: str) -> dict[str, Any] | None:
 
 
 def finished_records(store: Path) -> Iterator[dict[str, Any]]:
-    """Every `result.json` of a store, without those that are damaged or of another version."""
+    """Every `result.json` of a store, except damaged ones and those of another version."""
     try:
         folders = [entry.path for entry in os.scandir(store) if not entry.name.startswith(".")]
     except OSError:

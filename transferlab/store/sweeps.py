@@ -1,7 +1,7 @@
 """The sweeps of a store, and the jobs that carry them out.
 
 `<store>/.sweeps/STUDY-DIGEST/` holds the fixed configs of all runs and how they are launched, and
-below `jobs/` a folder for each job: which packs its tasks train, and what became of it. A job is
+below `jobs/` a folder for each job: which packs its tasks train, and how they ended. A job is
 recorded before it is submitted, so that nothing is submitted twice.
 """
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FOLDER = ".sweeps"
 LOCK = "lock"
 LOCAL = "local"  # the role of a job of the local launcher, which SLURM does not know
-NAME_LENGTH = 60  # the longest that a study's name is in the names of folders and jobs
+NAME_LENGTH = 60  # characters of a study's name in the names of folders and jobs
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Sweep:
         return Manifest.read(self.folder / "runs.json")
 
     def runs(self) -> tuple[Run, ...]:
-        """All its runs, bases first, as they were composed then."""
+        """All its runs, bases first, with the configs of that time."""
         return self.manifest.runs(store=self.store)
 
 
@@ -78,14 +78,14 @@ class Job:
         return self.folder / f"{task}.log"
 
     def task(self, task: int) -> Path:
-        """Where a task notes its id in the queue, and how it ended."""
+        """The file in which a task records its id in the queue, and how it ended."""
         return self.folder / f"{task}.json"
 
 
 def start(
     store: Path, study: str, runs: Sequence[Run], launcher: Launcher, pack: int | None
 ) -> Sweep:
-    """Record a sweep; the same runs in the same store are the same sweep.
+    """Record a sweep; the same runs in the same store are one sweep.
 
     Raises: UserError if the store cannot be written.
     """
@@ -192,7 +192,7 @@ def runs_of(job: Job, task: int) -> tuple[Run, ...]:
 
 
 def note(job: Job, task: int, **values: Any) -> None:
-    """Add values to the note of a task, unless the disk is full: nothing depends on it."""
+    """Add values to a task's note. Ignores a full disk, since nothing depends on the note."""
     path = job.task(task)
     earlier: Mapping[str, Any] = files.peek(path)
     with contextlib.suppress(UserError):
@@ -201,7 +201,7 @@ def note(job: Job, task: int, **values: Any) -> None:
 
 @contextlib.contextmanager
 def submitting(store: Path) -> Iterator[IO[bytes]]:
-    """Hold the store's submissions, waiting for another command that submits.
+    """Hold the lock on the store's submissions, waiting for another command that submits.
 
     Yields the open lock file. `sbatch` inherits it, so that others wait for a submission under way
     even if its `sweep` was killed.
@@ -212,13 +212,13 @@ def submitting(store: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def carrying_out(job: Job) -> Iterator[None]:
-    """Show `status` that a local launcher works on the job."""
+    """Hold a lock that shows `status` that a local launcher carries out the job."""
     with _held(job.folder / LOCK):
         yield
 
 
 def is_carried_out(job: Job) -> bool:
-    """Whether a local launcher works on the job."""
+    """Whether a local launcher carries out the job."""
     return locks.is_held(job.folder / LOCK)
 
 

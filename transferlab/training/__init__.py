@@ -1,8 +1,8 @@
-"""All that knows Lightning: one network's module and data, and packs of them from config to record.
+"""Training with Lightning: modules and data modules of one network, and packs of runs.
 
 May import: errors, runtime, models, data, experiment, store.
 
-For a notebook: `TransferModule`, `HalfDataModule` and `Recipe`, loaded when they are asked for.
+For a notebook: `TransferModule`, `HalfDataModule` and `Recipe`, imported at their first use.
 """
 
 from importlib import import_module

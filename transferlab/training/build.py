@@ -1,6 +1,6 @@
 """The parts of a training, from its runs: networks with their base's weights, and batches.
 
-Every part is made with plain arguments; a config goes no further than this file and `run`.
+Every part takes plain arguments; only this file and `run` see a config.
 """
 
 import logging
@@ -38,7 +38,7 @@ class Subject:
 
 
 def subject(run: Run) -> Subject:
-    """The run with its base's weights. Raises: as `subjects` does."""
+    """The run with its base's weights. Raises: UserError, RunFailed as `subjects` does."""
     return subjects([run])[0]
 
 
@@ -94,7 +94,7 @@ def fresh(subject: Subject) -> StagedNetwork:
 
 
 def member(subject: Subject) -> Member:
-    """The run's network in a pack, with what it may share, and which input it takes."""
+    """The run's network in a pack, with the trunk that it may share, and its view of the input."""
     run, view = subject.run, mean_letter(subject.run.config)
     return Member(module(subject), trunk=f"{run.base_id or run.id}/{view}", view=view)
 

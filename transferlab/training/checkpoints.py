@@ -1,7 +1,7 @@
 """The state from which an interrupted run resumes exactly, and the weights of a finished one.
 
-One checkpoint per run, also for runs that are trained together, so that a pack can be cut up again.
-Loaded with `weights_only=True`; weights are safetensors.
+One checkpoint per run, also for runs that are trained together, so that a pack can be divided
+later. Loaded with `weights_only=True`; weights are safetensors.
 """
 
 import io
@@ -47,7 +47,7 @@ def save(run: Run, state: TrainingState) -> None:
     """Write `last.ckpt` atomically. Raises: UserError if the disk is full."""
     record = {"format": FORMAT, "id": run.id}
     record |= {field.name: getattr(state, field.name) for field in fields(TrainingState)}
-    content = io.BytesIO()  # torch turns a full disk into an error that says nothing of it
+    content = io.BytesIO()  # torch's error for a full disk does not name the cause
     torch.save(record, content)
     files.write(run.checkpoint_file, lambda file: file.write(content.getbuffer()))
 
@@ -64,7 +64,7 @@ def load(run: Run) -> TrainingState | None:
         if record["format"] != FORMAT or record["id"] != run.id:
             raise ValueError(f"format {record['format']}, run {record['id']}")
         state = TrainingState(**{field.name: record[field.name] for field in fields(TrainingState)})
-    except Exception as error:  # torch.load raises whatever the damage leads to
+    except Exception as error:  # torch.load raises anything for a damaged file
         raise UserError(
             f"{run.checkpoint_file} cannot be read ({type(error).__name__}: {error}): put a good "
             "copy back, or delete it to train the run from the start"

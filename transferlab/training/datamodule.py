@@ -1,6 +1,6 @@
 """LightningDataModules of one half: for any Trainer, and for a pack between its validations.
 
-What a batch holds is a function of (seed, epoch, index), so that a training resumes exactly. Bytes
+A batch is a function of (seed, epoch, index), so that a training resumes exactly. Bytes
 become inputs on the device: crops are made when an image is read, the mean image is subtracted
 after the transfer.
 
@@ -85,9 +85,9 @@ class Reader:
 class HalfDataModule(LightningDataModule):
     """One half of a data set, for any Trainer: pairs of inputs (B, C, P, P) and labels (B,).
 
-    Everything that is not an argument is what `conf/` says for the data set, and can be changed
-    with the overrides of the command line: `overrides=["data.size=16", "split.seed=1"]`. An epoch
-    has as many steps as it takes to use every image.
+    Everything that is not an argument has its default in `conf/`, and is changed with `overrides`
+    as on the command line: `overrides=["data.size=16", "split.seed=1"]`. An epoch has the number of
+    steps that use every image.
 
     data: a data set of `conf/data`, `digits`, or a function `package.module:function`.
     half: `A` or `B` of the classes, as `split` divides them.
@@ -96,7 +96,8 @@ class HalfDataModule(LightningDataModule):
     seed: of the order of the images, crops and mirroring.
     batch_size: of all processes together; by default that of `conf/train`.
 
-    Raises: UserError for what does not exist or fit; `setup`, if the images cannot be read.
+    Raises: UserError for unknown or inconsistent arguments; `setup` raises it if the images cannot
+    be read.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class HalfDataModule(LightningDataModule):
         if mean not in (None, *variants.HALVES, inputs.NO_MEAN):
             raise UserError(f"mean={mean} is unknown: choose A, B or none")
         overrides = tuple(overrides)
-        # Not for the logger: it refuses a key that the module has with another value, like `seed`
+        # Not for the logger, which refuses keys that the module has with another value, as `seed`
         self.save_hyperparameters(logger=False)
         composition = [
             f"data.name={data}" if ":" in data else f"data={data}",
@@ -188,7 +189,7 @@ class HalfDataModule(LightningDataModule):
 class PackData(LightningDataModule):
     """Training batches of steps start_step..total_steps-1 and the whole validation subset.
 
-    To Lightning an epoch is the time from one validation to the next, so that validations fall on
+    For Lightning an epoch is the interval between two validations, so that validations stay on
     fixed steps wherever a run was interrupted. `views` makes the inputs of the pack's networks.
     """
 

@@ -1,8 +1,8 @@
 """The LightningModule of one network: a base network, or one with its first stages copied.
 
-Yosinski et al. 2014, Sec. 2. A plain Lightning module: automatic optimisation, and whatever
-Lightning has (callbacks, loggers, checkpoints) works on it. `PackModule` trains many of them on
-one stream of images, by the same steps.
+Yosinski et al. 2014, Sec. 2. A plain Lightning module with automatic optimisation: callbacks,
+loggers and checkpoints work as on any other. `PackModule` trains many of them on one stream of
+images, with the same steps.
 
 Shapes: B batch, C channels, P pixels a side, K classes.
 """
@@ -83,7 +83,7 @@ class TransferModule(LightningModule):
         transfer.graft(network, n=n, keep=keep, frozen=frozen, base=weights)
 
     def train(self, mode: bool = True) -> "TransferModule":
-        """As of any module, but batch norm of frozen stages stays in evaluation."""
+        """As `nn.Module.train`, but batch norm of frozen stages stays in evaluation mode."""
         super().train(mode)
         if self.frozen_stages:
             transfer.freeze(self.network.prefix(self.frozen_stages))
@@ -100,7 +100,7 @@ class TransferModule(LightningModule):
         depths, features = set(cuts), {}
         for depth in range(max(depths)):
             x = self.apply_stage(depth, x)
-            if depth + 1 in depths:  # the others need not stay in memory
+            if depth + 1 in depths:  # features between cuts need not stay in memory
                 features[depth + 1] = x
         return features
 
@@ -115,7 +115,7 @@ class TransferModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimiser and its rate by step.
 
-        Raises: UserError if neither the recipe nor the Trainer says how many steps there are.
+        Raises: UserError if neither the recipe nor the Trainer determines the number of steps.
         """
         total_steps = self.recipe.total_steps
         if total_steps is None:

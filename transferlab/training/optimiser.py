@@ -16,7 +16,7 @@ from transferlab.training.recipe import Recipe
 def build(
     networks: Iterable[nn.Module], recipe: Recipe, *, total_steps: int, step: int = 0
 ) -> tuple[torch.optim.SGD, LambdaLR]:
-    """One optimiser over everything that learns, and its rates after `step` of `total_steps` steps.
+    """The optimiser of all trainable parameters, and its schedule after `step` of `total_steps`.
 
     Frozen parameters are not in it. Two groups: weights, and biases with a rate and a decay of
     their own (Caffe's lr_mult and decay_mult; 2 and 0 in the release). The scheduler has set the
@@ -55,9 +55,10 @@ def build(
 def keep_rate_in_velocity(optimizer: torch.optim.Optimizer, *_: object) -> None:
     """A hook before each step for Caffe's rule v = m v + lr g, w = w - v.
 
-    It has the rate inside the velocity: after a drop the old velocity keeps its size. torch keeps
-    v / lr instead, which is the same once it is multiplied by old rate / new rate. The rates are
-    those of the weights, whose factor is 1; the last one is part of the optimiser's state.
+    The rate is part of the velocity: after a drop of the rate the old velocity keeps its size.
+    torch keeps v / lr instead, which is the same once it is multiplied by old rate / new rate. The
+    rates are those of the weights, whose factor is 1; the last one is part of the optimiser's
+    state.
     """
     weights = optimizer.param_groups[0]
     before, lr = weights["last_lr"], weights["lr"]

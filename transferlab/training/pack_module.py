@@ -5,7 +5,7 @@ initial values and dropout masks, and no term of its loss or its update depends 
 Frozen members of one base share one forward pass of its first stages, tapped at each one's cut.
 
 Shapes: B batch, M members, K outputs. Losses are means over the batch, accuracies in [0, 1].
-Not here: what a run is, files, and when to stop.
+Knows nothing of runs and files, nor when to stop.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,8 +30,8 @@ Means = tuple[list[float], list[float]]
 class Member:
     """One network of a pack.
 
-    Members with one `trunk` have their frozen stages bit for bit in common, and the same input,
-    which is the `view` of the batch. They share those of them that are without dropout.
+    Members with one `trunk` have bit-identical frozen stages and the same input, the `view` of the
+    batch. They share the frozen stages that have no dropout.
     """
 
     module: TransferModule
@@ -119,10 +119,10 @@ class PackModule(LightningModule):
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         losses, hits = self._losses(batch)
         _count(self.val_sums, losses, hits, len(batch["labels"]))
-        self._note_bad(losses)  # the last update may have spoiled the weights
+        self._note_bad(losses)  # the last update may have made weights nan
 
     def drop_failed(self) -> dict[str, int]:
-        """Take members whose loss was not finite out of the pack; name -> the step it was seen at.
+        """Remove members whose loss was not finite from the pack; name -> the step of that loss.
 
         Reads from the device, so not for every step.
         """
@@ -132,7 +132,7 @@ class PackModule(LightningModule):
                 self.active.remove(index)
                 failed[self.members[index].name] = step
                 for parameter in self.networks[index].parameters():
-                    parameter.grad = None  # which the optimiser passes over
+                    parameter.grad = None  # which the optimiser skips
                     parameter.requires_grad_(False)
         return failed
 
@@ -148,7 +148,7 @@ class PackModule(LightningModule):
         return results[0], results[1]
 
     def _note_bad(self, losses: Tensor) -> None:
-        """Remember, on the device, at which step a member's loss was first not finite."""
+        """Record, on the device, the first step at which a member's loss was not finite."""
         bad = ~torch.isfinite(losses) & (self.first_bad == NEVER)
         self.first_bad.masked_fill_(bad, self.step)
 
@@ -179,7 +179,7 @@ class PackModule(LightningModule):
 
 
 def as_pack(module: LightningModule) -> PackModule:
-    """The module that a callback is given, as what it is."""
+    """The module passed to a callback, with its type."""
     assert isinstance(module, PackModule)
     return module
 

@@ -1,4 +1,4 @@
-"""Which runs of a pack are trained together: those at one step, as many as fit into memory.
+"""Which runs of a pack train together: those at the same step, as many as fit into memory.
 
 A run that was once trained alone may be at another step, and less memory may be free than the plan
 assumed. What a run computes does not depend on the others, so a pack can be divided at any
@@ -99,7 +99,7 @@ def _first_sentence(text: str) -> str:
 
 
 def room(runs: Iterable[Run], device: torch.device, *, alike: bool) -> Room:
-    """The memory that the networks of these runs need, and what is free."""
+    """The memory that the networks of these runs need, and the free memory."""
     facts: dict[NetworkShape, NetworkFacts] = {}
     for run in runs:
         network = networks.network_of(run)

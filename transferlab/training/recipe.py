@@ -1,4 +1,4 @@
-"""The update rule of a training as plain values: what `conf/train` says of it, without a run.
+"""The update rule of a training as plain values: that part of `conf/train`, without a run.
 
 Source: yosinski/convnet_transfer, solver and train_val prototxt files. Not here: batches, their
 order, validation and precision, which belong to the data module and the Trainer.
@@ -15,7 +15,7 @@ from transferlab.training.schedule import Cosine, Schedule, StepDecay
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with a rate by step. What is left out is off: no momentum, no decay, no warm-up.
+    """SGD with a rate by step. By default no momentum, no decay, no warm-up.
 
     `schedule` is `cosine`, down to 0 at `total_steps`, or `step`: times `lr_factor` every `lr_step`
     steps. `warmup` is the fraction of `total_steps` in which the rate rises linearly. Without
@@ -37,7 +37,7 @@ class Recipe:
     bias_decay_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raises: UserError for a value that `conf/train` would not take either."""
+        """Raises: UserError for a value that `conf/train` does not accept either."""
         types = schema.field_types(TrainConfig)
         for field in fields(Recipe):
             schema.value(types[field.name], getattr(self, field.name), f"recipe.{field.name}")

@@ -1,4 +1,4 @@
-"""The record of a finished run: what was computed, how well it did, and where it came from.
+"""The record of a finished run: its metrics, its digests, and its provenance.
 
 Accuracies are fractions. `top1_best10`, the mean of the ten best validations, is what the authors
 plot (yosinski/convnet_transfer, notebook); `top1_final` is not selected on the validation set.
@@ -32,8 +32,8 @@ def make_record(
 ) -> dict[str, Any]:
     """Everything `result.json` holds besides id and label.
 
-    `pack_size` is how many runs were trained together when this one ended: the time is that of
-    all of them, and a record without it is of a run that was trained alone.
+    `pack_size` is the number of runs that were trained together when this one ended, and the time
+    is that of all of them. A record without it belongs to a run that was trained alone.
     """
     classes = len(run.classes)
     images = state.step * run.config.train.batch_size
@@ -76,5 +76,5 @@ def metrics(curve: Sequence[Mapping[str, Any]], *, chance: float) -> dict[str, f
 
 
 def learned(accuracy: float, *, chance: float, images: int) -> bool:
-    """False if the accuracy is what guessing gives, within three standard errors."""
+    """False if the accuracy is within three standard errors of guessing."""
     return accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / images)

@@ -1,8 +1,8 @@
 """Trains a pack of runs and records the results.
 
 Training goes from checkpoint to checkpoint: a session starts from the last one, or from fresh
-networks, and ends with one, from which the record is made. So a run that was killed and resumed
-takes the same path as one that was not.
+networks, and ends with one, from which the record is made. So a resumed run takes the same path as
+an uninterrupted one.
 """
 
 import logging
@@ -49,7 +49,7 @@ def train_pack(
 
     Runs that do not fit into the device's memory together are trained one part after another. The
     caller owns the runs; their bases are finished. On return every run has its `result.json`.
-    `watchers` are called after our own callbacks, to measure.
+    `watchers` are callbacks, called after our own, that measure.
 
     Raises: UserError, RunFailed, or Interrupted after everything was saved.
     """

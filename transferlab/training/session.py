@@ -41,7 +41,7 @@ class Session:
     ) -> None:
         self.subjects, self.images, self.target, self.stop = subjects, images, target, stop
         self.watchers = watchers
-        self.config = subjects[0].run.config  # what all of them share
+        self.config = subjects[0].run.config  # the settings that all of them share
         self.steps_per_epoch = len(target.train) / self.config.train.batch_size
         self.total_steps = total_steps(self.config, len(target.train))
         workers = self.config.runtime.workers
@@ -65,7 +65,7 @@ class Session:
             self.subjects = [s for s in self.subjects if s.run.label not in failed]
             processes.meet()  # rank 0 has saved
             states = [packs.state_of(subject) for subject in self.subjects]
-            processes.meet()  # all have read it, and it may be removed
+            processes.meet()  # all have read the checkpoint, and it may be removed
             moved = not states or states[0].step > step or states[0].validated
             assert moved, "a session made no progress"
         if processes.rank() == 0:
@@ -143,7 +143,7 @@ class Session:
 
 
 def _prefix_unchanged(subject: Subject, state: TrainingState) -> bool | None:
-    """Whether the frozen stages have the bits they began with; None if nothing is frozen."""
+    """Whether the frozen stages are bit-identical to the start; None if nothing is frozen."""
     variant = subject.run.config.variant
     if not variant.frozen:
         return None

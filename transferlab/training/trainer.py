@@ -1,6 +1,6 @@
 """Lightning's Trainer for a pack: on which devices it trains, and how it ends.
 
-What a plain Trainer does by itself and this one does not is switched off below, with the reason.
+What a plain Trainer does by default and this one does not is switched off below, with the reason.
 """
 
 import logging
@@ -30,7 +30,7 @@ def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) 
     Raises: UserError if this machine does not have the devices.
     """
     runtime = config.runtime
-    for name in ("pytorch_lightning", "lightning_fabric"):  # they set INFO when imported
+    for name in ("pytorch_lightning", "lightning_fabric"):  # Lightning sets INFO when imported
         logging.getLogger(name).setLevel(logging.ERROR)
     by_srun = processes.by_srun(runtime.devices)
     strategy: Strategy | str = "ddp" if by_srun else "auto"
@@ -43,7 +43,7 @@ def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) 
                 accelerator=runtime.accelerator,
                 devices=runtime.devices,
                 strategy=strategy,
-                # Stated, not detected: the job requeues itself (launch.job), Lightning must not
+                # Set, not detected: the job requeues itself (launch.job), so Lightning must not
                 plugins=[
                     SLURMEnvironment(auto_requeue=False) if by_srun else LightningEnvironment()
                 ],
@@ -67,7 +67,7 @@ def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) 
 
 @contextmanager
 def interruptible(stop: StopRequest) -> Iterator[None]:
-    """Translates every way in which a stopped or failed training leaves Lightning.
+    """Translates the exceptions with which a stopped or failed training leaves Lightning.
 
     Raises: Interrupted after a requested stop; else UserError or RunFailed.
     """
@@ -88,7 +88,7 @@ def interruptible(stop: StopRequest) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> UserError | RunFailed:
-    """Why one of several processes ended; perhaps all that is known of it is its trace, as text."""
+    """Why one of several processes ended; perhaps only its traceback is known, as text."""
     if processes.lost(error):
         return RunFailed(
             "another process of this run died, and the rest cannot continue without it: unless the "

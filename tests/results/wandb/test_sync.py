@@ -54,7 +54,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-# --- with W&B ----------------------------------------------------------------------------------
+# --- with W&B -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def test_no_service_process_is_left(done: Done):
     assert services == []
 
 
-# --- what is written again, without W&B -----------------------------------------------------------
+# --- what is written again, without W&B ---------------------------------------------------------
 
 
 class Fake:
@@ -350,7 +350,7 @@ def test_a_failure_of_wandb_is_one_line(
         written(tmp_path)
 
 
-# --- entries -------------------------------------------------------------------------------------
+# --- entries ------------------------------------------------------------------------------------
 
 
 def by_name(store: Path, **options: Any) -> dict[str, Entry]:
@@ -437,7 +437,7 @@ def test_an_incomplete_curve_is_refused(tmp_path: Path, rows: str | None, reason
     assert message.endswith(f"restore the file, or delete {base.folder} to train the run again")
 
 
-# --- usage errors --------------------------------------------------------------------------------
+# --- usage errors -------------------------------------------------------------------------------
 
 
 def test_a_missing_store_is_refused(place: Path):

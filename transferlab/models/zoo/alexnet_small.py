@@ -1,8 +1,8 @@
 """A network for small images with the eight stages of AlexNet: conv1..conv5, fc6, fc7, fc8.
 
-Not from the paper. 20 million multiply-accumulates at 32 pixels, so that a study fits a laptop.
-Without LRN and groups, which cost more than they gain at this size; initial weights by He et al.
-2015 (std = sqrt(2 / fan-in)), since N(0, 0.01) hardly learns in a few epochs; dropout 0.25.
+Not from the paper. 20 million multiply-accumulates at 32 pixels, so that a study fits a laptop. No
+LRN and no groups, which cost more time than they gain accuracy at this size; initial weights by He
+et al. 2015 (std = sqrt(2 / fan-in)), since N(0, 0.01) hardly learns in a few epochs; dropout 0.25.
 Shapes: B batch, K outputs, P pixels a side; input (B, 3, P, P), about unit variance.
 """
 
@@ -21,7 +21,7 @@ DROPOUT = 0.25  # 0.5 halves what nine epochs can learn: 0.22 instead of 0.29 on
 def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
     """The stages for `num_outputs` classes and images of `image_size` pixels, not yet drawn.
 
-    Raises: UserError for images below 16 pixels or above 96, where fc6 would be all there is.
+    Raises: UserError for images below 16 pixels or above 96, where fc6 would dominate.
     """
     if not LEAST_SIZE <= image_size <= 96:
         raise UserError(

@@ -1,7 +1,7 @@
 """The figures, one a module: `draw` puts a selection of runs of one experiment on axes.
 
-Yosinski et al. 2014, Fig. 2 and Fig. 3, what Fig. 2 is about, learning curves, and fewer images.
-Importing this needs matplotlib, and no display.
+Yosinski et al. 2014: Fig. 2, its interpretation and decomposition, Fig. 3, learning curves, and
+fewer images. Importing this needs matplotlib, and no display.
 """
 
 import io
@@ -32,7 +32,7 @@ METADATA: Mapping[str, Mapping[str, str | None]] = {
 class Draw(Protocol):
     """Draws a selection of one experiment, with the published one behind if there is any.
 
-    Returns the sentences below the figure: what is missing, what to be wary of.
+    Returns the notes below the figure: what is missing, and caveats.
     """
 
     def __call__(
@@ -51,7 +51,7 @@ def draw(
 ) -> Figure:
     """The figure `name`, with its legend and its notes. `width` in inches.
 
-    `published`: whether the paper's own curve stands behind; None: where data and network are the
+    `published`: whether the paper's curve is drawn behind; None: where data and network are the
     paper's. Raises: UserError if there is nothing to draw, or several experiments and none named.
     """
     _drawer_of(name)
@@ -76,14 +76,14 @@ def draw_on(
     *,
     experiment: str | None = None,
 ) -> list[str]:
-    """The figure `name` on axes of yours; the notes to put below. Arguments as of `draw`."""
+    """Draw the figure `name` on given axes; returns its notes. Arguments as for `draw`."""
     function: Draw = pkgutil.resolve_name(_drawer_of(name))
     selection = select.choose(results, name, metric, experiment)
     return function(axes, selection, select.behind(selection, name, published))
 
 
 def experiments(results: Results, name: str) -> tuple[str, ...]:
-    """The experiments of which the figure `name` has something to show; each goes with `draw`."""
+    """The experiments that the figure `name` can show, as `experiment` for `draw`."""
     _drawer_of(name)
     return tuple(part.name for part in catalogue.select(results, name).experiments)
 
@@ -107,7 +107,7 @@ def write(figure: Figure, path: Path) -> None:
 
 
 def kind_of(path: Path) -> str:
-    """The kind of picture that a file's name asks for. Raises: UserError if it is none."""
+    """The kind of picture, by the suffix of the file. Raises: UserError for another suffix."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in METADATA:
         *most, last = (f".{name}" for name in METADATA)

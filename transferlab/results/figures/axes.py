@@ -1,4 +1,4 @@
-"""Scales, labels and marks that several figures have in common; accuracies are in percent."""
+"""Scales, labels and marks that several figures share; accuracies are in percent."""
 
 import math
 import textwrap
@@ -84,7 +84,7 @@ def image_counts(axes: Axes, values: Sequence[float]) -> None:
 
 
 def points_wide(axes: Axes) -> float:
-    """How wide the axes are, in points."""
+    """The width of the axes, in points."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     return axes.get_window_extent().width / figure.dpi * 72

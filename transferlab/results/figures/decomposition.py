@@ -1,7 +1,7 @@
 """The drop from baseB to AnB in its two parts at every n, over pairs, with intervals.
 
 Yosinski et al. 2014, Sec. 4.1, whose Fig. 2 shows the gaps of the means. Here a transfer is
-compared with the selffer on the same target, and that with its base.
+compared with the selffer on the same target, and the selffer with its base.
 """
 
 import math
@@ -55,8 +55,8 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
 
 
 def _shown(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Split, part, and its rows by n. Of a split without a pair only the notes tell, unless it is
-    the random halves or there is no other."""
+    """Split, part, and its rows by n. A split without a pair appears only in the notes, unless it
+    is the random halves or the only split."""
     for split in SPLITS:
         rows = table[table["split"] == split]
         alone = split == "random" or len(table) == len(rows)
@@ -96,7 +96,7 @@ def _published(axes: Axes, published: Selection) -> None:
 
 
 def _counts(table: pd.DataFrame) -> list[str]:
-    """How many pairs each point rests on."""
+    """The number of pairs behind each point."""
     notes = []
     for split, rows in table[table["part"] == "total"].groupby("split", sort=False):
         pairs = rows["pairs"].tolist()

@@ -1,7 +1,7 @@
 """Figure 2: every network of the random halves as a point, and lines through the means.
 
-Yosinski et al. 2014, Fig. 2, upper panel. The lower one is `interpretation`, with which this shares
-its means.
+Yosinski et al. 2014, Fig. 2, upper panel. The lower one is `interpretation`, which draws the same
+means.
 """
 
 import math
@@ -40,7 +40,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
 
 
 def means_of(selection: Selection) -> pd.DataFrame:
-    """Percent, a row an n of any series, a column a series; at n = 0 all are the base network."""
+    """Percent: a row for each n, a column for each series; at n = 0 all are the base network."""
     table = figure2.build(selection)
     means = 100 * table.pivot(index="n", columns="series", values="mean").astype(float)
     means = means.reindex(columns=list(pairs.SERIES))
@@ -61,7 +61,7 @@ def line_of(means: pd.DataFrame, series: str) -> tuple[list[float], list[float]]
 
 
 def draw_published(axes: Axes, published: Selection | None) -> None:
-    """The published means, if they are to stand behind."""
+    """The published means, if they are to be drawn."""
     if published is None:
         return
     means = means_of(published)
@@ -99,7 +99,7 @@ def missing(runs: pd.DataFrame) -> list[str]:
 
 
 def uneven(runs: pd.DataFrame) -> list[str]:
-    """A warning where the means rest on different halves."""
+    """A warning where the means are over different halves."""
     return [f"{note}." for note in notes.uneven(Experiment("Means", runs))]
 
 

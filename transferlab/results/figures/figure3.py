@@ -1,7 +1,7 @@
 """Figure 3: differences to the base network against n, of dissimilar halves and random filters.
 
 Yosinski et al. 2014, Fig. 3. Differences are paired: a network less the base of its own target.
-Differs: the paper subtracts means, which comes to the same where every base has its transfer.
+Differs: the paper subtracts means, which gives the same where every base has its transfer.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from transferlab.results.figures.style import Look
 from transferlab.results.tables import figure3
 from transferlab.results.tables.figure3 import FILTERS
 
-# By the series of the table; the first is what the others are compared with
+# By the series of the table; the first is the reference of the others
 SERIES = {
     "random halves": Look("AnB, random halves", style.VERMILION, "D", -0.15),
     "man-made/natural, both": Look("AnB, man-made/natural", style.GREEN, "o"),
@@ -34,7 +34,7 @@ SERIES = {
         "random filters, man-made/natural", style.PURPLE, "s", 0.25, line="-."
     ),
 }
-ALWAYS = ("random halves", "man-made/natural, both", FILTERS)  # named even if there is none
+ALWAYS = ("random halves", "man-made/natural, both", FILTERS)  # in the legend even without a point
 
 
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:

@@ -1,7 +1,7 @@
 """Figure 2, interpreted: the means with the gaps between them shaded and named.
 
 Yosinski et al. 2014, Fig. 2, lower panel. The gaps here are those of the means, as printed there;
-the paired ones, on the same target, are those of `decomposition`.
+`decomposition` has those in pairs, on the same target.
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
 
 
 def _gaps(axes: Axes, means: pd.DataFrame) -> None:
-    """The two drops, and what fine-tuning recovers, each where it is one."""
+    """The two drops and the recovery by fine-tuning, each where it has the expected sign."""
     drop: dict[str, Any] = {"edgecolor": "none", "alpha": 0.3}
     base = pd.Series(figure2.base_of(means), index=means.index)
     blue, red, light = (SERIES[series].colour for series in ("BnB", "AnB", "BnB+"))

@@ -1,7 +1,7 @@
 """A figure around one pair of axes: size, legend and notes below, so that nothing is cut off.
 
-The axes keep their size, whatever the size of the legend: it goes below, and the figure grows.
-Nothing global is changed and no display is needed.
+The axes keep their size: the legend is placed below them, and the figure grows.
+Changes no global state and needs no display.
 """
 
 import math
@@ -61,7 +61,7 @@ def blank(width: float) -> tuple[Figure, Axes]:
 
 
 def lay_out(figure: Figure, axes: Axes, notes: Sequence[str]) -> None:
-    """Put legend and notes below the axes, and make the figure as high as that takes. In place."""
+    """Put legend and notes below the axes and set the figure's height to fit. In place."""
     width = float(figure.get_figwidth())
     legend = _legend(figure, axes, width)
     note = _note(figure, notes, width)
@@ -119,7 +119,7 @@ def _note(figure: Figure, notes: Sequence[str], width: float) -> Text | None:
 
 
 def _margins(figure: Figure, axes: Axes) -> tuple[float, float, float, float]:
-    """What tick labels, labels and title take around the axes, in inches: left, right, top, bottom.
+    """The space around the axes for labels and title, in inches: left, right, top, bottom.
 
     Measured twice, since the ticks depend on the size.
     """

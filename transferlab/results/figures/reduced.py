@@ -1,4 +1,4 @@
-"""Accuracy against the number of images to train on, of base networks."""
+"""Accuracy of base networks against the number of training images."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
 
 
 def _with_images(selection: Selection) -> pd.DataFrame:
-    """The runs with `images` of each class, the mean where all are taken; where it is known."""
+    """The runs with known images per class, in a column `images`: `per_class`, or the mean."""
     table = selection.results.table.set_index("id")
     mean = table["train_images"].astype(float) / table["num_classes"].astype(float)
     images = table["data.per_class"].astype(float).fillna(mean)

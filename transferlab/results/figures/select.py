@@ -1,4 +1,4 @@
-"""Which experiment a figure shows, and whether the published networks stand behind it.
+"""Which experiment a figure shows, and whether the published networks are drawn behind it.
 
 Runs of several experiments never share axes: the caller names one, unless there is just one.
 """

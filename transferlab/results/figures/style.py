@@ -31,7 +31,7 @@ CHANCE_NAME = "at chance level"
 
 @dataclass(frozen=True)
 class Look:
-    """`dodge` is how far beside its n a series is drawn, so that markers do not hide each other."""
+    """`dodge` shifts a series from its n, so that markers do not hide each other."""
 
     name: str
     colour: str
@@ -42,7 +42,7 @@ class Look:
 
     @property
     def size(self) -> float:
-        """In points; a cross must be larger for the same weight."""
+        """The marker size in points; a cross must be larger for the same visual weight."""
         return MARKER * (1.35 if self.marker in "PX" else 1.0)
 
 
@@ -88,7 +88,7 @@ def published(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, gi
 
 
 def at_chance(axes: Axes, x: Sequence[float], gid: str) -> None:
-    """Marks of runs at chance level, at the lower edge: to scale they would squeeze the others."""
+    """Marks of runs at chance level, at the lower edge: to scale they would compress the others."""
     if len(x):
         axes.plot(
             x, [0.025] * len(x), linestyle="none", marker="x", markersize=MARKER,

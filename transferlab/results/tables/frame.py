@@ -1,4 +1,4 @@
-"""What the tables have in common: the frame with its notes, and the mean of a point."""
+"""The common parts of the tables: the frame with its notes, and the mean of a point."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def frame(
     percent: Sequence[str],
     extra: Iterable[str] = (),
 ) -> pd.DataFrame:
-    """The rows as a table, with a column `metric`; all that is said with it is in its `attrs`.
+    """The rows as a table with a column `metric`; title and notes are in its `attrs`.
 
     `percent` names the columns of accuracies and `extra` are notes beside the usual ones.
     """

@@ -1,8 +1,7 @@
-"""What Weights & Biases should have of a store: an entry for each finished run and each study.
+"""The content of Weights & Biases for a store: an entry for each finished run and each study.
 
-Made from the store alone, each with a digest of its content, by which an entry that was written
-already is recognised. Curves and figures are read and drawn when they are needed; nothing is sent
-or written here.
+Made from the store alone, each with a digest of its content, by which `sync` recognises what it has
+written. Curves are read and figures drawn when they are needed; nothing is sent or written here.
 """
 
 import csv
@@ -28,7 +27,7 @@ from transferlab.runtime import files
 from transferlab.store import mirrors
 from transferlab.store.mirrors import Page, Row
 
-MADE = 2  # raised when entries are made otherwise, so that all are written anew
+MADE = 2  # increased when the content of entries changes, so that all are written again
 TAG_LETTERS = 64  # at most
 
 
@@ -127,7 +126,7 @@ def _run(row: Mapping[Hashable, Any], studies: Sequence[str], project: str | Non
 
 
 def read_curve(run: Run, record: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The rows of `metrics.csv`: those that a mirror gets while the run is trained.
+    """The rows of `metrics.csv`, the same that a mirror receives during training.
 
     Raises: UserError if they are not the complete curve of that record.
     """

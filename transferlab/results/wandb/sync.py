@@ -20,7 +20,7 @@ from transferlab.runtime.progress import Bar, Display
 from transferlab.store import FORMAT, mirrors
 
 log = logging.getLogger(__name__)
-NOTE = "transferlab.json"  # in the folder of a W&B run that was written here
+NOTE = "transferlab.json"  # in the folder of a W&B run that `sync` has written
 FOLDER = re.compile(r"(offline-)?run-\d{8}_\d{6}-(.+)")
 OUT = files.Advice(
     full="make room, then run the command again", refused="choose another with --out DIR"
@@ -29,7 +29,7 @@ Folders = Mapping[str, Sequence[Path]]  # of a W&B run, by its id
 
 
 def require_login() -> None:
-    """Raises: UserError if nothing could be sent."""
+    """Raises: UserError if W&B has no login."""
     if not mirrors.logged_in():
         raise UserError(
             "you are not logged in to Weights & Biases: run wandb login, or set WANDB_API_KEY; or "
@@ -109,11 +109,11 @@ def _with_progress(entries: Sequence[Entry]) -> Iterator[Entry]:
             yield entry
 
 
-# --- what was written before --------------------------------------------------------------------
+# --- earlier entries ----------------------------------------------------------------------------
 
 
 def _written(folder: Path, *, online: bool) -> Folders:
-    """The folders that were written here; those of others are left alone."""
+    """The folders that `sync` has written; others are left alone."""
     folders: dict[str, list[Path]] = {}
     for path in folder.iterdir():
         match = FOLDER.fullmatch(path.name)

@@ -1,1 +1,1 @@
-"""Lightning callbacks under the names of the field, one file each."""
+"""Lightning callbacks, one file each."""

@@ -1,4 +1,4 @@
-"""How a GPU computes, settled in every process of a run."""
+"""How a GPU computes, set in every process of a run."""
 
 import warnings
 
@@ -12,7 +12,7 @@ class Arithmetic(Callback):
 
     Differs from torch's defaults: float32 is float32, also in convolutions, which are otherwise
     computed in TF32 with 10 bits of mantissa (notes on CUDA semantics). For speed there is
-    bfloat16, which the record names. cuDNN tries which algorithm is fastest for each shape.
+    bfloat16, which the record names. cuDNN selects the fastest algorithm for each shape by trial.
     """
 
     def __init__(self, *, compile: bool) -> None:

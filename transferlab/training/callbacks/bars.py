@@ -1,7 +1,7 @@
 """One progress bar per run on a terminal: loss, accuracy, images/s and time left.
 
-Elsewhere there is a line per validation, from `Curve`, and no bar. Not Lightning's own, which is
-one for the whole pack, from one validation to the next.
+Elsewhere there is a line per validation, from `Curve`, and no bar. Lightning's own bar is one for
+the whole pack, from one validation to the next.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Checkpoints: of every run of a pack by itself, at validations, by the clock, and after errors."""
+"""Checkpoints: one for each run of a pack, at validations, at time intervals, and after errors."""
 
 import time
 from collections.abc import Sequence
@@ -77,8 +77,8 @@ class RunCheckpoint(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        # Between two steps the state is complete, whatever went wrong: an image that cannot be
-        # read, or a loader that died. Not for nan, nor for a second Ctrl-C, which does not wait
+        # Between two steps the state is complete and worth saving, whether an image cannot be read
+        # or a loader died; not after nan, nor after a second Ctrl-C, which does not wait
         if self.between_steps and not isinstance(
             exception, Stopped | RunFailed | KeyboardInterrupt
         ):

@@ -20,8 +20,8 @@ Row = dict[str, Any]
 class Curve(Callback):
     """Adds a row to the curve of each run after every validation; rank 0 writes it.
 
-    `rows` has one list a member and begins with what was validated before. Not Lightning's logger:
-    a file per run, written again as a whole, so that a resumed run repeats no row.
+    `rows` has one list a member, which begins with the rows of earlier sessions. Not Lightning's
+    logger: each run has its file, rewritten as a whole, so that a resumed run repeats no row.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Curve(Callback):
 
 
 def write_curve(run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `metrics.csv` atomically from all rows, of which there is one at least."""
+    """Write `metrics.csv` atomically from all rows, at least one."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

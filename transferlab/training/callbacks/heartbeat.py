@@ -1,4 +1,4 @@
-"""The heartbeat of a training: how far it is, in the `owner.json` of its runs."""
+"""The heartbeat of a training: its progress, in the `owner.json` of its runs."""
 
 import math
 import time
@@ -46,7 +46,7 @@ class Heartbeat(Callback):
     def report(self, trainer: Trainer, module: PackModule) -> None:
         """Write step and time left, unless the last report is too recent."""
         now = time.monotonic()
-        # More often at first, so that a person who has just started it sees it move
+        # More often at first, so that someone who has just started it sees progress
         pause_s = min(HEARTBEAT_S, 2 + self.reported - self.started)
         if not trainer.is_global_zero or now - self.reported < pause_s:
             return

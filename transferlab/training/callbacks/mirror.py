@@ -16,7 +16,7 @@ from transferlab.training.pack_module import as_pack
 class Mirrors(Callback):
     """Copies each row of the curves to the mirror that the config asks for, after it was saved.
 
-    Not Lightning's loggers: one Trainer has one set of them, and every run of a pack its own page.
+    Not Lightning's loggers: a Trainer has one set of them, but every run of a pack its own page.
     """
 
     def __init__(self, runs: Sequence[Run], curve: Curve, nan: NanGuard) -> None:

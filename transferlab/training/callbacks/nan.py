@@ -1,4 +1,4 @@
-"""Members of a pack that have diverged leave it, and their runs fail."""
+"""Removes diverged members from a pack, and fails their runs."""
 
 import logging
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class NanGuard(Callback):
-    """Fails the runs whose loss is not finite; `failed` says why, by label.
+    """Fails the runs whose loss is not finite; `failed` has the reasons, by label.
 
     Lightning's own (`EarlyStopping(check_finite=True)`) would stop all networks of the pack.
-    Raises: RunFailed when none is left.
+    Raises: RunFailed when no member is left.
     """
 
     def __init__(self, runs: Sequence[Run], *, lr: float) -> None:
@@ -43,7 +43,7 @@ class NanGuard(Callback):
         self.check(trainer, as_pack(pl_module))
 
     def check(self, trainer: Trainer, module: PackModule) -> None:
-        """Take those that have diverged out of the pack. Reads from the device."""
+        """Remove diverged members from the pack. Reads from the device."""
         for label, step in module.drop_failed().items():
             run = self.runs[label]
             message = (

@@ -22,7 +22,7 @@ from transferlab.training.checkpoints import TrainingState
 
 @dataclass(frozen=True)
 class PackCallbacks:
-    """All callbacks of a session, and the one that says which runs failed."""
+    """All callbacks of a session, and among them the one that knows which runs failed."""
 
     ordered: list[Callback]
     nan: NanGuard
@@ -36,10 +36,11 @@ def pack_callbacks(
     steps_per_epoch: float,
     val_batches: int,
 ) -> PackCallbacks:
-    """What happens around the steps of these runs, resumed from these states.
+    """The callbacks for a training of these runs, resumed from these states.
 
-    After a validation: diverged runs leave, the curve gets its row, and only what is saved is
-    reported. After a step: what the state consists of is noted, then it may be saved, then left.
+    After a validation: diverged runs are removed, the curve gets its row, and a row is reported
+    only once it is saved. After a step: the state is updated, then perhaps saved, and only then may
+    training stop.
     """
     config = runs[0].config
     train, runtime = config.train, config.runtime

@@ -1,4 +1,4 @@
-"""What a process needs that Lightning starts for another device: logs and threads."""
+"""Set-up of a process that Lightning starts for another device: logs and threads."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class ChildProcess(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self.log_files.close()  # Lightning calls no teardown then
+        self.log_files.close()  # Lightning does not call teardown after an exception
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.log_files.close()

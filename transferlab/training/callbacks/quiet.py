@@ -1,10 +1,10 @@
-"""Lightning's warnings, kept from the terminal in every process of a run."""
+"""Keeps Lightning's warnings off the terminal in every process of a run."""
 
 import warnings
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-# Lightning warns wherever there is an srun: our jobs use it where it is needed
+# Lightning warns wherever srun is installed; our jobs use srun where it is needed
 SRUN_ADVICE = "The `srun` command is available"
 
 

@@ -11,9 +11,9 @@ log = logging.getLogger(__name__)
 
 
 class SkippedFiles(Callback):
-    """Collects the names of unreadable files in the order in which they were met.
+    """Collects the names of unreadable files in the order of reading.
 
-    `names` begins with those that are known from before an interruption.
+    `names` begins with those found before an interruption.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

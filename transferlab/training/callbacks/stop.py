@@ -19,8 +19,9 @@ class Stopped(RuntimeError):
 class Stop(Callback):
     """Heeds a stop request after a step or a validation batch: saves and raises `Stopped`.
 
-    `val_batches` are the batches of a validation that every process has; one may have one more.
-    Lightning's own signal handlers are displaced: they end a lone SIGTERM with exit status 0.
+    `val_batches` is the number of validation batches that every process has; some have one more.
+    Replaces Lightning's signal handlers, which end a training with exit status 0 on a single
+    SIGTERM.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Stop(Callback):
         self.hosts: Any = None  # the processes, by way of their hosts; None for one alone
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if multiprocessing.parent_process() is not None:  # a process of a run on several devices
+        if multiprocessing.parent_process() is not None:  # started for another device
             self.request = StopRequest(only_note=True)
         if trainer.world_size > 1:
             self.hosts = torch.distributed.new_group(backend="gloo")

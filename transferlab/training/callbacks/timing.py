@@ -1,4 +1,4 @@
-"""How long the runs of a pack have been trained, and how fast."""
+"""Training time and speed of the runs of a pack."""
 
 import time
 from collections.abc import Sequence
