@@ -141,7 +141,7 @@ def test_a_run_of_the_command_line_ends_with_the_bits_of_a_plain_fit(
     base, outcome = inline.carry_out([run])
     alone = TransferModule(
         network(), n=3, base=base.run.weights_file, frozen=True, label="A3B",
-        recipe=Recipe.from_config(run.train),
+        recipe=Recipe.from_config(run.config.train),
     )  # fmt: skip
     half = HalfDataModule("digits", half="B", mean="A", overrides=[
         "data.size=16", "data.crop=16", f"runtime.cache={tmp_path}/cache",
