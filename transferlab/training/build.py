@@ -1,9 +1,8 @@
 """The parts of a training, from its runs: networks with their base's weights, and batches.
 
-Every part takes plain arguments; only this file and `run` see a config.
+The modules, the reader and the transform take plain arguments: none of them knows a config.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,8 +24,6 @@ from transferlab.training.inputs import mean_letter
 from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import Member, PackModule
 from transferlab.training.recipe import Recipe
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
