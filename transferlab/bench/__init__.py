@@ -3,7 +3,7 @@
 A benchmark is a module of its name in this folder. Its `add_flags(parser)` declares its flags
 besides `--json` and `--repetitions`; its `measure(flags)` returns a `harness.Report`.
 
-May import: everything but `results` and `cli`.
+May import: errors, runtime, data, experiment, store, training, launch.
 """
 
 BENCHMARKS = {

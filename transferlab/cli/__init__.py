@@ -1,4 +1,5 @@
 """The commands of `python -m transferlab`, one file each.
 
-May import: everything but `bench` (only the command of that name).
+May import: errors, runtime, data, experiment, store, results, launch, bench (only the command of
+that name).
 """
