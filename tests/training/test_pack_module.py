@@ -96,6 +96,16 @@ def test_members_with_one_trunk_but_other_inputs_are_told_apart():
     assert losses[0][0] == losses[0][1] == losses[1][0] != losses[1][1]
 
 
+def test_batch_norm_of_frozen_stages_stays_in_evaluation():
+    stage = Stage({"fc": nn.Linear(3, 3), "norm": nn.BatchNorm1d(3)}, weight_std=1.0, bias=0.0)
+    last = Stage({"fc": nn.Linear(3, 2)}, weight_std=1.0, bias=0.0)
+    built = StagedNetwork({"one": stage, "last": last})
+    module = TransferModule(built, n=1, frozen=True, recipe=RECIPE, label="x")
+    trained = pack([Member(module, trunk="x", view="A")]).train()
+    assert trained.networks[0].last.training and not stage.norm.training
+    assert not trained.eval().networks[0].last.training
+
+
 def test_losses_are_means_over_the_batch_and_hits_are_counted():
     single = member("x", frozen=0, trunk="x")
     module = pack([single]).eval()

@@ -91,6 +91,13 @@ class PackModule(LightningModule):
         bad = torch.full((len(self.members),), NEVER)
         self.register_buffer("first_bad", bad, persistent=False)
 
+    def train(self, mode: bool = True) -> "PackModule":
+        """As of its members: batch norm of frozen stages stays in evaluation."""
+        super().train(mode)
+        for member in self.members:
+            member.module.train(mode)
+        return self
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer, scheduler = optimiser.build(
             self.networks, self.recipe, total_steps=self.total_steps, step=self.step
