@@ -1,4 +1,4 @@
-"""What the tests share: configs composed from conf/, and a place of their own for everything."""
+"""Common fixtures: configs composed from conf/, and separate folders for everything."""
 
 import os
 import subprocess
@@ -38,20 +38,20 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture
 def needs_torch() -> None:
-    """For tests that start another process which imports it."""
+    """For tests that start a process which imports torch."""
     torch.require()
 
 
 @pytest.fixture
 def forked_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is started of this interpreter is forked from one that has imported torch."""
+    """Processes of this interpreter are forked from one that has imported torch."""
     monkeypatch.setenv(forked.SOCKET, forked.training_server())
     monkeypatch.setattr(subprocess, "Popen", forked.Popen)
 
 
 @pytest.fixture
 def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is started of this interpreter is forked from one without torch."""
+    """Processes of this interpreter are forked from one without torch."""
     monkeypatch.setenv(forked.SOCKET, forked.light_server())
     monkeypatch.setattr(subprocess, "Popen", forked.Popen)
 
@@ -69,7 +69,7 @@ def config(tmp_path: Path) -> Compose:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """The folder where the user stands."""
+    """The working directory of the user."""
     (tmp_path / "here").mkdir()
     return tmp_path / "here"
 

@@ -1,4 +1,4 @@
-"""The documents, the help text and the heads of conf/: what they tell the reader to run is run."""
+"""The documents, the help text and the heads of conf/: their commands work."""
 
 import argparse
 import importlib
@@ -56,7 +56,7 @@ def blocks(text: str, language: str | None = None) -> list[str]:
 
 
 def inline(text: str) -> list[str]:
-    """What stands between single backticks, also across the end of a line."""
+    """Text between single backticks, also across a line end."""
     return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", BLOCK.sub("", text))]
 
 
@@ -113,7 +113,7 @@ def test_commands_are_found_where_they_are_written():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What DIR stands for: four classes that the published groups know, two images each."""
+    """The folder DIR: four classes of the published groups, two images each."""
     root = tmp_path_factory.mktemp("images")
     for subset in ("train", "val"):
         images(root, subset, dict.fromkeys(WORDNET, 2))

@@ -1,4 +1,4 @@
-"""What lies in the repository, and what may not."""
+"""The files of the repository, and rules for them."""
 
 import os
 import shutil

@@ -23,7 +23,7 @@ Bench = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
-    """What `bench ARGUMENTS --json` says."""
+    """The JSON of `bench ARGUMENTS --json`."""
 
     def call(*arguments: str, repetitions: int = 1) -> dict[str, Any]:
         code = main(["bench", *arguments, "--json", "--repetitions", str(repetitions)])

@@ -54,9 +54,9 @@ def levels() -> Iterator[None]:
     ("arguments", "message"),
     [
         (["lader"], "argument name: invalid choice: 'lader'"),
-        (["pack", "--repetitions", "0"], "argument --repetitions: 0 is not a number: 1 or more"),
-        (["pack", "--steps", "x"], "argument --steps: x is not a number: 1 or more"),
-        (["step", "--workers", "-1"], "argument --workers: -1 is not a number: 1 or more"),
+        (["pack", "--repetitions", "0"], "argument --repetitions: 0 must be an integer of"),
+        (["pack", "--steps", "x"], "argument --steps: x must be an integer of at least 1"),
+        (["step", "--workers", "-1"], "argument --workers: -1 must be an integer of at least 1"),
         (["step", "--root", "/nowhere"], "argument --root: /nowhere is not a folder"),
         (["trainer", "--store", "x"], "unrecognized arguments: --store x"),
         (["study", "--study", "quik"], "unknown study=quik: did you mean quick?"),

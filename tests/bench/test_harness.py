@@ -11,7 +11,7 @@ from transferlab.runtime import machine, provenance
 
 
 def side(name: str, times: list[float], calls: list[str] | None = None, count: int = 1) -> Side:
-    """A side that takes these times, one after the other, and notes its calls."""
+    """A side that takes these times, one after the other, and records its calls."""
     left = iter(times)
 
     def measure() -> float:

@@ -1,4 +1,4 @@
-"""A benchmark's report for people and for programs."""
+"""A benchmark's report as text and as JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The page of `python -m transferlab report`, opened in Chromium as a reader does."""
+"""The page of `python -m transferlab report`, opened in Chromium."""
 
 import base64
 from pathlib import Path

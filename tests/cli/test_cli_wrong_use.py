@@ -1,4 +1,4 @@
-"""Wrong use and damage: one line that says what to do, exit status 2, and nothing lost."""
+"""Usage errors and damage: a one-line message with a remedy, exit status 2, and no other effect."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_malformed_image_folder_is_refused(place: Path, tmp_path: Path):
     four = {"a": 2, "b": 2, "c": 2, "d": 2}
     use = ["+split=random", "data=image_folder", "transfer.n=1"]
     (tmp_path / "empty").mkdir()
-    assert "has no folders in it" in refused(place, *use, f"data.root={tmp_path}/empty")
+    assert "contains no folders" in refused(place, *use, f"data.root={tmp_path}/empty")
     images(tmp_path / "no_val", "train", four)
     images(tmp_path / "no_val", "test", four)
     message = refused(place, *use, f"data.root={tmp_path}/no_val")

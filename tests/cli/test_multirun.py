@@ -82,7 +82,7 @@ BYTES = Footprint(kept=3000, output=1000, widest=2000)
 
 
 def know_the_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put into the cache what a probe, which takes seconds, would find out."""
+    """Fill the cache with the facts of a probe, which would take seconds."""
     stages = [asdict(StageFacts(name, 1000, 1000, BYTES, BYTES)) for name in "12345678"]
     answer = {"stages": stages, "device_bytes": None, "s_per_mac": 1e-9, "device": "cpu"}
     monkeypatch.setattr(networks, "_probe", lambda *_, **__: [answer])
@@ -231,7 +231,7 @@ def test_launching_without_hydra_gives_the_same_answers(
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the commands of a pretended SLURM were asked, a line a job."""
+    """The calls of the fake SLURM commands, a line a job."""
     monkeypatch.setenv("PATH", f"{FAKESLURM}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKESLURM", str(tmp_path))
     return tmp_path / "asked"

@@ -280,7 +280,7 @@ def test_on_the_whole_nothing_is_proposed_that_needs_half_a(
 
 
 def labels_proposed(config: Callable[..., RunConfig], words: Sequence[str], name: str) -> list[str]:
-    """The runs that one comes to who starts with a variant and follows every proposal."""
+    """The runs that result from a variant and following every proposed command."""
     first = stored(config(*words, f"transfer.variant={name}"), 0.8)
     followed = []
     while (said := summary.next_command(first.run, words)).startswith("next, "):

@@ -1,4 +1,5 @@
-"""The command `sweep`: which words are whose, what is said of a study, and what is then started."""
+"""The command `sweep`: the keys of sweep, study and launcher, the printed plan, and what is
+started."""
 
 import shutil
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def runs(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
-    """What is looked at and started, none of which happens."""
+    """Records what is examined and started; nothing really is."""
     calls: Started = []
 
     def note(what: str, answer: object = None) -> object:
@@ -83,9 +84,9 @@ def test_overrides_are_of_the_study_of_the_launcher_or_of_the_runs():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no study given: choose one with +study=NAME, manmade_natural, quick, "
+        ([], "missing study: choose one with +study=NAME, manmade_natural, quick, "
          "random_filters, random_splits, reduced, yosinski2014"),
-        (["launcher.jobs=2"], "no study given"),
+        (["launcher.jobs=2"], "missing study"),
         (["+study=quik"], "study=quik "),
         (["+study=quick,reduced"], "+study=quick,reduced is a list: study takes one value"),
         (["+study=quick", "-x"], "-x is not an override: sweep takes KEY=VALUE; see --help"),
@@ -94,11 +95,11 @@ def test_overrides_are_of_the_study_of_the_launcher_or_of_the_runs():
         (["+study=quick", "launcher@x=local"], "launcher@x=local is not an override"),
         (["+study=quick", "dry_run"], "dry_run: missing EQUAL at '<EOF>'"),
         (["+study=quick", "dry_run=maybe"],
-         "dry_run=maybe is not a truth value: use true or false"),
+         "dry_run=maybe must be true or false"),
         (["+study=quick", "dry_run=1"], "dry_run=1 "),
         (["+study=quick", "dry_run=true,false"], "dry_run=true,false is a list: "),
         (["+study=quick", "sweep.pack=0"],
-         "sweep.pack=0 is not a pack size: use auto, or a number of runs from 1"),
+         "sweep.pack=0 must be auto or an integer of at least 1"),
         (["+study=quick", "sweep.pack=two"], "sweep.pack=two "),
         (["+study=quick", "sweep.pack=1.5"], "sweep.pack=1.5 "),
         (["+study=quick", "sweep.pack=true"], "sweep.pack=True "),

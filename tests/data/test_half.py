@@ -14,7 +14,7 @@ CLASSES = ("ant", "bee", "cat", "dog")
 
 @dataclass
 class Broken:
-    """Images of which some cannot be read; image i is full of the value i."""
+    """Images, some of them unreadable; image i is full of the value i."""
 
     labels: np.ndarray
     bad: frozenset[int]

@@ -184,7 +184,7 @@ def test_the_warning_names_the_content_of_the_file(
 
 
 class Unreadable(Counted):
-    """Images of which none can be read, or only those at `readable`."""
+    """Unreadable images, except those at `readable`."""
 
     readable: tuple[int, ...] = ()
 

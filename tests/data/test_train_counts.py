@@ -1,4 +1,5 @@
-"""How many training images a class has: known to a plan without torch, and as the loader has it."""
+"""How many training images a class has: known to a plan without torch, and equal to the
+loader's."""
 
 import sys
 from pathlib import Path

@@ -139,7 +139,7 @@ def test_all_runs_from_one_half_share_its_base_whatever_their_mean_keep_and_n():
 
 
 def hashed(config: RunConfig, *, without: str | None = None, **changes: Any) -> str:
-    """The hash of what counts in a config, with changes and without a field."""
+    """The hash of the id's part of a config, with changes and without a field."""
     science = {
         key: value
         for key, value in {**flatten(config), **changes}.items()

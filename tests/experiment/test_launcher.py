@@ -165,11 +165,11 @@ def test_settings_that_were_written_down_are_built_again(name: str):
         ),
         (
             ["launcher=slurm", "launcher.extra=[-x]"],
-            "launcher.extra=-x is no option of sbatch: write --exclude=node7",
+            "launcher.extra=-x is not an option of sbatch: write it as --exclude=node7",
         ),
         (
             ["launcher=slurm", "launcher.pack.extra=[node7]"],
-            "launcher.pack.extra=node7 is no option of sbatch: write --exclude=node7",
+            "launcher.pack.extra=node7 is not an option of sbatch: write it as --exclude=node7",
         ),
         (
             ["launcher=slurm", "launcher.extra=[3]"],

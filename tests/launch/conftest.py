@@ -1,4 +1,4 @@
-"""What the tests of `launch` share: workers that train nothing."""
+"""Common fixtures of `launch`: workers that train nothing."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""SLURM's own commands as they are called and understood: small scripts on the path play them."""
+"""Calls of SLURM's commands and the parsing of their output; small scripts stand in for them."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from transferlab.launch.cluster import Queued, Refused, SlurmCluster
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the whole path, so that no real SLURM is asked."""
+    """A folder that is the only one on the PATH, so that no real SLURM is called."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in ("cat", "env", "readlink", "sed", "sleep", "wc"):

@@ -1,4 +1,4 @@
-"""What is to be carried out, what of it is done, what it takes, and what is said of the rest."""
+"""Orders: what is to be trained, what is done, the cost, and the report of the rest."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -151,7 +151,9 @@ def test_a_study_in_two_stores_is_refused(store_folder: Path, tmp_path: Path):
         runs = [*configs(store_folder, "baseA"), *configs(tmp_path / "other", name)]
         with pytest.raises(UserError) as error:
             order_of(runs)
-        assert str(error.value) == "runtime.store is a list: a study is kept in one store"
+        assert str(error.value) == (
+            "runtime.store is a list: a study needs one store, runtime.store=DIR"
+        )
 
 
 def test_a_store_that_cannot_be_read_is_refused(store_folder: Path):

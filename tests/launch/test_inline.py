@@ -1,4 +1,4 @@
-"""A plan carried out in this process, with a made-up training: what it asks for, and when."""
+"""A plan carried out in this process, with a fake training: what it trains, and when."""
 
 import contextlib
 import json

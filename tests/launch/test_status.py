@@ -1,4 +1,4 @@
-"""What is said of every run, from stores made by hand and a cluster in memory."""
+"""The status of every run, from stores made by hand and a cluster in memory."""
 
 import contextlib
 import json

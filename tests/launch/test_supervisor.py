@@ -1,4 +1,4 @@
-"""A worker is watched: what is known of it after it has ended, whatever it died of."""
+"""Supervised workers: what is recorded of their end, whatever its cause."""
 
 import contextlib
 import json

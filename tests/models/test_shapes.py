@@ -1,4 +1,4 @@
-"""What the stages of a network look like and cost, against numbers worked out elsewhere."""
+"""Shapes and costs of a network's stages, against numbers worked out elsewhere."""
 
 import pytest
 import torch

@@ -143,5 +143,5 @@ def test_a_file_is_written_atomically(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "nowhere" / "out.csv", tmp_path / "file" / "out.csv", tmp_path):
-        with pytest.raises(UserError, match=f"{path} cannot be written: .*give --out a file in"):
+        with pytest.raises(UserError, match=f"{path} cannot be written: .*choose a file in"):
             formats.write(path, "text")

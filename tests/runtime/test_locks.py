@@ -1,4 +1,4 @@
-"""One holder at a time, who may be another process, and none once it has died."""
+"""One holder at a time, perhaps another process, and none once it has died."""
 
 import errno
 import fcntl

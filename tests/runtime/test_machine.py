@@ -12,7 +12,7 @@ GB = 10**9
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of 64 GB of which 50 are free, with 8 cores, and no control groups."""
+    """A machine with 64 GB, 50 of them free, 8 cores, and no control groups."""
     sizes = {"SC_PHYS_PAGES": 64 * GB // 4000, "SC_PAGE_SIZE": 4000}
     monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
     monkeypatch.setattr(machine, "PROC", tmp_path / "proc")

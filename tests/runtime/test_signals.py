@@ -1,4 +1,4 @@
-"""Stopping on request: at once or after what is under way, and never on a signal too few."""
+"""Stopping on request: immediately or after the current step; no signal is lost."""
 
 import os
 import signal

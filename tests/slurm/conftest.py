@@ -32,7 +32,7 @@ def bare_cluster() -> Iterator[local_cluster.Cluster]:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Mean images, and what is known of the networks: not asked for anew by every test."""
+    """A common cache of mean images and networks' facts, filled once for all tests."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -45,7 +45,7 @@ def user(tmp_path: Path, cluster: local_cluster.Cluster, cache: Path) -> User:
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, cluster: local_cluster.Cluster, cache: Path
 ) -> users.Essence:
-    """What the runs of the studies come to where nothing happens: trained here, without SLURM."""
+    """The results of the studies without interruptions: trained here, without SLURM."""
     somebody = users.arrive(tmp_path_factory.mktemp("here") / "user", cluster, cache)
     somebody.ordered("sweep", "+study=all.yaml", *users.RECIPE, "launcher.jobs=2")
     return users.essence(somebody.results())

@@ -182,7 +182,7 @@ def test_down_without_a_cluster_does_nothing(tmp_path: Path):
 
 
 def refused(name: str, *arguments: str, **knobs: int) -> str:
-    """The one line in which it is refused."""
+    """The one-line error message."""
     done = local_cluster.script(name, *arguments, **knobs)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()

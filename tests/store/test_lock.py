@@ -1,4 +1,4 @@
-"""One process at a time owns a run; the others wait, and are told for whom."""
+"""One process at a time owns a run; the others wait, and learn for which process."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Many runs in one file: what is read is what was written, wherever the store is by then."""
+"""Many runs in one file: they read back the same, also after the store has moved."""
 
 import json
 from collections.abc import Sequence
@@ -140,7 +140,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, changes: dict[str, Any], what
     with pytest.raises(UserError) as error:
         Manifest.read(path)
 
-    assert str(error.value) == f"{path} is damaged ({what}): delete its folder and sweep again"
+    assert str(error.value) == f"{path} is damaged ({what}): delete its folder and run sweep again"
 
 
 def test_half_a_file_and_one_of_another_version_are_refused(tmp_path: Path):

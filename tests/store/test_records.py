@@ -319,7 +319,7 @@ def test_changed_weights_are_refused(run: Run):
     with pytest.raises(UserError) as error:
         store.check_weights(run, result)
     assert str(error.value) == (
-        f"{run.weights_file} has the digest {files.sha256(run.weights_file)[:12]}..., and "
-        f"{run.result_file} says {DIGEST[:12]}...: the weights were changed or damaged. "
+        f"{run.weights_file} has the digest {files.sha256(run.weights_file)[:12]}..., but "
+        f"{run.result_file} records {DIGEST[:12]}...: the weights were changed or damaged. "
         f"Restore the right file, or delete {run.folder} to train A3B again"
     )

@@ -1,4 +1,4 @@
-"""What is recorded of sweeps and jobs: it reads back the same, and damage is told of."""
+"""What is recorded of sweeps and jobs: it reads back the same, and damage is reported."""
 
 import json
 import os
@@ -141,7 +141,7 @@ def test_a_sweep_goes_with_its_store(place: Path):
         ("sweep.json", '{"format": 1}', "sweep.json is damaged ('study'): delete its folder"),
         ("sweep.json", '{"format": 1, "study": "x", "launcher": 3}', "sweep.json is damaged ("),
         ("sweep.json", '{"format": 1, "study": "x", "launcher": {"name": "local"}, "pack": 1}',
-         "sweep.json is damaged (missing key launcher.jobs): delete its folder and sweep again"),
+         "sweep.json is damaged (missing key launcher.jobs): delete its folder and run"),
         ("sweep.json", '{"format": 9}', "was written by an incompatible version (format 9"),
         ("runs.json", "[]", "runs.json is damaged (not a JSON object)"),
         ("runs.json", '{"format": 1, "common": {}}', "runs.json is damaged (KeyError('runs'))"),

@@ -1,4 +1,4 @@
-"""Records are written whole or not at all; what is said of a disk that is full or shut."""
+"""Records are written completely or not at all; messages for a full or read-only disk."""
 
 import errno
 import json

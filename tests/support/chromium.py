@@ -21,7 +21,7 @@ from typing import Any
 
 START_S = 60
 CALL_S = 60
-NOWHERE = "http://127.0.0.1:9"  # discard: nobody listens
+NOWHERE = "http://127.0.0.1:9"  # discard: no server listens there
 ARGUMENTS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--no-first-run",
@@ -42,7 +42,7 @@ class Browser:
         self.size(width)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.devtools("Emulation.setEmulatedMedia", features=[scheme])
-        self.console(), self.requests()  # those before are not the page's
+        self.console(), self.requests()  # earlier entries are not the page's
         self._post("url", url=path.as_uri())
 
     def size(self, width: int, height: int = 800) -> None:
@@ -52,20 +52,20 @@ class Browser:
         )  # fmt: skip
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a function body of JavaScript returns."""
+        """The value that a JavaScript function body returns."""
         return self._post("execute/sync", script=script, args=list(arguments))
 
     def press(self, *keys: str) -> None:
-        """Keys, one after the other, at whatever has the focus."""
+        """Press keys, one after the other, in the focused element."""
         strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._post("actions", actions=[{"type": "key", "id": "keys", "actions": strokes}])
 
     def console(self) -> list[str]:
-        """Errors and warnings since the last look."""
+        """Errors and warnings since the last call."""
         return [entry["message"] for entry in self._post("se/log", type="browser")]
 
     def requests(self) -> list[str]:
-        """The addresses of what was asked for since the last look."""
+        """The addresses requested since the last call."""
         entries = self._post("se/log", type="performance")
         events = [json.loads(entry["message"])["message"] for entry in entries]
         return [

@@ -1,6 +1,6 @@
 """A real SLURM for tests: `slurm/local-cluster` as an object that can also break things.
 
-Every command has a time limit; nothing is asked of SLURM's own waiting, which polls slowly.
+Every command has a time limit; SLURM's own waiting is not used, since it polls slowly.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ UP_S = 400  # the packages, at the first time, come from the network
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster. `environment` is what a process needs to speak with it."""
+    """A running cluster. `environment` has the variables that its clients need."""
 
     state: Path
     environment: dict[str, str]
@@ -52,7 +52,7 @@ class Cluster:
         return dict(re.findall(r"(\S+?)=(\S*)", text))
 
     def wait_for(self, predicate: Callable[[], object], timeout_s: float, what: str) -> None:
-        """Until the predicate is true. Raises: AssertionError with `what` and the queue."""
+        """Wait until the predicate is true. Raises: AssertionError with `what` and the queue."""
         end = time.monotonic() + timeout_s
         while not predicate():
             if time.monotonic() > end:
@@ -82,7 +82,7 @@ class Cluster:
     # --- daemons
 
     def pid(self, daemon: str) -> int:
-        """Of `slurmctld`, `slurmd-n1`, ... as its pid file says."""
+        """The pid of `slurmctld`, `slurmd-n1`, ... from its pid file."""
         return int((self.state / f"{daemon}.pid").read_text())
 
     def daemons(self) -> list[str]:
@@ -96,7 +96,7 @@ class Cluster:
         )
 
     def kill_slurmd(self, node: str) -> None:
-        """With SIGKILL. Its jobs go on, until SLURM notices or a slurmd comes back."""
+        """Kill it with SIGKILL. Its jobs continue until SLURM notices or a slurmd restarts."""
         self._end(f"slurmd-{node}", signal.SIGKILL)
 
     def start_slurmd(self, node: str) -> None:
@@ -104,17 +104,17 @@ class Cluster:
         self.wait_for(lambda: self._alive(f"slurmd-{node}"), 20, f"slurmd of {node}")
 
     def restart_slurmctld(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """SIGKILL instead of SIGTERM: it has no time to save what happened in the last seconds."""
+        """By SIGKILL, not SIGTERM, so that it cannot save the events of the last seconds."""
         self._end("slurmctld", how)
         self.run("slurmctld", "-f", self.environment["SLURM_CONF"])
         self.wait_for(self._controller_answers, 30, "slurmctld answers")
 
     def set_down(self, node: str) -> None:
-        """As if the node had failed: its jobs end at once. It comes back by itself."""
+        """Simulate a failed node: its jobs end immediately. It comes back by itself."""
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
     def clear(self) -> None:
-        """No job left, every daemon there again, every node idle."""
+        """Cancel all jobs, restart missing daemons, and wait until every node is idle."""
         up(self.state)
         self.run("scancel", "--quiet", f"--user={os.getuid()}")
         self.wait_for(lambda: not self.squeue(), 60, "an empty queue")
@@ -154,14 +154,14 @@ def down(state: Path) -> None:
 
 
 def script(name: str, *arguments: str, **knobs: int) -> subprocess.CompletedProcess[str]:
-    """`up` or `down`, by itself: not as the user's own CLUSTER_... would have it."""
+    """Run `up` or `down` without the user's own CLUSTER_... variables."""
     own = {f"CLUSTER_{knob.upper()}": str(value) for knob, value in knobs.items()}
     return call(str(SCRIPTS / name), *arguments, environment=own, timeout_s=UP_S)
 
 
 @contextlib.contextmanager
 def started(**knobs: int) -> Iterator[Cluster]:
-    """A cluster in a folder and on ports of its own, and afterwards no trace of it."""
+    """A cluster in a folder and on ports of its own, removed completely afterwards."""
     state = Path(tempfile.mkdtemp(prefix="tl-", dir="/tmp"))  # sockets need a short path
     try:
         cluster = up(state, port=free_ports(2 + knobs.get("nodes", 2)), **knobs)
@@ -205,7 +205,7 @@ def processes() -> Iterator[tuple[int, str, str, set[str]]]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
-            if command:  # neither a zombie nor a thread of the kernel
+            if command:  # neither a zombie nor a kernel thread
                 name = (folder / "comm").read_text().strip()
                 environment = (folder / "environ").read_bytes().split(b"\0")
                 yield int(folder.name), name, os.fsdecode(command), {*map(os.fsdecode, environment)}

@@ -117,7 +117,7 @@ def table(head: tuple[str, ...], rows: Rows) -> str:
 
 
 def plain(text: str) -> str:
-    """Text in which nothing is Markdown's."""
+    """The text with Markdown characters escaped."""
     return re.sub(r"([*|<])", r"\\\1", text)
 
 
@@ -133,7 +133,7 @@ def _keys(
 
 
 def _type(hint: Any) -> str:
-    """What a key may hold, in words: `integer or null`."""
+    """The type of a key as text: `integer or null`."""
     if typing.get_origin(hint) is typing.Annotated:
         kind, *bounds = typing.get_args(hint)
         return f"{_type(kind)} ({', '.join(f'{b.phrase} {b.limit}' for b in bounds)})"

@@ -28,7 +28,7 @@ class Submitted:
     codes: dict[int, str] = field(default_factory=dict)
 
     def option(self, name: str) -> str | None:
-        """The value of an option, which must not be there twice."""
+        """The value of an option, which must not occur twice."""
         found = [word.partition("=")[2] for word in self.options if word.startswith(f"--{name}=")]
         assert len(found) <= 1, f"--{name} is there {len(found)} times"
         return found[0] if found else None
@@ -39,13 +39,13 @@ class Submitted:
 
     @property
     def need(self) -> str | None:
-        """The task that it waits for."""
+        """The task that it depends on."""
         dependency = self.option("dependency")
         return None if dependency is None else dependency.removeprefix("afterok:")
 
 
 class FakeCluster:
-    """What the launcher asks of SLURM, and below it what a test makes happen."""
+    """The interface that the launcher uses, and below it the events that a test triggers."""
 
     def __init__(self, *, max_array: int = 1001) -> None:
         self.limit = max_array
@@ -113,7 +113,8 @@ class FakeCluster:
         return found
 
     def set(self, identity: str, state: str, code: str = "") -> None:
-        """Put a task, `7_0`, or all tasks of a job into a state; what that means for others too."""
+        """Set the state of a task, `7_0`, or of all tasks of a job, with the consequences for
+        dependents."""
         job, _, task = identity.partition("_")
         for number in [int(task)] if task else list(self.jobs[job].tasks):
             self.jobs[job].tasks[number] = state
@@ -124,7 +125,7 @@ class FakeCluster:
                     self.set(other.id, "CANCELLED")
 
     def forget(self, identity: str) -> None:
-        """As SLURM does minutes after a job's end."""
+        """Purge a job, as SLURM does minutes after its end."""
         del self.jobs[identity]
 
     def _accept(self, options: Sequence[str], script: str, command: Sequence[str]) -> Submitted:

@@ -45,7 +45,7 @@ def done(runs: Runs) -> int:
 
 
 def fail(runs: Runs) -> int:
-    """As a run does whose loss is nan."""
+    """Fail as a run whose loss is nan."""
     for run in runs:
         store.note_failure(run, f"{run.label}: the loss is nan")
     print("error: the loss is nan", file=sys.stderr)
@@ -67,7 +67,7 @@ def silent(runs: Runs) -> int:
 
 
 def leave(runs: Runs) -> int:
-    """As if all were well."""
+    """Exit with status 0 without a result."""
     return 0
 
 
@@ -77,7 +77,7 @@ def die(runs: Runs) -> int:
 
 
 def deaf(runs: Runs) -> int:
-    """As a worker that is just being started: signals are not yet looked after."""
+    """Act as a worker that is starting and has not installed its signal handlers."""
     for number in (signal.SIGUSR1, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     say("deaf")
@@ -86,13 +86,13 @@ def deaf(runs: Runs) -> int:
 
 
 def late(runs: Runs) -> int:
-    """Done, but not yet gone, and signals are not looked after any more."""
+    """Finish the run but do not exit yet, with signal handlers already removed."""
     finish(*runs)
     return deaf(runs)
 
 
 def work(runs: Runs) -> int:
-    """Until it is told to stop; then save, which takes a while, and go."""
+    """Wait for a stop request; then save, which takes a while, and exit."""
     say("working")
     assert stopped.wait(300)
     for run in runs:
@@ -103,7 +103,7 @@ def work(runs: Runs) -> int:
 
 
 def wait(runs: Runs) -> int:
-    """Until the test lets it finish."""
+    """Wait until the test lets it finish."""
     say("working")
     gate = Path(sys.argv[1]) / "open"
     while not gate.exists() and not stopped.wait(0.01):
@@ -118,7 +118,7 @@ DEEDS: dict[str, Callable[[Runs], int]] = {
 
 
 def say(word: str) -> None:
-    """Leave a word and this process's id where the test finds it."""
+    """Write an event and this process's id to a file for the test."""
     (Path(sys.argv[1]) / f"{sys.argv[2]}.{word}").write_text(str(os.getpid()))
 
 

@@ -36,7 +36,7 @@ from typing import Any, NoReturn
 from support import torch
 
 TESTS = Path(__file__).parents[1]
-SOCKET = "FORKED_SOCKET"  # the server of whatever a process forked by it starts
+SOCKET = "FORKED_SOCKET"  # the server for further processes that a forked process starts
 PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
 STREAMS = (0, 1, 2)
 MOST_STREAMS = 253  # of one message, by the kernel
@@ -52,7 +52,7 @@ TRAINING = (*LIGHT, "sklearn.datasets", "torch", "pytorch_lightning", "transferl
 
 
 class Popen(subprocess.Popen[Any]):
-    """As `subprocess.Popen`; what is a command of this interpreter is forked by the server."""
+    """As `subprocess.Popen`, but the server forks commands of this interpreter."""
 
     process: "Forked | None" = None
 
@@ -120,7 +120,7 @@ class Forked:
 
 
 class Spawning:
-    """What replaces the two functions with which `multiprocessing` spawns and waits."""
+    """Replaces the two functions with which `multiprocessing` spawns and waits."""
 
     def __init__(self) -> None:
         self.processes: dict[int, Forked] = {}
@@ -217,7 +217,7 @@ def serve(path: str) -> dict[str, Any] | None:
 
 
 def _fork(connection: socket.socket) -> dict[str, Any]:
-    """Fork the process, which is what returns; report its id, wait for it, report its status."""
+    """Fork; returns in the child. The parent reports its id, waits, and reports its status."""
     size, streams, _, _ = socket.recv_fds(connection, 8, MOST_STREAMS)
     request = json.loads(_receive(connection, int.from_bytes(size)))
     process = os.fork()
@@ -229,13 +229,13 @@ def _fork(connection: socket.socket) -> dict[str, Any]:
         os.close(stream)
     connection.sendall(process.to_bytes(8))
     _, status = os.waitpid(process, 0)
-    with contextlib.suppress(BrokenPipeError):  # nobody waits
+    with contextlib.suppress(BrokenPipeError):  # no client is waiting
         connection.sendall(status.to_bytes(8))
     os._exit(0)
 
 
 def _place(streams: Sequence[int], numbers: Sequence[int]) -> None:
-    """Give the streams these numbers, and close every other."""
+    """Give the streams these numbers, and close all others."""
     above = max(*streams, *numbers) + 1
     copies = [fcntl.fcntl(stream, fcntl.F_DUPFD, above) for stream in streams]
     os.closerange(0, above)
@@ -245,14 +245,14 @@ def _place(streams: Sequence[int], numbers: Sequence[int]) -> None:
 
 
 def _reap() -> None:
-    """Take note of the children that have ended, so that their time counts as this process's."""
+    """Reap children that have ended, so that their CPU time counts for this process."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def run(request: dict[str, Any], path: str) -> None:
-    """Become what `python ARGUMENTS` is, here and now."""
+    """Run `python ARGUMENTS` in this process."""
     os.setpgid(0, request["group"])
     os.chdir(request["cwd"])
     os.environ.clear()
@@ -273,7 +273,7 @@ def run(request: dict[str, Any], path: str) -> None:
 
 
 def leave(error: BaseException | None) -> NoReturn:
-    """End as an interpreter does, without taking down all that is imported, which takes 1 s."""
+    """Exit as an interpreter does, without unloading modules, which takes 1 s."""
     code = 0
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

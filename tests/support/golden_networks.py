@@ -1,4 +1,4 @@
-"""The 163 networks of Yosinski et al. 2014, one by one, for the tests of whatever plans them.
+"""The 163 networks of Yosinski et al. 2014, one by one, for the tests of plans.
 
 Written down from the folders of yosinski/convnet_transfer, not computed from a rule, because they
 follow none: selffers of half A only, fine-tuning on two of the four random splits, no control for
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Network(NamedTuple):
-    """`label` and `base`, the network that it starts from, are labels of one `split`."""
+    """`label` and `base`, its base network, are labels of one `split`."""
 
     split: str
     label: str

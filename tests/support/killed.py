@@ -13,7 +13,7 @@ from transferlab.data.datasets.prepared_record import Pixels
 
 
 class Alone:
-    """The process itself in place of workers."""
+    """Runs the tasks in this process, in place of workers."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -29,7 +29,7 @@ class Alone:
 
 
 def prepare(root: Path, dst: Path, pixels: Pixels, moment: str, count: int) -> None:
-    """Prepare by chunks of four; be killed when `moment` comes for the `count`-th time."""
+    """Prepare in chunks of four; die at the `count`-th occurrence of `moment`."""
     from support import trees
 
     from transferlab.data.prepare import chunks, finish, pipeline, workspace

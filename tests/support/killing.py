@@ -11,7 +11,7 @@ def kill() -> None:
 
 
 def train(pack: Any, moment: str, count: int) -> None:
-    """Train the resolved configs together; be killed at the `count`-th time that `moment` comes."""
+    """Train the resolved configs together; die at the `count`-th occurrence of `moment`."""
     import torch
 
     from transferlab import store

@@ -90,7 +90,7 @@ YOSINSKI = {
 }
 BASE_B = {"transfer.variant": "base", "transfer.n": 0, "transfer.target": "B"}
 
-# Every field that counts -> another value for it, with what has to change along
+# Every field that enters the id -> another value, with the fields that must change with it
 SCIENCE: dict[str, dict[str, Any]] = {
     "seed": {"seed": 1},
     "split.name": {"split.name": "manmade_natural"},
@@ -136,7 +136,7 @@ SCIENCE: dict[str, dict[str, Any]] = {
     "train.val_every": {"train.val_every": 100},
     "train.val_batch_size": {"train.val_batch_size": 50},
 }
-# Every field that does not -> another value for it
+# Every other field -> another value
 ELSEWHERE: dict[str, Any] = {
     "split.groups": "groups.csv",
     "data.root": "/somewhere",

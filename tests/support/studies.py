@@ -19,7 +19,7 @@ NOTHING = dict.fromkeys(
     ("partition", "account", "qos", "time", "gres", "cpus", "memory", "constraint", "throttle",
      "extra")
 )  # fmt: skip
-# The runs of `make_runs`: two bases and what starts from them
+# The runs of `make_runs`: two bases and their dependents
 LABELS = ("A1B", "A2B", "B1B")
 
 
@@ -40,7 +40,7 @@ def make_local(**changes: Any) -> LocalSettings:
 
 
 def make_slurm(**changes: Any) -> SlurmSettings:
-    """A launcher that asks for nothing but an hour; `base=dict(...)` and so on change a role."""
+    """A launcher that requests only an hour; `base=dict(...)` and so on change a role."""
     raw = {**NOTHING, "name": "slurm", "time": "1:00:00", "extra": [], "threads": 1,
            "signal_s": 120, "requeues": 2, "template": None}  # fmt: skip
     roles = {role: {**NOTHING, **changes.pop(role, {})} for role in ROLES}

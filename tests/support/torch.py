@@ -1,4 +1,4 @@
-"""Tests without torch, `pytest --light`: whatever would import it is skipped when it does."""
+"""Tests without torch, `pytest --light`: a test that imports torch is skipped."""
 
 import importlib.abc
 import sys
@@ -23,11 +23,11 @@ class Refusal(importlib.abc.MetaPathFinder):
 
 
 def refuse() -> None:
-    """From here on."""
+    """Refuse torch from now on."""
     sys.meta_path.insert(0, Refusal())
 
 
 def require() -> None:
-    """Skip the test if torch is refused: for what another process would import."""
+    """Skip the test if torch is refused, for a test whose child process imports it."""
     if any(isinstance(finder, Refusal) for finder in sys.meta_path):
         pytest.skip("needs torch")

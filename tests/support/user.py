@@ -1,4 +1,4 @@
-"""A user in front of the local cluster: who gives commands, and looks at what came of them.
+"""A user of the local cluster, who runs commands and inspects their results.
 
 Runs are trained on digits that a test can have read slowly: `pace` in the folder where the user
 stands is the time in s that a batch takes, and `reads` gets a line for every batch.
@@ -68,7 +68,7 @@ def digits(*, root, val, holdout, size, resize):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said."""
+    """The output of a command and its exit status."""
 
     code: int
     out: str
@@ -77,7 +77,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class User:
-    """Stands in `place`, where there are the studies `base.yaml`, `pair.yaml` and `four.yaml`."""
+    """Works in the folder `place`, which has the studies `base.yaml`, `pair.yaml` and
+    `four.yaml`."""
 
     place: Path
     cluster: Cluster
@@ -107,7 +108,7 @@ class User:
         return Answer(process.returncode, out, err)
 
     def ordered(self, *words: str) -> Answer:
-        """The answer of a command that ends well."""
+        """The answer of a command that must succeed."""
         answer = self.call(*words)
         assert answer.code == 0, answer.err
         return answer
@@ -117,13 +118,13 @@ class User:
         return self.ordered(*self.line(study, *words))
 
     def line(self, study: str, *words: str) -> tuple[str, ...]:
-        """The words of the command that submits a study."""
+        """The arguments of the command that submits a study."""
         return ("sweep", f"+study={study}.yaml", *RECIPE, *SMALL_JOBS, *words)
 
     # --- what came of them
 
     def states(self, *flags: str) -> dict[str, dict[str, Any]]:
-        """By label, what `status --json` says of each run."""
+        """By label, the record of each run in `status --json`."""
         found = json.loads(self.ordered("status", "--json", *flags).out)["runs"]
         return {run["label"]: run for run in found}
 
@@ -132,7 +133,7 @@ class User:
         return {label: run["state"] for label, run in self.states().items()}
 
     def wait_until(self, predicate: Callable[[], object], what: str, timeout_s: float = 90) -> None:
-        """Raises: AssertionError with all that can be known, if it does not become true."""
+        """Raises: AssertionError with the state of runs and queue if it does not become true."""
         try:
             self.cluster.wait_for(predicate, timeout_s, what)
         except AssertionError as error:
@@ -176,7 +177,7 @@ class User:
         return sorted((json.loads(p.read_text()) for p in paths), key=lambda job: job["submitted"])
 
     def runs_in_jobs(self) -> Counter[str]:
-        """How many tasks of jobs that SLURM has taken each run is in."""
+        """For each run, the number of accepted tasks that contain it."""
         taken = [job for job in self.jobs() if job["id"] is not None]
         return Counter(run for job in taken for pack in job["packs"] for run in pack)
 
@@ -194,7 +195,7 @@ class User:
     # --- how fast
 
     def slow_down(self, pace_s: float) -> None:
-        """From now on a batch takes so long."""
+        """Make every batch from now on take so long."""
         (self.place / "pace").write_text(str(pace_s))
 
     def hurry(self) -> None:
@@ -218,7 +219,7 @@ def arrive(place: Path, cluster: Cluster, cache: Path, **more: str) -> User:
 
 
 def essence(results: dict[str, dict[str, Any]]) -> Essence:
-    """Of each run what must not depend on how it was carried out: id, metrics and weights."""
+    """Id, metrics and weights of each run, which must not depend on how it was carried out."""
     return {
         label: (record["id"], record["metrics"], record["weights_sha256"])
         for label, record in results.items()

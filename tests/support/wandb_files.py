@@ -1,4 +1,4 @@
-"""Reads what Weights & Biases wrote of an offline run: a LevelDB log of protocol buffers."""
+"""Reads the file of an offline run of Weights & Biases: a LevelDB log of protocol buffers."""
 
 import json
 import struct
@@ -66,7 +66,7 @@ def _records(content: bytes) -> Iterator[Any]:
     assert content[:4] == b":W&B"
     place, part = 7, b""
     while place < len(content):
-        if (left := BLOCK - place % BLOCK) < 7:  # no room for another head
+        if (left := BLOCK - place % BLOCK) < 7:  # no space for another header
             place += left
             continue
         _, size, kind = struct.unpack_from("<IHB", content, place)

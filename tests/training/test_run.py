@@ -384,8 +384,8 @@ def test_what_ended_one_of_several_processes_keeps_its_kind():
 
 
 GONE = (
-    "another process of this run died, and the rest cannot continue without it: unless the log "
-    "gives another reason it was killed, perhaps because memory ran out"
+    "another process of this run died, and the others cannot continue without it: unless the log "
+    "has another reason, it was killed, perhaps because memory ran out"
 )
 
 

@@ -39,7 +39,7 @@ BY_MASK = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_inde
 
 
 class Waits:
-    """What was called that would wait, under a name that the test sets, in order."""
+    """The calls that would wait, in order, under a name that the test sets."""
 
     def __init__(self) -> None:
         self.step: Callable[[], int] | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text} is not a number: 1 or more")
+        raise ArgumentTypeError(f"{text} must be an integer of at least 1")
     return int(text)
 
 

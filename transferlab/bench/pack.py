@@ -30,7 +30,7 @@ PACKED, ALONE = "packed", "one after another"
 
 def add_flags(parser: ArgumentParser) -> None:
     trials.add_flags(parser, batch=32, steps=100)
-    parser.add_argument("--all", action="store_true", help="the fine-tuned runs too: 28, not 14")
+    parser.add_argument("--all", action="store_true", help="also the fine-tuned runs: 28, not 14")
 
 
 def measure(selected: Namespace) -> Report:
@@ -96,6 +96,8 @@ def same_bits(
     packed: dict[str, str], alone: dict[str, str], precision: str, *, promised: bool
 ) -> Check:
     """How many runs have bit-identical weights, by sha256; guaranteed on CPU only."""
-    same = sum(alone[label] == digest for label, digest in packed.items())
-    passed = same == len(alone) if promised else None
-    return Check(f"weights bit-identical in {precision}", passed, f"{same} of {len(alone)} runs")
+    identical = sum(alone[label] == digest for label, digest in packed.items())
+    passed = identical == len(alone) if promised else None
+    return Check(
+        f"weights bit-identical in {precision}", passed, f"{identical} of {len(alone)} runs"
+    )

@@ -72,5 +72,5 @@ def measure(selected: Namespace) -> Report:
 def _light(name: str, arguments: tuple[str, ...], folder: Path) -> Check:
     """Whether the command imports none of HEAVY. Raises: RunFailed if it fails."""
     code, err = python(folder, "-c", LOOK, *arguments, also=(TAKEN,))
-    taken = err.strip().splitlines()[-1] if code else "none"
-    return Check(f"{name}: no torch in sys.modules", not code, taken)
+    imported = err.strip().splitlines()[-1] if code else "none"
+    return Check(f"{name}: no torch in sys.modules", not code, imported)

@@ -37,7 +37,7 @@ FOUND = (".digest", ".store", ".cache")  # ends of keys whose values a run finds
 def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--study", default="quick", metavar="NAME", help="(default: %(default)s)")
     parser.add_argument("--steps", type=flags.positive, metavar="N",
-                        help="of training (default: those of the recipe)")  # fmt: skip
+                        help="training steps (default: those of the recipe)")  # fmt: skip
     parser.add_argument("--at-once", type=flags.positive, default=1, metavar="N",
                         help="single runs at a time (default: 1, as in a loop)")  # fmt: skip
 

@@ -23,7 +23,7 @@ MOST = 1.05
 
 def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--steps", type=flags.positive, default=60, metavar="N",
-                        help="of training (default: %(default)s)")  # fmt: skip
+                        help="training steps (default: %(default)s)")  # fmt: skip
 
 
 def measure(selected: Namespace) -> Report:

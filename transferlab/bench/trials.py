@@ -43,11 +43,11 @@ class Trial:
 def add_flags(parser: ArgumentParser, *, batch: int, steps: int) -> None:
     """Declare what is trained, with these defaults."""
     parser.add_argument("--steps", type=flags.positive, default=steps, metavar="N",
-                        help="of training (default: %(default)s)")  # fmt: skip
+                        help="training steps (default: %(default)s)")  # fmt: skip
     parser.add_argument("--model", choices=("alexnet_small", "alexnet"), default="alexnet_small",
-                        help="at 32 or at 227 pixels (default: %(default)s)")  # fmt: skip
+                        help="the network: 32 or 227 pixels (default: %(default)s)")  # fmt: skip
     parser.add_argument("--batch", type=flags.positive, default=batch, metavar="N",
-                        help="images of a step (default: %(default)s)")  # fmt: skip
+                        help="images per step (default: %(default)s)")  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu",
                         help="(default: %(default)s)")  # fmt: skip
     parser.add_argument("--root", type=flags.folder, metavar="DIR",

@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="everything as one JSON object")
     parser.add_argument(
         "--repetitions", type=flags.positive, default=benchmark.REPETITIONS, metavar="N",
-        help="of each side (default: %(default)s)",
+        help="repetitions of each side (default: %(default)s)",
     )  # fmt: skip
     benchmark.add_flags(parser)
     selected = parser.parse_args(rest)

@@ -53,7 +53,7 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument("--codec", choices=tuple(IMAGES), default="raw",
                        help="raw (the default) is 3 bytes a pixel, jpeg a sixth")  # fmt: skip
     flags.add_argument("--quality", type=int, metavar="Q",
-                       help=f"of --codec jpeg, 1..100 (default: {QUALITY})")  # fmt: skip
+                       help=f"JPEG quality, 1..100 (default: {QUALITY})")  # fmt: skip
     flags.add_argument("--val", metavar="NAME", help="the validation folder (default: val)")
     flags.add_argument("--holdout", type=float, metavar="PART",
                        help="hold out this part of every class, as data.holdout")  # fmt: skip
@@ -77,7 +77,7 @@ def _prepare(options: argparse.Namespace) -> Preparation:
     if options.holdout is not None and not 0 < options.holdout < 1:
         raise UserError(f"--holdout {options.holdout} must be between 0 and 1")
     if options.jobs < 1:
-        raise UserError(f"--jobs {options.jobs} is too small: 1 or more")
+        raise UserError(f"--jobs {options.jobs} must be at least 1")
     val = None if options.holdout is not None else options.val or "val"
     try:
         return pipeline.prepare(
@@ -96,13 +96,13 @@ def _prepare(options: argparse.Namespace) -> Preparation:
 def _pixels(options: argparse.Namespace) -> Pixels:
     quality = options.quality
     if options.codec != "jpeg" and quality is not None:
-        raise UserError(f"--quality {quality} is for --codec jpeg: raw images lose nothing")
+        raise UserError(f"--quality {quality} applies only to --codec jpeg: omit it, or add that")
     if options.codec == "jpeg":
         quality = QUALITY if quality is None else quality
         if not 1 <= quality <= 100:
-            raise UserError(f"--quality {quality} is not a JPEG quality: 1..100")
+            raise UserError(f"--quality {quality} must be between 1 and 100")
     if options.size < 1:
-        raise UserError(f"--size {options.size} is too small: 1 or more")
+        raise UserError(f"--size {options.size} must be at least 1")
     return Pixels(options.size, options.resize, options.codec, quality)
 
 

@@ -43,9 +43,9 @@ def _flags() -> Flags:
                        help="draw the paper's networks behind yours (default: where data and "
                        "network are the paper's)")  # fmt: skip
     flags.add_argument("--experiment", metavar="NAME",
-                       help="the one to plot, where the store has several")  # fmt: skip
+                       help="experiment to plot, if the store has several")  # fmt: skip
     flags.add_argument("--width", type=float, default=3.3, metavar="INCHES",
-                       help="of the plot (default: 3.3, one column; two are about 7)")  # fmt: skip
+                       help="width (default: 3.3, one column; two are about 7)")  # fmt: skip
     flags.add_argument("--metric", metavar="NAME",
                        help=f"{_list(METRICS)} (default: top1_final; of published networks "
                        "top1_best10, as in the paper)")  # fmt: skip
@@ -66,7 +66,8 @@ def _plot(options: argparse.Namespace) -> int:
     name, path = options.plot, options.out
     if options.format is not None:
         raise UserError(
-            f"--format {options.format} is for tables: end the name in --out in a plot's format"
+            f"--format {options.format} applies only to tables: choose the format of a plot by the "
+            "suffix of --out"
         )
     if path is None:
         raise UserError(f"--plot {name} needs a file: --out {name}.pdf, .png or .svg")

@@ -21,26 +21,29 @@ def table(runs: Sequence[FinishedRun]) -> str:
 
 def next_command(run: Run, overrides: Sequence[str]) -> str:
     """A command that trains the best run to compare with that the store lacks."""
-    kept = [text for text in overrides if not text.lstrip("+").startswith("transfer.")]
-    for why, transfer in _companions(run.config):
+    other_overrides = [
+        override for override in overrides if not override.lstrip("+").startswith("transfer.")
+    ]
+    for reason, transfer in _companions(run.config):
         try:
             if run.sibling(transfer).result_file.exists():
                 continue
         except UserError:  # no such run: half A of split=whole, for instance
             continue
-        added = [f"transfer.variant={transfer.variant}"]
+        transfer_overrides = [f"transfer.variant={transfer.variant}"]
         if transfer.n:
-            added.append(f"transfer.n={transfer.n}")
+            transfer_overrides.append(f"transfer.n={transfer.n}")
         if transfer.keep:
-            added.append(f"transfer.keep={transfer.keep}")
+            transfer_overrides.append(f"transfer.keep={transfer.keep}")
         if transfer.variant == "base":
-            added.append(f"transfer.target={transfer.target}")
-        return f"next, {why}:\n  python -m transferlab {shlex.join([*kept, *added])}"
+            transfer_overrides.append(f"transfer.target={transfer.target}")
+        arguments = shlex.join([*other_overrides, *transfer_overrides])
+        return f"next, {reason}:\n  python -m transferlab {arguments}"
     return "the store has everything to compare this run with"
 
 
 def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
-    """The runs to compare with next, the most informative first, and why."""
+    """The runs to compare with next, the most informative first, each with the reason."""
     variant = config.variant
     target = variant.target
     other = "B" if target == "A" else "A"

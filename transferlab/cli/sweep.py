@@ -89,7 +89,7 @@ def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
         sweep_overrides.append(f"++{bare}" if key.startswith("launcher.") else bare)
     if not name:
         raise UserError(
-            f"no study given: choose one with +study=NAME, {', '.join(compose.choices('study'))}"
+            f"missing study: choose one with +study=NAME, {', '.join(compose.choices('study'))}"
         )
     return name, sweep_overrides, run_overrides
 
@@ -100,12 +100,12 @@ def pack_size(size: object) -> int | None:
         return None
     if type(size) is int and size >= 1:
         return size
-    raise UserError(f"sweep.pack={size} is not a pack size: use auto, or a number of runs from 1")
+    raise UserError(f"sweep.pack={size} must be auto or an integer of at least 1")
 
 
 def _truth(key: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise UserError(f"{key}={value} is not a truth value: use true or false")
+        raise UserError(f"{key}={value} must be true or false")
     return value
 
 
@@ -140,11 +140,12 @@ def _memory(order: Order) -> list[str]:
     ]
     lines, fitting = [], [entry for entry in needs if entry[0] <= entry[1]]
     if len(order.packs) > len(plan.packs(order.todo, order.pack)) and fitting:
-        most = max(len(pack.runs) for _, _, pack in fitting)
+        pack_size = max(len(pack.runs) for _, _, pack in fitting)
         need, limit, _ = max(
-            (entry for entry in fitting if len(entry[2].runs) == most), key=lambda entry: entry[0]
+            (entry for entry in fitting if len(entry[2].runs) == pack_size),
+            key=lambda entry: entry[0],
         )
-        runs = f"{most} run{'' if most == 1 else 's'}"
+        runs = f"{pack_size} run{'' if pack_size == 1 else 's'}"
         lines.append(f"packs of at most {runs}: {memory.used_of(need, limit)}")
     too_large = [entry for entry in needs if entry[0] > entry[1]]
     for need, limit, pack in too_large[:1]:

@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
     flags = Flags("sync", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument("--project", metavar="NAME",
-                       help="of W&B (default: runtime.wandb_project of each run)")  # fmt: skip
+                       help="W&B project (default: runtime.wandb_project of each run)")  # fmt: skip
     flags.add_argument("--online", action="store_true",
                        help="send the runs, if you are logged in (default: only write a "
                        "folder)")  # fmt: skip

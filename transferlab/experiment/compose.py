@@ -71,20 +71,20 @@ def explained() -> Iterator[None]:
         raise UserError(f"a file of conf/ is not YAML: {' '.join(str(error).split())}") from error
 
 
-def with_plus(word: str) -> str:
+def with_plus(override: str) -> str:
     """`split` has no default, so Hydra requires `+split=`; `split=` is accepted as well."""
-    return f"+{word}" if re.match(r"split=", word) else word
+    return f"+{override}" if re.match(r"split=", override) else override
 
 
-def parse(word: str) -> Any:
-    """Hydra's reading of one override. Raises: UserError."""
+def parse(override: str) -> Any:
+    """The parsed override. Raises: UserError."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        return OverridesParser.create().parse_override(word)
+        return OverridesParser.create().parse_override(override)
     except HydraException as error:
-        raise UserError(f"{word}: {reason(error)}") from error
+        raise UserError(f"{override}: {reason(error)}") from error
 
 
 def check(overrides: Sequence[str]) -> None:
@@ -92,16 +92,16 @@ def check(overrides: Sequence[str]) -> None:
 
     Raises: UserError, with the nearest known one.
     """
-    for word in overrides:
-        override = parse(word)
-        key = override.key_or_group
+    for override in overrides:
+        parsed = parse(override)
+        key = parsed.key_or_group
         if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
             continue
         if key in groups():
             values = (
-                list(override.sweep_string_iterator())
-                if override.is_sweep_override()
-                else [str(override.value())]
+                list(parsed.sweep_string_iterator())
+                if parsed.is_sweep_override()
+                else [str(parsed.value())]
             )
             for value in values:
                 check_choice(key, value)
@@ -144,10 +144,10 @@ def groups() -> list[str]:
     return sorted(name for name in folders if name not in OTHER_GROUPS)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean X? ` for a similar known name, else an empty text."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {near[0]}? " if near else ""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {matches[0]}? " if matches else ""
 
 
 def reason(error: BaseException) -> str:

@@ -80,9 +80,9 @@ def build_launcher(raw: Mapping[str, Any]) -> Launcher:
     unknown = partial(_unknown_key, str(name))
     settings = schema.build(KINDS[str(name)], raw, unknown=unknown, prefix="launcher.")
     if isinstance(settings, SlurmSettings):
-        _check_words(settings, "launcher.")
+        _check_options(settings, "launcher.")
         for role in ROLES:
-            _check_words(getattr(settings, role), f"launcher.{role}.")
+            _check_options(getattr(settings, role), f"launcher.{role}.")
     return settings
 
 
@@ -92,16 +92,18 @@ def launcher_dict(settings: Launcher) -> dict[str, Any]:
     return raw
 
 
-def _check_words(resources: Resources, prefix: str) -> None:
+def _check_options(resources: Resources, prefix: str) -> None:
     """Raises: UserError for a text that is not valid in an option of sbatch."""
     for name, value in vars(resources).items():
         key = f"{prefix}{name}"
-        for word in value if isinstance(value, tuple) else (value,):
-            if isinstance(word, str) and not word.isprintable():
-                raise UserError(f"{key}={word!r} has unprintable characters: remove them")
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not text.isprintable():
+                raise UserError(f"{key}={text!r} has unprintable characters: remove them")
     for option in resources.extra or ():
         if not option.startswith("--"):
-            raise UserError(f"{prefix}extra={option} is no option of sbatch: write --exclude=node7")
+            raise UserError(
+                f"{prefix}extra={option} is not an option of sbatch: write it as --exclude=node7"
+            )
 
 
 def _unknown_key(name: str, key: str) -> str:

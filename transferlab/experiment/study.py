@@ -72,10 +72,12 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
         for combination in _points(choices):
             if "split" not in combination:
                 raise UserError(f"study={study.name}: {missing_split()}")
-            words = tuple(compose.with_plus(f"{key}={name}") for key, name in combination.items())
-            if words not in composed:
-                composed[words] = compose.compose("config", words)
-            configs += _vary(composed[words], keys)
+            group_overrides = tuple(
+                compose.with_plus(f"{key}={name}") for key, name in combination.items()
+            )
+            if group_overrides not in composed:
+                composed[group_overrides] = compose.compose("config", group_overrides)
+            configs += _vary(composed[group_overrides], keys)
     return tuple(configs)
 
 
@@ -130,12 +132,12 @@ def _absolute(path: object) -> object:
 def _axes(overrides: Sequence[str]) -> Axes:
     """The overrides of a command line as axes."""
     axes: dict[str, tuple[Any, ...]] = {}
-    for word in overrides:
-        override = compose.parse(word)
-        key = override.key_or_group
-        if override.is_delete() or override.package is not None or "${" in word:
-            raise UserError(f"{word} cannot be part of a study: write KEY=VALUE")
-        axes[key] = _values(word, override)
+    for override in overrides:
+        parsed = compose.parse(override)
+        key = parsed.key_or_group
+        if parsed.is_delete() or parsed.package is not None or "${" in override:
+            raise UserError(f"{override} cannot be part of a study: write KEY=VALUE")
+        axes[key] = _values(override, parsed)
         _check(key, axes[key])
     return axes
 
@@ -148,16 +150,16 @@ def _check(key: str, values: tuple[Any, ...]) -> None:
         compose.check_choice(key, str(value))
 
 
-def _values(word: str, override: Any) -> tuple[Any, ...]:
+def _values(override: str, parsed: Any) -> tuple[Any, ...]:
     from hydra.core.override_parser.types import QuotedString
 
-    if override.is_sweep_override():
-        values = tuple(override.sweep_iterator())
+    if parsed.is_sweep_override():
+        values = tuple(parsed.sweep_iterator())
     else:
-        values = (override.value(),)
+        values = (parsed.value(),)
     values = tuple(v.text if isinstance(v, QuotedString) else v for v in values)
     if not all(value is None or isinstance(value, str | int | float) for value in values):
-        raise UserError(f"{word} must be a value or a list of values, as KEY=1,2")
+        raise UserError(f"{override} must be a value or a list of values, as KEY=1,2")
     return values
 
 
@@ -181,17 +183,17 @@ def _read(path: Path) -> list[Any]:
 
 
 def _grid(path: Path, number: int, raw: Any) -> Axes:
-    where = f"{path}, grid {number}"
+    source = f"{path}, grid {number}"
     if not isinstance(raw, dict) or not raw:
-        raise UserError(f"{where} must map keys to values: see conf/study/quick.yaml")
+        raise UserError(f"{source} must map keys to values: see conf/study/quick.yaml")
     axes: dict[str, tuple[Any, ...]] = {}
-    for key, given in raw.items():
-        values = tuple(given) if isinstance(given, list) else (given,)
+    for key, raw_values in raw.items():
+        values = tuple(raw_values) if isinstance(raw_values, list) else (raw_values,)
         if not values or not all(v is None or isinstance(v, str | int | float) for v in values):
-            raise UserError(f"{where}: {key} must be a value or a list of values")
+            raise UserError(f"{source}: {key} must be a value or a list of values")
         try:
             _check(str(key), values)
         except UserError as error:
-            raise UserError(f"{where}: {error}") from error
+            raise UserError(f"{source}: {error}") from error
         axes[str(key)] = values
     return axes

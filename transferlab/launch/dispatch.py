@@ -86,7 +86,7 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
     if not runs:
         raise UserError(f"study={study} has no runs")
     if len({run.config.runtime.store for run in runs}) > 1:
-        raise UserError("runtime.store is a list: a study is kept in one store")
+        raise UserError("runtime.store is a list: a study needs one store, runtime.store=DIR")
     planned = plan.order(runs)
     return Order(study, planned, store.unfinished(planned), launcher, pack)
 

@@ -62,8 +62,8 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
         if task.starts > requeues:
             raise _requeue_limit(f"job {task.id} was requeued {task.starts} times", requeues)
         # SLURM silently drops a dependency on a job that it has purged
-        if (why := supervisor.unmet(runs)) is not None:
-            raise RunFailed(f"{runs[0].label} cannot start: {why}")
+        if (reason := supervisor.unmet(runs)) is not None:
+            raise RunFailed(f"{runs[0].label} cannot start: {reason}")
         ending = _worker_ending(job, task, runs, signals)
         if ending.interrupted and signals.seen == {signal.SIGUSR1} and task.id:
             if task.starts == requeues:

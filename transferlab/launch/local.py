@@ -121,11 +121,11 @@ class _WorkerPool:
             base = self.packs[task].base
             if base is None or base.id not in self.progress.failed:
                 continue
-            why = self.progress.failed[base.id]
+            reason = self.progress.failed[base.id]
             self.waiting.remove(task)
             for run in self.packs[task].runs:
-                self.progress.blocked[run.id] = f"its base failed: {why}"
-            self.observer.blocked(self.packs[task], f"its base failed: {why}", self.progress)
+                self.progress.blocked[run.id] = f"its base failed: {reason}"
+            self.observer.blocked(self.packs[task], f"its base failed: {reason}", self.progress)
 
     def _start(self) -> None:
         if self.launcher.fail_fast and self.progress.failed:

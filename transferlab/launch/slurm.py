@@ -53,15 +53,15 @@ def submit(
     with sweeps.submitting(sweep.store) as hold:
         unfinished = {run.id: run for run in todo if not run.result_file.exists()}
         active = _satisfiable(_adopted(sweep.store, cluster), unfinished)
-        left = [run for run in unfinished.values() if run.id not in active]
+        missing = [run for run in unfinished.values() if run.id not in active]
         waits = {run: f"{entry.job}_{entry.task}" for run, entry in active.items()}
         submitted: list[Job] = []
-        limit = cluster.max_array() if left else 1
-        for wave in plan.waves(plan.packs(left, sweep.pack, fits=fits)):
-            for need, group in _arrays(wave, waits, limit):
-                job = _submit(sweep, group, need, script, cluster, hold)
+        limit = cluster.max_array() if missing else 1
+        for wave in plan.waves(plan.packs(missing, sweep.pack, fits=fits)):
+            for dependency, group in _arrays(wave, waits, limit):
+                job = _submit(sweep, group, dependency, script, cluster, hold)
                 submitted.append(job)
-                _report(job, need)
+                _report(job, dependency)
                 for task, pack in enumerate(group):
                     waits |= {run.id: f"{job.id}_{task}" for run in pack.runs}
         return Submission(tuple(submitted), frozenset(active.keys() & unfinished.keys()))
@@ -77,10 +77,10 @@ def cancel(root: Path, cluster: Cluster) -> tuple[Queued, ...]:
     if not _submitted(root):
         return ()
     with sweeps.submitting(root):
-        ours = tuple(entry for _, entry in _entries(root, cluster))
-        if ours:
-            cluster.cancel(list(dict.fromkeys(entry.job for entry in ours)))
-    return ours
+        queued = tuple(entry for _, entry in _entries(root, cluster))
+        if queued:
+            cluster.cancel(list(dict.fromkeys(entry.job for entry in queued)))
+    return queued
 
 
 def template(launcher: SlurmSettings) -> str:
@@ -97,18 +97,18 @@ def template(launcher: SlurmSettings) -> str:
 
 
 def options(
-    job: Job, resources: Resources, *, launcher: SlurmSettings, devices: int, need: str | None
+    job: Job, resources: Resources, *, launcher: SlurmSettings, devices: int, dependency: str | None
 ) -> tuple[str, ...]:
     """The options of `sbatch` for a job; `need` is the task that must succeed before."""
     throttle = f"%{resources.throttle}" if resources.throttle else ""
-    given = {
+    values = {
         "job-name": job.name,
         "array": f"0-{len(job.packs) - 1}{throttle}",
         "output": str(job.folder.absolute()).replace("%", "%%") + "/%a.log",
         "open-mode": "append",
         "chdir": os.getcwd(),
         "signal": f"B:USR1@{launcher.signal_s}",
-        "dependency": None if need is None else f"afterok:{need}",
+        "dependency": None if dependency is None else f"afterok:{dependency}",
         "kill-on-invalid-dep": "yes",
         "partition": resources.partition,
         "account": resources.account,
@@ -121,7 +121,7 @@ def options(
         "nodes": "1" if devices > 1 else None,
         "ntasks-per-node": devices if devices > 1 else None,
     }
-    arguments = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]
     return ("--requeue", *arguments, *(resources.extra or ()))
 
 
@@ -131,11 +131,11 @@ def _arrays(
     """The packs of a wave by dependency and resources, in arrays of at most `limit` tasks."""
     groups: dict[tuple[str | None, str, int], list[Pack]] = {}
     for pack in wave:
-        need = None if pack.base is None else waits.get(pack.base.id)
-        groups.setdefault((need, pack.role, pack.devices), []).append(pack)
+        dependency = None if pack.base is None else waits.get(pack.base.id)
+        groups.setdefault((dependency, pack.role, pack.devices), []).append(pack)
     return [
-        (need, tuple(group[start : start + limit]))
-        for (need, _, _), group in groups.items()
+        (dependency, tuple(group[start : start + limit]))
+        for (dependency, _, _), group in groups.items()
         for start in range(0, len(group), limit)
     ]
 
@@ -143,7 +143,7 @@ def _arrays(
 def _submit(
     sweep: Sweep,
     group: Sequence[Pack],
-    need: str | None,
+    dependency: str | None,
     script: str,
     cluster: Cluster,
     hold: IO[bytes],
@@ -156,7 +156,7 @@ def _submit(
         launcher.resources(role),
         launcher=launcher,
         devices=group[0].devices,
-        need=need,
+        dependency=dependency,
     )
     with files.explained(job.folder):
         shutil.copy(script, job.folder / TEMPLATE)
@@ -175,9 +175,9 @@ def _submit(
     return sweeps.record(replace(job, id=identity))
 
 
-def _report(job: Job, need: str | None) -> None:
+def _report(job: Job, dependency: str | None) -> None:
     tasks, runs = len(job.packs), sum(map(len, job.packs))
-    after = f"  after {need}" if need else ""
+    after = f"  after {dependency}" if dependency else ""
     log.info("job %s  %s  %d tasks, %d runs%s", job.id, job.name, tasks, runs, after)
 
 
@@ -195,9 +195,9 @@ def _submitted(root: Path) -> dict[str, Job]:
 
 def _entries(root: Path, cluster: Cluster) -> list[tuple[Job, Queued]]:
     """The queued jobs of the store, once for each task."""
-    if not (ours := _submitted(root)):
+    if not (submitted := _submitted(root)):
         return []
-    return [(ours[entry.name], entry) for entry in cluster.queue() if entry.name in ours]
+    return [(submitted[entry.name], entry) for entry in cluster.queue() if entry.name in submitted]
 
 
 def _active(entries: Iterable[tuple[Job, Queued]]) -> dict[str, Queued]:

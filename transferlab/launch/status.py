@@ -117,8 +117,8 @@ def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> Run
         return RunStatus(state="running", words="starting", **common)
     if base is not None and base.state in HOLDING:
         failed = base.state == "failed"
-        why = f"failed: {base.words}" if failed else f"is {base.state}"
-        return RunStatus(state="blocked", words=f"{base.label} {why}", **common)
+        reason = f"failed: {base.words}" if failed else f"is {base.state}"
+        return RunStatus(state="blocked", words=f"{base.label} {reason}", **common)
     if entry is not None:
         return RunStatus(state="queued", words=_reason(entry, base), **common)
     note = {} if known.job is None else files.peek(known.job.task(known.task))

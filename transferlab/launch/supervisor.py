@@ -151,8 +151,8 @@ def unmet(runs: Sequence[Run]) -> str | None:
     """Why the runs cannot start: a base that is not finished; None if all are."""
     for base in (run.base for run in runs):
         if base is not None and store.read_result(base) is None:
-            why = files.peek(base.failure_file).get("error")
-            return f"{base.label} is not finished" + (f": {why}" if why else "")
+            error = files.peek(base.failure_file).get("error")
+            return f"{base.label} is not finished" + (f": {error}" if error else "")
     return None
 
 

@@ -104,13 +104,13 @@ def _reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
     """Base networks that differ in images per class, which elsewhere distinguishes experiments."""
     runs = runs[runs["series"] == "baseB"]
     per_class = runs["data.per_class"]
-    alike = comparable.split(runs.assign(**{"data.per_class": None}))
+    experiments = comparable.split(runs.assign(**{"data.per_class": None}))
     return [
         replace(
             experiment,
             runs=experiment.runs.assign(**{"data.per_class": per_class.loc[experiment.runs.index]}),
         )
-        for experiment in alike
+        for experiment in experiments
         if per_class.loc[experiment.runs.index].nunique(dropna=False) > 1
     ]
 

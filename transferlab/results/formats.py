@@ -18,7 +18,7 @@ from transferlab.runtime import files, tables
 
 OUT = files.Advice(
     full="make room, or write to another disk",
-    refused="give --out a file in a folder that exists and can be written",
+    refused="choose a file in an existing, writable folder with --out FILE",
 )
 DIGITS = 2  # of a percentage, unless the table says otherwise
 # Letters that are commands in LaTeX

@@ -81,21 +81,21 @@ def triples(runs: pd.DataFrame) -> pd.DataFrame:
 def unmatched(runs: pd.DataFrame, triples: pd.DataFrame) -> Iterator[str]:
     """How many selffers and transfers are in no triple, and why."""
     for series, other in (("AnB", "BnB"), ("BnB", "AnB")):
-        mine = runs[(runs["series"] == series) & ~runs["pair"].isin(triples["pair"])]
+        unpaired = runs[(runs["series"] == series) & ~runs["pair"].isin(triples["pair"])]
         partners = runs[runs["series"] == other].set_index("pair")["learned"]
-        chance = ~mine["learned"] | mine["pair"].isin(partners.index[~partners])
-        no_base = ~chance & mine["target_base_top1"].isna()
-        base_chance = ~chance & ~no_base & ~mine["base_learned"]
-        alone = ~chance & ~no_base & ~base_chance & ~mine["pair"].isin(partners.index)
+        chance = ~unpaired["learned"] | unpaired["pair"].isin(partners.index[~partners])
+        no_base = ~chance & unpaired["target_base_top1"].isna()
+        base_chance = ~chance & ~no_base & ~unpaired["base_learned"]
+        no_partner = ~chance & ~no_base & ~base_chance & ~unpaired["pair"].isin(partners.index)
         reasons = {
-            f"without its {other} on the same target": alone,
+            f"without its {other} on the same target": no_partner,
             "without the base of its target": no_base,
             "whose base is at chance level": base_chance,
             f"at chance level, or with such a {other}": chance,
         }
         for reason, rows in reasons.items():
             if rows.any():
-                yield f"{rows.sum()} {series} {reason} ({_names(mine[rows])})"
+                yield f"{rows.sum()} {series} {reason} ({_names(unpaired[rows])})"
 
 
 def _names(runs: pd.DataFrame) -> str:

@@ -73,9 +73,9 @@ def _limits() -> Iterator[tuple[int, int]]:
             continue
         innermost = root / path.lstrip("/")  # in a container the path may be that of the host
         for group in (innermost, *innermost.parents):
-            if group.is_relative_to(root) and (most := _number(group / limit)) is not None:
+            if group.is_relative_to(root) and (limit_bytes := _number(group / limit)) is not None:
                 cached_bytes = _numbers(group / "memory.stat").get(cached, 0)
-                yield most, (_number(group / use) or 0) - cached_bytes
+                yield limit_bytes, (_number(group / use) or 0) - cached_bytes
 
 
 def _number(path: Path) -> int | None:

@@ -57,7 +57,7 @@ class Manifest:
             return cls(common, columns, rows)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{path} is damaged ({error!r}): delete its folder and sweep again"
+                f"{path} is damaged ({error!r}): delete its folder and run sweep again"
             ) from error
 
     @cached_property

@@ -102,7 +102,7 @@ def check_weights(run: Run, result: dict[str, Any]) -> Path:
         raise UserError(f"{path} is missing: delete {run.result_file} to train {run.label} again")
     if (digest := sha256(path)) != result["weights_sha256"]:
         raise UserError(
-            f"{path} has the digest {digest[:12]}..., and {run.result_file} says "
+            f"{path} has the digest {digest[:12]}..., but {run.result_file} records "
             f"{result['weights_sha256'][:12]}...: the weights were changed or damaged. "
             f"Restore the right file, or delete {run.folder} to train {run.label} again"
         )

@@ -109,7 +109,7 @@ def read(folder: Path) -> Sweep:
         return Sweep(folder, raw["study"], build_launcher(raw["launcher"]), raw["pack"])
     except (KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(
-            f"{path} is damaged ({error}): delete its folder and sweep again"
+            f"{path} is damaged ({error}): delete its folder and run sweep again"
         ) from error
 
 

@@ -66,8 +66,8 @@ def load(run: Run) -> TrainingState | None:
         state = TrainingState(**{field.name: record[field.name] for field in fields(TrainingState)})
     except Exception as error:  # torch.load raises anything for a damaged file
         raise UserError(
-            f"{run.checkpoint_file} cannot be read ({type(error).__name__}: {error}): put a good "
-            "copy back, or delete it to train the run from the start"
+            f"{run.checkpoint_file} cannot be read ({type(error).__name__}: {error}): restore "
+            "a good copy, or delete it to train the run from the start"
         ) from error
     return state
 

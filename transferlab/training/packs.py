@@ -74,21 +74,21 @@ def halves(members: Sequence[Subject]) -> list[Group]:
     return [group for half in (members[:middle], members[middle:]) for group in by_step(half)]
 
 
-def too_many(members: Sequence[Subject], why: str) -> str:
+def too_many(members: Sequence[Subject], error: str) -> str:
     """The message for runs that several processes train, one of which ran out of memory."""
     labels = " ".join(subject.run.label for subject in members)
     return (
         f"out of memory with {len(members)} runs that several processes train together "
-        f"({_first_sentence(why)}); only a single process can divide a pack: set "
+        f"({_first_sentence(error)}); only a single process can divide a pack: set "
         f"sweep.pack={(len(members) + 1) // 2} or lower, or a lower runtime.memory_gb: {labels}"
     )
 
 
-def too_large(subject: Subject, why: str) -> str:
-    """The message for a run that does not fit into memory by itself; `why` is the error's."""
+def too_large(subject: Subject, error: str) -> str:
+    """The message for a run that does not fit into memory by itself."""
     return (
         f"{subject.run.label}: out of memory, although it was trained alone "
-        f"({_first_sentence(why)}): use a larger device, or several that share the batch "
+        f"({_first_sentence(error)}): use a larger device, or several that share the batch "
         "(runtime.devices); with another train.batch_size it would be a different run: "
         f"{subject.run.folder}"
     )

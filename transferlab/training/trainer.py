@@ -91,8 +91,8 @@ def reason(error: BaseException) -> UserError | RunFailed:
     """Why one of several processes ended; perhaps only its traceback is known, as text."""
     if processes.lost(error):
         return RunFailed(
-            "another process of this run died, and the rest cannot continue without it: unless the "
-            "log gives another reason it was killed, perhaps because memory ran out"
+            "another process of this run died, and the others cannot continue without it: unless "
+            "the log has another reason, it was killed, perhaps because memory ran out"
         )
     last_line = (str(error).strip().splitlines() or [repr(error)])[-1]
     kind, _, message = last_line.partition(": ")

@@ -1,4 +1,4 @@
-"""CIFAR from archives laid out as the published ones, read without running what they say."""
+"""CIFAR from archives laid out as the published ones, read without executing their pickles."""
 
 import hashlib
 import pickle

@@ -314,7 +314,7 @@ def test_a_root_that_is_a_file_is_refused(tmp_path: Path):
 
 def test_an_empty_root_is_refused(tmp_path: Path):
     assert refused(tmp_path) == (
-        f"data.root={tmp_path} has no folders in it: need train/CLASS/* and val/*"
+        f"data.root={tmp_path} contains no folders: need train/CLASS/* and val/*"
     )
 
 
@@ -377,8 +377,8 @@ def test_a_class_without_images_is_refused(subset: str, tmp_path: Path):
 def test_subsets_without_classes_are_refused(tmp_path: Path):
     (tmp_path / "train").mkdir()
     (tmp_path / "val").mkdir()
-    assert refused(tmp_path) == f"{tmp_path}/train has no class folders in it"
-    assert refused(tmp_path, None, 0.2) == f"{tmp_path}/train has no class folders in it"
+    assert refused(tmp_path) == f"{tmp_path}/train contains no class folders"
+    assert refused(tmp_path, None, 0.2) == f"{tmp_path}/train contains no class folders"
 
 
 def test_holdout_of_a_class_with_one_image_is_refused(tmp_path: Path):

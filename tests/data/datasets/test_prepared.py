@@ -107,23 +107,23 @@ def test_the_digest_is_the_records(made: dict[str, Path]):
 def test_other_settings_than_those_it_was_made_with_are_refused(made: dict[str, Path]):
     dst = made["raw"]
     assert refused(dst, size=16) == (
-        f"data.size=16 is not the size of {dst}, which holds 8 pixels: give data.size=8, or "
-        "prepare the images again"
+        f"data.size=16 differs from the 8 pixels of {dst}: set data.size=8, or prepare the "
+        "images again"
     )
     assert refused(dst, resize="crop") == (
-        f"data.resize=crop is not how {dst} was made: give data.resize=warp, or prepare the "
+        f"data.resize=crop differs from the warp of {dst}: set data.resize=warp, or prepare the "
         "images again"
     )
     for key, value in (("val", "test"), ("holdout", 0.2)):
         assert refused(dst, **{key: value}) == (
-            f"data.{key}={value} comes too late for data=prepared: the subsets of {dst} were "
-            f"fixed when it was made; give data.{key}=null"
+            f"data.{key}={value} does not apply to data=prepared: {dst} has its subsets already; "
+            f"set data.{key}=null"
         )
 
 
 def test_a_place_without_prepared_data_is_refused(images: Path, tmp_path: Path):
     assert refused(images) == (
-        f"data.root={images} is not prepared data (it has no prepared.json): make them with "
+        f"data.root={images} is not prepared data (it has no prepared.json): make it with "
         "python -m transferlab prepare, or read a folder of images with data=image_folder"
     )
     with pytest.raises(UserError, match=r"data\.root is missing: name the folder"):

@@ -169,7 +169,7 @@ def test_killed_at_any_moment_it_resumes_and_ends_the_same(tmp_path: Path, pixel
 
 
 def left(dst: Path, root: Path, count: int) -> Path:
-    """A folder in the making of which a process was killed after `count` chunks."""
+    """A partial folder whose process was killed after `count` chunks."""
     process = multiprocessing.get_context("forkserver").Process(
         target=killed.prepare, args=(root, dst, RAW, "after a line", count)
     )

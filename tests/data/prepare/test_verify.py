@@ -1,4 +1,4 @@
-"""Whether prepared data are still what they were: damage that leaves every file its length."""
+"""Verification of prepared data: damage that does not change the length of a file."""
 
 import json
 from collections.abc import Callable

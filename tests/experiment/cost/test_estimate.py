@@ -1,4 +1,4 @@
-"""What a plan takes: hand-worked hours and disk, from records, from a probe, and from both."""
+"""The cost of a plan: hours and disk worked out by hand, from records, a probe, and both."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def base(**changes: Any) -> Run:
 
 
 def record(run: Run, time_s: float, **more: Any) -> Record:
-    """A finished run's, with what an estimate looks at."""
+    """The record of a finished run, with the fields that an estimate reads."""
     return {
         "format": 1,
         "config": config_dict(run.config),

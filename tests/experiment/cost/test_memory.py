@@ -1,4 +1,4 @@
-"""How much memory a pack is said to need, by hand and against what a training really holds."""
+"""The estimated memory of a pack, by hand and against the memory of a real training."""
 
 import math
 from collections.abc import Sequence
@@ -53,12 +53,12 @@ def frozen(n: int, **changes: Any) -> Run:
 
 
 def test_a_base_network_has_weights_gradients_momentum_and_what_it_keeps_for_backward():
-    """The worst is when backward comes to conv1: what is behind it has been given back."""
+    """The peak is in conv1's backward pass: later stages have been freed."""
     assert need(base()) == 3_210 * 12 + 10 * (RING + INPUTS + 7_000 + 5_000)
 
 
 def test_frozen_stages_have_weights_only_and_keep_nothing_but_their_output():
-    """The worst is when conv1 is computed, of which nothing is kept."""
+    """The peak is in conv1's forward pass, which keeps nothing."""
     assert need(frozen(1)) == 3_210 * 4 + 3_200 * 8 + 10 * (RING + INPUTS + 1_000 + 5_000)
     assert need(frozen(2)) == 3_210 * 4 + 3_000 * 8 + 10 * (RING + INPUTS + 300 + 5_000)
 
@@ -146,7 +146,7 @@ RATE_ZERO = Recipe(
 
 
 def trained(runs: Sequence[Run]) -> tuple[int, dict[NetworkShape, NetworkFacts]]:
-    """Bytes that one step of these runs holds, by looking, and what their networks look like."""
+    """The measured bytes of one step of these runs, and the facts of their networks."""
     found, members, size = {}, [], runs[0].config.data.crop
     for run in runs:
         network, n = network_of(run), run.config.variant.n

@@ -1,4 +1,4 @@
-"""What a plan knows of its networks: from one probe, cached, and whether the cuts exist."""
+"""The facts of a plan's networks: one probe, its cache, and the check of cut points."""
 
 import json
 import socket
@@ -34,7 +34,7 @@ Requests = list[dict[str, Any]]
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
-    """What a probe that always finds STAGES, and no network called `bad`, is asked."""
+    """The requests to a probe that always answers STAGES, and an error for a network `bad`."""
     asked: Requests = []
 
     def run(command: list[str], *, input: str, **options: Any) -> subprocess.CompletedProcess[str]:

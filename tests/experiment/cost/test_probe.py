@@ -1,4 +1,4 @@
-"""The process that looks at networks: what it answers, how it counts, and what it keeps quiet."""
+"""The probe: its answers, its timing, and the output of custom modules."""
 
 import itertools
 import json

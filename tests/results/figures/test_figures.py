@@ -36,7 +36,7 @@ def paper() -> Results:
 
 @cache
 def of_paper(name: str) -> Figure:
-    """A plot of the paper's networks, for tests that only look at it."""
+    """A figure of the paper's networks, for tests that do not change it."""
     return figures.draw(results.load(PUBLISHED), name)
 
 
@@ -643,9 +643,9 @@ def test_command_writes_the_plot_and_prints_its_path(
     [
         (["--plot", "figure4", "--out", "x.pdf"], "--plot figure4 is unknown: choose one of fig"),
         (["--plot", "figure2"], "needs a file: --out figure2.pdf, .png or .svg"),
-        (["--plot", "figure2", "--out", "x.gif"], "--out x.gif is not a picture: end it in"),
+        (["--plot", "figure2", "--out", "x.gif"], "--out x.gif is not an image file: "),
         (["--plot", "figure2", "--out", "no/x.svg"], "no/x.svg cannot be written: No such"),
-        (["--plot", "figure2", "--out", "x.svg", "--format", "csv"], "--format csv is for tables"),
+        (["--plot", "figure2", "--out", "x.svg", "--format", "csv"], "--format csv applies only"),
         (["--plot", "figure2", "--out", "x.svg", "--metric", "top5"], "--metric top5 is unknown"),
         (["--plot", "reduced", "--out", "x.svg"], "no finished run is a base network with fewer"),
         (["--plot", "figure2", "--out", "x.svg", "--width", "0"], "--width 0 is out of range"),

@@ -43,7 +43,7 @@ def pack() -> PackModule:
 
 @pytest.fixture
 def states(pack: PackModule) -> list[TrainingState]:
-    """Where the two runs stood when their session began: after 4 steps, 100 s and 200 s."""
+    """The states of the two runs at the start of the session: after 4 steps, 100 s and 200 s."""
     return [
         TrainingState(
             step=4,

@@ -1,4 +1,4 @@
-"""How far a training is, in owner.json, not too often."""
+"""The progress of a training in owner.json, at a limited rate."""
 
 from typing import Any
 

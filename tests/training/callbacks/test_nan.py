@@ -1,4 +1,4 @@
-"""Diverged members leave the pack, their runs fail, the others go on."""
+"""Diverged members leave the pack, their runs fail, the others continue."""
 
 import logging
 from typing import Any

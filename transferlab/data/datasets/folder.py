@@ -121,7 +121,7 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
         raise UserError(f"data.root={root} is not a folder")
     subfolders = _folders(folder)
     if not subfolders:
-        raise UserError(f"data.root={root} has no folders in it: need train/CLASS/* and val/*")
+        raise UserError(f"data.root={root} contains no folders: need train/CLASS/* and val/*")
     if holdout is not None:
         return _hold_out(folder / "train" if "train" in subfolders else folder, holdout)
     if val is None:
@@ -183,7 +183,7 @@ def _files(folder: Path, classes: Sequence[str]) -> Files:
         paths.append(np.array([os.fsencode(f"{name}/{file}") for file in images]))
         labels.append(np.full(len(images), label, dtype=np.int64))
     if not paths:
-        raise UserError(f"{folder} has no class folders in it")
+        raise UserError(f"{folder} contains no class folders")
     return Files(folder, np.concatenate(paths), np.concatenate(labels))
 
 

@@ -57,12 +57,12 @@ class Prepared(DataSet):
         pixels = self._record().pixels
         if size != pixels.size:
             raise UserError(
-                f"data.size={size} is not the size of {self.root}, which holds {pixels.size} "
-                f"pixels: give data.size={pixels.size}, or prepare the images again"
+                f"data.size={size} differs from the {pixels.size} pixels of {self.root}: set "
+                f"data.size={pixels.size}, or prepare the images again"
             )
         if resize != pixels.resize:
             raise UserError(
-                f"data.resize={resize} is not how {self.root} was made: give "
+                f"data.resize={resize} differs from the {pixels.resize} of {self.root}: set "
                 f"data.resize={pixels.resize}, or prepare the images again"
             )
 
@@ -77,8 +77,8 @@ class Prepared(DataSet):
         for key, value in (("val", self.val), ("holdout", self.holdout)):
             if value is not None:
                 raise UserError(
-                    f"data.{key}={value} comes too late for data=prepared: the subsets of "
-                    f"{self.root} were fixed when it was made; give data.{key}=null"
+                    f"data.{key}={value} does not apply to data=prepared: {self.root} has its "
+                    f"subsets already; set data.{key}=null"
                 )
         return read_record(folder)
 

@@ -77,7 +77,7 @@ def read_record(root: Path) -> PreparedRecord:
         raw = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise UserError(
-            f"data.root={root} is not prepared data (it has no {RECORD}): make them with "
+            f"data.root={root} is not prepared data (it has no {RECORD}): make it with "
             "python -m transferlab prepare, or read a folder of images with data=image_folder"
         ) from error
     except (OSError, ValueError) as error:

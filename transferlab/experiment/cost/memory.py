@@ -34,8 +34,8 @@ class Room:
 
     def limit(self, run: Run) -> int | None:
         """The memory that the run's process may use, in bytes; None: unlimited."""
-        given = run.config.runtime.memory_gb
-        return self.device_bytes if given is None else int(given * GB)
+        memory_gb = run.config.runtime.memory_gb
+        return self.device_bytes if memory_gb is None else int(memory_gb * GB)
 
     def need(self, runs: Sequence[Run]) -> int:
         """The memory of a process that trains these runs together, in bytes."""
@@ -68,8 +68,8 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
         largest = max(largest, *(stage.parameters for stage in stages[frozen:]))
         outputs += footprints[frozen - 1].output if frozen else 0  # a tap of the shared prefix
         widest = max(widest, *(footprint.widest for footprint in footprints))
-        own, most = _passes(footprints[frozen:])
-        kept, above = kept + own, max(above, most - own)
+        own, peak = _passes(footprints[frozen:])
+        kept, above = kept + own, max(above, peak - own)
     views = len({run.config.variant.base for run in runs})  # a mean image each, at most
     inputs = 3 * crop**2 * VALUE * (views + 1)  # and one being computed
     ring = 3 * crop**2 * BATCHES
@@ -84,13 +84,13 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
 
 
 def _passes(learning: Sequence[Footprint]) -> tuple[int, int]:
-    """Of one image, the bytes that the learning stages keep at the end of the forward pass, and the
-    most at any moment, with the widest layer of the stage that is being computed."""
-    kept = most = 0
+    """Bytes of one image that the learning stages keep at the end of the forward pass; and their
+    peak, with the widest layer of the stage that is being computed."""
+    kept = peak = 0
     for footprint in learning:
         kept += footprint.kept
-        most = max(most, kept + footprint.widest)
-    return kept, most
+        peak = max(peak, kept + footprint.widest)
+    return kept, peak
 
 
 def used_of(need: int, limit: int) -> str:

@@ -91,7 +91,7 @@ def experiments(results: Results, name: str) -> tuple[str, ...]:
 def render(figure: Figure, kind: str) -> bytes:
     """The figure as a file of the kind pdf, png or svg; the same bytes for the same figure."""
     if kind not in METADATA:
-        raise UserError(f"{kind} is an unknown kind of picture: choose one of {_list(METADATA)}")
+        raise UserError(f"{kind} is an unknown image format: choose one of {_list(METADATA)}")
     buffer = io.BytesIO()
     with matplotlib.rc_context({**layout.style(), "svg.hashsalt": "transferlab"}):
         figure.savefig(buffer, format=kind, dpi=layout.DPI, metadata=dict(METADATA[kind]))
@@ -110,8 +110,11 @@ def kind_of(path: Path) -> str:
     """The kind of picture, by the suffix of the file. Raises: UserError for another suffix."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in METADATA:
-        *most, last = (f".{name}" for name in METADATA)
-        raise UserError(f"--out {path} is not a picture: end it in {', '.join(most)} or {last}")
+        *suffixes, last = (f".{name}" for name in METADATA)
+        raise UserError(
+            f"--out {path} is not an image file: choose a name with the suffix "
+            f"{', '.join(suffixes)} or {last}"
+        )
     return kind
 
 

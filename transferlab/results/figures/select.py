@@ -30,7 +30,7 @@ def choose(
     if not experiments:
         exhibit = selection.exhibit
         raise UserError(
-            f"{name} has nothing to show of {results.store}: {exhibit.nothing}; make such runs "
+            f"{results.store} has nothing to show in {name}: {exhibit.nothing}; train such runs "
             f"with python -m transferlab sweep +study={exhibit.study}"
         )
     if experiment is not None:

@@ -43,11 +43,11 @@ def _comparisons(runs: pd.DataFrame, layer: int) -> Iterator[Row]:
         return
     runs = runs[(runs["n"] == 0) | (runs["n"] >= layer)]
     for series, other in COMPARISONS:
-        ours, theirs = runs[runs["series"] == series], runs[runs["series"] == other]
+        networks, others = runs[runs["series"] == series], runs[runs["series"] == other]
         mean, other_mean = (
-            intervals.summary(learned(part)["accuracy"].tolist()) for part in (ours, theirs)
+            intervals.summary(learned(part)["accuracy"].tolist()) for part in (networks, others)
         )
-        matched = pairs.to_base(ours) if other == "baseB" else pairs.matched(ours, theirs)
+        matched = pairs.to_base(networks) if other == "baseB" else pairs.matched(networks, others)
         yield {
             "layers": f"{layer}-{last}",
             "comparison": f"{series} - {other}",
@@ -57,5 +57,5 @@ def _comparisons(runs: pd.DataFrame, layer: int) -> Iterator[Row]:
             **paired(intervals.summary(matched["difference"].tolist())),
             "splits": matched["unit"].nunique(),
             "seeds": matched["seed"].nunique(dropna=False),
-            "at_chance": int((~ours["learned"]).sum() + (~theirs["learned"]).sum()),
+            "at_chance": int((~networks["learned"]).sum() + (~others["learned"]).sum()),
         }
