@@ -1,6 +1,6 @@
-"""Notes below a table or a figure: what it leaves out, and what to be wary of.
+"""Notes below a table or a figure: what it leaves out, and caveats.
 
-They stand in a table's `attrs`, where every format finds them: no run is dropped in silence.
+They are in a table's `attrs`, for every format, so that no run is dropped silently.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ KINDS = {"chance": "at chance level"}  # of runs left out; the other kinds are t
 
 
 def of_selection(selection: Selection) -> list[str]:
-    """What the reader of a table has to know: which runs are not in it, what is averaged."""
+    """The notes of a table: which runs are not in it, and what is averaged."""
     experiments, table = selection.experiments, selection.results.table
     used = table["id"].isin(selection.ids)
     notes = [] if used.any() else [f"{selection.exhibit.nothing}: the table is empty"]
@@ -43,7 +43,7 @@ def left_out(results: Results) -> list[str]:
 
 
 def uneven(experiment: Experiment) -> Iterator[str]:
-    """A warning where series rest on other halves than baseB, which may be harder or easier."""
+    """A warning where series have other halves than baseB, which may be harder or easier."""
     learned = experiment.runs[experiment.runs["learned"]]
     halves = learned["unit"] + " " + learned["target"]
     covered = {series: set(halves[learned["series"] == series]) for series in pairs.SERIES}

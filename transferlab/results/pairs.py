@@ -1,8 +1,8 @@
 """Runs in pairs that differ in one thing only: same target, same split, same seed.
 
-The halves of a split are not equally hard, so a difference of means over networks of different
-targets measures that as well. Every pair is of runs that learned. The caller passes the runs of
-one experiment.
+The halves of a split are not equally hard, so a difference of means over different targets measures
+that difference too. Every pair is of runs that learned. The caller passes the runs of one
+experiment.
 """
 
 from collections.abc import Iterator

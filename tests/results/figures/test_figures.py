@@ -589,7 +589,7 @@ def test_users_own_settings_of_matplotlib_change_nothing_and_are_not_changed(pap
 def test_other_endings_and_names_are_refused(paper: Results, tmp_path: Path):
     figure = of_paper("figure2")
 
-    with pytest.raises(UserError, match=r"end it in \.pdf, \.png or \.svg"):
+    with pytest.raises(UserError, match=r"suffix \.pdf, \.png or \.svg"):
         figures.write(figure, tmp_path / "figure.jpg")
     with pytest.raises(UserError, match="nowhere.* cannot be written: No such file"):
         figures.write(figure, tmp_path / "nowhere" / "figure.pdf")

@@ -42,7 +42,7 @@ def paragraph(text: str) -> Fragment:
 
 
 def placeholder(text: str) -> Fragment:
-    """A sentence where a figure would be."""
+    """A sentence in place of a figure."""
     return Fragment(f'<p class="placeholder">{escape(text)}</p>')
 
 
@@ -55,7 +55,7 @@ def notes(sentences: Sequence[str]) -> Fragment:
 
 
 def table(frame: pd.DataFrame) -> Fragment:
-    """The columns of a table that are for people, in a box that scrolls.
+    """The readable columns of a table, in a box that scrolls.
 
     `data-value` is the number of a cell, by which its column is sorted.
     """

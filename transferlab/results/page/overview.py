@@ -1,4 +1,4 @@
-"""A store at a glance: how many runs of which kind, what is missing, where the numbers are from.
+"""A store at a glance: its runs by kind, what is missing, the provenance of its numbers.
 
 Tables of counts and provenance for the page and the notebook; accuracies are in `tables`.
 """
@@ -18,7 +18,7 @@ from transferlab.results.pairs import SERIES
 from transferlab.runtime.provenance import VERSIONS
 
 FILTERS = "random filters"
-OTHER = "other"  # the series of a folder that is not named after a variant
+OTHER = "other"  # the series of a folder whose name has no variant
 ORDER = (*SERIES, FILTERS, OTHER)
 
 
@@ -60,7 +60,8 @@ def coverage(results: Results) -> pd.DataFrame:
 
 
 def provenance(results: Results) -> pd.DataFrame:
-    """Where the numbers are from, columns `name` and `value`; the same at any time."""
+    """The provenance of the numbers, columns `name` and `value`; independent of the current
+    time."""
     table = results.table
     dates = table["finished"].dropna()
     commits = table["commit"].str[:12] + table["dirty"].map({True: " (with changes)"}).fillna("")

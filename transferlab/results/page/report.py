@@ -1,8 +1,8 @@
 """A store's results as one page, and its parts for a notebook: tables, figures, what is missing.
 
 The page is one self-contained file: style, script, figures and data are in it, and its content
-security policy forbids the rest. The same store gives the same page. What a store does not have
-yet is said where it would be shown.
+security policy forbids the rest. The same store gives the same page. A sentence replaces what the
+store does not have yet.
 """
 
 import os
@@ -23,11 +23,11 @@ from transferlab.results.page import html, overview
 from transferlab.results.page.html import Fragment
 from transferlab.results.published import is_published
 
-LEFT_OUT = "left_out"  # has a place of its own, before the other exhibits
+LEFT_OUT = "left_out"  # has a section of its own, before the other exhibits
 
 
 def default_store() -> str:
-    """TRANSFERLAB_STORE, else `runs` here or, as it is for a notebook in its folder, above."""
+    """TRANSFERLAB_STORE, else `runs` here or in the parent folder, as for a notebook."""
     above = Path("..", "runs")
     beside = above.is_dir() and not Path("runs").is_dir()
     return os.environ.get("TRANSFERLAB_STORE") or (str(above) if beside else "runs")
@@ -60,7 +60,7 @@ def missing(results: Results) -> Fragment:
 def section(
     results: Results, name: str, metric: str | None = None, *, published: bool | None = None
 ) -> Fragment:
-    """An exhibit: what it is, its figures, its table, and the data of both.
+    """An exhibit: its explanation, its figures, its table, and the data of both.
 
     `published` draws the paper's networks behind one's own; None: where data and network are the
     paper's. Raises: UserError for another name.
@@ -78,7 +78,7 @@ def section(
 
 
 def sources(results: Results) -> Fragment:
-    """Where the numbers are from."""
+    """The provenance of the numbers."""
     return html.join(
         [
             html.paragraph(catalogue.PUBLISHED) if is_published(results.store) else "",
@@ -88,7 +88,7 @@ def sources(results: Results) -> Fragment:
 
 
 def page(results: Results, metric: str | None = None, *, published: bool | None = None) -> str:
-    """Everything as one HTML page. Arguments as of `section`."""
+    """Everything as one HTML page. Arguments as for `section`."""
     parts = {
         "overview": ("Overview", summary(results, metric)),
         LEFT_OUT: (catalogue.EXHIBITS[LEFT_OUT].title, missing(results)),
