@@ -47,5 +47,5 @@ def test_when_one_process_dies_the_other_ends_too_and_the_run_has_failed(user: U
     user.wait_until(lambda: not user.queue(), "the job is over")
     state = user.states()["baseB"]
     assert (state["state"], state["code"]) == ("failed", 1)
-    assert state["words"].startswith("another process of this run has ended")
+    assert state["words"].startswith("another process of this run died")
     assert "srun: error: n1: task 1: Killed" in user.logs()
