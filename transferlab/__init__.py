@@ -26,11 +26,11 @@ The rooms, each with one job. A room imports only rooms above it (tests/test_imp
     models       networks as ordered named stages: built by name, cut, grafted, frozen
     data         from image files to batches: data sets, halves, sampling, transforms
     experiment   what is to be trained: variants, splits, configs, ids, studies, plans, their cost
-    store        what runs leave on disk, and how it is found again
-    results      what finished runs say: the tables, the figures, the page
-    training     all that knows Lightning: modules, data modules, callbacks, packs
+    store        everything on disk: run folders, records, sweeps and jobs
+    results      the results of finished runs: the tables, the figures, the page
+    training     training with Lightning: modules, data modules, callbacks, packs
     launch       carries a plan out, here or on SLURM, and reports its status
-    bench        what is fast, measured as a ratio
+    bench        benchmarks: implementations measured in turn, as ratios
     cli          the commands, one file each; __main__ is the entry point
 """
 

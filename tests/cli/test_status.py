@@ -200,7 +200,7 @@ def test_without_an_answer_from_the_queue_the_store_is_shown(
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == "1 done, 1 failed, 1 blocked, 2 missing"
     assert err.splitlines() == [
-        "cannot query the queue, showing what the store says: squeue: Unable to contact "
+        "cannot query the queue, showing what the store records: squeue: Unable to contact "
         "slurm controller (connect failure)",
         f"to retry: python -m transferlab retry --store {store_folder}",
     ]

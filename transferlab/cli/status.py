@@ -51,7 +51,7 @@ def look(known: Sequence[KnownRun]) -> tuple[RunStatus, ...]:
     try:
         return status.statuses(known, SlurmCluster())
     except UserError as error:
-        log.warning("cannot query the queue, showing what the store says: %s", error)
+        log.warning("cannot query the queue, showing what the store records: %s", error)
         return status.statuses(known, None)
 
 
