@@ -14,7 +14,7 @@ run: setup
 test: setup lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# The tests that need no torch, in under a minute
+# The tests that need no torch and draw nothing, in about a minute
 test-light: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --light
 

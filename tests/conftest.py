@@ -22,7 +22,7 @@ LIGHTNING = "ignore::pytorch_lightning.utilities.warnings.PossibleUserWarning"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--light", action="store_true", help="only the tests that need no torch")
+    parser.addoption("--light", action="store_true", help="only what needs no torch, nor draws")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,6 +13,9 @@ import pytest
 from support.commandline import SMALL, call, environment, refused, start
 from support.trees import picture
 
+# The worker processes decode with torchvision
+pytestmark = pytest.mark.usefixtures("needs_torch")
+
 TRAINING = [*SMALL, "train.epochs=null", "train.total_steps=12", "train.val_every=6",
             "transfer.n=2", "data.scale=0.015625"]  # fmt: skip
 

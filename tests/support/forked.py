@@ -99,9 +99,10 @@ class Forked:
         group: int | None = None,
     ) -> None:
         """streams: the number of a stream there -> here. group: as `setpgid` takes it."""
-        self.connection = socket.socket(socket.AF_UNIX)
         env = dict(os.environ if env is None else env)
-        self.connection.connect(env.get(SOCKET) or training_server())
+        server = env.get(SOCKET) or training_server()  # which may skip the test
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(server)
         request = json.dumps({
             "command": command, "cwd": os.fspath(cwd or os.getcwd()), "streams": list(streams),
             "env": env,

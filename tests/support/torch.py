@@ -1,4 +1,4 @@
-"""Tests without torch, `pytest --light`: a test that imports torch is skipped."""
+"""`pytest --light`: a test that imports torch, or what draws or runs a notebook, is skipped."""
 
 import importlib.abc
 import sys
@@ -8,22 +8,24 @@ from types import ModuleType
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric")
+HEAVY = (
+    "torch", "torchvision", "pytorch_lightning", "lightning_fabric", "matplotlib", "nbclient",
+)  # fmt: skip
 
 
 class Refusal(importlib.abc.MetaPathFinder):
-    """Skips the test, or the module of tests, that imports torch."""
+    """Skips the test, or the module of tests, that imports one of HEAVY."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if name.partition(".")[0] in HEAVY:
-            pytest.skip("needs torch", allow_module_level=True)
+            pytest.skip(f"needs {name.partition('.')[0]}", allow_module_level=True)
         return None
 
 
 def refuse() -> None:
-    """Refuse torch from now on."""
+    """Refuse HEAVY from now on."""
     sys.meta_path.insert(0, Refusal())
 
 

@@ -18,6 +18,9 @@ from transferlab.data.datasets.prepared import JpegSubset, RawSubset
 from transferlab.data.datasets.prepared_record import read_record
 from transferlab.errors import UserError
 
+# The worker processes decode with torchvision
+pytestmark = pytest.mark.usefixtures("needs_torch")
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -22,6 +22,9 @@ from transferlab.data.prepare.workers import Workers
 from transferlab.errors import RunFailed, UserError
 from transferlab.runtime import progress
 
+# The worker processes decode with torchvision
+pytestmark = pytest.mark.usefixtures("needs_torch")
+
 
 @pytest.fixture(autouse=True)
 def chunks_of_four(monkeypatch: pytest.MonkeyPatch):
