@@ -261,6 +261,14 @@ def test_arrays_are_resized_one_by_one():
     assert large[2, 3, [0, 15]].tolist() == [[0, 0, 0], [0, 0, 240]]
 
 
+def test_an_array_is_resized_to_the_bits_of_a_file_with_the_same_pixels(tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    files = [decode.read_rgb(str(tmp_path / f"{n}.png"), size=31, resize="warp") for n in range(2)]
+    assert np.array_equal(decode.resize_all(pixels, size=31), np.stack(files))
+
+
 def test_arrays_of_the_right_size_are_not_copied():
     pixels = np.zeros((3, 8, 8, 3), dtype=np.uint8)
     assert decode.resize_all(pixels, size=8) is pixels

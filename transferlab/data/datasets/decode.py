@@ -38,14 +38,22 @@ def decode(content: bytes) -> np.ndarray:
         pixels = jpeg(content) if image.format == "JPEG" else None
         if pixels is not None:
             return pixels
-        image.load()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a damaged EXIF block
-                turned = ImageOps.exif_transpose(image)
-        except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
-            turned = image  # only its EXIF block is damaged
-        return np.array(to_rgb(turned))  # writable
+        return rgb(image)
+
+
+def rgb(image: Image.Image) -> np.ndarray:
+    """The picture that Pillow has opened, upright, as (H, W, 3) uint8.
+
+    Raises: one of `UNREADABLE`.
+    """
+    image.load()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged EXIF block
+            turned = ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        turned = image  # only its EXIF block is damaged
+    return np.array(to_rgb(turned))  # writable
 
 
 def jpeg(content: bytes | np.ndarray) -> np.ndarray | None:
@@ -84,21 +92,22 @@ def fit(pixels: np.ndarray, *, size: int, resize: str) -> np.ndarray:
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return pixels
-    import torch
-    from torch.nn.functional import interpolate
-
     if resize == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         pixels = pixels[top : top + side, left : left + side]
-    batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-    fitted = interpolate(batch, (size, size), mode="bilinear", antialias=True)
-    return fitted[0].permute(1, 2, 0).numpy()
+    return _resized(pixels[None], size)[0]
 
 
 def resize_all(pixels: np.ndarray, *, size: int) -> np.ndarray:
-    """(N, S, S, 3) uint8 enlarged or shrunk to (N, size, size, 3), by Pillow's bilinear filter."""
-    if pixels.shape[1:3] == (size, size):
-        return pixels
-    images = map(Image.fromarray, pixels)
-    return np.stack([np.asarray(i.resize((size, size), Image.Resampling.BILINEAR)) for i in images])
+    """(N, S, S, 3) uint8 as (N, size, size, 3), each to the bits of `fit`."""
+    return pixels if pixels.shape[1:3] == (size, size) else _resized(pixels, size)
+
+
+def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    import torch
+    from torch.nn.functional import interpolate
+
+    batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
+    fitted = interpolate(batch, (size, size), mode="bilinear", antialias=True)
+    return fitted.permute(0, 2, 3, 1).numpy()
