@@ -22,7 +22,7 @@ def test_the_example_runs_and_is_that_of_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     readme = (ROOT / "README.md").read_text()
-    (example,) = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    example, _ = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     assert textwrap.indent(example, "    ") in (transferlab.__doc__ or "")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

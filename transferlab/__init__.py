@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from transferlab.results import curves, table
     from transferlab.results import load as load_results
     from transferlab.results.figures import draw as figure
+    from transferlab.training.classifier import load_run
     from transferlab.training.datamodule import HalfDataModule
     from transferlab.training.module import TransferModule
     from transferlab.training.recipe import Recipe
@@ -61,6 +62,7 @@ __all__ = [
     "freeze",
     "graft",
     "load_results",
+    "load_run",
     "manmade_natural",
     "random_halves",
     "stages",
@@ -78,6 +80,7 @@ _HOMES = {
     "freeze": "transferlab.models.transfer:freeze",
     "graft": "transferlab.models.transfer:graft",
     "load_results": "transferlab.results:load",
+    "load_run": "transferlab.training.classifier:load_run",
     "manmade_natural": "transferlab.experiment.splits.manmade_natural:manmade_natural",
     "random_halves": "transferlab.experiment.splits.random:random_halves",
     "stages": "transferlab.models.shapes:stages",

@@ -102,7 +102,7 @@ def test_damage_in_the_store_is_named_and_nothing_is_lost(place: Path):
 
     weights.write_bytes(content[:-1] + b"x")
     message = refused(place, *TINY, "transfer.n=1")
-    assert str(weights) in message and "the weights were changed or damaged" in message
+    assert str(weights) in message and "the file was changed or damaged" in message
     weights.write_bytes(content)
 
     result.write_text(good[:100])

@@ -288,38 +288,33 @@ def test_a_folder_that_is_named_after_another_run_is_refused(run: Run):
     assert str(error.value) == f"its config is that of run A3B {run.id}, not of this folder"
 
 
-# --- weights ------------------------------------------------------------------------------------
+# --- the files that a record names ---------------------------------------------------------------
 
 
-def test_weights_are_those_the_record_speaks_of(run: Run):
-    result = store.read_result(finished(run))
+def test_a_file_is_the_one_that_its_record_speaks_of(run: Run):
+    path = finished(run).weights_file
 
-    assert result is not None
-    assert files.sha256(run.weights_file) == DIGEST
-    assert store.check_weights(run, result) == run.weights_file
+    assert store.check_file(path, DIGEST, record=run.result_file) == path
 
 
-def test_missing_weights_are_refused(run: Run):
-    result = store.read_result(finished(run))
-    run.weights_file.unlink()
+def test_a_missing_file_is_refused(run: Run):
+    finished(run).weights_file.unlink()
 
-    assert result is not None
     with pytest.raises(UserError) as error:
-        store.check_weights(run, result)
+        store.check_file(run.weights_file, DIGEST, record=run.result_file)
     assert str(error.value) == (
-        f"{run.weights_file} is missing: delete {run.result_file} to train A3B again"
+        f"{run.weights_file} is missing: restore the right file, or delete {run.result_file} to "
+        "train the run again"
     )
 
 
-def test_changed_weights_are_refused(run: Run):
-    result = store.read_result(finished(run))
-    run.weights_file.write_bytes(CONTENT[:-1] + b"z")
+def test_a_changed_file_is_refused(run: Run):
+    finished(run).mean_file.write_bytes(CONTENT[:-1] + b"z")
 
-    assert result is not None
     with pytest.raises(UserError) as error:
-        store.check_weights(run, result)
+        store.check_file(run.mean_file, DIGEST, record=run.inference_file)
     assert str(error.value) == (
-        f"{run.weights_file} has the digest {files.sha256(run.weights_file)[:12]}..., but "
-        f"{run.result_file} records {DIGEST[:12]}...: the weights were changed or damaged. "
-        f"Restore the right file, or delete {run.folder} to train A3B again"
+        f"{run.mean_file} has the digest {files.sha256(run.mean_file)[:12]}..., but "
+        f"{run.inference_file} records {DIGEST[:12]}...: the file was changed or damaged; restore "
+        f"the right file, or delete {run.result_file} to train the run again"
     )

@@ -151,6 +151,8 @@ def test_cleaning_removes_half_written_files_and_an_old_failure_and_nothing_else
     kept = {
         "config.json",
         "weights.safetensors",
+        "mean.safetensors",
+        "inference.json",
         "result.json",
         "last.ckpt",
         "metrics.csv",
@@ -169,6 +171,8 @@ def test_cleaning_removes_half_written_files_and_an_old_failure_and_nothing_else
         ".metrics.csv.0123456789abcdef",
         ".last.ckpt.0123456789abcdef",
         ".weights.safetensors.host.1",
+        ".mean.safetensors.0123456789abcdef",
+        ".inference.json.0123456789abcdef",
     }
     for name in kept | half:
         (run.folder / name).touch()

@@ -62,7 +62,8 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
     assert result["metrics"] == whole.result["metrics"]
     left = sorted(path.name for path in killed.folder.iterdir())
     assert left == [
-        "config.json", "lock", "log.txt", "metrics.csv", "result.json", "weights.safetensors",
+        "config.json", "inference.json", "lock", "log.txt", "mean.safetensors", "metrics.csv",
+        "result.json", "weights.safetensors",
     ]  # fmt: skip
 
 

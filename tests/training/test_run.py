@@ -130,7 +130,8 @@ def test_a_record_holds_what_the_design_names(config: Compose):
     assert record["weights_sha256"] == files.sha256(outcome.run.weights_file)
     left = sorted(path.name for path in outcome.run.folder.iterdir())
     assert left == [
-        "config.json", "lock", "log.txt", "metrics.csv", "result.json", "weights.safetensors",
+        "config.json", "inference.json", "lock", "log.txt", "mean.safetensors", "metrics.csv",
+        "result.json", "weights.safetensors",
     ]  # fmt: skip
 
 

@@ -15,6 +15,10 @@ from transferlab.experiment.identity import identify
 from transferlab.experiment.splits import Split
 
 RESULT = "result.json"
+# What the network of a finished run needs to be used, in any folder: see `training.inference`
+WEIGHTS = "weights.safetensors"
+MEAN = "mean.safetensors"
+INFERENCE = "inference.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,17 @@ class Run:
 
     @property
     def weights_file(self) -> Path:
-        return self.folder / "weights.safetensors"
+        return self.folder / WEIGHTS
+
+    @property
+    def mean_file(self) -> Path:
+        """The mean image that is subtracted from every input, if one is."""
+        return self.folder / MEAN
+
+    @property
+    def inference_file(self) -> Path:
+        """The classes in the order of the labels, and the preprocessing."""
+        return self.folder / INFERENCE
 
     @property
     def result_file(self) -> Path:

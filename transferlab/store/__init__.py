@@ -7,7 +7,7 @@ from transferlab.store.folders import folder_names, require_space, require_writa
 from transferlab.store.lock import is_owned, owned, report_progress, wait_for
 from transferlab.store.records import (
     FORMAT,
-    check_weights,
+    check_file,
     clean,
     create,
     finish,
@@ -21,7 +21,7 @@ from transferlab.store.records import (
 
 __all__ = [
     "FORMAT",
-    "check_weights",
+    "check_file",
     "clean",
     "create",
     "finish",

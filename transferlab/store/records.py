@@ -17,7 +17,7 @@ from transferlab.runtime.files import now, sha256, write_json
 from transferlab.store.folders import make_folder
 
 FORMAT = 1  # of the store's records; increased when an older version would misread them
-TEMPORARY = re.compile(r"\.(config|result|failure|owner|metrics|last|weights)\.")
+TEMPORARY = re.compile(r"\.(config|result|failure|owner|metrics|last|weights|mean|inference)\.")
 
 
 def create(run: Run) -> None:
@@ -92,19 +92,18 @@ def note_failure(run: Run, error: str) -> None:
         write_json(run.failure_file, {"error": error, "time": now()})
 
 
-def check_weights(run: Run, result: dict[str, Any]) -> Path:
-    """The path of a finished run's weights, which have the digest that its record names.
+def check_file(path: Path, recorded: str, *, record: Path) -> Path:
+    """The path of a finished run's file, which has the sha256 that `record` names.
 
-    Raises: UserError if they are missing or have another digest.
+    Raises: UserError if it is missing or has another digest.
     """
-    path = run.weights_file
+    remedy = f"restore the right file, or delete {path.with_name(RESULT)} to train the run again"
     if not path.exists():
-        raise UserError(f"{path} is missing: delete {run.result_file} to train {run.label} again")
-    if (digest := sha256(path)) != result["weights_sha256"]:
+        raise UserError(f"{path} is missing: {remedy}")
+    if (digest := sha256(path)) != recorded:
         raise UserError(
-            f"{path} has the digest {digest[:12]}..., but {run.result_file} records "
-            f"{result['weights_sha256'][:12]}...: the weights were changed or damaged. "
-            f"Restore the right file, or delete {run.folder} to train {run.label} again"
+            f"{path} has the digest {digest[:12]}..., but {record} records {recorded[:12]}...: "
+            f"the file was changed or damaged; {remedy}"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""Training with Lightning: modules and data modules of one network, and packs of runs.
+"""Training with Lightning: modules and data modules of one network, packs of runs, finished runs.
 
 May import: errors, runtime, models, data, experiment, store.
 

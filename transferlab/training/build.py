@@ -3,9 +3,10 @@
 The modules, the reader and the transform take plain arguments: none of them knows a config.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,7 +55,10 @@ def subjects(runs: Iterable[Run]) -> list[Subject]:
                 raise RunFailed(
                     f"{run.label} needs {base.label}, and {base.folder} is not finished"
                 )
-            loaded[base.id] = checkpoints.load_weights(store.check_weights(base, result))
+            path = store.check_file(
+                base.weights_file, result["weights_sha256"], record=base.result_file
+            )
+            loaded[base.id] = checkpoints.load_weights(path)
         subjects.append(Subject(run, None if base is None else loaded[base.id]))
     return subjects
 
@@ -115,27 +119,38 @@ def pack_module(
     return pack
 
 
+def means(
+    subjects: Sequence[Subject], images: ImageSet, *, workers: int
+) -> dict[str, np.ndarray | None]:
+    """The mean images (S, S, 3) that the networks of a pack subtract, by `inputs.mean_letter`.
+
+    `workers` processes read the images of one that is not cached.
+    """
+    letters = {mean_letter(subject.run.config) for subject in subjects}
+    return {
+        letter: inputs.mean_image(subjects[0].run, images, letter, workers=workers)
+        for letter in sorted(letters)
+    }
+
+
 def pack_data(
     subjects: Sequence[Subject],
-    images: ImageSet,
     target: Half,
+    means: Mapping[str, np.ndarray | None],
     *,
     start_step: int,
     total_steps: int,
     val_every: int,
     workers: int,
 ) -> PackData:
-    """The batches of a pack: the target half, once for each mean image that its networks use.
+    """The batches of a pack: the target half, once for each of the mean images.
 
-    `workers` processes read the images, also those for a mean image that is not cached.
+    `workers` processes read the images.
     """
     first = subjects[0].run
     config, train = first.config, first.config.train
     views = InputTransform(
-        {
-            letter: inputs.mean_image(first, images, letter, workers=workers)
-            for letter in sorted({mean_letter(subject.run.config) for subject in subjects})
-        },
+        means,
         scale=config.data.scale,
         mirror=train.mirror,
         channels_last=train.channels_last,

@@ -2,8 +2,10 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
+import numpy as np
 from pytorch_lightning import Callback
 
 from transferlab import store
@@ -12,13 +14,15 @@ from transferlab.data.half import Half
 from transferlab.data.loader import auto_workers
 from transferlab.errors import Interrupted, RunFailed
 from transferlab.experiment.config import total_steps
+from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
 from transferlab.models import transfer
 from transferlab.runtime import devices, logs, machine, processes
 from transferlab.runtime.signals import StopRequest
-from transferlab.training import build, checkpoints, packs
+from transferlab.training import build, checkpoints, inference, packs
 from transferlab.training.build import Subject
 from transferlab.training.callbacks.pack import pack_callbacks
 from transferlab.training.checkpoints import TrainingState
+from transferlab.training.inputs import mean_letter
 from transferlab.training.result import make_record
 from transferlab.training.trainer import build_trainer, interruptible
 
@@ -49,6 +53,11 @@ class Session:
             workers = auto_workers(target.train, machine.cores())
         self.workers = workers
         self.device = "unknown: training was complete when the run was interrupted"
+
+    @cached_property
+    def means(self) -> Mapping[str, np.ndarray | None]:
+        """The mean images that the networks subtract, by `inputs.mean_letter`."""
+        return build.means(self.subjects, self.images, workers=self.workers)
 
     def finish(self, states: Sequence[TrainingState]) -> None:
         """Train from the states to the end and write the records.
@@ -105,8 +114,8 @@ class Session:
             )
         stream = build.pack_data(
             self.subjects,
-            self.images,
             self.target,
+            self.means,
             start_step=step,
             total_steps=self.total_steps,
             val_every=val_every,
@@ -121,23 +130,27 @@ class Session:
         return callbacks.nan.failed
 
     def _record(self, subject: Subject, state: TrainingState) -> None:
-        """Write the weights and then, last, `result.json`."""
+        """Write the weights, what their use needs and then, last, `result.json`."""
+        run = subject.run
         record = make_record(
-            subject.run,
+            run,
             state,
             prefix_unchanged=_prefix_unchanged(subject, state),
-            weights_sha256=checkpoints.save_weights(subject.run, state.weights),
+            weights_sha256=checkpoints.save_weights(run, state.weights),
+            inference_sha256=inference.save(
+                run, self.target.classes, self.means[mean_letter(run.config)]
+            ),
             train_images=len(self.target.train),
             val_images=len(self.target.val),
             pack_size=len(self.subjects),
             device=self.device,
         )
-        store.finish(subject.run, record)
+        store.finish(run, record)
         log.info(
             "%s  done  top-1 %.4f  %s",
-            subject.run.label,
+            run.label,
             record["metrics"]["top1_final"],
-            subject.run.folder,
+            run.folder,
             extra=logs.FOR_FILES,
         )
 
@@ -157,10 +170,11 @@ def _prefix_unchanged(subject: Subject, state: TrainingState) -> bool | None:
 
 
 def _require_space(subjects: Sequence[Subject], states: Sequence[TrainingState]) -> None:
-    """Raises: UserError unless the disk has room for two checkpoints and the weights of each run.
+    """Raises: UserError unless the disk has room for two checkpoints and the files of each run.
 
     A checkpoint has weights and momentum; the old one is replaced after the new one is written.
     """
     for subject, state in zip(subjects, states, strict=True):
         weights = sum(value.numel() * value.element_size() for value in state.weights.values())
-        store.require_space(subject.run.folder, 5 * weights * len(subjects) + 1_000_000)
+        others = MEAN_BYTES * subject.run.config.data.size**2 + RECORD_BYTES
+        store.require_space(subject.run.folder, (5 * weights + others) * len(subjects))

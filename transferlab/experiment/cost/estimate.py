@@ -23,7 +23,8 @@ from transferlab.experiment.run import Run
 from transferlab.models.facts import Facts, NetworkFacts, NetworkShape
 
 VALUE_BYTES = 4  # weights and momentum are float32
-RECORD_BYTES = 100_000  # config, log, curve and result of a run
+RECORD_BYTES = 100_000  # config, log, curve, classes and result of a run
+MEAN_BYTES = 12  # of the mean image for each pixel: three float32
 CHECKPOINT_VALUES = 4  # of each parameter: weights and momentum, in a checkpoint and its successor
 # Runs that have these in common take about the same time for a multiply-accumulate
 RECIPE = (
@@ -67,7 +68,7 @@ def estimate(
     members share are computed once.
     """
     rates = _rates(records, facts)
-    seconds, parameters = 0.0, []
+    seconds, mean_bytes, parameters = 0.0, 0, []
     used: dict[Recipe, _Speed] = {}
     probed: list[NetworkFacts] = []
     counts: dict[DataConfig, Mapping[str, int]] = {}
@@ -87,8 +88,9 @@ def estimate(
                 probed.append(network)
             assert s_per_mac is not None, "a run without records has a network that was timed"
             seconds += images * macs * s_per_mac
+            mean_bytes += MEAN_BYTES * run.config.data.size**2
             parameters.append(network.parameters)
-    disk = sum(VALUE_BYTES * count + RECORD_BYTES for count in parameters)
+    disk = mean_bytes + sum(VALUE_BYTES * count + RECORD_BYTES for count in parameters)
     training = VALUE_BYTES * CHECKPOINT_VALUES * sum(heapq.nlargest(at_once, parameters))
     source = _source(sum(rate.runs for rate in used.values()), probed)
     return Estimate(seconds / 3600, disk / 1e9, (disk + training) / 1e9, source)

@@ -1,0 +1,109 @@
+"""What a finished run's folder has so that its network can be used without the data set.
+
+`inference.json` has the model, the classes in the order of the labels, and the preprocessing;
+`mean.safetensors` the mean image that is subtracted, a value for every pixel and channel: 12 S**2
+bytes, 12 kB for 32 pixels a side and 786 kB for 256. Every run has its own copy, so that its folder
+can be taken away alone. The sha256 of `inference.json` is in `result.json`, that of the mean in
+`inference.json`. `classifier.load_run` uses both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from transferlab import store
+from transferlab.errors import UserError
+from transferlab.experiment.run import INFERENCE, MEAN, RESULT, Run
+from transferlab.runtime import files
+
+CHANNELS = "RGB"  # the order in which `data.datasets.decode` returns them
+TENSOR = "mean"  # the name of the mean image in its file
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a picture to an input.
+
+    The picture is resized to `size` pixels a side by the rule `resize` of `decode.fit`; the middle
+    `crop` pixels of the mean image are subtracted from its own; the result is multiplied by
+    `scale`. `channels` is the order of the colours. `mean_sha256` is None if nothing is subtracted.
+    """
+
+    channels: str
+    size: int
+    resize: str
+    crop: int
+    mean_sha256: str | None
+    scale: float
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a network is, takes and gives: `classes[k]` is the name of output k.
+
+    `num_outputs` may be more than the classes. `precision` and `channels_last` are those of
+    `conf/train`, in which it was validated.
+    """
+
+    model: str
+    num_outputs: int
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    precision: str
+    channels_last: bool
+
+
+def save(run: Run, classes: Sequence[str], mean: np.ndarray | None) -> str:
+    """Write `mean.safetensors`, if there is a mean image (S, S, 3) float32, and `inference.json`.
+
+    Returns the sha256 of `inference.json`. Raises: UserError if the disk is full.
+    """
+    data, train = run.config.data, run.config.train
+    mean_sha256 = None
+    if mean is not None:
+        content = safetensors.numpy.save({TENSOR: mean})
+        files.write(run.mean_file, lambda file: file.write(content))
+        mean_sha256 = files.sha256(run.mean_file)
+    inference = Inference(
+        run.config.model.name,
+        run.num_outputs,
+        tuple(classes),
+        Preprocessing(CHANNELS, data.size, data.resize, data.crop, mean_sha256, data.scale),
+        train.precision,
+        train.channels_last,
+    )
+    head = {"format": store.FORMAT, "id": run.id, "label": run.label}
+    files.write_json(run.inference_file, {**head, **asdict(inference)})
+    return files.sha256(run.inference_file)
+
+
+def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | None]:
+    """What `save` wrote, and the mean image; `record` is the run's `result.json`.
+
+    Raises: UserError if a file is missing, damaged or of another version.
+    """
+    if "inference_sha256" not in record:
+        raise UserError(
+            f"{folder} has no {INFERENCE}: an earlier version made it, which kept neither the "
+            "classes nor the mean image. Train it again in this one: "
+            f"python -m transferlab rerun {folder}"
+        )
+    path = store.check_file(folder / INFERENCE, record["inference_sha256"], record=folder / RESULT)
+    raw = store.read_json(path)
+    preprocessing = Preprocessing(**raw["preprocessing"])
+    inference = Inference(
+        raw["model"],
+        raw["num_outputs"],
+        tuple(raw["classes"]),
+        preprocessing,
+        raw["precision"],
+        raw["channels_last"],
+    )
+    if preprocessing.mean_sha256 is None:
+        return inference, None
+    mean = store.check_file(folder / MEAN, preprocessing.mean_sha256, record=path)
+    return inference, safetensors.numpy.load_file(mean)[TENSOR]
