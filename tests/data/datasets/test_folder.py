@@ -1,5 +1,6 @@
 """Trees of image files: the index, what identifies it, and all errors."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from support.trees import load_folder
 
 from transferlab import data
 from transferlab.data.datasets import folder
+from transferlab.data.datasets.listing import Files
 from transferlab.errors import UserError
 
 
@@ -45,7 +47,7 @@ def one_tree(root: Path, count: int = 10) -> Path:
     return root
 
 
-def names(files: folder.Files) -> list[str]:
+def names(files: Files) -> list[str]:
     return [path.decode() for path in files.paths.tolist()]
 
 
@@ -158,7 +160,7 @@ def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
     (tmp_path / "train/zebra/0.png").unlink()
     files = np.array([b"bee/0.png", b"Ant/0.png", b"Ant/1.png", b"zebra/0.png"])
     subset = folder.FileSubset(
-        folder.Files(tmp_path / "train", files, np.zeros(4, np.int64)), 4, "warp"
+        Files(tmp_path / "train", files, np.zeros(4, np.int64), np.zeros(4, np.int64)), 4, "warp"
     )
     pixels, unreadable = read(subset, 3, 2, 1, 0)
     assert sorted(unreadable) == [0, 1, 3]
@@ -201,10 +203,29 @@ def test_holdout_takes_its_part_of_every_class(tmp_path: Path):
 
 
 def test_holdout_is_the_golden_choice_wherever_the_folder_lies(tmp_path: Path):
-    expected = ["cat/03.png", "cat/04.png", "dog/05.png", "dog/07.png"]
+    expected = ["cat/01.png", "cat/05.png", "dog/02.png", "dog/03.png"]
     for name in ("first", "second"):
         index = folder.scan(str(one_tree(tmp_path / name)), None, 0.2)
         assert names(index.val) == expected
+
+
+@pytest.mark.parametrize("part", [0.1, 0.25, 0.5, 0.9])
+def test_a_file_more_moves_at_most_one_other_image_of_its_class(part: float, tmp_path: Path):
+    def held() -> set[str]:
+        folder.scan.cache_clear()
+        return set(names(folder.scan(str(tmp_path), None, part).val))
+
+    one_tree(tmp_path, count=30)
+    before = held()
+    for number in range(20):
+        added = f"cat/a{number}.png"  # before all others
+        picture(tmp_path / added)
+        after = held()
+        assert len((after ^ before) - {added}) <= 1
+        assert {name for name in after ^ before if name.startswith("dog")} == set()
+        assert abs(len([name for name in after if name.startswith("cat")])
+                   - part * (31 + number)) <= 0.5  # fmt: skip
+        before = after
 
 
 def test_holdout_divides_the_train_folder_where_there_is_one(tmp_path: Path):
@@ -220,6 +241,63 @@ def test_holdout_leaves_an_image_on_either_side(part: float, tmp_path: Path):
     index = folder.scan(str(one_tree(tmp_path, count=2)), None, part)
     assert np.bincount(index.train.labels).tolist() == [1, 1]
     assert np.bincount(index.val.labels).tolist() == [1, 1]
+
+
+# --- deeper folders, and files that are not read ---------------------------------------------
+
+
+def test_deeper_folders_belong_to_the_class_in_torchvisions_order(tmp_path: Path):
+    for name in ("b.png", "a/z.png", "a/b/x.png", "a-c/y.png", "Z.png", "c/d/e/w.png"):
+        picture(tmp_path / "train/cat" / name)
+        picture(tmp_path / "val/cat" / name)
+    index = folder.scan(str(tmp_path), "val", None)
+    assert names(index.train) == names(index.val)
+    # torchvision.datasets.ImageFolder(...).samples of the same files
+    assert names(index.train) == [
+        *("cat/Z.png", "cat/b.png", "cat/a/z.png", "cat/a-c/y.png"),
+        *("cat/a/b/x.png", "cat/c/d/e/w.png"),
+    ]
+    assert read(load_folder(tmp_path, size=4).train, *range(6))[1] == {}
+
+
+def test_files_that_are_not_read_are_counted_by_kind_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    tree(tmp_path)
+    for name in ("train/Ant/a.avif", "train/Ant/deep/b.AVIF", "val/bee/c.avif", "val/bee/README",
+                 "train/bee/.d.png", "train/bee/.git/e.png", "train/zebra/f.txt"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    folder.scan(str(tmp_path), "val", None)
+    folder.scan(str(tmp_path), "val", None)
+    assert caplog.messages == [
+        f"data.root={tmp_path}: 7 files in the class folders are not read: "
+        "3 .avif, 1 .txt, 2 hidden, 1 without an ending"
+    ]
+
+
+def test_a_folder_of_images_alone_is_listed_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder.scan(str(tree(tmp_path)), "val", None)
+    assert caplog.messages == []
+
+
+def test_a_link_that_leads_in_a_circle_is_refused(tmp_path: Path):
+    tree(tmp_path)
+    (tmp_path / "train/bee/deep").mkdir()
+    (tmp_path / "train/bee/deep/again").symlink_to(tmp_path / "train/bee")
+    assert refused(tmp_path) == (
+        f"{tmp_path}/train/bee/deep/again is a link to a folder that contains it: delete it"
+    )
+
+
+def test_a_link_to_images_elsewhere_is_followed(tmp_path: Path):
+    tree(tmp_path / "data")
+    picture(tmp_path / "elsewhere/9.png")
+    (tmp_path / "data/train/Ant/more").symlink_to(tmp_path / "elsewhere")
+    index = folder.scan(str(tmp_path / "data"), "val", None)
+    assert names(index.train)[:3] == ["Ant/0.png", "Ant/1.png", "Ant/more/9.png"]
 
 
 # --- the digest ------------------------------------------------------------------------------
@@ -263,13 +341,46 @@ def test_the_digest_changes_with_a_file_more(tmp_path: Path):
     assert digest(tmp_path) != before
 
 
-@pytest.mark.parametrize("changed", ["train/Ant/0.png", "train/zebra/0.png", "val/bee/held.jpg"])
-def test_the_digest_changes_with_the_bytes_of_the_first_file_of_a_class(
-    changed: str, tmp_path: Path
-):
+def test_the_digest_changes_with_the_size_of_any_file(tmp_path: Path):
+    before = digest(one_tree(tmp_path, count=20), None, 0.2)
+    for path in sorted(tmp_path.glob("*/*.png")):
+        path.write_bytes(path.read_bytes() + b"\0")
+        after = digest(tmp_path, None, 0.2)
+        assert after != before
+        before = after
+
+
+def test_the_digest_covers_the_content_of_five_files_of_every_class(tmp_path: Path):
+    """Of files that keep name and size: of all others a change goes unnoticed."""
+    before = digest(one_tree(tmp_path, count=20), None, 0.2)
+    noticed = []
+    for path in sorted(tmp_path.glob("*/*.png")):
+        content = path.read_bytes()
+        path.write_bytes(bytes(len(content)))
+        if digest(tmp_path, None, 0.2) != before:
+            noticed.append(f"{path.parent.name}/{path.stem}")
+        path.write_bytes(content)
+    assert noticed == [
+        *("cat/05", "cat/07", "cat/10", "cat/13", "cat/16"),
+        *("dog/00", "dog/05", "dog/09", "dog/10", "dog/14"),
+    ]
+    assert digest(tmp_path, None, 0.2) == before
+
+
+def test_the_digest_covers_every_file_of_a_small_class(tmp_path: Path):
     before = digest(tree(tmp_path))
-    picture(tmp_path / changed, 77)
-    assert digest(tmp_path) != before
+    for path in sorted(tmp_path.glob("*/*/*")):
+        path.write_bytes(bytes(path.stat().st_size))
+        after = digest(tmp_path)
+        assert after != before
+        before = after
+
+
+def test_times_do_not_change_the_digest(tmp_path: Path):
+    before = digest(tree(tmp_path))
+    for path in tmp_path.glob("*/*/*"):
+        os.utime(path, (1, 1))
+    assert digest(tmp_path) == before
 
 
 def test_the_digest_changes_with_the_holdout(tmp_path: Path):
@@ -370,7 +481,8 @@ def test_a_class_without_images_is_refused(subset: str, tmp_path: Path):
         path.unlink()
     (tmp_path / subset / "bee/notes.txt").write_text("")
     assert refused(tmp_path) == (
-        f"{tmp_path}/{subset}/bee has no images (.jpg .jpeg .png .ppm .pgm .bmp .tif .tiff .webp)"
+        f"{tmp_path}/{subset}/bee has no images "
+        "(.jpg .jpeg .jpe .jfif .png .ppm .pgm .pbm .pnm .bmp .tif .tiff .webp .gif)"
     )
 
 

@@ -14,7 +14,10 @@ from PIL import Image, ImageOps
 
 # What Pillow raises for a file that it cannot decode
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
+# Of those formats, in any case
+EXTENSIONS = tuple(
+    ".jpg .jpeg .jpe .jfif .png .ppm .pgm .pbm .pnm .bmp .tif .tiff .webp .gif".split()
+)
 
 
 def read_rgb(path: str, *, size: int, resize: str) -> np.ndarray:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.data import sampling
 from transferlab.data.datasets.decode import resize_all
 from transferlab.data.datasets.images import (
-    HOLDOUT_SEED,
     ArraySubset,
     DataSet,
     Description,
@@ -59,8 +57,6 @@ def load(*, holdout: float | None, size: int) -> ImageSet:
     if content != CONTENT:
         raise UserError(f"scikit-learn's digits are not the expected ones: {content[:12]}...")
     rgb = resize_all(np.repeat(pixels[..., None], 3, axis=3), size=size)
-    held = hold_out(
-        labels, holdout, lambda n: sampling.bits(sampling.HOLDOUT, HOLDOUT_SEED, np.arange(n))
-    )
+    held = hold_out(labels, holdout, np.arange(len(labels)))
     train, val = (ArraySubset(rgb[mask], labels[mask], "digits") for mask in (~held, held))
     return ImageSet(CLASSES, digest(holdout), train, val)

@@ -1,11 +1,11 @@
 """Any tree of images, `train/CLASS/*` and `val/CLASS/*`, or `CLASS/*` with a part held out.
 
-An unpacked ImageNet is such a tree. The index is an array of paths and one of labels, so that 1.28
-million images take about 100 MB once, and nothing per worker process.
+An unpacked ImageNet is such a tree.
 """
 
 import hashlib
-import os
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.data import sampling
-from transferlab.data.datasets.decode import EXTENSIONS, UNREADABLE, read_rgb
+from transferlab.data.datasets import listing
+from transferlab.data.datasets.decode import UNREADABLE, read_rgb
 from transferlab.data.datasets.images import (
-    HOLDOUT_SEED,
     DataSet,
     Description,
     ImageSet,
@@ -24,19 +23,10 @@ from transferlab.data.datasets.images import (
     class_counts,
     hold_out,
 )
+from transferlab.data.datasets.listing import Files, Listing, list_files
 from transferlab.errors import UserError
 
-
-@dataclass(frozen=True)
-class Files:
-    """Image files below one folder: paths (N,) as bytes `CLASS/NAME`, labels (N,) int64."""
-
-    folder: Path
-    paths: np.ndarray
-    labels: np.ndarray
-
-    def take(self, mask: np.ndarray) -> "Files":
-        return Files(self.folder, self.paths[mask], self.labels[mask])
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,7 @@ class FileSubset:
         return unreadable
 
     def name(self, position: int) -> str:
-        return os.path.join(self.files.folder, os.fsdecode(self.files.paths[position]))
+        return self.files.path(position)
 
 
 class ImageFolder(DataSet):
@@ -107,10 +97,7 @@ class ImageFolder(DataSet):
 
 @lru_cache(maxsize=4)
 def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
-    """List the folder, once in a process.
-
-    The digest covers every file's name and, of the first file of each class, the bytes: other
-    images, or the same images in another size, make another data set; its location does not count.
+    """List the folder, once in a process. Its location does not change the digest.
 
     Raises: UserError if the folder is missing, empty or not of the expected form.
     """
@@ -119,11 +106,11 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise UserError(f"data.root={root} is not a folder")
-    subfolders = _folders(folder)
+    subfolders = listing.folders(folder)
     if not subfolders:
         raise UserError(f"data.root={root} contains no folders: need train/CLASS/* and val/*")
     if holdout is not None:
-        return _hold_out(folder / "train" if "train" in subfolders else folder, holdout)
+        return _hold_out(root, folder / "train" if "train" in subfolders else folder, holdout)
     if val is None:
         raise UserError("data.val is missing: name the validation folder, or set data.holdout")
     for subset in ("train", val):
@@ -136,74 +123,38 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
                     else "name it with data.val=NAME, or hold out a part with data.holdout=0.2"
                 )
             )
-    classes = _folders(folder / "train")
-    _require_same(folder, classes, _folders(folder / val), val)
-    train, held = _files(folder / "train", classes), _files(folder / val, classes)
-    return Index(tuple(classes), _digest((train, held)), train, held)
+    classes = listing.folders(folder / "train")
+    _require_same(folder, classes, listing.folders(folder / val), val)
+    train, held = _images(root, [list_files(folder / name, classes) for name in ("train", val)])
+    return Index(tuple(classes), listing.digest([train, held]), train, held)
 
 
-def _hold_out(folder: Path, holdout: float) -> Index:
+def _hold_out(root: str, folder: Path, holdout: float) -> Index:
     """The index of one folder of classes, with a part of every class for validation."""
-    classes = _folders(folder)
-    files = _files(folder, classes)
+    classes = listing.folders(folder)
+    (files,) = _images(root, [list_files(folder, classes)])
     smallest = int(np.bincount(files.labels, minlength=len(classes)).argmin())
     if np.count_nonzero(files.labels == smallest) < 2:
         raise UserError(
             f"data.holdout={holdout} needs 2 images of a class or more: "
             f"{folder / classes[smallest]} has 1"
         )
-    held = hold_out(
-        files.labels, holdout, lambda n: sampling.bits(sampling.HOLDOUT, HOLDOUT_SEED, np.arange(n))
-    )
-    digest = hashlib.sha256(f"{_digest((files,))} {holdout!r}".encode()).hexdigest()
+    held = hold_out(files.labels, holdout, listing.name_hashes(files))
+    digest = hashlib.sha256(f"{listing.digest([files])} {holdout!r}".encode()).hexdigest()
     return Index(tuple(classes), digest, files.take(~held), files.take(held))
 
 
-def _folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, in ASCII order, the usual numbering of classes."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except OSError as error:
-        raise UserError(f"{folder} cannot be read: {error.strerror}") from error
-    return sorted(names)
-
-
-def _files(folder: Path, classes: Sequence[str]) -> Files:
-    paths, labels = [], []
-    for label, name in enumerate(classes):
-        with os.scandir(folder / name) as entries:
-            images = sorted(
-                e.name
-                for e in entries
-                if e.name.lower().endswith(EXTENSIONS) and not e.name.startswith(".")
-            )
-        if not images:
-            raise UserError(f"{folder / name} has no images ({' '.join(EXTENSIONS)})")
-        paths.append(np.array([os.fsencode(f"{name}/{file}") for file in images]))
-        labels.append(np.full(len(images), label, dtype=np.int64))
-    if not paths:
-        raise UserError(f"{folder} contains no class folders")
-    return Files(folder, np.concatenate(paths), np.concatenate(labels))
-
-
-def _digest(subsets: Sequence[Files]) -> str:
-    digest = hashlib.sha256()
-    for files in subsets:
-        digest.update(b"\n".join(files.paths.tolist()) + b"\n\n")
-        _, first = np.unique(files.labels, return_index=True)
-        for path in files.paths[first]:
-            digest.update(_content_digest(os.path.join(files.folder, os.fsdecode(path))))
-    return digest.hexdigest()
-
-
-def _content_digest(path: str) -> bytes:
-    """That of an empty file if it cannot be opened, for instance a dangling link."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError:
-        return hashlib.sha256().digest()
+def _images(root: str, listings: Sequence[Listing]) -> list[Files]:
+    """The images of the listings. Logs which other files the class folders hold, in one line."""
+    others: Counter[str] = sum((each.others for each in listings), Counter())
+    if others:
+        log.warning(
+            "data.root=%s: %d files in the class folders are not read: %s",
+            root,
+            others.total(),
+            ", ".join(f"{count} {kind}" for kind, count in sorted(others.items())),
+        )
+    return [each.files for each in listings]
 
 
 def _require_same(folder: Path, train: Sequence[str], held: Sequence[str], val: str) -> None:

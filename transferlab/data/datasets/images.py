@@ -5,12 +5,14 @@ are (S, S, 3) uint8, RGB.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from transferlab.data import sampling
 
 HOLDOUT_SEED = 2014  # fixed, so that every run holds out the same images
 
@@ -142,13 +144,15 @@ def centre_corners(count: int, size: int, crop: int) -> np.ndarray:
     return np.full((count, 2), (size - crop) // 2, dtype=np.int64)
 
 
-def hold_out(labels: np.ndarray, part: float, rank: Callable[[int], np.ndarray]) -> np.ndarray:
+def hold_out(labels: np.ndarray, part: float, images: np.ndarray) -> np.ndarray:
     """The mask (N,) of a fixed, stratified sample: the fraction `part` of every class.
 
-    Each class keeps at least one image on either side. `rank(N)` orders the images at random.
+    Each class keeps at least one image on either side. `images` (N,) are numbers that stand for the
+    images, as their place in a fixed data set or a hash of their names: a further image changes the
+    subset of at most one other, of its own class.
     """
     held = np.zeros(len(labels), dtype=bool)
-    ranks = rank(len(labels))
+    ranks = sampling.bits(sampling.HOLDOUT, HOLDOUT_SEED, images)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         count = min(max(round(part * len(members)), 1), len(members) - 1)
