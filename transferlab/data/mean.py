@@ -19,12 +19,17 @@ from transferlab.runtime import files
 
 log = logging.getLogger(__name__)
 BATCH = 256
-PIXELS = "torchvision"  # decodes and resizes: another library gives other pixels
+PIXELS = 2  # of the rules that make pixels of files: decoding and resizing. Raised with a change
 
 
 def key(data_digest: str, classes: tuple[str, ...], **settings: object) -> str:
     """The name of a mean image: a digest of what it is the mean of, 32 hexadecimal digits."""
-    parts = [PIXELS, data_digest, *classes, *(f"{k}={settings[k]!r}" for k in sorted(settings))]
+    parts = [
+        str(PIXELS),
+        data_digest,
+        *classes,
+        *(f"{k}={settings[k]!r}" for k in sorted(settings)),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
