@@ -39,7 +39,7 @@ DOCUMENTS = {
 SCREENS = 100  # lines on two of them
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"python -m transferlab (.*)")
-WITH_FLAGS = {"status", "results", "report", "prepare", "bench", "sync", "retry", "cancel"}
+WITH_FLAGS = {"status", "results", "report", "prepare", "bench", "sync", "retry", "rerun", "cancel"}
 WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
 
 

@@ -15,8 +15,8 @@ from transferlab.errors import Interrupted, RunFailed, UserError
 
 # The commands, each in a module of its own that is imported when it is called
 COMMANDS = (
-    "run", "sweep", "status", "results", "report", "prepare", "sync", "retry", "cancel",
-    "bench", "work", "help",
+    "run", "sweep", "status", "results", "report", "prepare", "sync", "retry", "rerun",
+    "cancel", "bench", "work", "help",
 )  # fmt: skip
 WITH_OVERRIDES = ("run", "sweep")  # the others have flags, and help on them, of their own
 HELP_FLAGS = {"-h", "--help"}

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from transferlab.experiment import compose, variants
 
 TEXT = """\
-transferlab: how transferable are the features of a deep network, layer by layer?
-(Yosinski et al. 2014, arXiv 1411.1792)
+transferlab: how transferable are the features of a deep network? (Yosinski et al. 2014)
 
 usage: python -m transferlab [COMMAND] [GROUP=CHOICE] [KEY=VALUE] ...
 
@@ -22,6 +21,7 @@ commands
   prepare    decode and resize a folder of images once, for data=prepared; --root DIR --out DIR
   sync       rebuild Weights & Biases from the store; --online to upload it
   retry      start failed and dead runs again, with their dependents; --failed, --stale
+  rerun      train a finished run again and compare the weights; FOLDER [--into DIR]
   cancel     cancel this store's SLURM jobs
   bench      measure speed as ratios: loader, pack, trainer, startup, step, study
 

@@ -14,6 +14,7 @@ from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import identify
 from transferlab.experiment.splits import Split
 
+CONFIG = "config.json"
 RESULT = "result.json"
 # What the network of a finished run needs to be used, in any folder: see `training.inference`
 WEIGHTS = "weights.safetensors"
@@ -70,7 +71,7 @@ class Run:
 
     @property
     def config_file(self) -> Path:
-        return self.folder / "config.json"
+        return self.folder / CONFIG
 
     @property
     def log_file(self) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config
-from transferlab.experiment.run import Run, make_run
+from transferlab.experiment.run import CONFIG, Run, make_run
 from transferlab.runtime import files
 from transferlab.store import sweeps
 from transferlab.store.folders import folder_names
@@ -72,7 +72,7 @@ def _without_sweep(store: Path, known: Container[str]) -> Iterator[Run]:
         identity = name.rpartition("-")[2]
         if identity in known or not RUN_ID.fullmatch(identity):
             continue
-        record = files.peek(store / name / "config.json")
+        record = files.peek(store / name / CONFIG)
         try:
             run = make_run(build_config(record["config"])).in_store(store)
         except (KeyError, TypeError, UserError, AssertionError):

@@ -12,7 +12,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.build import build_config, config_dict
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import run_id
-from transferlab.experiment.run import RESULT, Run, make_run
+from transferlab.experiment.run import CONFIG, RESULT, Run, make_run
 from transferlab.runtime.files import now, sha256, write_json
 from transferlab.store.folders import make_folder
 
@@ -37,16 +37,20 @@ def create(run: Run) -> None:
 
 def read_config(run: Run) -> RunConfig:
     """The config that the folder was made for. Raises: UserError if it is damaged or foreign."""
-    record = read_json(run.config_file)
+    return _read_config(run.config_file, run.id)
+
+
+def _read_config(path: Path, identity: str) -> RunConfig:
+    record = read_json(path)
     damaged = (
-        f"{run.config_file} is damaged: it is not the config of run {run.id}. "
+        f"{path} is damaged: it is not the config of run {identity}. "
         "Restore the right file, or delete it"
     )
-    if record.get("id") != run.id or not isinstance(record.get("config"), dict):
+    if record.get("id") != identity or not isinstance(record.get("config"), dict):
         raise UserError(damaged)
     try:
         config = build_config(record["config"])
-        matches = run_id(config) == run.id
+        matches = run_id(config) == identity
     except (UserError, AssertionError) as error:
         raise UserError(f"{damaged} ({error})") from error
     if not matches:
@@ -76,6 +80,24 @@ def read_finished(folder: Path) -> tuple[Run, dict[str, Any]] | None:
     if run.folder_name != folder.name:
         raise UserError(f"its config is that of run {run.label} {run.id}, not of this folder")
     return run, record
+
+
+def read_copy(folder: Path) -> dict[str, Any]:
+    """The record of the finished run in a folder that may have been copied and renamed.
+
+    Raises: UserError if the run is not finished, or as `read_result` does.
+    """
+    path = folder / RESULT
+    identity = str(read_json(path).get("id")) if path.exists() else ""
+    record = _read_result(path, identity)
+    if record is None:
+        raise UserError(f"{folder} has no {RESULT}: it is not the folder of a finished run")
+    return record
+
+
+def read_copied_config(folder: Path) -> RunConfig:
+    """The config in such a folder. Raises: UserError as `read_copy` and `read_config` do."""
+    return _read_config(folder / CONFIG, read_copy(folder)["id"])
 
 
 def finish(run: Run, record: dict[str, Any]) -> None:

@@ -138,9 +138,7 @@ def load_run(folder: str | Path) -> Classifier:
         and mean image, or if a file is missing or damaged.
     """
     folder = Path(folder).expanduser()
-    if not (folder / RESULT).exists():
-        raise UserError(f"{folder} has no {RESULT}: it is not the folder of a finished run")
-    record = store.read_json(folder / RESULT)
+    record = store.read_copy(folder)
     interface, mean = inference.load(folder, record)
     path = store.check_file(folder / WEIGHTS, record["weights_sha256"], record=folder / RESULT)
     network = models.build(
