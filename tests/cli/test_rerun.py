@@ -174,6 +174,7 @@ def test_images_that_have_moved_are_named_with_data_root(
     assert refusal(capsys, original.folder) == f"data.root={root} is not a folder"
     assert main(["rerun", str(original.folder), f"data.root={place}/moved"]) == 0
     assert [run.id for run in trained] == [original.id]
+    capsys.readouterr()
 
     (place / "moved" / "train" / "a" / "0.png").unlink()
     forget()
