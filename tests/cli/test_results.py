@@ -82,6 +82,26 @@ def test_what_is_left_out_is_a_table(runs: Path, capsys: pytest.CaptureFixture[s
     assert (row["label"], row["kind"]) == ("A5B", "chance")
 
 
+def test_every_table_of_one_experiment_has_no_other(runs: Path, capsys: pytest.CaptureFixture[str]):
+    birds = {"data.name": "image_folder", "data.root": "/a/birds", "data.digest": "e" * 64}
+    finish(runs, "baseB", 0.9, birds)
+    finish(runs, "A3B", 0.7, birds)
+
+    for table, labels in (("runs", ["baseB", "A3B"]), ("figure2", ["baseB", "AnB"])):
+        out, _ = printed(capsys, "--store", runs, "--table", table, "--experiment", "birds")
+        lines = [line.split() for line in out.split("\n\n")[1].splitlines()[2:]]
+        assert [line[0] for line in lines] == labels, table
+    out, _ = printed(capsys, "--store", runs, "--table", "experiments", "--experiment", "birds")
+    assert out.startswith("Experiments: top1_final, birds (10 classes, 1.44k images) alexnet_small")
+    listed = out.split("\n\n")[1].splitlines()[2]
+    assert listed.split()[1:] == ["2", "10", "1442", "20.00", "0"]
+    # by the id, too
+    out, _ = printed(capsys, "--store", runs, "--experiment", listed.split()[0])
+    assert "birds" in out and "digits" not in out
+    with pytest.raises(UserError, match="--experiment 'fish' is unknown: choose one of these"):
+        results.run(["--store", str(runs), "--experiment", "fish"])
+
+
 def test_parquet_is_not_printed_on_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     with pytest.raises(UserError, match="--format parquet is binary: .* --out FILE"):

@@ -17,7 +17,7 @@ from transferlab.results import rows, scan
 
 COLUMNS = [
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
-    "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
+    "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
     "target_base_top1", "delta_to_target_base",
 ]  # fmt: skip
 

@@ -39,6 +39,8 @@ def record(config: RunConfig, top1: float, /, **more: Any) -> dict[str, Any]:
         "num_classes": 5,
         "train_images": 722,
         "val_images": 179,
+        "data_classes": 10,
+        "data_images": 1442,
         "skipped": [],
         "steps": 339,
         "images": 10848,

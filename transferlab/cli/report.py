@@ -26,7 +26,10 @@ def run(arguments: Sequence[str]) -> int:
     from transferlab.results.page import report
 
     loaded = results.load(options.store, study=options.study)
-    formats.write(options.out, report.page(loaded, options.metric, published=options.published))
+    page = report.page(
+        loaded, options.metric, published=options.published, experiment=options.experiment
+    )
+    formats.write(options.out, page)
     print(options.out, file=sys.stderr)
     return 0
 
@@ -34,6 +37,8 @@ def run(arguments: Sequence[str]) -> int:
 def _flags() -> Flags:
     flags = Flags("report", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
+    flags.add_argument("--experiment", metavar="TEXT",
+                       help="only this experiment: its id, or a part of its name")  # fmt: skip
     flags.add_argument("--metric", metavar="NAME",
                        help=f"{', '.join(METRICS)} (default: top1_final; of published networks "
                        "top1_best10, as in the paper)")  # fmt: skip

@@ -42,8 +42,9 @@ def _flags() -> Flags:
     flags.add_argument("--published", action=argparse.BooleanOptionalAction,
                        help="draw the paper's networks behind yours (default: where data and "
                        "network are the paper's)")  # fmt: skip
-    flags.add_argument("--experiment", metavar="NAME",
-                       help="experiment to plot, if the store has several")  # fmt: skip
+    flags.add_argument("--experiment", metavar="TEXT",
+                       help="only this experiment: its id, or a part of its name; --table "
+                       "experiments lists them")  # fmt: skip
     flags.add_argument("--width", type=float, default=3.3, metavar="INCHES",
                        help="width (default: 3.3, one column; two are about 7)")  # fmt: skip
     flags.add_argument("--metric", metavar="NAME",
@@ -89,7 +90,7 @@ def _plot(options: argparse.Namespace) -> int:
 
 def _table(loaded: Results, options: argparse.Namespace) -> int:
     """Show or write a table."""
-    table = results.table(loaded, options.table, options.metric)
+    table = results.table(loaded, options.table, options.metric, experiment=options.experiment)
     of_file = None if options.out is None else formats.of_file(options.out)
     name = options.format or of_file or "table"
     content = formats.render(table, name)

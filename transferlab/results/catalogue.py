@@ -17,7 +17,15 @@ from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Exhibit, Select, Selection
 from transferlab.results.loading import Results
 from transferlab.results.metrics import metric_of
-from transferlab.results.tables import decomposition, figure2, figure3, left_out, runs, table1
+from transferlab.results.tables import (
+    decomposition,
+    experiments,
+    figure2,
+    figure3,
+    left_out,
+    runs,
+    table1,
+)
 
 TITLE = "How transferable are the features, layer by layer?"
 SUBJECT = (
@@ -37,25 +45,54 @@ MIRRORED = "Mirror images are merged: AnB stands for BnA too, and baseB for base
 FIGURES = "transferlab.results.figures"
 
 
-def table(results: Results, name: str, metric: str | None = None) -> pd.DataFrame:
+def table(
+    results: Results, name: str, metric: str | None = None, *, experiment: str | None = None
+) -> pd.DataFrame:
     """The table `name` in fractions, with title, notes and the columns for people in its `attrs`.
 
-    Raises: UserError for an unknown name or metric.
+    `experiment` as in `select`. Raises: UserError for an unknown name or metric, and as `select`.
     """
     build = EXHIBITS[name].table if name in EXHIBITS else None
     if build is None:
         raise UserError(f"table={name} is unknown: choose one of {', '.join(table_names())}")
-    return build(select(results, name, metric))
+    return build(select(results, name, metric, experiment))
 
 
-def select(results: Results, name: str, metric: str | None = None) -> Selection:
-    """The runs that the table and the figure `name` show. Raises: UserError: unknown metric."""
+def select(
+    results: Results, name: str, metric: str | None = None, experiment: str | None = None
+) -> Selection:
+    """The runs that the table and the figure `name` show, of every experiment or of one: the id
+    or a part of the name of `experiment`.
+
+    Raises: UserError for an unknown metric, or an experiment that is unknown or ambiguous.
+    """
     exhibit = EXHIBITS[name]
     metric = metric_of(metric, results.metric)
     if exhibit.select is None:
+        if experiment is not None:
+            results = only(results, comparable.chosen(results.experiments, experiment))
         return Selection(exhibit, metric, (), results)
     prepared = pairs.prepare(results.table, metric)
-    return Selection(exhibit, metric, tuple(exhibit.select(prepared, results)), results)
+    names = {known.id: known.name for known in results.experiments}
+    shown = tuple(
+        replace(part, name=names.get(part.id, part.name))
+        for part in exhibit.select(prepared, results)
+    )
+    if experiment is not None:
+        shown = comparable.matching(shown, experiment)
+        if not shown:  # none to show, or a mistake
+            comparable.chosen(results.experiments, experiment)
+    return Selection(exhibit, metric, shown, results)
+
+
+def only(results: Results, experiment: Experiment) -> Results:
+    """The results without the finished runs of other experiments."""
+    others = set(results.table["id"]) - set(experiment.runs["id"])
+    return replace(
+        results,
+        table=results.table[~results.table["id"].isin(others)].reset_index(drop=True),
+        left_out=results.left_out[~results.left_out["id"].isin(others)].reset_index(drop=True),
+    )
 
 
 def table_names() -> tuple[str, ...]:
@@ -123,9 +160,8 @@ def _plain(runs: pd.DataFrame) -> pd.DataFrame:
 def _with_any(
     runs: pd.DataFrame, shown: Callable[[pd.DataFrame], pd.Series]
 ) -> Sequence[Experiment]:
-    """The experiments with a run to show, named without regard to the others."""
-    parts = [part.runs for part in comparable.split(runs) if shown(part.runs).any()]
-    return comparable.split(pd.concat(parts).drop_duplicates("id")) if parts else ()
+    """The experiments with a run to show."""
+    return [part for part in comparable.split(runs) if shown(part.runs).any()]
 
 
 # --- the exhibits, in the order of the page -----------------------------------------------------
@@ -206,6 +242,14 @@ EXHIBITS: dict[str, Exhibit] = {
         nothing="no finished run has a learning curve",
         figure=f"{FIGURES}.curves:draw",
         drawn=lambda selection: loading.curves(selection.results, selection.ids),
+    ),
+    "experiments": Exhibit(
+        title="Experiments",
+        text="Runs that differ in split, seed and variant only are one experiment; nothing is "
+        "averaged over several. --experiment takes an id, or a part of a name.",
+        select=lambda runs, _: comparable.split(runs),
+        nothing="no run is finished",
+        table=experiments.build,
     ),
     "runs": Exhibit(
         title="Runs",

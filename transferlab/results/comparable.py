@@ -5,34 +5,45 @@ means of base and target are the same, and a network for all classes has one out
 runs belong to every experiment that agrees with them otherwise.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from transferlab.experiment.identity import NOT_IN_ID
+from transferlab.errors import UserError
+from transferlab.experiment.identity import NEUTRAL, NOT_IN_ID
 from transferlab.experiment.keys import known_keys
+from transferlab.results import naming
 
-SHARED = ("data.mean", "model.num_outputs")
-DIGITS = 8  # of a digest, where it distinguishes experiments
+# Keys that apply only to some runs, each with its value where it applies to none of an experiment
+SHARED = {"data.mean": "base", "model.num_outputs": "null"}
+ID_DIGITS = 6
 # Every key of the config in which the runs of one experiment agree
 KEYS = tuple(
     key
     for key in known_keys()
     if key.startswith(("data.", "model.", "train.")) and key not in NOT_IN_ID
 )
+FACTS = ("data_set", "data_classes", "data_images")
 
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """`name` has data and model, and whatever distinguishes it from the other experiments."""
+    """`id` is a digest of the keys in which its runs agree, `e-4f2a91`; `name` is for people, and
+    has what distinguishes it from the other experiments."""
 
+    id: str
     name: str
     runs: pd.DataFrame
 
 
 def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
-    """The runs of a results table by experiment, in the order of their first runs."""
+    """The runs of a results table by experiment, in the order of their first runs.
+
+    The table has the columns KEYS and FACTS, and those of base, target and split.
+    """
     if table.empty:
         return ()
     keys = _keys(table)
@@ -41,10 +52,49 @@ def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
     for _, group in keys.groupby(fixed, dropna=False, sort=False):
         for by_outputs in _by(group, "model.num_outputs"):
             parts += _by(by_outputs, "data.mean")
-    names = _names(parts)
+    agreed = [{key: max(part[key].unique(), key=len) for key in KEYS} for part in parts]
+    facts = [_facts(table.loc[part.index], own) for part, own in zip(parts, agreed, strict=True)]
     return tuple(
-        Experiment(name, table.loc[part.index]) for name, part in zip(names, parts, strict=True)
+        Experiment(_id(own), name, table.loc[part.index])
+        for own, name, part in zip(agreed, naming.names(facts), parts, strict=True)
     )
+
+
+def matching(experiments: Iterable[Experiment], text: str) -> tuple[Experiment, ...]:
+    """The experiment with that id or name, or with all words of `text` in its name; or none.
+
+    Raises: UserError if there are several, with their ids and names.
+    """
+    experiments = tuple(experiments)
+    words = text.lower().split()
+    for matches in (
+        tuple(part for part in experiments if text in (part.id, part.name)),
+        tuple(part for part in experiments if all(word in part.name.lower() for word in words)),
+    ):
+        if len(matches) == 1:
+            return matches
+    if matches:
+        raise UserError(
+            f"--experiment '{text}' is ambiguous: name one of these by its id or by more of its "
+            f"name\n{listed(matches)}"
+        )
+    return ()
+
+
+def chosen(experiments: Iterable[Experiment], text: str) -> Experiment:
+    """The one experiment that `text` matches. Raises: UserError if there is none, or several."""
+    experiments = tuple(experiments)
+    for match in matching(experiments, text):
+        return match
+    known = f"choose one of these by its id or part of its name\n{listed(experiments)}"
+    raise UserError(
+        f"--experiment '{text}' is unknown: {known if experiments else 'no run is finished'}"
+    )
+
+
+def listed(experiments: Iterable[Experiment]) -> str:
+    """A line for each experiment: its id and its name."""
+    return "\n".join(f"  {experiment.id}  {experiment.name}" for experiment in experiments)
 
 
 def _keys(table: pd.DataFrame) -> pd.DataFrame:
@@ -69,22 +119,21 @@ def _by(keys: pd.DataFrame, shared: str) -> list[pd.DataFrame]:
     return [keys[keys[shared].isin([value, ""])] for value in values]
 
 
-def _names(parts: Sequence[pd.DataFrame]) -> list[str]:
-    shown = [{key: _shown(part[key]) for key in KEYS} for part in parts]
-    values = {key: {keys[key] for keys in shown} for key in KEYS}
-    # Training without a mean is a recipe of its own, also beside runs to which the key does not
-    # apply
-    differing = {key for key in KEYS if len(values[key] - {""}) > 1 or values[key] == {"none", ""}}
-    differing -= {"data.name", "model.name"}
-    return [
-        " ".join(
-            [keys["data.name"], keys["model.name"]]
-            + [f"{key}={value}" for key, value in keys.items() if key in differing and value]
-        )
-        for keys in shown
-    ]
+def _facts(runs: pd.DataFrame, keys: Mapping[str, str]) -> naming.Facts:
+    """What the records of an experiment say of its images."""
+    classes, images = (runs[key].dropna() for key in ("data_classes", "data_images"))
+    return naming.Facts(
+        str(runs["data_set"].iloc[0]),
+        int(classes.iloc[0]) if len(classes) else None,
+        int(images.iloc[0]) if len(images) else None,
+        keys,
+    )
 
 
-def _shown(values: pd.Series) -> str:
-    value = max(values.unique(), key=len)  # empty only where it applies to none of the runs
-    return value[:DIGITS] if len(value) == 64 else value
+def _id(keys: Mapping[str, str]) -> str:
+    """The same for the same keys, whichever other experiments and runs there are."""
+    values = {key: keys[key] or SHARED[key] for key in KEYS}
+    neutral = {key: "null" if value is None else str(value) for key, value in NEUTRAL.items()}
+    kept = {key: value for key, value in values.items() if value != neutral.get(key)}
+    text = json.dumps(kept, sort_keys=True)
+    return f"e-{hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]}"

@@ -7,6 +7,7 @@ that are damaged, failed, at chance level or missing are listed separately, with
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pandas as pd
 import pyarrow as pa
 
 from transferlab.errors import UserError
-from transferlab.results import published, rows, scan
+from transferlab.results import comparable, published, rows, scan
+from transferlab.results.comparable import Experiment
 from transferlab.results.scan import Unread
 from transferlab.runtime import files
 from transferlab.store import sweeps
@@ -23,7 +25,7 @@ from transferlab.store.sweeps import Sweep
 FINAL = "top1_final"
 LEADING = (
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
-    "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
+    "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
     "target_base_top1", "delta_to_target_base",
 )  # fmt: skip
 LEFT_OUT = ("id", "label", "split", "kind", "reason", "folder")
@@ -44,6 +46,11 @@ class Results:
     table: pd.DataFrame
     left_out: pd.DataFrame
     metric: str = FINAL
+
+    @cached_property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Its runs by experiment: those that may be averaged together."""
+        return comparable.split(self.table)
 
 
 def load(store: Path | str, *, study: str | None = None) -> Results:

@@ -15,7 +15,7 @@ from transferlab.results.loading import with_metric
 NEEDED = (
     "id", "label", "base", "target", "n", "fine_tuned", "split", "split_seed", "split.digest",
     "seed", "learned", "target_base_id", "target_base_top1", "delta_to_target_base",
-    "transfer.keep", *comparable.KEYS,
+    "transfer.keep", *comparable.FACTS, *comparable.KEYS,
 )  # fmt: skip
 SERIES = ("baseB", "BnB", "BnB+", "AnB", "AnB+")  # the paper's, mirror images merged
 

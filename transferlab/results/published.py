@@ -23,6 +23,7 @@ NAMES = ("yosinski2014",)
 METRIC = "top1_best10"  # of the paper's figures
 RECIPES = {False: "yosinski2014", True: "yosinski2014_reduced"}
 OUTPUTS = 1000  # of every network, also where its half has fewer classes
+CLASSES, IMAGES = 1000, 1_281_167  # of ILSVRC 2012 for training, as its network for all classes
 BATCH_SIZE = 256
 
 
@@ -99,6 +100,8 @@ def _record(row: Mapping[str, str]) -> dict[str, Any]:
         "num_classes": int(row["classes"]),
         "train_images": int(row["train_images"]),
         "val_images": int(row["val_images"]),
+        "data_classes": CLASSES,
+        "data_images": IMAGES,
         "steps": int(row["steps"]),
         "images": int(row["steps"]) * BATCH_SIZE,
     }

@@ -23,18 +23,19 @@ from transferlab.results.metrics import METRICS
 from transferlab.runtime.provenance import VERSIONS
 
 ACCURACIES = (*METRICS, "chance")
-
+ARCHIVES = ("cifar10", "cifar100")  # data sets whose root is where their archive is unpacked
 HEAD: dict[str, type] = {
     "id": str, "label": str, "variant": str, "base": str, "target": str, "n": int,
-    "fine_tuned": bool, "split": str, "split_seed": int, "data": str, "model": str, "seed": int,
+    "fine_tuned": bool, "split": str, "split_seed": int, "data": str, "data_set": str, "model": str,
+    "seed": int,
     **dict.fromkeys(ACCURACIES, float), "learned": bool, "target_base_id": str,
 }  # fmt: skip
 OTHER_METRICS = dict.fromkeys(("val_loss_final", "train_loss_final", "train_accuracy_final"), float)
 PROVENANCE: dict[str, type] = {
     "base_id": str, "prefix_unchanged": bool, "weights_sha256": str, "num_classes": int,
-    "train_images": int, "val_images": int, "steps": int, "images": int, "time_s": float,
-    "images_per_s": float, "pack_size": int, "finished": str, "commit": str, "dirty": bool,
-    "host": str, "device": str, "threads": int, "cpu_count": int,
+    "train_images": int, "val_images": int, "data_classes": int, "data_images": int, "steps": int,
+    "images": int, "time_s": float, "images_per_s": float, "pack_size": int, "finished": str,
+    "commit": str, "dirty": bool, "host": str, "device": str, "threads": int, "cpu_count": int,
 }  # fmt: skip
 _KEYS = tuple(known_keys())
 _values = attrgetter(*_KEYS)  # the result of `config.flat`, in a tenth of the time
@@ -83,6 +84,7 @@ def row(
         "split": config["split.name"],
         "split_seed": config["split.seed"],
         "data": config["data.name"],
+        "data_set": _data_set(config["data.name"], config["data.root"]),
         "model": config["model.name"],
         **{key: metrics.get(key) for key in (*ACCURACIES, *OTHER_METRICS)},
         "learned": record.get("learned"),
@@ -125,6 +127,12 @@ def schema() -> pa.Schema:
 def table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """The rows as a table."""
     return pa.Table.from_pylist(list(rows), schema=schema())
+
+
+def _data_set(name: str, root: str | None) -> str:
+    """The name of the folder of images; where it is unknown or only contains the archive, `name`"""
+    folder = "" if root is None or name in ARCHIVES else Path(root).name.strip(".")
+    return folder or name
 
 
 def _target_base_id(config: RunConfig) -> str:

@@ -28,13 +28,17 @@ def make_record(
     inference_sha256: str,
     train_images: int,
     val_images: int,
+    data_classes: int,
+    data_images: int,
     pack_size: int,
     device: str,
 ) -> dict[str, Any]:
     """Everything `result.json` holds besides id and label.
 
-    `pack_size` is the number of runs that were trained together when this one ended, and the time
-    is that of all of them. A record without it belongs to a run that was trained alone.
+    `data_classes` and `data_images` are those of the data set, not of the half: all classes and all
+    training images. `pack_size` is the number of runs that were trained together when this one
+    ended, and the time is that of all of them. A record without it belongs to a run that was
+    trained alone.
     """
     classes = len(run.classes)
     images = state.step * run.config.train.batch_size
@@ -49,6 +53,8 @@ def make_record(
         "num_classes": classes,
         "train_images": train_images,
         "val_images": val_images,
+        "data_classes": data_classes,
+        "data_images": data_images,
         "skipped": list(state.skipped),
         "steps": state.step,
         "images": images,

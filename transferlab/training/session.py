@@ -142,6 +142,8 @@ class Session:
             ),
             train_images=len(self.target.train),
             val_images=len(self.target.val),
+            data_classes=len(self.images.classes),
+            data_images=len(self.images.train.labels),
             pack_size=len(self.subjects),
             device=self.device,
         )

@@ -114,7 +114,7 @@ def test_every_figure_and_table_has_its_text_and_its_data(published_page: str):
 
     assert set(files) == {
         "left_out.csv", "figure2.csv", "figure3.csv", "table1.csv", "decomposition.csv",
-        "runs.csv", *(f"{name}_drawn.csv" for name in catalogue.figure_names()),
+        "experiments.csv", "runs.csv", *(f"{name}_drawn.csv" for name in catalogue.figure_names()),
     }  # fmt: skip
     loaded = results.load("published:yosinski2014")
     for name in ("figure2", "figure3", "table1", "decomposition"):
@@ -165,6 +165,34 @@ def test_several_experiments_have_a_figure_each(store: Path):
 
     assert re.findall(r'<figure id="([^"]+)"', section) == ["figure2_1-figure", "figure2_2-figure"]
     assert set(saved(section)) == {"figure2.csv", "figure2_1_drawn.csv", "figure2_2_drawn.csv"}
+
+
+def test_its_head_names_the_data_the_classes_the_images_and_chance(store: Path):
+    birds = {"data.name": "image_folder", "data.root": "/a/birds", "data.digest": "e" * 64}
+    finish(store, "baseB", 0.3, birds, data_classes=201, data_images=90_000, num_classes=101,
+           metrics={"top1_final": 0.3, "top1_best10": 0.3, "top1_peak": 0.3, "chance": 1 / 101,
+                    "val_loss_final": 1.5, "train_loss_final": 1.0})  # fmt: skip
+
+    head = report.page(results.load(store)).partition("<main>")[0]
+
+    assert (
+        "<dt>digits</dt><dd>10 classes, 1,442 training images; chance 20 % of 5 classes</dd>"
+        "<dt>birds</dt><dd>201 classes, 90,000 training images; chance 0.99 % of 101 classes</dd>"
+    ) in head
+
+
+def test_the_page_of_one_experiment_shows_no_other(store: Path):
+    birds = {"data.name": "image_folder", "data.root": "/a/birds", "data.digest": "e" * 64}
+    for label in ("baseB", "A1B"):
+        finish(store, label, 0.3, birds)
+
+    page = report.page(results.load(store), experiment="digits")
+
+    assert "birds" not in page
+    assert "<dt>finished runs</dt><dd>7</dd>" in page
+    assert '<figure id="figure2-figure"' in page
+    with pytest.raises(UserError, match="--experiment 'quick' is ambiguous"):
+        report.page(results.load(store), experiment="quick")
 
 
 def test_the_papers_networks_stand_behind_other_data_only_on_request(store: Path):

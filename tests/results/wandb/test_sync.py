@@ -180,7 +180,9 @@ def test_a_study_has_a_report_with_its_tables_and_figures(done: Done):
         ("BnB", 3, 0.75, None),
     ]
     picture = shown["figures/figure2"]
-    assert picture["count"] == 1 and picture["captions"] == ["digits alexnet_small"]
+    assert picture["count"] == 1 and picture["captions"] == [
+        "digits (10 classes, 1.44k images) alexnet_small quick lr=0.02"
+    ]
     assert (files / picture["filenames"][0]).read_bytes().startswith(b"\x89PNG")
 
 

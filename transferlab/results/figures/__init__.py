@@ -20,7 +20,7 @@ from transferlab.results.exhibits import Selection
 from transferlab.results.figures import layout, select
 from transferlab.results.loading import Results
 
-__all__ = ["Draw", "draw", "draw_on", "experiments", "kind_of", "render", "write"]
+__all__ = ["Draw", "draw", "draw_selection", "kind_of", "render", "write"]
 # Format -> the metadata to leave out: when and by which program the file was made
 METADATA: Mapping[str, Mapping[str, str | None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -52,9 +52,20 @@ def draw(
     """The figure `name`, with its legend and its notes. `width` in inches.
 
     `published`: whether the paper's curve is drawn behind; None: where data and network are the
-    paper's. Raises: UserError if there is nothing to draw, or several experiments and none named.
+    paper's. `experiment`: the id of an experiment, or a part of its name. Raises: UserError if
+    there is nothing to draw, or several experiments and none named.
     """
     _drawer_of(name)
+    return draw_selection(select.choose(results, name, metric, experiment), name, published, width)
+
+
+def draw_selection(
+    selection: Selection,
+    name: str,
+    published: bool | None = None,
+    width: float = layout.COLUMN,
+) -> Figure:
+    """The figure `name` of a selection of one experiment. Arguments as for `draw`."""
     if not layout.NARROWEST <= width <= layout.WIDEST:
         raise UserError(
             f"--width {width:g} is out of range: a figure is {layout.NARROWEST:g} to "
@@ -62,30 +73,10 @@ def draw(
         )
     with matplotlib.rc_context(layout.style()):
         figure, axes = layout.blank(width)
-        notes = draw_on(axes, results, name, metric, published, experiment=experiment)
+        function: Draw = pkgutil.resolve_name(_drawer_of(name))
+        notes = function(axes, selection, select.behind(selection, name, published))
         layout.lay_out(figure, axes, notes)
     return figure
-
-
-def draw_on(
-    axes: Axes,
-    results: Results,
-    name: str,
-    metric: str | None = None,
-    published: bool | None = None,
-    *,
-    experiment: str | None = None,
-) -> list[str]:
-    """Draw the figure `name` on given axes; returns its notes. Arguments as for `draw`."""
-    function: Draw = pkgutil.resolve_name(_drawer_of(name))
-    selection = select.choose(results, name, metric, experiment)
-    return function(axes, selection, select.behind(selection, name, published))
-
-
-def experiments(results: Results, name: str) -> tuple[str, ...]:
-    """The experiments that the figure `name` can show, as `experiment` for `draw`."""
-    _drawer_of(name)
-    return tuple(part.name for part in catalogue.select(results, name).experiments)
 
 
 def render(figure: Figure, kind: str) -> bytes:

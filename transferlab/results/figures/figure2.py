@@ -5,12 +5,12 @@ means.
 """
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from transferlab.results import notes, pairs
-from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import accuracy_axis, cut_points, highest_cut, title
@@ -33,7 +33,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         style.name(axes, look, missing=learned.empty, line=series != "baseB")
     _chance(axes, runs)
     finish(axes, selection, published)
-    return [*missing(runs), *uneven(runs), *select.left_out(selection)]
+    return [*missing(runs), *uneven(selection), *select.left_out(selection)]
 
 
 # --- shared with the interpretation -------------------------------------------------------------
@@ -98,9 +98,10 @@ def missing(runs: pd.DataFrame) -> list[str]:
     return [f"No network that learned: {'; '.join([*none, *gaps])}."] if none or gaps else []
 
 
-def uneven(runs: pd.DataFrame) -> list[str]:
+def uneven(selection: Selection) -> list[str]:
     """A warning where the means are over different halves."""
-    return [f"{note}." for note in notes.uneven(Experiment("Means", runs))]
+    experiment = replace(selection.experiment, name="Means")
+    return [f"{note}." for note in notes.uneven(experiment)]
 
 
 # --- points -------------------------------------------------------------------------------------

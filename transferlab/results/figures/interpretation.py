@@ -33,7 +33,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     return [
         *figure2.missing(runs),
         *([f"{at_chance} runs at chance level are in no mean."] if at_chance else []),
-        *figure2.uneven(runs),
+        *figure2.uneven(selection),
         *select.left_out(selection),
     ]
 

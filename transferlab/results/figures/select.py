@@ -3,13 +3,8 @@
 Runs of several experiments never share axes: the caller names one, unless there is just one.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import NoReturn
-
 from transferlab.errors import UserError
-from transferlab.results import catalogue, loading, notes
-from transferlab.results.comparable import Experiment
+from transferlab.results import catalogue, comparable, loading, notes
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 from transferlab.results.published import is_published
@@ -21,27 +16,25 @@ PAPER = ("imagenet", "alexnet")  # its data and network
 def choose(
     results: Results, name: str, metric: str | None = None, experiment: str | None = None
 ) -> Selection:
-    """The selection of the figure `name`, of the experiment of that name or the only one.
+    """The selection of the figure `name`: of the experiment that has this id or text in its name,
+    or of the only one.
 
     Raises: UserError if there is none to show, or several.
     """
-    selection = catalogue.select(results, name, metric)
-    experiments = selection.experiments
-    if not experiments:
+    selection = catalogue.select(results, name, metric, experiment)
+    if not selection.experiments:
         exhibit = selection.exhibit
         raise UserError(
             f"{results.store} has nothing to show in {name}: {exhibit.nothing}; train such runs "
             f"with python -m transferlab sweep +study={exhibit.study}"
         )
-    if experiment is not None:
-        matches = tuple(match for match in experiments if match.name == experiment)
-        experiments = matches or _unknown(experiment, experiments)
-    if len(experiments) > 1:
+    if len(selection.experiments) > 1:
         raise UserError(
-            f"{name} shows one experiment and {results.store} has {len(experiments)}, which must "
-            f"not be mixed: choose one with --experiment, {_names(experiments)}"
+            f"{name} shows one experiment and {results.store} has {len(selection.experiments)}, "
+            "which must not be mixed: choose one with --experiment, by its id or part of its name\n"
+            f"{comparable.listed(selection.experiments)}"
         )
-    return replace(selection, experiments=experiments)
+    return selection
 
 
 def behind(selection: Selection, name: str, published: bool | None) -> Selection | None:
@@ -63,11 +56,3 @@ def left_out(selection: Selection) -> list[str]:
     kinds = selection.results.left_out["kind"]
     counts = notes.counts(kinds[kinds != "chance"])
     return [f"Left out of all runs of the store: {counts}."] if counts else []
-
-
-def _unknown(name: str, experiments: Iterable[Experiment]) -> NoReturn:
-    raise UserError(f"--experiment '{name}' is unknown: choose one of {_names(experiments)}")
-
-
-def _names(experiments: Iterable[Experiment]) -> str:
-    return ", ".join(f"'{experiment.name}'" for experiment in experiments)

@@ -30,11 +30,19 @@ def facts(results: Results, metric: str) -> pd.DataFrame:
         "store": results.store,
         "finished runs": str(len(table)),
         "left out": counts(results.left_out["kind"].replace(KINDS)) or "nothing",
-        "data and network": _several(table["data"] + " " + table["model"]),
+        "experiments": str(len(results.experiments)),
         "splits": _several(splits),
         "metric": f"{metric}, {METRICS[metric]}; top-1 on the target's validation images",
     }
-    return _facts(lines, "Overview")
+    return _facts(lines.items(), "Overview")
+
+
+def data_sets(results: Results) -> pd.DataFrame:
+    """The images that the networks learned, columns `name` and `value`; a row a data set."""
+    table = results.table
+    kinds = table.groupby(["data_set", "data.digest"], dropna=False, sort=False)
+    lines = [(str(name), _images(runs)) for (name, _), runs in kinds]
+    return _facts(lines, "Data")
 
 
 def coverage(results: Results) -> pd.DataFrame:
@@ -75,7 +83,7 @@ def provenance(results: Results) -> pd.DataFrame:
         "versions": "; ".join(f"{name} {version}" for name, version in versions if version),
         "made by": f"transferlab {__version__}",
     }
-    return _facts({name: value for name, value in lines.items() if value}, "Provenance")
+    return _facts(((name, value) for name, value in lines.items() if value), "Provenance")
 
 
 def _cells(labels: pd.Series, splits: pd.Series) -> list[tuple[str, str, int]]:
@@ -113,7 +121,22 @@ def _several(values: Iterable[object]) -> str:
     return ", ".join(sorted({str(value) for value in pd.Series(list(values)).dropna()}))
 
 
-def _facts(lines: dict[str, str], title: str) -> pd.DataFrame:
-    table = pd.DataFrame(list(lines.items()), columns=["name", "value"])
+def _images(runs: pd.DataFrame) -> str:
+    """`200 classes, 90,000 training images; chance 1 % of 100 classes`."""
+    counts = [
+        f"{int(runs[key].max()):,} {noun}"
+        for key, noun in (("data_classes", "classes"), ("data_images", "training images"))
+        if runs[key].notna().any()
+    ]
+    halves = runs[["num_classes", "chance"]].drop_duplicates().sort_values("num_classes")
+    chances = [
+        f"{100 * chance:.3g} %" + (f" of {classes:,} classes" if pd.notna(classes) else "")
+        for classes, chance in halves.itertuples(index=False)
+    ]
+    return "; ".join(filter(None, [", ".join(counts), f"chance {', '.join(chances)}"]))
+
+
+def _facts(lines: Iterable[tuple[str, str]], title: str) -> pd.DataFrame:
+    table = pd.DataFrame(list(lines), columns=["name", "value"])
     table.attrs = {"title": title, "notes": []}
     return table

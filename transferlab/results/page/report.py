@@ -16,7 +16,8 @@ from string import Template
 import pandas as pd
 
 from transferlab.errors import UserError
-from transferlab.results import catalogue, figures
+from transferlab.results import catalogue, comparable, figures
+from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 from transferlab.results.metrics import metric_of
 from transferlab.results.page import html, overview
@@ -58,12 +59,18 @@ def missing(results: Results) -> Fragment:
 
 
 def section(
-    results: Results, name: str, metric: str | None = None, *, published: bool | None = None
+    results: Results,
+    name: str,
+    metric: str | None = None,
+    *,
+    published: bool | None = None,
+    experiment: str | None = None,
 ) -> Fragment:
     """An exhibit: its explanation, its figures, its table, and the data of both.
 
     `published` draws the paper's networks behind one's own; None: where data and network are the
-    paper's. Raises: UserError for another name.
+    paper's. `experiment`: the id or a part of the name of the only one to be shown. Raises:
+    UserError for another name, or an experiment that is unknown or ambiguous.
     """
     if name not in catalogue.EXHIBITS:
         known = ", ".join(section_names())
@@ -71,9 +78,9 @@ def section(
     exhibit = catalogue.EXHIBITS[name]
     pieces: list[str] = [html.paragraph(exhibit.text)]
     if exhibit.figure is not None:
-        pieces += _figures(results, name, metric, published)
+        pieces += _figures(catalogue.select(results, name, metric, experiment), name, published)
     if exhibit.table is not None:
-        pieces += _table(catalogue.table(results, name, metric), name)
+        pieces += _table(catalogue.table(results, name, metric, experiment=experiment), name)
     return html.join(pieces)
 
 
@@ -87,19 +94,29 @@ def sources(results: Results) -> Fragment:
     )
 
 
-def page(results: Results, metric: str | None = None, *, published: bool | None = None) -> str:
+def page(
+    results: Results,
+    metric: str | None = None,
+    *,
+    published: bool | None = None,
+    experiment: str | None = None,
+) -> str:
     """Everything as one HTML page. Arguments as for `section`."""
+    shown = results
+    if experiment is not None:
+        one = comparable.chosen(results.experiments, experiment)
+        shown, experiment = catalogue.only(results, one), one.id
     parts = {
-        "overview": ("Overview", summary(results, metric)),
-        LEFT_OUT: (catalogue.EXHIBITS[LEFT_OUT].title, missing(results)),
+        "overview": ("Overview", summary(shown, metric)),
+        LEFT_OUT: (catalogue.EXHIBITS[LEFT_OUT].title, missing(shown)),
         **{
             name: (
                 catalogue.EXHIBITS[name].title,
-                section(results, name, metric, published=published),
+                section(results, name, metric, published=published, experiment=experiment),
             )
             for name in section_names()
         },
-        "provenance": ("Provenance", sources(results)),
+        "provenance": ("Provenance", sources(shown)),
     }
     script = _file("script.js")
     policy = (
@@ -110,6 +127,7 @@ def page(results: Results, metric: str | None = None, *, published: bool | None 
         policy=policy,
         title=escape(catalogue.TITLE),
         store=escape(results.store),
+        data=html.facts(overview.data_sets(shown)),
         subject=escape(catalogue.SUBJECT),
         style=_file("style.css"),
         script=script,
@@ -118,18 +136,15 @@ def page(results: Results, metric: str | None = None, *, published: bool | None 
     )
 
 
-def _figures(
-    results: Results, name: str, metric: str | None, published: bool | None
-) -> Iterator[str]:
+def _figures(selection: Selection, name: str, published: bool | None) -> Iterator[str]:
     """The figure of every experiment, each with its data; a sentence if there is none."""
-    selection = catalogue.select(results, name, metric)
     if not selection.experiments:
         yield html.placeholder(f"Nothing to draw yet: {selection.exhibit.nothing}.")
     for number, experiment in enumerate(selection.experiments, 1):
         key = name if len(selection.experiments) == 1 else f"{name}_{number}"
-        figure = figures.draw(results, name, metric, published, experiment=experiment.name)
-        yield html.figure(figure, key, alt=f"{selection.exhibit.title} ({experiment.name})")
         shown = replace(selection, experiments=(experiment,))
+        figure = figures.draw_selection(shown, name, published)
+        yield html.figure(figure, key, alt=f"{selection.exhibit.title} ({experiment.name})")
         yield html.data(selection.exhibit.drawn(shown), f"{key}_drawn")
 
 

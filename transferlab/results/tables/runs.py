@@ -7,7 +7,7 @@ from transferlab.results.exhibits import Selection
 from transferlab.results.loading import with_metric
 from transferlab.results.metrics import METRICS
 
-ORDER = ["data", "model", "split", "split_seed", "seed", "target", "base", "fine_tuned", "n"]
+ORDER = ["data_set", "model", "split", "split_seed", "seed", "target", "base", "fine_tuned", "n"]
 
 
 def build(selection: Selection) -> pd.DataFrame:
@@ -21,7 +21,7 @@ def build(selection: Selection) -> pd.DataFrame:
         "metric": metric,
         "notes": [*empty, *notes.left_out(results)],
         "percent": [*METRICS, "chance", "target_base_top1", "delta_to_target_base"],
-        "shown": ["label", "split", "split_seed", "seed", "data", "model", metric, "chance",
+        "shown": ["label", "split", "split_seed", "seed", "data_set", "model", metric, "chance",
                   "delta_to_target_base", "learned", "steps", "time_s"],
     }  # fmt: skip
     return table

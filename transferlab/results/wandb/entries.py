@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from transferlab.runtime import files
 from transferlab.store import mirrors
 from transferlab.store.mirrors import Page, Row
 
-MADE = 2  # increased when the content of entries changes, so that all are written again
+MADE = 3  # increased when the content of entries changes, so that all are written again
 TAG_LETTERS = 64  # at most
 
 
@@ -197,10 +197,11 @@ def _media(results: Results, tables: Mapping[str, pd.DataFrame]) -> dict[str, An
             media[f"tables/{name}"] = wandb.Table(list(cells.columns), rows)
     for name in catalogue.figure_names():
         images = []
-        for experiment in figures.experiments(results, name):
-            figure = figures.draw(results, name, experiment=experiment)
+        selection = catalogue.select(results, name)
+        for experiment in selection.experiments:
+            figure = figures.draw_selection(replace(selection, experiments=(experiment,)), name)
             png = io.BytesIO(figures.render(figure, "png"))
-            images.append(wandb.Image(Image.open(png), caption=experiment))
+            images.append(wandb.Image(Image.open(png), caption=experiment.name))
         if images:
             media[f"figures/{name}"] = images
     return media

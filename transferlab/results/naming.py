@@ -1,0 +1,112 @@
+"""Names of experiments for people: images, network, recipe, and what else tells them apart.
+
+`tiny-imagenet-32 (200 classes, 90k images) alexnet_small small32 lr=0.05`. A recipe has the name of
+the file in conf/train/ that it is, or is within a few keys of, with the keys in which it differs.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from transferlab.experiment import compose
+
+LETTERS = 40  # of a folder's or a network's name, at most
+DIFFERENT = 3  # keys in which a recipe may differ from the one that it is named after
+OWN = "own recipe"
+DIGITS = 8  # of a digest
+UNSAID = ("", "null")  # a key that does not apply, or has no value
+TRAIN = "train."
+DIGEST = "data.digest"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a name is made of. `keys`: of the config, as text; counts are None where unknown."""
+
+    data_set: str
+    classes: int | None
+    images: int | None
+    keys: Mapping[str, str]
+
+
+def names(experiments: Sequence[Facts]) -> list[str]:
+    """A name for each, all different. Keys are added only to names that would be the same, the
+    digest of the images last."""
+    keys = list(experiments[0].keys) if experiments else []
+    named = [_head(facts) for facts in experiments]
+    for key in [*(key for key in keys if key != DIGEST), DIGEST]:
+        if len(set(named)) == len(named):
+            break
+        values = [facts.keys[key] for facts in experiments]
+        distinct = Counter(name for name, _ in set(zip(named, values, strict=True)))
+        named = [
+            name if distinct[name] == 1 or value in UNSAID else f"{name} {_assignment(key, value)}"
+            for name, value in zip(named, values, strict=True)
+        ]
+    return named
+
+
+def count(number: int) -> str:
+    """A count in three digits: `722`, `90k`, `1.28M`."""
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= 0.9995 * unit:
+            return f"{number / unit:.3g}{letter}"
+    return str(number)
+
+
+def _head(facts: Facts) -> str:
+    counts = [
+        f"{number} {noun}"
+        for number, noun in (
+            (facts.classes, "classes"),
+            (None if facts.images is None else count(facts.images), "images"),
+        )
+        if number is not None
+    ]
+    parts = [_short(facts.data_set), f"({', '.join(counts)})" if counts else ""]
+    return " ".join(filter(None, [*parts, _short(facts.keys["model.name"]), _recipe(facts.keys)]))
+
+
+def _recipe(keys: Mapping[str, str]) -> str:
+    """`small32`, `small32 lr=0.05`, or OWN if it differs in more keys from every known recipe."""
+    own = {key: _plain(value) for key, value in keys.items() if key.startswith(TRAIN)}
+    nearest, fewest = OWN, DIFFERENT + 1
+    for name in compose.choices("train"):
+        other = _known_recipe(name)
+        different = [key for key, value in own.items() if value != other[key]]
+        if len(different) < fewest:
+            nearest = " ".join([name, *(_assignment(key, own[key]) for key in different)])
+            fewest = len(different)
+        if not different:
+            break
+    return nearest
+
+
+@cache
+def _known_recipe(name: str) -> Mapping[str, str]:
+    """Every key of conf/train/NAME.yaml, as text."""
+    section = compose.compose(f"train/{name}", [])["train"]
+    return {
+        f"{TRAIN}{leaf}": _plain("null" if value is None else str(value))
+        for leaf, value in section.items()
+    }
+
+
+def _assignment(key: str, value: str) -> str:
+    """`lr=0.02`; of a name `data=prepared`."""
+    section, _, leaf = key.partition(".")
+    shown = value[:DIGITS] if key == DIGEST else _plain(value)
+    return f"{section if leaf == 'name' else leaf}={shown}"
+
+
+def _plain(value: str) -> str:
+    """The same text for the same number."""
+    try:
+        return f"{float(value):.10g}"
+    except ValueError:
+        return value
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}\N{HORIZONTAL ELLIPSIS}"
