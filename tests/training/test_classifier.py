@@ -18,11 +18,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import transferlab
+from transferlab import models
 from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
+from transferlab.training.classifier import Classifier
+from transferlab.training.inference import Inference, Preprocessing
 
 CLASSES = "013458"  # three for each half
 RUN = (
@@ -195,6 +198,17 @@ def test_the_example_of_the_readme_works(finished: SimpleNamespace):
     pictures = iter([path for path, _ in finished.pictures])
 
     exec(re.sub(r'"\w+\.png"', lambda _: f'"{next(pictures)}"', "import transferlab\n" + example))
+
+
+def test_an_output_without_a_class_has_its_number_for_a_name():
+    settings = Preprocessing("RGB", 16, "warp", 16, None, 1.0)
+    interface = Inference("alexnet_small", 3, ("cat", "dog"), settings, "float32", False)
+    network = models.build("alexnet_small", num_outputs=3, image_size=16)
+    network.initialise(len)
+
+    predictions = Classifier(network, interface, None, {}).classify(np.zeros((16, 16, 3), np.uint8))
+
+    assert sorted(name for name, _ in predictions) == ["cat", "dog", "output 2"]
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,13 @@ def test_a_pack_of_four_gives_the_bits_of_the_four_alone(config: Compose, tmp_pa
         assert result is not None
         assert result["weights_sha256"] == alone[variant].result["weights_sha256"]
         assert result["metrics"] == alone[variant].result["metrics"]
+        assert result["inference_sha256"] == alone[variant].result["inference_sha256"]
         assert (result["pack_size"], alone[variant].result["pack_size"]) == (4, 1)
         assert packed[variant].id == alone[variant].run.id
     digests = {alone[v].result["weights_sha256"] for v in variants}
     assert len(digests) == 4  # and they are four different networks
+    means = {variant: packed[variant].mean_file.read_bytes() for variant in variants}
+    assert means["A2B"] == means["A5B"] == means["A5B+"] != means["B5B"]
 
 
 def test_a_second_call_trains_nothing_and_a_base_serves_all(config: Compose):
