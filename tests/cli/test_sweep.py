@@ -145,6 +145,7 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(
     assert names(started) == ["cost"]
     assert capsys.readouterr().out == (
         f"study quick: 30 runs (base 2, AnB 7, BnB 7, AnB+ 7, BnB+ 7)  in {runs}\n"
+        "data: digits, 10 classes, 1,438 training images\n"
         "2 done, 28 to train\n"
         "wave 1: 14 runs in 3 jobs\n"
         "wave 2: 14 runs in 2 jobs\n"
@@ -159,12 +160,12 @@ def test_a_study_is_planned_without_creating_its_store(
     sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}", "sweep.pack=1"])
 
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1:4] == [
+    assert lines[2:5] == [
         "0 done, 30 to train",
         "wave 1: 2 runs in 2 jobs",
         "wave 2: 28 runs in 28 jobs",
     ]
-    assert lines[5].endswith(f"12.3 GB free in {runs.parent}")
+    assert lines[6].endswith(f"12.3 GB free in {runs.parent}")
     assert not runs.exists()
 
 
@@ -232,7 +233,7 @@ def said(
 
     monkeypatch.setattr(sweep.dispatch, "look", look)
     sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
-    return capsys.readouterr().out.splitlines()[2:-2]
+    return capsys.readouterr().out.splitlines()[3:-2]
 
 
 def test_packs_cut_to_memory_are_reported_with_the_largest(

@@ -211,7 +211,7 @@ def test_all_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     monkeypatch.setenv("TRANSFERLAB_CACHE", "~/cache")
-    grid = "- {split: random, transfer.variant: [A1B, A2B]}"
+    grid = "- {split: manmade_natural, transfer.variant: [A1B, A2B]}"
 
     for run in expanded(tmp_path, grid, "runtime.store=mine", "split.groups='~/groups.csv'"):
         assert run.runtime.store == f"{tmp_path}/mine"

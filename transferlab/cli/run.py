@@ -6,13 +6,14 @@ Hydra parses the command line and calls back for every job; it creates no folder
 import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from transferlab.cli import summary
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment import compose
+from transferlab.experiment import compose, usage
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
 from transferlab.runtime import logs
@@ -33,11 +34,18 @@ def run(arguments: Sequence[str]) -> int:
     parsed = get_args_parser().parse_args(overrides)
     several = parsed.multirun
     compose.check(parsed.overrides)
+    if several:
+        usage.check_multirun(parsed.overrides)
+    else:
+        _check_launcher(parsed.overrides)
     errors: list[UserError | RunFailed] = []
 
     def task(composed: Any) -> float | None:
         try:
-            finished = inline.carry_out([resolve(compose.run_config(composed))])
+            config = compose.run_config(composed)
+            if not several:
+                usage.check(compose.settings(parsed.overrides), [config])
+            finished = inline.carry_out([resolve(config)])
         except (UserError, RunFailed) as error:  # not passed to Hydra, which would print its own
             if several:
                 log.error("error: %s", error)
@@ -55,6 +63,13 @@ def run(arguments: Sequence[str]) -> int:
         kind = RunFailed if any(isinstance(error, RunFailed) for error in errors) else UserError
         raise kind(f"{len(errors)} of the runs failed, see above")
     return 0
+
+
+def _check_launcher(overrides: Sequence[str]) -> None:
+    """Raises: UserError for keys of Hydra's launchers and sweepers, which a single run lacks."""
+    for override in overrides:
+        if re.match(r"\+*hydra[./](launcher|sweeper|sweep)\b", override):
+            raise UserError(f"{override} is used only by a multirun: add -m, or omit it")
 
 
 def _register_launchers() -> None:

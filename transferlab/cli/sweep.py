@@ -11,11 +11,13 @@ from transferlab.experiment import compose, plan, study
 from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.launcher import LocalSettings, build_launcher
+from transferlab.experiment.resolve import summarise_data
 from transferlab.launch import cluster, dispatch, inline
 from transferlab.launch.dispatch import Order
 from transferlab.runtime import logs
 
 log = logging.getLogger(__name__)
+DATA_SETS = 3  # that the plan names; further ones are counted
 SWEEP_KEYS = ("study", "dry_run", "sweep.pack", "launcher")  # and launcher.*
 
 
@@ -110,10 +112,13 @@ def _truth(key: str, value: object) -> bool:
 
 
 def _title(order: Order) -> str:
-    """The study, its variants, and how many runs are done."""
+    """The study, its variants, its data, and how many runs are done."""
     variants = ", ".join(f"{name} {n}" for name, n in plan.count_variants(order.runs).items())
     done = len(order.runs) - len(order.todo)
     lines = [f"study {order.study}: {len(order.runs)} runs ({variants})  in {order.store}"]
+    sets = list(dict.fromkeys(run.config.data for run in order.runs))
+    lines += [f"data: {summarise_data(config)}" for config in sets[:DATA_SETS]]
+    lines += [f"data: {len(sets) - DATA_SETS} more"] if len(sets) > DATA_SETS else []
     if not order.todo:
         return "\n".join([*lines, f"all {done} are done: nothing to do"])
     lines.append(f"{done} done, {len(order.todo)} to train")

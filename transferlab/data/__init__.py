@@ -2,8 +2,8 @@
 
 May import: errors, runtime.
 
-A plan needs `describe`, `check` and `train_counts`, which import no torch; `load` returns the
-images. All raise UserError if they are missing, damaged or unsuitable.
+`load` returns the images; a plan needs the others, which import no torch. All raise UserError if
+they are missing, damaged or unsuitable.
 
 To add a data set: a file in `datasets/` with a class that derives from `DataSet`, a line in
 `DATASETS`, and conf/data/NAME.yaml. A user's own is named `package.module:attribute`: such a class,
@@ -15,8 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from transferlab.data.datasets.custom import Custom
-from transferlab.data.datasets.images import DataSet, Description, ImageSet
+from transferlab.data.datasets.images import OPTIONS, DataSet, Description, ImageSet
 from transferlab.runtime import plugins
+
+__all__ = [
+    "DATASETS", "OPTIONS", "DataSet", "Description", "ImageSet",
+    "check", "describe", "load", "train_counts", "uses",
+]  # fmt: skip
 
 DATASETS = {
     "digits": "transferlab.data.datasets.digits:Digits",
@@ -48,6 +53,11 @@ def train_counts(
 ) -> tuple[int, ...]:
     """The number of training images of each class, in the order of the classes of `describe`."""
     return _dataset(name, root, val, holdout).train_counts()
+
+
+def uses(name: str) -> frozenset[str]:
+    """Those of the keys `OPTIONS` of a config's `data` that have an effect for a data set."""
+    return type(_dataset(name, None, None, None)).uses
 
 
 def load(

@@ -5,8 +5,9 @@ keys are refused before Hydra sees them, with the nearest known one.
 """
 
 import difflib
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,37 @@ def check(overrides: Sequence[str]) -> None:
                 check_choice(key, value)
         else:
             check_key(key)
+
+
+def settings(overrides: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """Group or key -> the value, or the values of a list, that the overrides set."""
+    parsed = [override for override in map(parse, overrides) if not override.is_delete()]
+    return {override.key_or_group: values(override) for override in parsed}
+
+
+def values(parsed: Any) -> tuple[Any, ...]:
+    """The values of a parsed override: those of a list, else one."""
+    from hydra.core.override_parser.types import QuotedString
+
+    several = parsed.is_discrete_sweep()
+    found = parsed.sweep_iterator() if several else (parsed.value(),)
+    return tuple(value.text if isinstance(value, QuotedString) else value for value in found)
+
+
+def points(overrides: Sequence[str], varied: Collection[str]) -> Iterator[list[str]]:
+    """The overrides of a multirun for every combination of the values of the keys in `varied`.
+
+    Of other lists the first value is taken; an interval, which has no values, is left out.
+    """
+    lists = []
+    for override, parsed in ((override, parse(override)) for override in overrides):
+        if parsed.is_discrete_sweep():
+            key, values = parsed.get_key_element(), parsed.sweep_string_iterator()
+            spelled = [f"{key}={value}" for value in values]
+            lists.append(spelled if parsed.key_or_group in varied else spelled[:1])
+        elif not parsed.is_sweep_override():
+            lists.append([override])
+    return (list(point) for point in itertools.product(*lists))
 
 
 def check_key(key: str) -> None:

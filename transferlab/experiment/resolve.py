@@ -7,6 +7,7 @@ recorded digests. Everything else takes the run.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from transferlab import data
 from transferlab.errors import UserError
@@ -56,6 +57,16 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
         config = replace(config, split=parts.split, data=parts.data, model=parts.model)
         runs.append(make_run(config, parts.halves))
     return tuple(runs)
+
+
+def summarise_data(config: DataConfig) -> str:
+    """The data set and its size: `image_folder photos, 10 classes, 4,000 training images`."""
+    counts = data.train_counts(
+        config.name, root=config.root, val=config.val, holdout=config.holdout
+    )
+    images = sum(min(count, config.per_class or count) for count in counts)
+    folder = f" {Path(config.root).expanduser().absolute().name}" if config.root else ""
+    return f"{config.name}{folder}, {len(counts)} classes, {images:,} training images"
 
 
 def _describe(config: DataConfig) -> data.Description:

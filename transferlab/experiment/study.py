@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose
+from transferlab.experiment import compose, usage
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import flatten
@@ -57,7 +57,7 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
     An override replaces the values that the grids have for its key. `transfer.*` only where a grid
     names the key: `transfer.n=3` does not make a base network of another kind.
 
-    Raises: UserError as composing and building do.
+    Raises: UserError as composing and building do, and for a key that none of its runs uses.
     """
     overriding = _axes(overrides)
     for key in overriding:
@@ -66,6 +66,7 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
     configs: list[RunConfig] = []
     for grid in study.grids:
+        begin = len(configs)
         axes = {**grid, **_of_grid(overriding, grid)}
         choices = {key: values for key, values in axes.items() if key in compose.groups()}
         keys = {key: values for key, values in axes.items() if key not in choices}
@@ -78,6 +79,9 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
             if group_overrides not in composed:
                 composed[group_overrides] = compose.compose("config", group_overrides)
             configs += _vary(composed[group_overrides], keys)
+        own = {key: values for key, values in grid.items() if key not in overriding}
+        usage.check(own, configs[begin:], overridden=overriding)
+    usage.check(overriding, configs)
     return tuple(configs)
 
 
@@ -151,13 +155,7 @@ def _check(key: str, values: tuple[Any, ...]) -> None:
 
 
 def _values(override: str, parsed: Any) -> tuple[Any, ...]:
-    from hydra.core.override_parser.types import QuotedString
-
-    if parsed.is_sweep_override():
-        values = tuple(parsed.sweep_iterator())
-    else:
-        values = (parsed.value(),)
-    values = tuple(v.text if isinstance(v, QuotedString) else v for v in values)
+    values = compose.values(parsed)
     if not all(value is None or isinstance(value, str | int | float) for value in values):
         raise UserError(f"{override} must be a value or a list of values, as KEY=1,2")
     return values

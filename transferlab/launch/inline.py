@@ -12,6 +12,7 @@ from typing import Any
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment import plan
+from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.run import Run
 from transferlab.runtime import processes, signals
 
@@ -35,6 +36,8 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
     Raises: UserError, RunFailed; Interrupted when a signal came, with everything saved.
     """
     ordered = plan.order(runs)
+    for line in dict.fromkeys(summarise_data(run.config.data) for run in ordered):
+        log.info("data: %s", line)
     before = {run.id: store.read_result(run) for run in ordered}
     for run in ordered:
         _announce(run, reused=before[run.id] is not None)

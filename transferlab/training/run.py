@@ -16,6 +16,7 @@ from pytorch_lightning import Callback
 from transferlab import store
 from transferlab.data.loader import end_workers
 from transferlab.errors import RunFailed, UserError
+from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.run import Run
 from transferlab.runtime import devices, logs, processes
 from transferlab.runtime.signals import StopRequest
@@ -62,7 +63,8 @@ def train_pack(
             store.create(run)
             store.clean(run)
             stack.enter_context(logs.to_file(run.log_file))
-            log.info("%s  %s  %s", run.label, run.id, run.folder, extra=logs.FOR_FILES)
+            summary = summarise_data(run.config.data)
+            log.info("%s  %s  data: %s", run.label, run.folder, summary, extra=logs.FOR_FILES)
         stack.push(_log_error)
         subjects = build.subjects(runs)
         images = inputs.load_images(first.config)

@@ -37,9 +37,10 @@ TRAIN_IMAGES = 50_000  # of either, the same number of every class: Krizhevsky 2
 
 
 class Cifar(DataSet):
-    """`root` is the folder with the unpacked archive, None for the cache; the rest is unused."""
+    """`root` is the folder with the unpacked archive, None for the cache."""
 
     name: ClassVar[str]
+    uses = frozenset({"root"})
 
     def describe(self) -> Description:
         return Description(CLASSES[self.name], DIGESTS[self.name])

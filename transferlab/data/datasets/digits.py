@@ -20,17 +20,22 @@ from transferlab.data.datasets.images import (
 from transferlab.errors import UserError
 
 CLASSES = tuple("0123456789")
+CLASS_SIZES = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 CONTENT = "0b7e9c3202d7bcd255d6a19a238d3743bf5e320ba74812a6679958a017c55382"  # pixels, labels
 
 
 class Digits(DataSet):
-    """`data=digits`; `root` and `val` are unused."""
+    """`data=digits`."""
+
+    uses = frozenset({"holdout"})
 
     def describe(self) -> Description:
         return Description(CLASSES, digest(self.holdout))
 
     def train_counts(self) -> tuple[int, ...]:
-        return class_counts(load(holdout=self.holdout, size=8).train.labels, CLASSES)
+        """Known without loading the images: how many are held out follows from their classes."""
+        labels = np.repeat(np.arange(len(CLASSES)), CLASS_SIZES)
+        return class_counts(labels[~_held(labels, self.holdout)], CLASSES)
 
     def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
         return load(holdout=self.holdout, size=size)
@@ -46,10 +51,8 @@ def load(*, holdout: float | None, size: int) -> ImageSet:
 
     Raises: UserError without `holdout`, since the digits come as one set.
     """
-    from sklearn.datasets import load_digits  # half a second that a finished run does not need
+    from sklearn.datasets import load_digits  # half a second that a plan does not need
 
-    if holdout is None:
-        raise UserError("data.holdout is missing: data=digits has no validation subset")
     raw = load_digits()
     pixels = np.rint(raw.images * (255 / 16)).astype(np.uint8)  # (N, 8, 8), 17 grey levels
     labels = raw.target.astype(np.int64)
@@ -57,6 +60,13 @@ def load(*, holdout: float | None, size: int) -> ImageSet:
     if content != CONTENT:
         raise UserError(f"scikit-learn's digits are not the expected ones: {content[:12]}...")
     rgb = resize_all(np.repeat(pixels[..., None], 3, axis=3), size=size)
-    held = hold_out(labels, holdout, np.arange(len(labels)))
+    held = _held(labels, holdout)
     train, val = (ArraySubset(rgb[mask], labels[mask], "digits") for mask in (~held, held))
     return ImageSet(CLASSES, digest(holdout), train, val)
+
+
+def _held(labels: np.ndarray, holdout: float | None) -> np.ndarray:
+    """Which images are held out, (N,) bool. Raises: UserError without `holdout`."""
+    if holdout is None:
+        raise UserError("data.holdout is missing: data=digits has no validation subset")
+    return hold_out(labels, holdout, np.arange(len(labels)))

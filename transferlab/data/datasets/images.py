@@ -8,13 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from transferlab.data import sampling
 
 HOLDOUT_SEED = 2014  # fixed, so that every run holds out the same images
+# The keys of `data` that only some data sets use -> the value that asks for nothing
+OPTIONS = MappingProxyType(
+    {"root": None, "val": None, "holdout": None, "resize": "warp", "unreadable": "error"}
+)
 
 
 class Subset(Protocol):
@@ -73,8 +78,11 @@ class DataSet(ABC):
     """A data set as a config names it: its `data.root`, `data.val` and `data.holdout`.
 
     Every method raises UserError if the images are missing or damaged, or the three do not suit
-    this data set. Only `load` may import torch: the others serve a plan.
+    this data set. Only `load` may import torch: the others serve a plan. `uses` are those of
+    `OPTIONS` that have an effect here: a user who sets another is told so.
     """
+
+    uses: ClassVar[frozenset[str]] = frozenset(OPTIONS)
 
     root: str | None
     val: str | None

@@ -36,6 +36,8 @@ from transferlab.errors import UserError
 class Prepared(DataSet):
     """`data=prepared`: the folder `root` that `prepare` has made, with its subsets."""
 
+    uses = frozenset({"root", "resize", "unreadable"})
+
     def describe(self) -> Description:
         record = self._record()
         return Description(record.classes, record.digest)

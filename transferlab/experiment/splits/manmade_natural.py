@@ -98,4 +98,4 @@ def _sample(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-MANMADE_NATURAL = SplitRule(_divide)
+MANMADE_NATURAL = SplitRule(_divide, grouped=True)

@@ -42,11 +42,15 @@ class Divide(Protocol):
 
 @dataclass(frozen=True)
 class SplitRule:
-    """A way to divide classes. `seeded`: it needs a seed; `halves`: the letters with classes."""
+    """A way to divide classes. `halves`: the letters with classes.
+
+    `seeded`: it needs `split.seed`; `grouped`: it uses `split.groups`.
+    """
 
     divide: Divide
     seeded: bool = False
     halves: str = "AB"
+    grouped: bool = False
 
 
 def require_classes(split: Split, *, name: str, halves: str = "AB") -> Split:

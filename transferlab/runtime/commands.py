@@ -1,0 +1,49 @@
+"""Commands and settings that messages suggest, written so that they can be pasted.
+
+A value passes through a shell and through Hydra's grammar of overrides: both quotings are made
+here, and no other module writes a command line.
+"""
+
+import re
+import shlex
+
+PROGRAM = "python -m transferlab"
+# What Hydra reads as the same text without quotes, unless it is a number or a word of its own
+_PLAIN = re.compile(r"[A-Za-z0-9_/.:@%+-]+")
+_NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)", re.I)
+_WORDS = {"null", "true", "false"}
+
+
+def override(key: str, value: object) -> str:
+    """`key=value` in Hydra's grammar; a text with other characters is in double quotes."""
+    return f"{key}={_text(value) if isinstance(value, str) else _shown(value)}"
+
+
+def setting(key: str, value: object) -> str:
+    """`key=value` as it is typed in a shell: `data.size=64`, `'data.root="/lr=0.1"'`."""
+    return shlex.quote(override(key, value))
+
+
+def settings(values: dict[str, object]) -> str:
+    """Several settings, as they are typed one after the other."""
+    return " ".join(setting(key, value) for key, value in values.items())
+
+
+def line(*words: str) -> str:
+    """The command line of transferlab with these arguments, each quoted for the shell."""
+    return shlex.join([*PROGRAM.split(), *words])
+
+
+def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _text(text: str) -> str:
+    if _PLAIN.fullmatch(text) and not _NUMBER.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # else OmegaConf takes it for an interpolation
+    text = re.sub(r'(\\*)"', r'\1\1\\"', text)
+    backslashes = len(text) - len(text.rstrip("\\"))
+    return f'"{text}{backslashes * chr(92)}"'
