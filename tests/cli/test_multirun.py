@@ -131,8 +131,9 @@ def test_a_multirun_is_one_plan_in_which_every_run_comes_once(
     assert order.launcher == LocalSettings("local", jobs=2, threads=1, gpus=None, fail_fast=False)
     assert [pack.labels for pack in order.packs] == ["baseA", "baseB", "A1B A2B"]
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:4] == [
+    assert lines[:5] == [
         f"study multirun: 4 runs (base 2, AnB 2)  in {runs}",
+        "data: digits, 10 classes, 1,438 training images",
         "0 done, 4 to train",
         "wave 1: 2 runs in 2 jobs",
         "wave 2: 2 runs in 1 jobs",

@@ -315,7 +315,8 @@ def test_a_study_that_is_done_starts_nothing_and_shows_its_table(
 
     assert names(started) == ["print"]
     assert capsys.readouterr().out == (
-        f"study one: 1 runs (base 1)  in {runs}\nall 1 are done: nothing to do\n"
+        f"study one: 1 runs (base 1)  in {runs}\n"
+        "data: digits, 10 classes, 1,438 training images\nall 1 are done: nothing to do\n"
     )
 
 

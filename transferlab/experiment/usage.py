@@ -91,8 +91,8 @@ def check(
     for choice in CHOICES:
         if choice.settings() & {*overridden}:
             continue
-        for key in choice.neutral.keys() & settings.keys():
-            values = [value for value in settings[key] if value != choice.neutral[key]]
+        for key, neutral in choice.neutral.items():
+            values = [value for value in settings.get(key, ()) if value != neutral]
             if values and not any(key in choice.uses_in(config) for config in configs):
                 raise UserError(_message(key, values[0], choice, configs[0]))
 
