@@ -1,9 +1,12 @@
 """Common fixtures: configs composed from conf/, and separate folders for everything."""
 
+import copy
+import functools
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # One thread a process: several under load are slower, and bits depend on how many there are
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -26,9 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--light"):
+    light = config.getoption("--light")
+    if light:
         torch.refuse()
-    else:  # naming the warning imports torch
+    if config.getoption("dist", "no") != "no":  # the tests run in processes that this one starts
+        forked.start_shared_servers(light=light)
+    elif not light:  # naming the warning imports torch
         config.addinivalue_line("filterwarnings", LIGHTNING)
 
 
@@ -61,10 +67,19 @@ def config(tmp_path: Path) -> Compose:
     """Builds the unresolved config of a list of overrides, with store and cache in tmp_path."""
 
     def build(*overrides: str) -> RunConfig:
-        places = [f"runtime.store={tmp_path}/runs", f"runtime.cache={tmp_path}/cache"]
-        return build_config(compose.compose("config", [*places, *overrides]))
+        raw = copy.deepcopy(composed(overrides))
+        for key, folder in (("store", "runs"), ("cache", "cache")):
+            if not any(override.startswith(f"runtime.{key}=") for override in overrides):
+                raw["runtime"][key] = f"{tmp_path}/{folder}"
+        return build_config(raw)
 
     return build
+
+
+@functools.cache
+def composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """`conf/config.yaml` with the overrides, which Hydra takes 0.1 s for."""
+    return compose.compose("config", overrides)
 
 
 @pytest.fixture

@@ -262,6 +262,10 @@ def test_a_second_ctrl_c_does_not_wait_for_the_workers(store_folder: Path, worke
             time.sleep(0.01)
         found.append(wait_until(paths[0]))
         os.kill(found[0], signal.SIGSTOP)
+        while not status_of(found[0], "State").startswith(
+            "T"
+        ):  # until then it would end at a signal
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
         while not is_pending(
             found[0], signal.SIGUSR1
@@ -279,9 +283,14 @@ def test_a_second_ctrl_c_does_not_wait_for_the_workers(store_folder: Path, worke
 
 
 def is_pending(process: int, number: int) -> bool:
-    found = re.search(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{process}/status").read_text(), re.M)
+    return bool(int(status_of(process, "ShdPnd"), 16) >> (number - 1) & 1)
+
+
+def status_of(process: int, field: str) -> str:
+    """A field of what the kernel says of a process."""
+    found = re.search(rf"^{field}:\s*(.+)", Path(f"/proc/{process}/status").read_text(), re.M)
     assert found is not None
-    return bool(int(found[1], 16) >> (number - 1) & 1)
+    return found[1]
 
 
 def test_a_local_launcher_at_work_is_visible(store_folder: Path, workers: Deeds):

@@ -513,11 +513,11 @@ def test_a_damaged_note_of_a_job_or_a_run_counts_as_none(store_folder: Path):
     assert shown(store_folder) == {"baseA": ("missing", "")}
 
 
-def test_ten_thousand_runs_take_seconds(store_folder: Path, cluster: FakeCluster):
+def test_thousands_of_runs_take_seconds(store_folder: Path, cluster: FakeCluster):
     first = make_runs(store_folder, ["A1B"])[1].config
     runs = plan.order(
         make_run(vary_config(first, {"seed": seed, "transfer.variant": variant, "transfer.n": n}))
-        for seed in range(334)
+        for seed in range(84)
         for variant in ("AnB", "BnB", "AnB+", "BnB+")
         for n in range(1, 8)
     )
@@ -525,14 +525,14 @@ def test_ten_thousand_runs_take_seconds(store_folder: Path, cluster: FakeCluster
     slurm.submit(sweep, runs, cluster)
     for job in cluster.jobs.values():
         cluster.set(job.id, "FAILED" if job.need is None else "CANCELLED", "1:0")
-    for run in runs[:300]:
+    for run in runs[:75]:
         fail(run, "the loss is nan")
     started = time.process_time()  # whatever else the machine does
 
     counted = status.count(look(store_folder, cluster))
 
-    assert time.process_time() - started < 20  # 2 s on most machines
-    assert counted["failed"] == 668 and counted["blocked"] == 9352
+    assert time.process_time() - started < 5  # 0.5 s on most machines
+    assert counted["failed"] == 168 and counted["blocked"] == 2352
 
 
 def test_a_state_as_a_record_has_these_fields(store_folder: Path):

@@ -6,19 +6,21 @@ own id, environment, folder, process group, streams, exit status and signals in 
 What it starts in turn, with `subprocess` or by `multiprocessing`'s spawn, is forked the same way.
 It does not show what happens while an interpreter starts and imports.
 
-`python -m support.forked SOCKET MODULE...` is the server. It ends with its standard input.
+`python -m support.forked SOCKET MODULE...` is the server: it imports the modules when the first
+process is requested, and ends with its standard input. Test processes side by side share the
+servers of the process that has started them.
 """
 
 import atexit
 import contextlib
 import fcntl
-import functools
 import gc
 import importlib
 import inspect
 import json
 import multiprocessing.util
 import os
+import pickle
 import runpy
 import select
 import shutil
@@ -29,7 +31,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,7 +47,10 @@ LIGHT = (
     "transferlab.cli.sweep", "transferlab.cli.multirun", "transferlab.launch.dispatch",
     "transferlab.launch.inline", "transferlab.experiment.resolve",
 )  # fmt: skip
-TRAINING = (*LIGHT, "sklearn.datasets", "torch", "pytorch_lightning", "transferlab.training.run")
+TRAINING = (
+    *LIGHT, "sklearn.datasets", "torch", "pytorch_lightning", "transferlab.training.run",
+    "transferlab.data.prepare.pipeline",
+)  # fmt: skip
 
 
 # --- the client ---------------------------------------------------------------------------------
@@ -120,6 +125,13 @@ class Forked:
             return self.pid, int.from_bytes(_receive(self.connection, 8))
 
 
+def call(function: Callable[..., object], *arguments: Any) -> int:
+    """The exit status of a process that calls a function of a module, -9 if it was killed."""
+    content = pickle.dumps((function, arguments)).hex()
+    code = f"import pickle; f, a = pickle.loads(bytes.fromhex({content!r})); f(*a)"
+    return Popen([sys.executable, "-c", code], cwd=TESTS).wait(300)
+
+
 class Spawning:
     """Replaces the two functions with which `multiprocessing` spawns and waits."""
 
@@ -147,38 +159,47 @@ class Spawning:
 def training_server() -> str:
     """The socket of a server that has imported all that a training needs."""
     torch.require()
-    return _start(TRAINING)
+    return _start("FORKED_TRAINING", TRAINING)
 
 
 def light_server() -> str:
     """The socket of a server without torch."""
-    return _start(LIGHT)
+    return _start("FORKED_LIGHT", LIGHT)
 
 
-@functools.cache
-def _start(preload: Sequence[str]) -> str:
-    """The socket of a new server, which ends with this process."""
-    folder = tempfile.mkdtemp(prefix="forked")
-    path = f"{folder}/socket"
-    server = subprocess.Popen(
-        [sys.executable, "-m", __name__, path, *preload],
-        cwd=TESTS,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    _servers.append(server)
-    assert server.stdout is not None
-    assert server.stdout.readline() == b"ready\n", "the server did not start"
-    return path
+def start_shared_servers(*, light: bool) -> None:
+    """Start them for the processes that this one is about to start."""
+    _start("FORKED_LIGHT", LIGHT)
+    if not light:
+        _start("FORKED_TRAINING", TRAINING)
 
 
-_servers: list[subprocess.Popen[bytes]] = []
+def _start(variable: str, preload: Sequence[str]) -> str:
+    """The socket of the server named in the environment, or of a new one, which ends with this
+    process."""
+    if variable not in os.environ:
+        path = f"{tempfile.mkdtemp(prefix='forked')}/socket"
+        server = subprocess.Popen(
+            [sys.executable, "-m", __name__, path, *preload],
+            cwd=TESTS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        _servers[variable] = server
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n", "the server did not start"
+        os.environ[variable] = path
+    return os.environ[variable]
+
+
+_servers: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def end_servers() -> None:
-    """Each lives as long as its standard input."""
-    for server in _servers:
+    """Those of this process: each lives as long as its standard input."""
+    for variable, server in _servers.items():
         server.communicate()
+        del os.environ[variable]
 
 
 def _after_interpreter(command: Sequence[Any]) -> list[str] | None:
@@ -197,15 +218,19 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 # --- the server ---------------------------------------------------------------------------------
 
 
-def serve(path: str) -> dict[str, Any] | None:
+def serve(path: str, preload: Sequence[str]) -> dict[str, Any] | None:
     """Fork a process for each connection. Returns the request in that process, None at the end."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
-    gc.freeze()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while listener in select.select([listener, 0], [], [])[0]:
+        if preload:
+            for name in preload:
+                importlib.import_module(name)
+            preload = ()
+            gc.freeze()
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
@@ -295,11 +320,9 @@ def leave(error: BaseException | None) -> NoReturn:
 
 
 def main(path: str, *preload: str) -> None:
-    for name in preload:
-        importlib.import_module(name)
     error: BaseException | None = None
     try:
-        if request := serve(path):
+        if request := serve(path, preload):
             run(request, path)
     except BaseException as raised:
         error = raised

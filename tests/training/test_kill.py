@@ -1,13 +1,12 @@
 """Runs that were killed, alone or together, end with the bits of those that were not."""
 
-import multiprocessing
 import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from support import killing
+from support import forked, killing
 
 from transferlab import store
 from transferlab.experiment.config import RunConfig
@@ -40,22 +39,14 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_same_weights(
     killed = resolve(config(*RUN))
     assert killed.base is not None
     inline.carry_out([killed.base])
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["transferlab.training.run", "support.killing"])
     chance = random.Random(0)
     for moment in MOMENTS:
         count = 1 if moment == "before the record" else chance.randint(1, 11)
         if "checkpoint" in moment:
             count = 1 + count % 2
-        process = processes.Process(target=killing.train, args=([killed], moment, count))
-        process.start()
-        process.join(300)
-        assert process.exitcode == -signal.SIGKILL, moment
+        assert forked.call(killing.train, [killed], moment, count) == -signal.SIGKILL, moment
         assert store.read_result(killed) is None
-    process = processes.Process(target=killing.train, args=([killed], "never", 1))
-    process.start()
-    process.join(300)
-    assert process.exitcode == 0
+    assert forked.call(killing.train, [killed], "never", 1) == 0
     result = store.read_result(killed)
     assert result is not None
     assert result["weights_sha256"] == whole.result["weights_sha256"]
@@ -78,8 +69,6 @@ def test_a_pack_that_is_killed_and_resumes_in_other_packs_ends_with_the_same_wei
         for where in ("whole", "killed")
     )  # fmt: skip
     expected = [o.result["weights_sha256"] for o in inline.carry_out(whole.values())]
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["transferlab.training.run", "support.killing"])
     story = [
         # Who is trained, when they are killed, and the step that each of the three then is at
         ((2, 4, 6), "after a checkpoint", 5, [10, 10, 5]),
@@ -90,10 +79,8 @@ def test_a_pack_that_is_killed_and_resumes_in_other_packs_ends_with_the_same_wei
     ]
     for together, moment, count, steps in story:
         pack = [runs[n] for n in together]
-        process = processes.Process(target=killing.train, args=(pack, moment, count))
-        process.start()
-        process.join(300)
-        assert process.exitcode == (0 if moment == "never" else -signal.SIGKILL), together
+        code = forked.call(killing.train, pack, moment, count)
+        assert code == (0 if moment == "never" else -signal.SIGKILL), together
         states = [checkpoints.load(each) for each in runs.values()]
         assert [state.step if state else 0 for state in states] == steps, together
     results = [store.read_result(each) for each in runs.values()]

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import multiprocessing
 import os
 import re
 import signal
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import killed
+from support import forked, killed
 from support.trees import JPEG, RAW, load_folder, picture, prepare, spoil, tree
 
 from transferlab.data.datasets import folder
@@ -144,7 +143,6 @@ def test_the_digest_is_one_of_content_and_settings_alone(tmp_path: Path):
 def test_killed_at_any_moment_it_resumes_and_ends_the_same(tmp_path: Path, pixels: Pixels):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     whole = prepare(root, tmp_path / "whole", pixels)
-    processes = multiprocessing.get_context("forkserver")
     for moment, count in (
         ("before a line", 1),
         ("after a line", 1),
@@ -154,10 +152,8 @@ def test_killed_at_any_moment_it_resumes_and_ends_the_same(tmp_path: Path, pixel
         ("before the record", 1),
         ("before the rename", 1),
     ):
-        process = processes.Process(target=killed.prepare, args=(root, dst, pixels, moment, count))
-        process.start()
-        process.join(300)
-        assert process.exitcode == -signal.SIGKILL, moment
+        code = forked.call(killed.prepare, root, dst, pixels, moment, count)
+        assert code == -signal.SIGKILL, moment
         assert not dst.exists()
     outcome = prepare(root, dst, pixels)
     assert outcome.made == 0 and outcome.record == whole.record
@@ -173,12 +169,8 @@ def test_killed_at_any_moment_it_resumes_and_ends_the_same(tmp_path: Path, pixel
 
 def left(dst: Path, root: Path, count: int) -> Path:
     """A partial folder whose process was killed after `count` chunks."""
-    process = multiprocessing.get_context("forkserver").Process(
-        target=killed.prepare, args=(root, dst, RAW, "after a line", count)
-    )
-    process.start()
-    process.join(300)
-    assert process.exitcode == -signal.SIGKILL
+    code = forked.call(killed.prepare, root, dst, RAW, "after a line", count)
+    assert code == -signal.SIGKILL
     return dst.with_name(f".{dst.name}.partial")
 
 

@@ -478,6 +478,8 @@ def drawings(
             if name != "reduced":
                 figure = figures.draw(mine, name, published=True, width=width)
                 drawn.append((f"own {name} {width}", figure))
+    for _, figure in drawn:
+        figure.draw_without_rendering()
     return drawn
 
 
@@ -485,7 +487,6 @@ def test_nothing_is_cut_off_and_nothing_covers_the_axes(
     drawings: Iterable[tuple[str, Figure]],
 ):
     for name, figure in drawings:
-        figure.draw_without_rendering()
         axes = figure.axes[0]
         whole, inside = figure.bbox, axes.get_window_extent()
         parts = [axes.get_tightbbox(), *(text.get_window_extent() for text in figure.texts)]
@@ -523,7 +524,6 @@ def test_tick_labels_of_an_axis_do_not_touch(
     drawings: Iterable[tuple[str, Figure]],
 ):
     for name, figure in drawings:
-        figure.draw_without_rendering()
         boxes = [
             text.get_window_extent()
             for text in figure.axes[0].get_xticklabels()
@@ -549,9 +549,11 @@ def test_a_store_of_perfect_networks_has_no_tick_above_100(tmp_path: Path):
     assert max(tick for tick in figure.axes[0].get_yticks() if low <= tick <= high) == 100
 
 
-@pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
-@pytest.mark.parametrize("name", NAMES)
-def test_every_figure_is_written_in_every_format_and_reproducibly(
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("figure2", "pdf"), ("figure2", "png"), *((name, "svg") for name in NAMES)],
+)
+def test_every_figure_is_written_and_reproducibly(
     paper: Results, tmp_path: Path, name: str, kind: str
 ):
     path = tmp_path / f"figure.{kind}"
