@@ -13,7 +13,7 @@ import pytest
 from support.commandline import SMALL, call, environment, refused, start
 from support.trees import picture
 
-# The worker processes decode with torchvision
+# The worker processes resize with torch
 pytestmark = pytest.mark.usefixtures("needs_torch")
 
 TRAINING = [*SMALL, "train.epochs=null", "train.total_steps=12", "train.val_every=6",

@@ -1,5 +1,7 @@
 """Image files of every mode, against the colours that a viewer shows."""
 
+import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -58,13 +60,90 @@ def test_a_jpeg_has_the_bits_that_pillow_gives_it(mode: str, settings: dict, tmp
     with Image.open(path) as image:
         expected = np.asarray(image.convert("RGB"))
     assert np.array_equal(decode.decode(path.read_bytes()), expected)
-    assert np.array_equal(decode.jpeg(path.read_bytes()), expected)
 
 
-def test_pillow_decodes_the_files_that_torchvision_cannot(tmp_path: Path):
+def photograph(mode: str = "RGB") -> bytes:
+    """A JPEG of 96 x 96 pixels of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(file, "JPEG")
+    return file.getvalue()
+
+
+def damaged(content: bytes) -> dict[str, bytes]:
+    """The ways in which a copy, a disk or a download damages a file."""
+    middle, end = len(content) // 2, len(content)
+    return {
+        "no end marker": content[:-2],
+        "cut off": content[:middle],
+        "zeros at the end": content[:-1000] + bytes(1000),
+        "zeros before the end marker": content[:-1000] + bytes(998) + content[-2:],
+        "zeros in the middle": content[:middle] + bytes(1000) + content[middle + 1000 :],
+        "a part is missing": content[:middle] + content[middle + 512 :],
+        "noise at the end": content[:-1000] + np.random.default_rng(1).bytes(1000),
+        "another file at the end": content[:middle] + b"<html>" * (end // 12),
+    }
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("damage", damaged(photograph()))
+def test_a_damaged_jpeg_is_refused_without_a_word_of_libjpeg(
+    mode: str, damage: str, capfd: pytest.CaptureFixture[str]
+):
+    with pytest.raises(decode.UNREADABLE):
+        decode.decode(damaged(photograph(mode))[damage])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_reason_is_what_libjpeg_warns_of():
+    with pytest.raises(ValueError, match=r"^Premature end of JPEG file$"):
+        decode.decode(photograph()[:-2])
+
+
+def test_what_follows_the_end_of_a_jpeg_does_not_matter():
+    assert np.array_equal(decode.decode(photograph() + b"more"), decode.decode(photograph()))
+
+
+def test_a_jpeg_of_unusual_sampling_is_read():
+    file = io.BytesIO()
+    Image.new("RGB", (24, 8), (128, 128, 128)).save(file, "JPEG", subsampling=0)
+    content = file.getvalue()
+    sampling = content.index(b"\xff\xc0") + 11  # of the first component, three to one
+    scan = content.index(b"\xff\xda") + 14
+    # Of each block the code of no difference and that of its end: three of light, two of colour
+    bits = "001010" * 3 + "0000" * 2 + "111111"
+    content = (
+        content[:sampling] + b"\x31" + content[sampling + 1 : scan]
+        + int(bits, 2).to_bytes(4, "big") + b"\xff\xd9"
+    )  # fmt: skip
+    assert decode.decode(content).tolist() == [[[128, 128, 128]] * 24] * 8
+
+
+@pytest.mark.parametrize("name", ["image.jpg", "image.eps"])
+def test_postscript_is_no_image_whatever_its_name(name: str, tmp_path: Path):
+    (tmp_path / name).write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n/run exec\n"
+    )
+    with pytest.raises(OSError, match="cannot identify image file"):
+        decode.read_rgb(str(tmp_path / name), size=8, resize="warp")
+
+
+@pytest.mark.parametrize("ending", ["gif", "png", "webp", "tif"])
+def test_of_several_pictures_the_first_is_read(ending: str, tmp_path: Path):
+    first, second = Image.fromarray(quadrants()), Image.new("RGB", (32, 32), BLUE)
+    settings = {"lossless": True} if ending == "webp" else {}
+    pixels = saved(first, tmp_path / f"image.{ending}",
+                   save_all=True, append_images=[second], **settings)  # fmt: skip
+    assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 1)
+
+
+def test_of_a_jpeg_with_several_pictures_the_first_is_read(tmp_path: Path):
     path = tmp_path / "image.jpg"
-    Image.fromarray(quadrants()).save(path)
-    assert decode.jpeg(path.read_bytes()[:200]) is None
+    Image.fromarray(quadrants()).save(
+        path, "MPO", save_all=True, append_images=[Image.new("RGB", (32, 32), BLUE)], quality=95
+    )
+    pixels = decode.read_rgb(str(path), size=32, resize="warp")
+    assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 6)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "pgm", "tif"])
@@ -95,14 +174,72 @@ def test_a_palette_is_looked_up(tmp_path: Path):
     assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 1)
 
 
-@pytest.mark.filterwarnings("error")  # Pillow has one for bytes, in every worker process
+WHITE = (255, 255, 255)
+TINTED = (132, 247, 142)  # GREEN of opacity 128 / 255 on white
+
+
 @pytest.mark.parametrize(
-    "transparency", [0, bytes([255, 255, 255, 255]), bytes([0, 128, 255]), bytes(4)]
+    ("transparency", "expected"),
+    [
+        (0, [WHITE, GREEN, BLUE, YELLOW]),
+        (bytes([255] * 4), [RED, GREEN, BLUE, YELLOW]),
+        (bytes([0, 128, 255]), [WHITE, TINTED, BLUE, YELLOW]),
+        (bytes(4), [WHITE] * 4),
+    ],
 )
-def test_a_palette_with_transparency_is_looked_up(transparency: int | bytes, tmp_path: Path):
-    image = Image.fromarray(quadrants()).quantize(4)
+def test_a_transparent_colour_of_a_palette_shows_white(
+    transparency: int | bytes, expected: list, tmp_path: Path
+):
+    image = Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8).repeat(16, 0).repeat(16, 1), "P")
+    image.putpalette([*RED, *GREEN, *BLUE, *YELLOW])
     pixels = saved(image, tmp_path / "image.png", transparency=transparency)
-    assert close(corners(pixels), [RED, GREEN, BLUE, YELLOW], 1)
+    assert close(corners(pixels), expected, 1)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "webp"])
+def test_a_transparent_picture_is_shown_on_white(ending: str, tmp_path: Path):
+    image = Image.fromarray(quadrants()).convert("RGBA")
+    opacity = np.array([[0, 128], [255, 255]], np.uint8).repeat(16, 0).repeat(16, 1)
+    image.putalpha(Image.fromarray(opacity))
+    settings = {"lossless": True} if ending == "webp" else {}
+    pixels = saved(image, tmp_path / f"image.{ending}", **settings)
+    assert close(corners(pixels), [WHITE, TINTED, BLUE, YELLOW], 1)
+
+
+def test_transparent_grey_is_shown_on_white(tmp_path: Path):
+    image = Image.new("LA", (32, 32), (77, 0))
+    image.paste((77, 51), (16, 0, 32, 16))
+    assert corners(saved(image, tmp_path / "image.png"))[:2] == [WHITE, (219, 219, 219)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "transparency", "expected"),
+    [
+        ("RGB", RED, [WHITE, GREEN, BLUE, YELLOW]),
+        ("L", 77, [WHITE] * 4),
+        ("1", 0, [WHITE] * 4),
+        ("I;16", 500, [WHITE] * 4),
+    ],
+)
+def test_one_colour_that_is_transparent_shows_white(
+    mode: str, transparency: int, expected: list, tmp_path: Path
+):
+    image = {
+        "RGB": Image.fromarray(quadrants()),
+        "L": Image.new("L", (32, 32), 77),
+        "1": Image.new("1", (32, 32), 0),
+        "I;16": Image.fromarray(np.full((32, 32), 500, np.uint16)),
+    }[mode]
+    pixels = saved(image, tmp_path / "image.png", transparency=transparency)
+    assert corners(pixels) == expected
+
+
+def test_an_animation_begins_on_white_where_it_is_transparent(tmp_path: Path):
+    image = Image.new("P", (32, 32), 0)
+    image.putpalette([*RED, *GREEN])
+    image.paste(1, (16, 0, 32, 32))
+    pixels = saved(image, tmp_path / "image.gif", transparency=0)
+    assert corners(pixels) == [WHITE, GREEN, WHITE, GREEN]
 
 
 def test_an_opaque_picture_with_alpha_keeps_its_colours(tmp_path: Path):
@@ -125,6 +262,71 @@ def test_sixteen_bits_of_grey_keep_their_high_byte(ending: str, tmp_path: Path):
     wide[:16, :16], wide[:16, 16:], wide[16:, :16], wide[16:, 16:] = 255, 256, 0x1234, 65535
     pixels = saved(Image.fromarray(wide), tmp_path / f"image.{ending}")
     assert corners(pixels) == [(0, 0, 0), (1, 1, 1), (0x12, 0x12, 0x12), (255, 255, 255)]
+
+
+def test_sixteen_bits_of_a_pgm_keep_their_high_byte(tmp_path: Path):
+    wide = np.array([[255, 256], [0x1234, 65535]], ">u2").repeat(16, 0).repeat(16, 1)
+    (tmp_path / "image.pgm").write_bytes(b"P5 32 32 65535\n" + wide.tobytes())
+    pixels = decode.read_rgb(str(tmp_path / "image.pgm"), size=32, resize="warp")
+    assert corners(pixels) == [(0, 0, 0), (1, 1, 1), (0x12, 0x12, 0x12), (255, 255, 255)]
+
+
+def tiff(samples: bytes, **tags: int) -> bytes:
+    """A TIFF of 2 x 2 pixels of one sample each, uncompressed, with these tags too."""
+    fields = {"width": 2, "height": 2, "bits": 16, "compression": 1, "white_is_zero": 1,
+              "offset": 8, "per_pixel": 1, "rows": 2, "bytes": len(samples), **tags}  # fmt: skip
+    numbers = {"width": 256, "height": 257, "bits": 258, "compression": 259, "white_is_zero": 262,
+               "offset": 273, "per_pixel": 277, "rows": 278, "bytes": 279,
+               "kind": 339}  # fmt: skip
+    entries = b"".join(
+        struct.pack("<HHII", numbers[name], 4, 1, value) for name, value in fields.items()
+    )
+    samples += bytes(len(samples) % 2)
+    return (
+        struct.pack("<2sHI", b"II", 42, 8 + len(samples)) + samples
+        + struct.pack("<H", len(fields)) + entries + bytes(4)
+    )  # fmt: skip
+
+
+def greys(content: bytes) -> list[list[int]]:
+    return decode.decode(content)[..., 0].tolist()
+
+
+def test_a_tiff_of_sixteen_bits_in_which_white_is_zero_is_inverted():
+    samples = np.array([0, 0x1234, 0x8000, 65535], "<u2").tobytes()
+    assert greys(tiff(samples)) == [[0, 0x12], [0x80, 255]]
+    assert greys(tiff(samples, white_is_zero=0)) == [[255, 0xED], [0x7F, 0]]
+
+
+def test_a_tiff_of_twelve_bits_uses_the_whole_range():
+    samples = bytes([0xFF, 0xF0, 0x00, 0x12, 0x38, 0x00])  # 0xFFF 0x000, 0x123 0x800
+    assert greys(tiff(samples, bits=12)) == [[255, 0], [0x12, 0x80]]
+
+
+@pytest.mark.parametrize(
+    ("name", "levels"),
+    [
+        ("fractions", np.linspace(0, 1, 1024, dtype=np.float32)),
+        ("grey levels as fractions", np.linspace(0, 255, 1024, dtype=np.float32)),
+        ("no numbers", np.full(1024, np.nan, np.float32)),
+        ("integers of 32 bits", np.arange(1024, dtype=np.int32)),
+    ],
+)
+def test_grey_levels_without_a_known_white_are_refused(
+    name: str, levels: np.ndarray, tmp_path: Path
+):
+    Image.fromarray(levels.reshape(32, 32)).save(tmp_path / "image.tif")
+    with pytest.raises(ValueError, match=r"^its grey levels are 32-bit or signed numbers, of which "
+                       r"black and white are unknown: convert it to 8 or 16 bits$"):  # fmt: skip
+        decode.read_rgb(str(tmp_path / "image.tif"), size=32, resize="warp")
+
+
+def test_signed_grey_levels_and_those_of_a_pfm_are_refused():
+    signed = tiff(np.array([-1, 0, 1, 2], "<i2").tobytes(), kind=2)
+    fractions = b"Pf\n2 2\n-1.0\n" + np.ones(4, "<f4").tobytes()
+    for content in (signed, fractions):
+        with pytest.raises(ValueError, match="black and white are unknown"):
+            decode.decode(content)
 
 
 def test_sixteen_bits_in_either_byte_order_are_the_same_picture():

@@ -18,7 +18,7 @@ from transferlab.data.datasets.prepared import JpegSubset, RawSubset
 from transferlab.data.datasets.prepared_record import read_record
 from transferlab.errors import UserError
 
-# The worker processes decode with torchvision
+# The worker processes resize with torch
 pytestmark = pytest.mark.usefixtures("needs_torch")
 
 
@@ -190,8 +190,9 @@ def test_a_damaged_jpeg_is_reported_by_its_place(images: Path, tmp_path: Path):
         file.write(decode_as_jpeg(4))  # sound, but of another size
     subset, out = load(dst).train, np.zeros((3, 8, 8, 3), np.uint8)
     assert subset.read(np.array([6, 1, 4]), out, None) == {
-        0: "its JPEG in the prepared data is damaged",
-        2: "its JPEG in the prepared data is damaged",
+        0: "its JPEG in the prepared data is damaged: it has 4 x 4 pixels",
+        2: "its JPEG in the prepared data is damaged: tjDecompressHeader3(): Could not determine "
+        "subsampling level of JPEG image",
     }
     assert out[1].any()
     assert subset.name(4) == "Ant/4.png"

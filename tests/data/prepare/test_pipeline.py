@@ -21,7 +21,7 @@ from transferlab.data.prepare.workers import Workers
 from transferlab.errors import RunFailed, UserError
 from transferlab.runtime import progress
 
-# The worker processes decode with torchvision
+# The worker processes resize with torch
 pytestmark = pytest.mark.usefixtures("needs_torch")
 
 

@@ -12,7 +12,7 @@ from transferlab.data.datasets.prepared_record import IMAGES, Pixels, read_recor
 from transferlab.data.prepare import chunks, verify
 from transferlab.errors import UserError
 
-# The worker processes decode with torchvision
+# The worker processes resize with torch
 pytestmark = pytest.mark.usefixtures("needs_torch")
 
 BOTH = pytest.mark.parametrize("pixels", [RAW, JPEG], ids=["raw", "jpeg"])

@@ -1,8 +1,9 @@
-"""One image file as RGB bytes of a fixed size, whatever its mode.
+"""One image file as RGB bytes of a fixed size: the picture that a viewer shows, or an error.
 
-Grey, palette, CMYK, 16-bit and EXIF-rotated files are all decoded to the picture that a viewer
-shows. torchvision decodes JPEGs, to the same bits as Pillow and faster; Pillow decodes the rest.
-torch is imported when the first file is read: listing a folder does not need it.
+Any mode: grey, palette, CMYK, 16-bit, transparent, rotated by EXIF; of an animation the first
+frame. libjpeg-turbo decodes JPEGs, to the bits of Pillow and torchvision, and what it warns of is
+an error: it shows damaged parts as grey. Pillow decodes the rest. simplejpeg and torch are imported
+when the first picture is read: listing a folder does not need them.
 """
 
 import io
@@ -10,20 +11,33 @@ import struct
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-# What Pillow raises for a file that it cannot decode
+# What is raised for a file that cannot be decoded
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # whatever a file's ending says
+SAMPLING = "Could not determine subsampling"  # libjpeg-turbo on factors that only libjpeg knows
 # Of those formats, in any case
 EXTENSIONS = tuple(
     ".jpg .jpeg .jpe .jfif .png .ppm .pgm .pbm .pnm .bmp .tif .tiff .webp .gif".split()
 )
+# Tags: TIFF 6.0, Section 8, PhotometricInterpretation being 0 for white; EXIF 2.3, Orientation
+WHITE_IS_ZERO, BITS, ORIENTATION = 262, 258, 274
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_rgb(path: str, *, size: int, resize: str) -> np.ndarray:
     """The picture as (size, size, 3) uint8.
 
-    Raises: one of `UNREADABLE` if the file is missing, empty, cut off, no image, or too large.
+    Raises: one of `UNREADABLE` if the file is missing, empty, damaged, no image, or too large.
     """
     with open(path, "rb") as file:
         content = file.read()
@@ -37,11 +51,20 @@ def decode(content: bytes) -> np.ndarray:
 
     Raises: one of `UNREADABLE`.
     """
-    with Image.open(io.BytesIO(content)) as image:  # its header, and whether it is too large
-        pixels = jpeg(content) if image.format == "JPEG" else None
-        if pixels is not None:
-            return pixels
-        return rgb(image)
+    # Reads the header, and whether the picture is too large
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        if image.format not in ("JPEG", "MPO"):  # an MPO begins with the JPEG that is shown
+            return rgb(image)
+        if image.mode == "CMYK":
+            jpeg(content, "CMYK")  # for its errors: the conversion to RGB is Pillow's
+            return rgb(image)
+        try:
+            pixels, turn = jpeg(content), _turn(image)
+        except ValueError as error:
+            if SAMPLING in str(error):
+                return rgb(image)
+            raise
+        return pixels if turn is None else np.array(Image.fromarray(pixels).transpose(turn))
 
 
 def rgb(image: Image.Image) -> np.ndarray:
@@ -50,40 +73,59 @@ def rgb(image: Image.Image) -> np.ndarray:
     Raises: one of `UNREADABLE`.
     """
     image.load()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a damaged EXIF block
-            turned = ImageOps.exif_transpose(image)
-    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
-        turned = image  # only its EXIF block is damaged
-    return np.array(to_rgb(turned))  # writable
+    turn, picture = _turn(image), to_rgb(image)
+    return np.array(picture if turn is None else picture.transpose(turn))  # writable
 
 
-def jpeg(content: bytes | np.ndarray) -> np.ndarray | None:
-    """A JPEG's bytes as (H, W, 3) uint8, upright; None if Pillow has to decode it."""
-    import torch
-    from torchvision.io import ImageReadMode, decode_jpeg
+def jpeg(content: bytes | np.ndarray, colours: str = "RGB") -> np.ndarray:
+    """A JPEG's bytes as (H, W, C) uint8, not turned.
 
-    data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    try:
-        pixels = decode_jpeg(data, mode=ImageReadMode.RGB, apply_exif_orientation=True)
-    except RuntimeError:
-        return None
-    return pixels.permute(1, 2, 0).numpy()  # the order of the bytes in memory
+    Raises: ValueError if it is damaged: at every warning of libjpeg.
+    """
+    import simplejpeg
+
+    return np.asarray(simplejpeg.decode_jpeg(content, colours, strict=True))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB, 8 bits a channel.
+    """The image in mode RGB, 8 bits a channel, on white where it is transparent.
 
-    16-bit greys keep their high byte; wider integers and floats are taken for 16-bit greys.
-    Transparency is dropped.
+    Raises: ValueError if its grey levels are numbers of 32 bits, signed or fractions.
     """
     if image.mode.startswith(("I", "F")):  # Pillow's own conversion clips these at 255
-        wide = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-        image = Image.fromarray((wide >> 8).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # Pillow warns of anything else
+        return _eight_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The high byte of each grey level of 16 bits, or of as many as a TIFF states."""
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise ValueError(
+            "its grey levels are 32-bit or signed numbers, of which black and white are unknown: "
+            "convert it to 8 or 16 bits"
+        )
+    levels, tags = np.asarray(image).astype(np.uint16), getattr(image, "tag_v2", {})
+    pixels = (levels >> (tags.get(BITS, (16,))[0] - 8)).astype(np.uint8)
+    if tags.get(WHITE_IS_ZERO) == 0:
+        pixels = 255 - pixels
+    if "transparency" in image.info:  # of a PNG: the level that is
+        pixels[levels == image.info["transparency"]] = 255
+    return Image.fromarray(pixels)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How to put an image upright, by its EXIF block."""
+    if image.format in ("JPEG", "MPO") and not {"exif", "xmp"} & image.info.keys():
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged block
+            return TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        return None  # only the block is damaged
 
 
 def fit(pixels: np.ndarray, *, size: int, resize: str) -> np.ndarray:

@@ -152,12 +152,15 @@ class JpegSubset:
         spans = self.spans[positions]
         self.mapped.fetch(spans[:, 0], spans[:, 1])
         for slot, (start, size) in enumerate(spans.tolist()):
-            pixels = decode.jpeg(self.mapped.bytes[start : start + size])
-            if pixels is None or pixels.shape != (self.size, self.size, 3):
-                unreadable[slot] = "its JPEG in the prepared data is damaged"
-                continue
             row, column = corners[slot]
-            out[slot] = pixels[row : row + crop, column : column + crop]
+            try:
+                pixels = decode.jpeg(self.mapped.bytes[start : start + size])
+                if pixels.shape != (self.size, self.size, 3):
+                    raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels")
+            except ValueError as error:
+                unreadable[slot] = f"its JPEG in the prepared data is damaged: {error}"
+            else:
+                out[slot] = pixels[row : row + crop, column : column + crop]
         return unreadable
 
     def name(self, position: int) -> str:

@@ -18,7 +18,7 @@ from transferlab.errors import RunFailed
 
 AHEAD = 2  # tasks submitted for each worker: one being worked on, one waiting
 # Loaded once, in the process that all workers are forked from
-PRELOAD = ["torchvision.io", "transferlab.data.prepare.chunks"]
+PRELOAD = ["torch", "transferlab.data.prepare.chunks"]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
