@@ -18,7 +18,7 @@ from transferlab.results import rows, scan
 COLUMNS = [
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
     "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
-    "target_base_top1", "delta_to_target_base",
+    "counts", "target_base_top1", "delta_to_target_base",
 ]  # fmt: skip
 
 

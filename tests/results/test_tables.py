@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +57,18 @@ def notes(table: pd.DataFrame) -> str:
 
 # --- the published networks ---------------------------------------------------------------------
 
+# sd between the four splits, of the mean of both halves; the reference has that of single networks
+SD = {
+    "top1_best10": {
+        ("baseB", 0): 0.001030, ("AnB", 1): 0.002455, ("AnB", 2): 0.002305, ("AnB", 3): 0.001390,
+        ("AnB", 4): 0.002607, ("AnB", 5): 0.002972, ("AnB", 6): 0.002055, ("AnB", 7): 0.002832,
+    },
+    "top1_final": {
+        ("baseB", 0): 0.000915, ("AnB", 1): 0.002359, ("AnB", 2): 0.002300, ("AnB", 3): 0.001270,
+        ("AnB", 4): 0.002617, ("AnB", 5): 0.002991, ("AnB", 6): 0.002008, ("AnB", 7): 0.002751,
+    },
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_figure_2_equals_the_paper_in_every_cell(metric: str, published: Results):
@@ -66,9 +79,17 @@ def test_figure_2_equals_the_paper_in_every_cell(metric: str, published: Results
     for row in expected:
         result = of(table, series=row["series"], n=int(row["n"]))
         assert result["mean"] == close(float(row["mean"]))
-        assert result["sd"] == close(number(row["sd"]))
+        expected_sd = SD[metric].get((row["series"], int(row["n"])), number(row["sd"]))
+        assert result["sd"] == close(expected_sd)
         assert result["count"] == int(row["count"])
         assert result["metric"] == metric
+    # 0.625101 -+ 3.182446 (t of 3 degrees of freedom) x 0.001030 / sqrt(4)
+    base = of(table, series="baseB")
+    low, high = {"top1_best10": (0.623462, 0.626741), "top1_final": (0.623083, 0.625995)}[metric]
+    assert (base["low"], base["high"], base["splits"]) == (close(low), close(high), 4)
+    alone = table[table["splits"] == 1]
+    assert len(alone) == 8 and alone[["sd", "low", "high"]].isna().all(axis=None)
+    assert "one split: no interval" in notes(table)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -114,14 +135,34 @@ def test_table_1_equals_the_paper_and_has_pairs_beside_it(published: Results):
         result = of(table, layers=row["n"], comparison=row["series"].replace("minus", "-"))
         assert result["pooled"] == close(float(row["mean"]))
         assert result["count"] == int(row["count"])
-    expected = list(facts("table1_paired"))
-    assert len(expected) == 6
-    for row in expected:
+    assert {row["count"] for row in facts("table1_paired")} == {"10", "7", "8", "3", "5"}
+    for row in facts("table1_paired"):
         comparison = row["series"].replace("minus own-target base", "- baseB")
         result = of(table, layers=row["n"], comparison=comparison)
-        assert result["paired"] == close(float(row["mean"]))
-        assert result["paired_sd"] == close(float(row["sd"]))
         assert result["pairs"] == int(row["count"])
+
+
+def test_the_gains_of_table_1_are_compared_at_equal_n(published: Results):
+    # Split 0 has AnB+ at every n: its mean gain is 0.010035, and split 1, which has n = 2, 3 and 4,
+    # lies there 0.001704 below it. So the splits are 0.010035 and 0.008331, their sd 0.001205, and
+    # half the interval is 12.706205 (t of 1 degree of freedom) x 0.001205 / sqrt(2)
+    table = results.table(published, "table1")
+    expected = {
+        ("1-7", "AnB+ - baseB"): (0.009183, 0.001207, -0.001662, 0.020028, 2),
+        ("3-7", "AnB+ - baseB"): (0.011324, 0.000761, 0.004485, 0.018163, 2),
+        ("5-7", "AnB+ - baseB"): (0.011626, math.nan, math.nan, math.nan, 1),
+        ("1-7", "BnB+ - baseB"): (0.009095, 0.000729, 0.002541, 0.015650, 2),
+        ("3-7", "BnB+ - baseB"): (0.011143, 0.000729, 0.004589, 0.017697, 2),
+        ("5-7", "BnB+ - baseB"): (0.010190, 0.000587, 0.004917, 0.015463, 2),
+    }
+    for (layers, comparison), values in expected.items():
+        row = of(table, layers=layers, comparison=comparison)
+        result = [row[key] for key in ("paired", "paired_sd", "low", "high", "splits")]
+        assert result == close(list(values)), (layers, comparison)
+    assert (
+        "AnB+ - baseB of layers 1-7, 3-7: the splits have different n, and are compared at equal n "
+        "by an additive fit of split and n"
+    ) in notes(table)
 
 
 def test_no_published_fine_tuned_transfer_has_its_selffer(published: Results):
@@ -152,13 +193,22 @@ def test_the_parts_are_those_of_the_release(published: Results):
     assert "28 AnB without its BnB on the same target" in notes(table)
 
 
+# Between the four splits, of the mean difference of both directions; computed from the CSV alone
+PAIRED_SD = {
+    1: 0.001855, 2: 0.001842, 3: 0.000987, 4: 0.001967, 5: 0.002253, 6: 0.001230, 7: 0.001946,
+}  # fmt: skip
+
+
 def test_the_paired_differences_of_figure_3_are_the_references(published: Results):
     table = results.table(published, "figure3")
     for row in facts("random_splits_paired"):
         if row["series"] == "AnB minus own-target base":
             result = of(table, series="random halves", n=int(row["n"]))
             assert result["paired"] == close(float(row["mean"]))
-            assert result["paired_sd"] == close(float(row["sd"]))
+            assert result["paired_sd"] == close(PAIRED_SD[int(row["n"])])
+    # -0.082615 -+ 3.182446 x 0.001946 / sqrt(4)
+    assert (result["low"], result["high"]) == (close(-0.085711), close(-0.079519))
+    assert (result["pairs"], result["splits"]) == (8, 4)
 
 
 # --- stores made by hand ------------------------------------------------------------------------
@@ -188,10 +238,9 @@ def test_the_decomposition_equals_a_calculation_by_hand(runs: Path):
     assert [row[key] for key in ("mean", "sd", "low", "high")] == pytest.approx(
         [0.08, 0.02, 0.08 - 0.0496828, 0.08 + 0.0496828], abs=1e-7
     )
-    # Total 0.10, 0.09, 0.11. Of the 27 draws of three splits the least has the mean 0.09 with
-    # probability 1/27 = 0.037, more than 0.025, and so has the greatest
+    # Total 0.10, 0.09, 0.11
     row = of(table, part="total")
-    assert (row["mean"], row["boot_low"], row["boot_high"]) == pytest.approx((0.10, 0.09, 0.11))
+    assert (row["mean"], row["sd"]) == pytest.approx((0.10, 0.01))
     assert [row[key] for key in ("n", "pairs", "splits", "seeds")] == [3, 3, 3, 1]
     assert row["metric"] == "top1_final"
     assert notes(table) == ""
@@ -205,7 +254,7 @@ def test_one_pair_has_a_mean_and_no_interval(runs: Path):
     row = of(results.table(results.load(runs), "decomposition"), part="specificity")
     assert row["mean"] == pytest.approx(0.08)
     assert row["pairs"] == 1
-    assert row[["sd", "low", "high", "boot_low", "boot_high"]].isna().all()
+    assert row[["sd", "low", "high"]].isna().all()
 
 
 def test_runs_of_different_targets_are_not_paired(runs: Path):
@@ -286,22 +335,32 @@ def test_nothing_is_compared_with_a_base_at_chance_level(runs: Path):
     assert math.isnan(row["pooled"])
 
 
-def test_two_seeds_of_one_split_are_two_pairs_and_noted(runs: Path):
-    for seed, shift in ((0, 0.0), (1, 0.02)):
-        changes = {"seed": seed}
-        finish(runs, "baseB", 0.80, changes)
-        finish(runs, "B3B", 0.78 + shift, changes)
-        finish(runs, "A3B", 0.70, changes)
+def test_seeds_of_one_split_are_pairs_but_no_repetition(runs: Path):
+    for split, shift in ((0, 0.0), (1, 0.04)):
+        for seed, selffer in ((0, 0.78), (1, 0.80)):
+            finish(runs, "baseB", 0.80, {"seed": seed}, split=split)
+            finish(runs, "B3B", selffer + shift, {"seed": seed}, split=split)
+            finish(runs, "A3B", 0.70, {"seed": seed}, split=split)
+    both = results.load(runs)
+    one = replace(both, table=both.table[both.table["split_seed"] == 0])
 
-    loaded = results.load(runs)
-    row = of(results.table(loaded, "decomposition"), part="specificity")
-    assert [row[key] for key in ("pairs", "splits", "seeds")] == [2, 1, 2]
-    assert row["mean"] == pytest.approx((0.08 + 0.10) / 2)
-    assert math.isnan(row["boot_low"])  # one split cannot be drawn otherwise
-    row = of(results.table(loaded, "figure2"), series="BnB", n=3)
-    assert [row[key] for key in ("count", "splits", "seeds")] == [2, 1, 2]
-    for table in (results.table(loaded, "figure2"), results.table(loaded, "decomposition")):
-        assert "runs of one split with different seeds count as separate networks" in notes(table)
+    # Specificity 0.08 and 0.10 in split 0, 0.12 and 0.14 in split 1: splits 0.09 and 0.13, sd
+    # 0.04 / sqrt(2), half the interval 12.706205 x 0.04 / 2
+    row = of(results.table(both, "decomposition"), part="specificity")
+    assert [row[key] for key in ("pairs", "splits", "seeds")] == [4, 2, 2]
+    assert (row["mean"], row["sd"]) == pytest.approx((0.11, 0.04 / math.sqrt(2)))
+    assert (row["low"], row["high"]) == pytest.approx((0.11 - 0.2541241, 0.11 + 0.2541241))
+    row = of(results.table(both, "figure2"), series="BnB", n=3)
+    assert [row[key] for key in ("count", "splits", "seeds")] == [4, 2, 2]
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx((0.81, 0.5558759, 1.0))
+
+    for name in ("decomposition", "figure2"):
+        table = results.table(one, name)
+        assert "one split: no interval" in notes(table)
+        assert table[["sd", "low", "high"]].isna().all(axis=None)
+    table = results.table(one, "decomposition")
+    assert of(table, part="specificity")["mean"] == pytest.approx(0.09)
+    assert of(table, part="specificity")["pairs"] == 2
 
 
 OTHERS = ({"data.name": "cifar10"}, {"data.digest": "e" * 64}, {"model.name": "alexnet"},

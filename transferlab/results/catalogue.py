@@ -194,8 +194,8 @@ EXHIBITS: dict[str, Exhibit] = {
         text="The same two gaps, measured in pairs: a base network, a selffer and a transfer "
         "network for the same half of the same split, so that halves of unequal difficulty do not "
         "matter. Co-adaptation is baseB less BnB, specificity BnB less AnB, and together they are "
-        "the whole drop. Intervals are of 95 %: low and high from Student's t over the pairs, boot "
-        "from resampling whole splits. The paper has no such table.",
+        "the whole drop. The 95 % interval, low to high, is Student's t over the means of splits. "
+        "The paper has no such table.",
         select=_halves,
         nothing="no finished run is a frozen selffer or transfer",
         table=decomposition.build,

@@ -13,7 +13,7 @@ from transferlab.results.comparable import Experiment
 from transferlab.results.loading import Results
 
 DRAWN = ["id", "label", "series", "n", "target", "split", "split_seed", "seed", "data.per_class",
-         "learned"]  # fmt: skip
+         "counts"]  # fmt: skip
 Select = Callable[[pd.DataFrame, Results], Sequence[Experiment]]
 
 

@@ -26,10 +26,11 @@ FINAL = "top1_final"
 LEADING = (
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
     "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
-    "target_base_top1", "delta_to_target_base",
+    "counts", "target_base_top1", "delta_to_target_base",
 )  # fmt: skip
 LEFT_OUT = ("id", "label", "split", "kind", "reason", "folder")
-KINDS = ("damaged", "failed", "chance", "missing")
+KINDS = ("damaged", "failed", "chance", "base", "missing")
+FINISHED = ("chance", "base")  # the kinds of finished runs, which are in the table too
 CURVE = ("id", "label", "step", "top1", "val_loss", "train_loss")
 
 
@@ -72,7 +73,7 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     if study is not None:
         table = table[table["id"].isin(list(expected))].reset_index(drop=True)
         unread = [run for run in unread if run.id in expected]
-    left_out += [*map(_unread, unread), *_at_chance(table)]
+    left_out += [*map(_unread, unread), *_not_counting(table)]
     begun = {*table["id"], *(run.id for run in unread)}
     left_out += _missing(folder, {key: expected[key] for key in expected if key not in begun})
     return Results(str(folder), table, _left_out(left_out))
@@ -93,9 +94,19 @@ def read_sweeps(store: Path) -> tuple[list[Sweep], list[dict[str, str]]]:
 
 
 def with_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The table with `target_base_top1` and `delta_to_target_base` of that metric."""
-    base = table["target_base_id"].map(table.set_index("id")[metric]).astype(float)
-    return table.assign(target_base_top1=base, delta_to_target_base=table[metric] - base)
+    """The table with the columns that depend on a metric: `counts`, `target_base_top1` and
+    `delta_to_target_base`.
+
+    A run counts if it learned and its base network counts; one whose base network has no record in
+    the table is judged alone.
+    """
+    by_id = table.set_index("id")
+    base = table["target_base_id"].map(by_id[metric]).astype(float)
+    return table.assign(
+        counts=_counts(table["id"], table["base_id"], table["learned"]),
+        target_base_top1=base,
+        delta_to_target_base=table[metric] - base,
+    )
 
 
 def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
@@ -149,7 +160,17 @@ def _published(store: str, study: str | None) -> Results:
             )
         )
     table = _finished(rows.table(finished))
-    return Results(store, table, _left_out([*_at_chance(table), *missing]), published.METRIC)
+    return Results(store, table, _left_out([*_not_counting(table), *missing]), published.METRIC)
+
+
+def _counts(ids: pd.Series, bases: pd.Series, learned: pd.Series) -> pd.Series:
+    """Whether each run learned, and its base, and the base of that."""
+    counts = learned.astype(bool)
+    while True:
+        base_counts = bases.map(pd.Series(counts.to_numpy(), index=ids)).ne(False)
+        if (counts & base_counts).equals(counts):
+            return counts
+        counts = counts & base_counts
 
 
 # --- what is left out ---------------------------------------------------------------------------
@@ -166,11 +187,18 @@ def _row(
     return dict(zip(LEFT_OUT, (identity, label, split, kind, reason, str(folder)), strict=True))
 
 
-def _at_chance(table: pd.DataFrame) -> Iterator[dict[str, str]]:
-    for run in table[~table["learned"]].to_dict("records"):
-        reason = f"at chance level: top1_final {run['top1_final']:.4f}, chance {run['chance']:.4f}"
+def _not_counting(table: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """The finished runs that enter no mean."""
+    labels = table.set_index("id")["label"]
+    for run in table[~table["counts"]].to_dict("records"):
+        base = run["base_id"]
+        if run["learned"]:
+            kind, reason = "base", f"its base {labels[base]} {base} is at chance level"
+        else:
+            numbers = f"top1_final {run['top1_final']:.4f}, chance {run['chance']:.4f}"
+            kind, reason = "chance", f"at chance level: {numbers}"
         split = _split_label(run["split"], run["split_seed"])
-        yield _row(run["id"], run["label"], split, "chance", reason, run["path"])
+        yield _row(run["id"], run["label"], split, kind, reason, run["path"])
 
 
 def _unread(run: Unread) -> dict[str, str]:

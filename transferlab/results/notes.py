@@ -12,7 +12,7 @@ from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 
-KINDS = {"chance": "at chance level"}  # of runs left out; the other kinds are their own names
+KINDS = {"chance": "at chance level", "base": "on a base at chance level"}  # as they are printed
 
 
 def of_selection(selection: Selection) -> list[str]:
@@ -24,9 +24,6 @@ def of_selection(selection: Selection) -> list[str]:
         notes.append(
             f"{len(experiments)} experiments, not averaged together: see column experiment"
         )
-    seeds = (part.runs.groupby("unit")["seed"].nunique(dropna=False).max() for part in experiments)
-    if max(seeds, default=1) > 1:
-        notes.append("runs of one split with different seeds count as separate networks")
     unused = table[~used]
     if len(unused):
         kinds = unused["variant"].str.cat(unused["split"], sep=" of ")
@@ -42,11 +39,17 @@ def left_out(results: Results) -> list[str]:
     return [f"of the expected runs: {counts(kinds)} (--table left_out says which and why)"]
 
 
+def single(table: pd.DataFrame) -> Iterator[str]:
+    """A note where a mean has no interval because it is of one split."""
+    if "low" in table and (table["splits"].eq(1) & table["low"].isna()).any():
+        yield "one split: no interval, which needs two splits or more"
+
+
 def uneven(experiment: Experiment) -> Iterator[str]:
     """A warning where series have other halves than baseB, which may be harder or easier."""
-    learned = experiment.runs[experiment.runs["learned"]]
-    halves = learned["unit"] + " " + learned["target"]
-    covered = {series: set(halves[learned["series"] == series]) for series in pairs.SERIES}
+    counting = experiment.runs[experiment.runs["counts"]]
+    halves = counting["unit"] + " " + counting["target"]
+    covered = {series: set(halves[counting["series"] == series]) for series in pairs.SERIES}
     bases = covered.pop("baseB")
     others = [f"{name} on {len(own)}" for name, own in covered.items() if own and own != bases]
     if others:

@@ -1,8 +1,8 @@
 """Runs in pairs that differ in one thing only: same target, same split, same seed.
 
 The halves of a split are not equally hard, so a difference of means over different targets measures
-that difference too. Every pair is of runs that learned. The caller passes the runs of one
-experiment.
+that difference too. Every pair is of runs that count. Runs of different experiments are never
+paired: the caller passes the runs of several with their experiment's name in a column.
 """
 
 from collections.abc import Iterator
@@ -14,78 +14,77 @@ from transferlab.results.loading import with_metric
 
 NEEDED = (
     "id", "label", "base", "target", "n", "fine_tuned", "split", "split_seed", "split.digest",
-    "seed", "learned", "target_base_id", "target_base_top1", "delta_to_target_base",
+    "seed", "learned", "counts", "target_base_id", "target_base_top1", "delta_to_target_base",
     "transfer.keep", *comparable.FACTS, *comparable.KEYS,
 )  # fmt: skip
 SERIES = ("baseB", "BnB", "BnB+", "AnB", "AnB+")  # the paper's, mirror images merged
+PAIR = ["experiment", "pair"]
 
 
 def prepare(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A results table with the columns that comparisons need.
 
     `accuracy` is the metric; `series` the paper's name, or `random`; `delta` the difference to the
-    base of the run's own target, `gain` the same where both learned; `unit` names the split, `pair`
+    base of the run's own target, `gain` the same where both count; `unit` names the split, `pair`
     the split, target, seed and n.
     """
     table = with_metric(table, metric)[[*NEEDED, metric]]
-    learned = table["target_base_id"].map(table.set_index("id")["learned"]).eq(True)
+    base_counts = table["target_base_id"].map(table.set_index("id")["counts"]).eq(True)
     delta = table["delta_to_target_base"]
     split = _joined(table[["split", "split_seed", "split.digest"]])
     return table.assign(
         accuracy=table[metric],
         series=_series(table),
         delta=delta,
-        base_learned=learned,
-        gain=delta.where(table["learned"] & learned),
+        base_counts=base_counts,
+        gain=delta.where(table["counts"] & base_counts),
         unit=split,
         pair=split + " " + _joined(table[["target", "seed", "n"]]),
     )
 
 
 def to_base(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each run less the base of its own target: `difference`, `unit`, `seed`."""
+    """Each run less the base of its own target: the runs compared, the difference as `value`."""
     compared = runs.dropna(subset="gain")
-    return compared.assign(difference=compared["gain"])[["difference", "unit", "seed"]]
+    return compared.assign(value=compared["gain"])
 
 
 def matched(runs: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
-    """Each run less its partner with the same target, split, seed and n; columns as `to_base`."""
-    accuracy = partners[partners["learned"]].set_index("pair")["accuracy"]
-    compared = runs[runs["learned"] & runs["pair"].isin(accuracy.index)]
-    difference = compared["accuracy"] - compared["pair"].map(accuracy).astype(float)
-    return compared.assign(difference=difference)[["difference", "unit", "seed"]]
+    """Each run less its partner with the same target, split, seed and n; as `to_base`."""
+    partners = partners.loc[partners["counts"], [*PAIR, "accuracy"]]
+    compared = runs[runs["counts"]].merge(
+        partners, on=PAIR, suffixes=("", "_partner"), validate="one_to_one"
+    )
+    return compared.assign(value=compared["accuracy"] - compared["accuracy_partner"])
 
 
 def triples(runs: pd.DataFrame) -> pd.DataFrame:
     """Base, frozen selffer and frozen transfer of the same target, split and seed, a row a triple.
 
-    Columns `n`, `unit`, `seed`, and the differences `co-adaptation`, `specificity`, `total`.
+    The columns of the transfer, and the differences `co-adaptation`, `specificity`, `total`.
     """
-    transfers = runs[(runs["series"] == "AnB")].dropna(subset="gain")
-    selffers = runs[(runs["series"] == "BnB")].dropna(subset="gain").set_index("pair")["gain"]
-    compared = transfers[transfers["pair"].isin(selffers.index)]
-    selffer = compared["pair"].map(selffers).astype(float)
-    return pd.DataFrame(
-        {
-            "pair": compared["pair"],
-            "n": compared["n"],
-            "unit": compared["unit"],
-            "seed": compared["seed"],
-            "co-adaptation": -selffer,
-            "specificity": selffer - compared["gain"],
+    transfers = runs[runs["series"] == "AnB"].dropna(subset="gain")
+    selffers = runs.loc[runs["series"] == "BnB", [*PAIR, "gain"]].dropna(subset="gain")
+    compared = transfers.merge(selffers, on=PAIR, suffixes=("", "_selffer"), validate="one_to_one")
+    return compared.assign(
+        **{
+            "co-adaptation": -compared["gain_selffer"],
+            "specificity": compared["gain_selffer"] - compared["gain"],
             "total": -compared["gain"],
         }
     )
 
 
 def unmatched(runs: pd.DataFrame, triples: pd.DataFrame) -> Iterator[str]:
-    """How many selffers and transfers are in no triple, and why."""
+    """How many selffers and transfers of one experiment are in no triple, and why."""
     for series, other in (("AnB", "BnB"), ("BnB", "AnB")):
         unpaired = runs[(runs["series"] == series) & ~runs["pair"].isin(triples["pair"])]
+        if unpaired.empty:
+            continue
         partners = runs[runs["series"] == other].set_index("pair")["learned"]
         chance = ~unpaired["learned"] | unpaired["pair"].isin(partners.index[~partners])
-        no_base = ~chance & unpaired["target_base_top1"].isna()
-        base_chance = ~chance & ~no_base & ~unpaired["base_learned"]
+        no_base = ~chance & unpaired["counts"] & unpaired["target_base_top1"].isna()
+        base_chance = ~chance & ~no_base & ~(unpaired["counts"] & unpaired["base_counts"])
         no_partner = ~chance & ~no_base & ~base_chance & ~unpaired["pair"].isin(partners.index)
         reasons = {
             f"without its {other} on the same target": no_partner,

@@ -19,7 +19,6 @@ from transferlab.results.figures.style import Look
 from transferlab.results.tables import decomposition
 from transferlab.results.tables.frame import HALVES
 
-BOOTSTRAP = 4.5  # points, the width of its bars, behind the markers
 PARTS = {
     "co-adaptation": Look("co-adaptation, baseB \N{MINUS SIGN} BnB", style.BLUE, "s", -0.12),
     "specificity": Look("specificity, BnB \N{MINUS SIGN} AnB", style.VERMILION, "D", 0.12),
@@ -44,11 +43,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
             none.append(part)
         style.name(axes, look, missing=not any_pair)
     if table["low"].notna().any():
-        style.name_once(axes, "95 % t-interval", color=style.DARK_GREY, linewidth=style.THIN)
-    if table["boot_low"].notna().any():
-        style.name_once(
-            axes, "95 % bootstrap", color=style.DARK_GREY, linewidth=BOOTSTRAP, alpha=0.35
-        )
+        style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)
     finish_differences(axes, selection, published, "drop in accuracy (points)")
     axes.set_xlim(left=0.5)
     return [*_counts(table), *nothing_of(none), *select.left_out(selection)]
@@ -77,12 +72,6 @@ def _look(split: str, part: str, *, several: bool) -> Look:
 def _part(axes: Axes, rows: pd.DataFrame, look: Look, gid: str) -> None:
     x = np.array(rows.index, dtype=float) + look.dodge
     style.line(axes, x.tolist(), (100 * rows["mean"]).tolist(), look, f"means {gid}", marks=True)
-    boot = 100 * rows[["boot_low", "boot_high"]]
-    known = boot.notna().all(axis=1).to_numpy()
-    axes.vlines(
-        x[known], boot["boot_low"][known], boot["boot_high"][known], color=look.colour,
-        linewidth=BOOTSTRAP, alpha=0.35, zorder=2.2, gid=f"bootstrap {gid}",
-    )  # fmt: skip
     intervals(axes, x, 100 * rows["low"], 100 * rows["high"], look, f"t {gid}")
 
 

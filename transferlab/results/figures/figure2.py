@@ -26,7 +26,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     draw_base(axes, means)
     for series, look in SERIES.items():
         networks = runs[runs["series"] == series]
-        learned = networks[networks["learned"]]
+        learned = networks[networks["counts"]]
         if series != "baseB" and not learned.empty:
             style.line(axes, *line_of(means, series), look, f"means {series}")
         style.points(axes, *_points(learned, look), look, f"points {series}")
@@ -87,7 +87,7 @@ def finish(axes: Axes, selection: Selection, published: Selection | None) -> Non
 def missing(runs: pd.DataFrame) -> list[str]:
     """Series without a network, and the n at which a series has none though others have."""
     every = set(runs["n"]) - {0}
-    learned = runs[runs["learned"]]
+    learned = runs[runs["counts"]]
     cuts = {series: set(learned.loc[learned["series"] == series, "n"]) for series in pairs.SERIES}
     none = [series for series in pairs.SERIES if not cuts[series]]
     gaps = [
@@ -112,6 +112,6 @@ def _points(runs: pd.DataFrame, look: Look) -> tuple[list[float], list[float]]:
 
 
 def _chance(axes: Axes, runs: pd.DataFrame) -> None:
-    lost = runs[~runs["learned"]]
+    lost = runs[~runs["counts"]]
     dodge = lost["series"].map({series: look.dodge for series, look in SERIES.items()})
     style.at_chance(axes, (lost["n"] + dodge.astype(float)).tolist(), "chance")

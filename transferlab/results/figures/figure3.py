@@ -55,7 +55,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
             _series(axes, rows, cuts, look, series)
         else:
             none.append(look.name)
-    lost = runs[~runs["learned"] & (runs["series"] == "AnB")]
+    lost = runs[~runs["counts"] & (runs["series"] == "AnB")]
     style.at_chance(axes, lost["n"].astype(float).tolist(), "chance")
     if table["low"].notna().any():
         style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)

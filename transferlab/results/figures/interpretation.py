@@ -29,7 +29,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
             style.line(axes, *figure2.line_of(means, series), look, f"means {series}", marks=True)
         style.name(axes, look, missing=not any_mean, line=series != "baseB")
     figure2.finish(axes, selection, published)
-    at_chance = int((~runs["learned"]).sum())
+    at_chance = int((~runs["counts"]).sum())
     return [
         *figure2.missing(runs),
         *([f"{at_chance} runs at chance level are in no mean."] if at_chance else []),

@@ -28,7 +28,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         networks = runs[runs["split"] == split]
         if networks.empty:
             continue
-        learned, lost = networks[networks["learned"]], networks[~networks["learned"]]
+        learned, lost = networks[networks["counts"]], networks[~networks["counts"]]
         style.line(axes, *_means(networks), look, f"means {split}")
         style.points(axes, *_points(learned), look, f"points {split}")
         style.name(axes, look, missing=learned.empty)
@@ -58,7 +58,7 @@ def _with_images(selection: Selection) -> pd.DataFrame:
 def _means(runs: pd.DataFrame) -> tuple[list[float], list[float]]:
     """Images and percent; nan, which breaks the line, where no network learned."""
     every = sorted(set(runs["images"]))
-    means = runs[runs["learned"]].groupby("images")["accuracy"].mean().reindex(every)
+    means = runs[runs["counts"]].groupby("images")["accuracy"].mean().reindex(every)
     return every, (100 * means).tolist()
 
 

@@ -54,5 +54,5 @@ def behind(selection: Selection, name: str, published: bool | None) -> Selection
 def left_out(selection: Selection) -> list[str]:
     """How many runs of the store are not drawn because they are not finished, if any."""
     kinds = selection.results.left_out["kind"]
-    counts = notes.counts(kinds[kinds != "chance"])
+    counts = notes.counts(kinds[~kinds.isin(loading.FINISHED)])
     return [f"Left out of all runs of the store: {counts}."] if counts else []

@@ -11,7 +11,7 @@ import pandas as pd
 from transferlab import __version__
 from transferlab.errors import UserError
 from transferlab.experiment import variants
-from transferlab.results.loading import Results
+from transferlab.results.loading import FINISHED, Results
 from transferlab.results.metrics import METRICS
 from transferlab.results.notes import KINDS, counts
 from transferlab.results.pairs import SERIES
@@ -48,7 +48,7 @@ def data_sets(results: Results) -> pd.DataFrame:
 def coverage(results: Results) -> pd.DataFrame:
     """Finished of expected runs by split, series and n: `8`, `1 of 2`, or nothing."""
     finished = _cells(results.table["label"], results.table["split"])
-    left_out = results.left_out[results.left_out["kind"] != "chance"]
+    left_out = results.left_out[~results.left_out["kind"].isin(FINISHED)]
     unfinished = _cells(left_out["label"], left_out["split"].map(_without_seed))
     runs = pd.DataFrame([*finished, *unfinished], columns=["split", "series", "n"])
     runs["finished"] = [True] * len(finished) + [False] * len(unfinished)

@@ -6,53 +6,45 @@ import pandas as pd
 
 from transferlab.results import intervals, pairs
 from transferlab.results.exhibits import Selection
-from transferlab.results.tables.frame import Row, frame
+from transferlab.results.tables.frame import frame, in_order, together, whole
 
 PARTS = {"co-adaptation": "baseB - BnB", "specificity": "BnB - AnB", "total": "baseB - AnB"}
 COLUMNS = (
     "experiment", "split", "n", "part", "difference", "mean", "sd", "pairs", "low", "high",
-    "boot_low", "boot_high", "splits", "seeds",
+    "splits", "seeds",
 )  # fmt: skip
-PERCENT = ("mean", "sd", "low", "high", "boot_low", "boot_high")
+PERCENT = ("mean", "sd", "low", "high")
+BY = ["experiment", "split", "n", "part"]
 
 
 def build(selection: Selection) -> pd.DataFrame:
     """A pair is a base, a selffer and a transfer for the same target, split and seed that all
-    learned, so that the parts add up. 95 % intervals: t over the pairs; bootstrap over whole
-    splits."""
-    rows: list[Row] = []
-    unmatched: list[str] = []
-    for experiment in selection.experiments:
-        for split, runs in experiment.runs.groupby("split", sort=False):
-            triples = pairs.triples(runs)
-            rows += [
-                {"experiment": experiment.name, "split": split, **row}
-                for row in _parts(runs, triples)
-            ]
-            unmatched += [
-                f"{experiment.name} {split}: {reason}" for reason in pairs.unmatched(runs, triples)
-            ]
-    return frame(selection, COLUMNS, rows, percent=PERCENT, extra=unmatched)
+    count, so that the parts add up. The 95 % interval is over splits."""
+    if not selection.experiments:
+        return frame(selection, COLUMNS, [], percent=PERCENT)
+    runs = together(selection)
+    triples = pairs.triples(runs)
+    unmatched = list(_unmatched(runs, triples))
+    return frame(selection, COLUMNS, _rows(runs, triples), percent=PERCENT, extra=unmatched)
 
 
-def _parts(runs: pd.DataFrame, triples: pd.DataFrame) -> Iterator[Row]:
-    for n in sorted(set(runs["n"]) - {0}):
-        at_n = triples[triples["n"] == n]
-        for part, difference in PARTS.items():
-            values = at_n[part].tolist()
-            spread = intervals.summary(values)
-            low, high = intervals.bootstrap(values, at_n["unit"].tolist())
-            yield {
-                "n": n,
-                "part": part,
-                "difference": difference,
-                "mean": spread.mean,
-                "sd": spread.sd,
-                "pairs": spread.count,
-                "low": spread.low,
-                "high": spread.high,
-                "boot_low": low,
-                "boot_high": high,
-                "splits": at_n["unit"].nunique(),
-                "seeds": at_n["seed"].nunique(dropna=False),
-            }
+def _rows(runs: pd.DataFrame, triples: pd.DataFrame) -> pd.DataFrame:
+    """Every part at every n > 0 at which a split has runs, with a pair or without."""
+    values = triples.melt(["experiment", "split", "n", "unit", "seed"], list(PARTS), "part")
+    cuts = runs.loc[runs["n"] > 0, ["experiment", "split", "n"]].drop_duplicates()
+    every = cuts.merge(pd.DataFrame({"part": PARTS.keys(), "difference": PARTS.values()}), "cross")
+    groups = values.groupby(BY)
+    rows = every.set_index(BY).join(
+        intervals.over_splits(values, BY).assign(
+            pairs=groups.size(), seeds=groups["seed"].nunique(dropna=False)
+        )
+    )
+    rows = whole(rows, "pairs", "splits", "seeds").sort_index().reset_index()
+    return in_order(rows, split=runs["split"].unique())
+
+
+def _unmatched(runs: pd.DataFrame, triples: pd.DataFrame) -> Iterator[str]:
+    of_split = dict(iter(triples.groupby(["experiment", "split"])))
+    for key, of_runs in runs.groupby(["experiment", "split"], sort=False):
+        for reason in pairs.unmatched(of_runs, of_split.get(key, triples.head(0))):
+            yield f"{' '.join(map(str, key))}: {reason}"

@@ -27,5 +27,5 @@ def _rows(selection: Selection) -> Iterator[Row]:
             "classes": runs["data_classes"].max(),
             "images": runs["data_images"].max(),
             "chance": runs["chance"].max(),
-            "at_chance": int((~runs["learned"]).sum()),
+            "at_chance": int((~experiment.runs["counts"]).sum()),
         }

@@ -4,19 +4,18 @@ import pandas as pd
 
 from transferlab.results import notes, pairs
 from transferlab.results.exhibits import Selection
-from transferlab.results.tables.frame import COUNTS, by_n, frame, spread
+from transferlab.results.tables.frame import COUNTS, frame, in_order, spread, together
 
 COLUMNS = ("experiment", "series", "n", "mean", "sd", "count", "low", "high", *COUNTS)
+PERCENT = ("mean", "sd", "low", "high")
 
 
 def build(selection: Selection) -> pd.DataFrame:
-    """Means over networks, as the paper has them; `low` and `high` are the 95 % t-interval."""
-    rows = [
-        {"experiment": experiment.name, "series": series, "n": n, **spread(runs)}
-        for experiment in selection.experiments
-        for series in pairs.SERIES
-        for n, runs in by_n(experiment.runs[experiment.runs["series"] == series])
-    ]
+    """Means over splits of `count` networks; where all splits have the same networks, these are
+    the paper's means. `low` and `high` are the 95 % interval over splits, within 0 and 1."""
+    rows: pd.DataFrame | list[dict[str, object]] = []
+    if selection.experiments:
+        rows = spread(together(selection), ["experiment", "series", "n"]).reset_index()
+        rows = in_order(rows, series=pairs.SERIES)
     warnings = [note for part in selection.experiments for note in notes.uneven(part)]
-    percent = ("mean", "sd", "low", "high")
-    return frame(selection, COLUMNS, rows, percent=percent, extra=warnings)
+    return frame(selection, COLUMNS, rows, percent=PERCENT, extra=warnings)

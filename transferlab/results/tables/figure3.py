@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from transferlab.results import intervals
+from transferlab.results import pairs
 from transferlab.results.exhibits import Selection
 from transferlab.results.tables.frame import (
     COUNTS,
     HALVES,
-    Row,
-    by_n,
+    counting,
     frame,
-    learned,
+    in_order,
     paired,
     spread,
+    together,
+    whole,
 )
 
 TARGETS = {"A": "man-made", "B": "natural"}
@@ -23,80 +24,69 @@ COLUMNS = (
     "experiment", "series", "n", "mean", "sd", "count", "base", "relative", "paired", "paired_sd",
     "pairs", "low", "high", *COUNTS, "learned",
 )  # fmt: skip
+BY = ["experiment", "series", "n"]
 PERCENT = ("mean", "sd", "base", "relative", "paired", "paired_sd", "low", "high")
-NAN = float("nan")
 
 
 def build(selection: Selection) -> pd.DataFrame:
     """`relative` is the mean less the mean of base networks, as in the paper; `paired` the mean
-    difference of each network to the base of its own target, with its t-interval.
+    difference of each network to the base of its own target, with its 95 % interval over splits.
 
     Where untrained filters never learned, that is the result: shown with `learned` false.
     """
-    rows = [
-        {"experiment": experiment.name, **row}
-        for experiment in selection.experiments
-        for row in _all_series(experiment.runs)
-    ]
+    rows = _rows(together(selection)) if selection.experiments else pd.DataFrame()
     return frame(selection, COLUMNS, rows, percent=PERCENT)
 
 
-def _all_series(runs: pd.DataFrame) -> Iterator[Row]:
+def _rows(runs: pd.DataFrame) -> pd.DataFrame:
+    """`splits` is the number behind the interval: of `paired`, and at n = 0 of the mean."""
+    series = list(_series(runs))
+    every = pd.concat(part.assign(series=name) for name, part, _ in series)
+    shown = pd.concat(part.assign(series=name) for name, _, part in series)
+    with_cut = every[every["n"] > 0].set_index(BY[:2]).index
+    every, shown = (part[part.set_index(BY[:2]).index.isin(with_cut)] for part in (every, shown))
+    means = spread(every, BY, shown).drop(columns=["low", "high"]).reset_index()
+    base = means.loc[means["n"] == 0, [*BY[:2], "mean"]].rename(columns={"mean": "base"})
+    differences = paired(pairs.to_base(shown[shown["n"] > 0]), BY).drop(columns="seeds")
+    compared = differences.rename(columns={"splits": "compared"}).reset_index()
+    learned = counting(shown)[BY].drop_duplicates().assign(learned=True)
+    rows = means.merge(base, "left").merge(compared, "left", on=BY).merge(learned, "left", on=BY)
+    rows = rows.assign(
+        relative=rows["mean"] - rows["base"],
+        splits=rows["compared"].fillna(rows["splits"]),
+        learned=rows["learned"].eq(True),
+    )
+    return in_order(whole(rows, "pairs", "splits"), series=(name for name, _, _ in series))
+
+
+def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
+    """Every series: its name, its runs, and those that are shown."""
     for split, name in HALVES.items():
         halves = runs[(runs["split"] == split) & (runs["series"] != "random")]
         if split == "manmade_natural":
             for target, kind in TARGETS.items():
-                yield from _series(f"{name}, target {kind}", halves[halves["target"] == target])
-            yield from _both_directions(f"{name}, both", halves)
+                to_kind = halves[halves["target"] == target]
+                yield f"{name}, target {kind}", to_kind, counting(to_kind)
+            yield f"{name}, both", halves, _in_both(counting(halves))
         else:
-            yield from _series(name, halves)
+            yield name, halves, counting(halves)
     filters = runs[runs["series"] == "random"]
     for split in filters["split"].unique():
         bases = runs[(runs["split"] == split) & (runs["series"] == "baseB")]
-        name = FILTERS + (f", {HALVES[split]}" if split in HALVES else "")
         with_bases = pd.concat([bases, filters[filters["split"] == split]])
-        yield from _series(name, with_bases, chance_counts=True)
+        name = FILTERS + (f", {HALVES[split]}" if split in HALVES else "")
+        yield name, with_bases, _or_at_chance(with_bases)
 
 
-def _series(name: str, runs: pd.DataFrame, *, chance_counts: bool = False) -> Iterator[Row]:
-    """A row an n. `chance_counts`: where no network learned, show those that did not."""
-    if not (runs["n"] > 0).any():
-        return
-    base = intervals.summary(learned(runs[runs["n"] == 0])["accuracy"].tolist()).mean
-    for n, networks in by_n(runs):
-        shown = learned(networks)
-        any_learned = len(shown) > 0
-        if chance_counts and not any_learned:
-            shown = networks.assign(gain=networks["delta"].where(networks["base_learned"]))
-        gains = shown["gain"].dropna().tolist() if n else []
-        row = spread(networks, shown)
-        yield _row(name, n, row, base, paired(intervals.summary(gains)), any_learned)
+def _in_both(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs whose split, seed and n have a run for both targets; compared only if both are."""
+    groups = runs.groupby(["experiment", "n", "unit", "seed"], dropna=False)
+    gain = runs["gain"].where(groups["gain"].transform("count") == 2)
+    return runs.assign(gain=gain)[groups["target"].transform("nunique") == 2]
 
 
-def _both_directions(name: str, runs: pd.DataFrame) -> Iterator[Row]:
-    """The mean of both targets, of the splits and seeds for which both learned."""
-    if not (runs["n"] > 0).any():
-        return
-    base = NAN
-    for n, networks in by_n(runs):
-        by_split = learned(networks).groupby(["unit", "seed"], dropna=False)
-        both = by_split.filter(lambda targets: len(targets) == 2)
-        units = both.groupby(["unit", "seed"], dropna=False)
-        mean = intervals.summary(units["accuracy"].mean().tolist()).mean
-        base = mean if n == 0 else base
-        gains = both.dropna(subset="gain").groupby(["unit", "seed"], dropna=False)["gain"]
-        values = gains.mean()[gains.size() == 2].tolist() if n else []
-        row = spread(networks, both) | {"mean": mean, "sd": NAN}
-        yield _row(name, n, row, base, paired(intervals.summary(values)), len(both) > 0)
-
-
-def _row(series: str, n: int, mean: Row, base: float, pairs: Row, any_learned: bool) -> Row:
-    return {
-        "series": series,
-        "n": n,
-        **mean,
-        "base": base,
-        "relative": mean["mean"] - base,
-        **pairs,
-        "learned": any_learned,
-    }
+def _or_at_chance(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that count; at an n with none, those that do not, with their difference."""
+    none = ~runs.groupby(["experiment", "n"])["counts"].transform("any")
+    gain = runs["gain"].mask(none & runs["base_counts"], runs["delta"])
+    return runs.assign(gain=gain)[runs["counts"] | none]

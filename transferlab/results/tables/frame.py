@@ -1,13 +1,12 @@
 """The common parts of the tables: the frame with its notes, and the mean of a point."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from transferlab.results import intervals, notes
 from transferlab.results.exhibits import Selection
-from transferlab.results.intervals import Summary
 
 COUNTS = ("splits", "seeds", "at_chance")
 HALVES = {"random": "random halves", "manmade_natural": "man-made/natural"}
@@ -17,7 +16,7 @@ Row = dict[str, Any]
 def frame(
     selection: Selection,
     columns: Sequence[str],
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]] | pd.DataFrame,
     *,
     percent: Sequence[str],
     extra: Iterable[str] = (),
@@ -26,52 +25,69 @@ def frame(
 
     `percent` names the columns of accuracies and `extra` are notes beside the usual ones.
     """
-    table = pd.DataFrame(
-        [{**row, "metric": selection.metric} for row in rows], columns=[*columns, "metric"]
-    )
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    table = table.reindex(columns=list(columns))
+    if "experiment" in columns:
+        table = in_order(table, experiment=(part.name for part in selection.experiments))
+    table = table.assign(metric=selection.metric).reset_index(drop=True)
     table.attrs = {
         "title": selection.exhibit.name,
         "metric": selection.metric,
-        "notes": [*notes.of_selection(selection), *extra],
+        "notes": [*notes.of_selection(selection), *extra, *notes.single(table)],
         "percent": list(percent),
         "shown": list(columns),
     }
     return table
 
 
-def by_n(runs: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
-    """The runs at every n, in order."""
-    for n in sorted(set(runs["n"].tolist())):
-        yield n, runs[runs["n"] == n]
+def together(selection: Selection) -> pd.DataFrame:
+    """The runs of all experiments, of which there must be one, each with its experiment's name."""
+    parts = {experiment.name: experiment.runs for experiment in selection.experiments}
+    return pd.concat(parts, names=["experiment"]).reset_index(level=0).reset_index(drop=True)
 
 
-def learned(runs: pd.DataFrame) -> pd.DataFrame:
-    """Those above chance level."""
-    return runs[runs["learned"]]
-
-
-def spread(runs: pd.DataFrame, shown: pd.DataFrame | None = None) -> Row:
-    """Mean, interval and counts of the runs that learned, or of those to be shown."""
-    shown = learned(runs) if shown is None else shown
-    accuracy = intervals.summary(shown["accuracy"].tolist())
-    return {
-        "mean": accuracy.mean,
-        "sd": accuracy.sd,
-        "count": accuracy.count,
-        "low": accuracy.low,
-        "high": accuracy.high,
-        "splits": shown["unit"].nunique(),
-        "seeds": shown["seed"].nunique(dropna=False),
-        "at_chance": int((~runs["learned"]).sum()),
+def in_order(rows: pd.DataFrame, **orders: Iterable[str]) -> pd.DataFrame:
+    """The rows sorted by these columns, each in the order of its values; otherwise as they are."""
+    positions = {
+        key: rows[key].map({value: place for place, value in enumerate(values)})
+        for key, values in orders.items()
     }
+    index = pd.DataFrame(positions).reset_index(drop=True).sort_values(list(orders), kind="stable")
+    return rows.iloc[index.index]
 
 
-def paired(difference: Summary) -> Row:
-    """The columns of a difference in pairs."""
-    return {
-        "paired": difference.mean,
-        "paired_sd": difference.sd,
-        "pairs": difference.count,
-        "low": difference.low,
-        "high": difference.high,
-    }
+def counting(runs: pd.DataFrame) -> pd.DataFrame:
+    """Those that enter means: above chance level, as is what they rest on."""
+    return runs[runs["counts"]]
+
+
+def spread(
+    runs: pd.DataFrame, by: Sequence[str], shown: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Mean accuracy, interval and counts of every group, of the runs that count or those shown.
+
+    Every group of the runs has a row, indexed by `by`.
+    """
+    keys = list(by)
+    shown = counting(runs) if shown is None else shown
+    values = shown.assign(value=shown["accuracy"])
+    means = intervals.over_splits(values, keys, bounds=intervals.ACCURACY)
+    groups = shown.groupby(keys)
+    table = means.assign(count=groups.size(), seeds=groups["seed"].nunique(dropna=False))
+    at_chance = (~runs["counts"]).groupby([runs[key] for key in keys]).sum()
+    table = table.reindex(at_chance.index).assign(at_chance=at_chance)
+    return whole(table, "count", "splits", "seeds", "at_chance")
+
+
+def paired(differences: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The columns of differences in pairs, of every group; indexed by `by`."""
+    keys = list(by)
+    names = {"mean": "paired", "sd": "paired_sd"}
+    table = intervals.over_splits(differences, keys).rename(columns=names)
+    groups = differences.groupby(keys)
+    return table.assign(pairs=groups.size(), seeds=groups["seed"].nunique(dropna=False))
+
+
+def whole(table: pd.DataFrame, *counts: str) -> pd.DataFrame:
+    """The table with these columns as numbers of things: 0 where there is nothing."""
+    return table.assign(**{key: table[key].fillna(0).astype(int) for key in counts})

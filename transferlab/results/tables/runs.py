@@ -22,6 +22,6 @@ def build(selection: Selection) -> pd.DataFrame:
         "notes": [*empty, *notes.left_out(results)],
         "percent": [*METRICS, "chance", "target_base_top1", "delta_to_target_base"],
         "shown": ["label", "split", "split_seed", "seed", "data_set", "model", metric, "chance",
-                  "delta_to_target_base", "learned", "steps", "time_s"],
+                  "delta_to_target_base", "counts", "steps", "time_s"],
     }  # fmt: skip
     return table

@@ -67,7 +67,7 @@ def collect(store_folder: Path, *, study: str | None = None, project: str | None
         name = " ".join(filter(None, [run["label"], run["split"], run["id"]]))
         if run["kind"] == "missing":
             unfinished.append(name)
-        elif run["kind"] != "chance":
+        elif run["kind"] not in loading.FINISHED:
             left_out.append(f"{name} is {run['kind']}: {run['reason']}")
     for run in _rows(results.table):
         of_run = [name for name, ids in studies.items() if run["id"] in ids]
@@ -109,7 +109,7 @@ def _run(row: Mapping[Hashable, Any], studies: Sequence[str], project: str | Non
     run, record = finished
     config = run.config
     tags = [*studies, config.split.name, config.data.name, config.model.name]
-    tags += [] if row["learned"] else ["at chance level"]
+    tags += [] if row["counts"] else ["at chance level"]
     page = mirrors.page(
         run,
         study=studies[0] if studies else None,
