@@ -18,7 +18,7 @@ import safetensors.numpy
 from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment.run import INFERENCE, MEAN, RESULT, Run
-from transferlab.runtime import files
+from transferlab.runtime import commands, files
 
 CHANNELS = "RGB"  # the order in which `data.datasets.decode` returns them
 TENSOR = "mean"  # the name of the mean image in its file
@@ -90,7 +90,7 @@ def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | 
         raise UserError(
             f"{folder} has no {INFERENCE}: an earlier version made it, which kept neither the "
             "classes nor the mean image. Train it again in this one: "
-            f"python -m transferlab rerun {folder}"
+            + commands.line("rerun", str(folder))
         )
     path = store.check_file(folder / INFERENCE, record["inference_sha256"], record=folder / RESULT)
     raw = store.read_json(path)
