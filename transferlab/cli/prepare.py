@@ -3,16 +3,17 @@
 import argparse
 import logging
 import re
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab.cli.flags import Flags
+from transferlab.data import StoredPixels
 from transferlab.data.datasets.prepared_record import IMAGES, Pixels, PreparedRecord
 from transferlab.data.prepare import pipeline, space, verify
 from transferlab.data.prepare.pipeline import Preparation
 from transferlab.errors import RunFailed, UserError
+from transferlab.experiment import fit
 from transferlab.runtime import logs, machine
 
 log = logging.getLogger(__name__)
@@ -141,8 +142,5 @@ def _show(preparation: Preparation, out: Path) -> None:
         print(f"{made} images prepared in {logs.duration(time_s)}, {made / time_s:.0f} images/s")
     else:
         print("already complete: nothing to do")
-    size, resize = record.pixels.size, record.pixels.resize
-    keys = [] if size == 256 else [f"data.size={size}", f"data.crop={size}", "data.scale=0.015625"]
-    keys += [] if resize == "warp" else [f"data.resize={resize}"]
-    command = ["+split=random", "data=prepared", f"data.root={out}", *keys, "transfer.n=3"]
-    print("next: python -m transferlab", shlex.join(command))
+    stored = StoredPixels(record.pixels.size, record.pixels.resize)
+    print(f"next: {fit.first_run(out, stored, len(record.classes))}")

@@ -15,12 +15,18 @@ from functools import lru_cache
 from pathlib import Path
 
 from transferlab.data.datasets.custom import Custom
-from transferlab.data.datasets.images import OPTIONS, DataSet, Description, ImageSet
+from transferlab.data.datasets.images import (
+    OPTIONS,
+    DataSet,
+    Description,
+    ImageSet,
+    StoredPixels,
+)
 from transferlab.runtime import plugins
 
 __all__ = [
-    "DATASETS", "OPTIONS", "DataSet", "Description", "ImageSet",
-    "check", "describe", "load", "train_counts", "uses",
+    "DATASETS", "OPTIONS", "DataSet", "Description", "ImageSet", "StoredPixels",
+    "describe", "load", "stored", "train_counts", "uses",
 ]  # fmt: skip
 
 DATASETS = {
@@ -42,9 +48,9 @@ def describe(name: str, *, root: str | None, val: str | None, holdout: float | N
     return _dataset(name, root, val, holdout).describe()
 
 
-def check(name: str, *, root: str | None, size: int, resize: str) -> None:
-    """Raises: UserError if the images are stored in another size or were resized otherwise."""
-    _dataset(name, root, None, None).check(size=size, resize=resize)
+def stored(name: str, *, root: str | None) -> StoredPixels | None:
+    """How the images of a data set were resized when they were stored, if they were."""
+    return _dataset(name, root, None, None).stored()
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from transferlab import data
 from transferlab.errors import UserError
+from transferlab.experiment import fit
 from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
 from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split, split_rule
@@ -44,15 +45,17 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
 
     What configs have in common is read once: a study may have 100,000 runs.
     """
-    descriptions: dict[DataConfig, data.Description] = {}
+    described: dict[DataConfig, tuple[data.Description, data.StoredPixels | None]] = {}
     resolved: dict[Sections, _Resolved] = {}
     runs = []
     for config in configs:
         key = (config.split, config.data, config.model)
         if key not in resolved:
-            if config.data not in descriptions:
-                descriptions[config.data] = _describe(config.data)
-            resolved[key] = _resolve(config, descriptions[config.data])
+            if config.data not in described:
+                described[config.data] = _describe(config.data)
+            description, stored = described[config.data]
+            fit.check_stored(config, stored)
+            resolved[key] = _resolve(config, description)
         parts = resolved[key]
         config = replace(config, split=parts.split, data=parts.data, model=parts.model)
         runs.append(make_run(config, parts.halves))
@@ -69,12 +72,11 @@ def summarise_data(config: DataConfig) -> str:
     return f"{config.name}{folder}, {len(counts)} classes, {images:,} training images"
 
 
-def _describe(config: DataConfig) -> data.Description:
+def _describe(config: DataConfig) -> tuple[data.Description, data.StoredPixels | None]:
     description = data.describe(
         config.name, root=config.root, val=config.val, holdout=config.holdout
     )
-    data.check(config.name, root=config.root, size=config.size, resize=config.resize)
-    return description
+    return description, data.stored(config.name, root=config.root)
 
 
 def _resolve(config: RunConfig, description: data.Description) -> _Resolved:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transferlab import store
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment import plan
+from transferlab.experiment import fit, plan
 from transferlab.experiment.config import RunConfig, RuntimeConfig
 from transferlab.experiment.cost import estimate, networks
 from transferlab.experiment.cost.estimate import Estimate
@@ -96,6 +96,8 @@ def look(order: Order) -> Order:
 
     Raises: UserError for a network that cannot be built or has no such cut.
     """
+    for run in order.todo:
+        fit.check_network(run.config)
     facts = _facts(order, order.todo, timed=False)
     networks.check(order.todo, facts)
     device_bytes = _device_bytes(order.launcher, order.todo[0].config, facts)

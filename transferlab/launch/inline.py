@@ -11,7 +11,7 @@ from typing import Any
 
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.experiment import plan
+from transferlab.experiment import fit, plan
 from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.run import Run
 from transferlab.runtime import processes, signals
@@ -42,6 +42,8 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
     for run in ordered:
         _announce(run, reused=before[run.id] is not None)
     todo = [run for run in ordered if before[run.id] is None]
+    for run in todo:
+        fit.check_network(run.config)
     if todo:
         with signals.watch() as stop:
             from transferlab.training.run import check  # torch and lightning: seconds

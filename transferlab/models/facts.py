@@ -75,6 +75,18 @@ class NetworkFacts:
 Facts = Mapping[NetworkShape, NetworkFacts]
 
 
+# The images that the networks of conf/model/ take: the least and the most pixels a side
+IMAGE_SIZES = {"alexnet": (227, 227), "alexnet_small": (16, 96)}
+
+
+def check_image_size(model: str, size: int) -> None:
+    """Raises: UserError for images, in pixels a side, that a network of `IMAGE_SIZES` refuses."""
+    least, most = IMAGE_SIZES.get(model, (size, size))
+    if not least <= size <= most:
+        pixels = str(most) if least == most else f"{least} to {most}"
+        raise UserError(f"data.crop={size} does not fit model={model}, which takes {pixels} pixels")
+
+
 def check_cut(stages: int, n: int, *, keep: int, model: str) -> None:
     """Raises: UserError unless 0 <= n and n + keep < stages: the classifier is always new."""
     if not 0 <= n < stages:

@@ -89,7 +89,7 @@ from transferlab import data
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
 described = data.describe("prepared", root=sys.argv[1], val=None, holdout=None)
-data.check("prepared", root=sys.argv[1], size=8, resize="warp")
+assert data.stored("prepared", root=sys.argv[1]) == data.StoredPixels(8, "warp")
 print(described.classes, {Path(name).name for name in opened if name.startswith(sys.argv[1])})
 print(data.train_counts("prepared", root=sys.argv[1], val=None, holdout=None))
 print({"torch", "torchvision"} & set(sys.modules))

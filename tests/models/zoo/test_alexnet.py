@@ -263,6 +263,5 @@ def test_another_image_size_is_refused(size: int):
     with pytest.raises(UserError) as error:
         alexnet.build(num_outputs=10, image_size=size)
     assert str(error.value) == (
-        f"data.crop={size} does not fit model=alexnet, which takes 227 pixels: "
-        "set data.crop=227 and data.size=256, or use model=alexnet_small"
+        f"data.crop={size} does not fit model=alexnet, which takes 227 pixels"
     )

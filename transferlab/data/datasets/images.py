@@ -74,6 +74,14 @@ class Description:
 
 
 @dataclass(frozen=True)
+class StoredPixels:
+    """Images that were resized once: pixels a side, and `warp` or `crop` as `data.resize` says."""
+
+    size: int
+    resize: str
+
+
+@dataclass(frozen=True)
 class DataSet(ABC):
     """A data set as a config names it: its `data.root`, `data.val` and `data.holdout`.
 
@@ -100,8 +108,9 @@ class DataSet(ABC):
     def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
         """The images, `size` pixels a side; a download goes into the folder `cache`."""
 
-    def check(self, *, size: int, resize: str) -> None:  # noqa: B027  # most resize when read
-        """Raises: UserError if the images are stored in another size or were resized otherwise."""
+    def stored(self) -> StoredPixels | None:
+        """How the images were resized when they were stored; None if they are resized when read."""
+        return None
 
 
 def class_counts(labels: np.ndarray, classes: Sequence[str]) -> tuple[int, ...]:

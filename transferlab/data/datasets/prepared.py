@@ -16,6 +16,7 @@ from transferlab.data.datasets.images import (
     DataSet,
     Description,
     ImageSet,
+    StoredPixels,
     centre_corners,
     class_counts,
     copy_crops,
@@ -48,14 +49,19 @@ class Prepared(DataSet):
         return class_counts(labels, record.classes)
 
     def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
-        self.check(size=size, resize=resize)
+        self._require(size, resize)
         record = self._record()
         train, val = (
             open_subset(self._folder / name, record, record.subsets[name]) for name in SUBSETS
         )
         return ImageSet(record.classes, record.digest, train, val)
 
-    def check(self, *, size: int, resize: str) -> None:
+    def stored(self) -> StoredPixels:
+        pixels = self._record().pixels
+        return StoredPixels(pixels.size, pixels.resize)
+
+    def _require(self, size: int, resize: str) -> None:
+        """Raises: UserError for images of another size, or that were resized otherwise."""
         pixels = self._record().pixels
         if size != pixels.size:
             raise UserError(

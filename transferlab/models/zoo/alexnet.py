@@ -7,12 +7,10 @@ Shapes: B batch, K outputs; input (B, 3, 227, 227), grey levels minus their mean
 
 from torch import nn
 
-from transferlab.errors import UserError
 from transferlab.models.dropout import Dropout
+from transferlab.models.facts import check_image_size
 from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Stage, StagedNetwork
-
-IMAGE_SIZE = 227
 
 
 def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
@@ -20,11 +18,7 @@ def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
 
     Raises: UserError for an image size other than 227.
     """
-    if image_size != IMAGE_SIZE:
-        raise UserError(
-            f"data.crop={image_size} does not fit model=alexnet, which takes {IMAGE_SIZE} pixels: "
-            "set data.crop=227 and data.size=256, or use model=alexnet_small"
-        )
+    check_image_size("alexnet", image_size)
     return StagedNetwork(
         {
             "conv1": Stage(

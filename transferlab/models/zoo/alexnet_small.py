@@ -10,11 +10,10 @@ import math
 
 from torch import nn
 
-from transferlab.errors import UserError
 from transferlab.models.dropout import Dropout
+from transferlab.models.facts import check_image_size
 from transferlab.models.stages import Stage, StagedNetwork
 
-LEAST_SIZE = 16
 DROPOUT = 0.25  # 0.5 halves what nine epochs can learn: 0.22 instead of 0.29 on 100 classes
 
 
@@ -23,11 +22,7 @@ def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
 
     Raises: UserError for images below 16 pixels or above 96, where fc6 would dominate.
     """
-    if not LEAST_SIZE <= image_size <= 96:
-        raise UserError(
-            f"data.crop={image_size} does not fit model=alexnet_small, which takes {LEAST_SIZE} "
-            "to 96 pixels: use data.size=32 data.crop=32, or model=alexnet with data.crop=227"
-        )
+    check_image_size("alexnet_small", image_size)
     side = image_size
     for _ in range(3):
         side = (side + 1) // 2

@@ -1,0 +1,96 @@
+"""Images and network that fit: which settings make them fit, for messages and for `prepare`.
+
+A network takes some image sizes, a prepared data set has one, and grey levels have a scale that the
+network expects. What is suggested agrees in all of them, so that no advice leads to another error.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from transferlab import data
+from transferlab.data import StoredPixels
+from transferlab.errors import UserError
+from transferlab.experiment.build import build_config
+from transferlab.experiment.compose import compose
+from transferlab.experiment.config import RunConfig
+from transferlab.models.facts import IMAGE_SIZES, check_image_size
+from transferlab.runtime import commands
+
+Settings = dict[str, Any]
+# The images of each network as conf/data/ has them, in _base.yaml and imagenet.yaml
+INPUTS: dict[str, Settings] = {
+    "alexnet_small": {"data.size": 32, "data.crop": 32, "data.scale": 0.015625},
+    "alexnet": {"data.size": 256, "data.crop": 227, "data.scale": 1.0},
+}
+RECIPES = {"alexnet_small": "small32", "alexnet": "yosinski2014"}
+OWN = "model.name=package.module:function"
+HALVES = ("+split=random", "transfer.n=3")
+WHOLE = ("+split=whole", "transfer.variant=baseB")
+
+
+def check_stored(config: RunConfig, stored: StoredPixels | None) -> None:
+    """Raises: UserError if images that were resized once have another size than the config says."""
+    if stored is None:
+        return
+    size, resize, root = config.data.size, config.data.resize, config.data.root
+    if size != stored.size:
+        problem = f"data.size={size} differs from the {stored.size} pixels of {root}"
+    elif resize != stored.resize:
+        problem = f"data.resize={resize} differs from the {stored.resize} of {root}"
+    else:
+        return
+    raise UserError(f"{problem}: {_advice(config, stored)}, or prepare the images again")
+
+
+def check_network(config: RunConfig) -> None:
+    """Raises: UserError if the network of a resolved config does not take its images."""
+    try:
+        check_image_size(config.model.name, config.data.crop)
+    except UserError as error:
+        stored = data.stored(config.data.name, root=config.data.root)
+        raise UserError(f"{error}: {_advice(config, stored)}") from error
+
+
+def settings(config: RunConfig, model: str, stored: StoredPixels | None) -> Settings | None:
+    """The settings with which a network takes the images, as far as the config has others.
+
+    None if no setting does: stored images are too small.
+    """
+    current = {key: getattr(config.data, key.removeprefix("data.")) for key in INPUTS["alexnet"]}
+    size, crop = current["data.size"], current["data.crop"]
+    side = size if stored is None else stored.size
+    least, most = IMAGE_SIZES.get(model, (1, side))
+    if stored is not None and side < least:
+        return None
+    wanted = current
+    if size != side or not least <= crop <= most:
+        wanted = INPUTS.get(model, current)
+        if stored is not None:
+            wanted = {**wanted, "data.size": side, "data.crop": min(side, most)}
+    changes = {key: value for key, value in wanted.items() if value != current[key]}
+    if stored is not None and config.data.resize != stored.resize:
+        changes["data.resize"] = stored.resize
+    return changes if model == config.model.name else {"model": model, **changes}
+
+
+def first_run(root: Path, stored: StoredPixels, classes: int) -> str:
+    """A command that trains on the prepared images at `root`, or what is missing for one."""
+    if classes < 2:
+        return "a run needs at least 2 classes"
+    fitting = [model for model, (least, _) in IMAGE_SIZES.items() if least <= stored.size]
+    if not fitting:
+        return f"name a network of yours that takes {stored.size} pixels, {OWN}"
+    model = max(fitting, key=lambda name: IMAGE_SIZES[name])
+    split, *transfer = HALVES if classes >= 4 else WHOLE  # a half needs two classes
+    words = [split, "data=prepared", commands.override("data.root", str(root))]
+    config = build_config(compose("config", [*words, *transfer]))
+    changes = settings(config, model, stored) or {}
+    words += [commands.override(key, value) for key, value in changes.items()]
+    return commands.line(*words, f"train={RECIPES[model]}", *transfer)
+
+
+def _advice(config: RunConfig, stored: StoredPixels | None) -> str:
+    models = dict.fromkeys([config.model.name, *IMAGE_SIZES])
+    found = [settings(config, model, stored) for model in models]
+    options = [commands.settings(each) for each in found if each is not None]
+    return f"set {', or '.join(options)}" if options else f"name a network of yours, {OWN}"
