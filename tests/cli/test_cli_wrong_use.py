@@ -54,7 +54,10 @@ def test_a_malformed_image_folder_is_refused(place: Path, tmp_path: Path):
     images(tmp_path / "no_val", "train", four)
     images(tmp_path / "no_val", "test", four)
     message = refused(place, *use, f"data.root={tmp_path}/no_val")
-    assert "has no folder 'val' (it has test, train): name it with data.val=NAME" in message
+    assert (
+        "has no folder 'val' (it has test, train): name the validation folder with data.val="
+        in message
+    )
     images(tmp_path / "other", "train", four)
     images(tmp_path / "other", "val", {"a": 2, "b": 2, "c": 2, "e": 2})
     message = refused(place, *use, f"data.root={tmp_path}/other")

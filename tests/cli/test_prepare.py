@@ -62,7 +62,7 @@ def test_training_on_prepared_images_is_bit_identical_to_training_on_their_folde
     assert re.fullmatch(r"36 images prepared in 0:\d\d, \d+ images/s", lines[1])
     assert lines[2] == (
         f"next: python -m transferlab +split=random data=prepared data.root={dst} data.size=16 "
-        "data.crop=16 data.scale=0.015625 transfer.n=3"
+        "data.crop=16 data.scale=0.015625 train=small32 transfer.n=3"
     )
     assert re.search(r"36 images as raw of 16 pixels: need 2\.\d MB, [\d.]+ [GM]B free", err)
     from_folder = weights(place, "data=image_folder", f"data.root={root}", *TRAINING)
@@ -179,8 +179,8 @@ def test_a_worker_that_is_killed_is_reported(place: Path, tmp_path: Path):
         (["--codec", "jpeg", "--quality", "101"], "--quality 101 must be between 1 and 100"),
         (["--val", "val", "--holdout", "0.2"], "--val and --holdout exclude each other: "),
         (["--holdout", "1"], "--holdout 1.0 must be between 0 and 1"),
-        (["--val", "test"], "--root ROOT has no folder 'test' (it has train, val): name it with "
-         "--val NAME, or hold out a part with --holdout 0.2"),
+        (["--val", "test"], "--root ROOT has no folder 'test' (it has train, val): name the "
+         "validation folder with --val NAME, or hold out a part with --holdout 0.2"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_refused(place: Path, tmp_path: Path, arguments: list[str], message: str):

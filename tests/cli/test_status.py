@@ -458,7 +458,7 @@ def test_a_folder_that_is_no_store_is_left_as_it_is(store_folder: Path, cluster:
         (["retry", "--all"], "unrecognized arguments: --all; usage: python -m transferlab retry "),
         (["cancel", "quick"], "unrecognized arguments: quick; usage: python -m transferlab cancel"),
         (["status", "--store", "/nowhere"], "/nowhere is not a store: name one with --store DIR, "
-         "or fill it with python -m transferlab sweep +study=quick"),
+         "or fill it with python -m transferlab sweep +study=quick runtime.store=/nowhere"),
         (["retry", "--store", "/nowhere"], "/nowhere is not a store"),
         (["cancel", "--store", "/nowhere"], "/nowhere is not a store"),
     ],

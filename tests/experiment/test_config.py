@@ -340,7 +340,7 @@ def test_split_whole_refuses_variants_that_need_half_a(name: str):
     changes = {"split.name": "whole", "transfer.variant": name, "transfer.target": None}
 
     assert refused(changes | {"transfer.n": None}) == (
-        f"split=whole has no half A, which {name} needs: choose transfer.variant=base,BnB,BnB+,RnB"
+        f"split=whole has no half A, which {name} needs: choose one of base BnB BnB+ RnB"
     )
 
 

@@ -120,7 +120,12 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(text: str):
             "unknown transfer.variant=RnB+: untrained stages that learn make a base network, "
             "transfer.variant=baseB",
         ),
-        ("base", None, None, "missing transfer.target: transfer.variant=base needs A or B"),
+        (
+            "base",
+            None,
+            None,
+            "missing transfer.target: transfer.variant=base needs A or B, as transfer.target=B",
+        ),
         ("base", None, "C", "unknown transfer.target=C: choose A or B"),
         ("baseA", None, "B", "transfer.target=B contradicts transfer.variant=baseA"),
         (

@@ -487,7 +487,7 @@ def test_a_folder_that_is_no_store_and_an_unknown_study_are_errors(store_folder:
         look(store_folder)
     assert str(error.value) == (
         f"{store_folder} is not a store: name one with --store DIR, or fill it with "
-        "python -m transferlab sweep +study=quick"
+        f"python -m transferlab sweep +study=quick runtime.store={store_folder}"
     )
     store_folder.mkdir()
     assert look(store_folder) == []

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 
 class Flags(argparse.ArgumentParser):
     """A parser whose errors are UserErrors. `store`: whether the command reads a store."""
 
     def __init__(self, command: str, description: str, *, store: bool = True) -> None:
-        super().__init__(f"python -m transferlab {command}", description=description,
+        super().__init__(f"{commands.PROGRAM} {command}", description=description,
                          allow_abbrev=False)  # fmt: skip
         if not store:
             return

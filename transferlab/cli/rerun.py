@@ -35,7 +35,8 @@ def run(arguments: Sequence[str]) -> int:
     selected = flags.parse_args([word for word in arguments if word not in settings])
     logs.to_stderr()
     compose.check(settings)
-    changes = {parsed.key_or_group: parsed.value() for parsed in map(compose.parse, settings)}
+    compose.check_single(settings)
+    changes = {key: value for key, (value,) in compose.settings(settings).items()}
     done = rerun(selected.folder.expanduser(), selected.into.expanduser(), changes)
     if done.again.reused:
         log.info("trained earlier: delete %s to train it again", done.again.run.folder)

@@ -37,6 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     if several:
         usage.check_multirun(parsed.overrides)
     else:
+        compose.check_single(parsed.overrides)
         _check_launcher(parsed.overrides)
     errors: list[UserError | RunFailed] = []
 

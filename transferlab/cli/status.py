@@ -14,7 +14,7 @@ from transferlab.errors import UserError
 from transferlab.launch import status
 from transferlab.launch.cluster import SlurmCluster
 from transferlab.launch.status import RunStatus
-from transferlab.runtime import logs, tables
+from transferlab.runtime import commands, logs, tables
 from transferlab.store import inventory
 from transferlab.store.inventory import KnownRun
 
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     statuses = look(inventory.known_runs(selected.store, selected.study))
     print(_json(statuses) if selected.json else "\n".join(_lines(statuses)))
     if not selected.json and any(state.state in RETRIED for state in statuses):
-        log.info("to retry: python -m transferlab retry --store %s", selected.store)
+        log.info("to retry: %s", commands.line("retry", "--store", str(selected.store)))
     return 0
 
 

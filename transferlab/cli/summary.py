@@ -1,6 +1,5 @@
 """What is printed when runs are done: a small table, and a command to run next."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.run import Run
 from transferlab.launch.inline import FinishedRun
-from transferlab.runtime import tables
+from transferlab.runtime import commands, tables
 
 COLUMNS = ("run", "top-1", "vs chance", "vs base", "steps", "time", "", "folder")
 
@@ -37,8 +36,7 @@ def next_command(run: Run, overrides: Sequence[str]) -> str:
             transfer_overrides.append(f"transfer.keep={transfer.keep}")
         if transfer.variant == "base":
             transfer_overrides.append(f"transfer.target={transfer.target}")
-        arguments = shlex.join([*other_overrides, *transfer_overrides])
-        return f"next, {reason}:\n  python -m transferlab {arguments}"
+        return f"next, {reason}:\n  {commands.line(*other_overrides, *transfer_overrides)}"
     return "the store has everything to compare this run with"
 
 

@@ -14,7 +14,7 @@ from transferlab.experiment.launcher import LocalSettings, build_launcher
 from transferlab.experiment.resolve import summarise_data
 from transferlab.launch import cluster, dispatch, inline
 from transferlab.launch.dispatch import Order
-from transferlab.runtime import logs
+from transferlab.runtime import commands, logs
 
 log = logging.getLogger(__name__)
 DATA_SETS = 3  # that the plan names; further ones are counted
@@ -57,7 +57,8 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
         log.info("dry run: nothing started")
     elif order.todo and not local:
         dispatch.submit(order)
-        log.info("to see the progress: python -m transferlab status --store %s", order.store)
+        status = commands.line("status", "--store", str(order.store))
+        log.info("to see the progress: %s", status)
     else:
         try:
             if order.todo:
@@ -80,7 +81,7 @@ def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
         if override.is_sweep_override():
             raise UserError(f"{argument} is a list: {key} takes one value")
         if key == "study":
-            name = str(override.value())
+            name = str(*compose.values(override))
             continue
         if key == "launcher":
             compose.check_choice("launcher", str(override.value()))
@@ -91,7 +92,8 @@ def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
         sweep_overrides.append(f"++{bare}" if key.startswith("launcher.") else bare)
     if not name:
         raise UserError(
-            f"missing study: choose one with +study=NAME, {', '.join(compose.choices('study'))}"
+            f"missing study: choose one with {commands.setting('+study', 'NAME')}, "
+            f"{', '.join(compose.choices('study'))}"
         )
     return name, sweep_overrides, run_overrides
 

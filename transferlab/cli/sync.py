@@ -10,7 +10,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.results import published
 from transferlab.results.wandb import entries, sync
-from transferlab.runtime import logs
+from transferlab.runtime import commands, logs
 
 log = logging.getLogger(__name__)
 HIDDEN = ".wandb"  # in the store
@@ -54,5 +54,6 @@ def run(arguments: Sequence[str]) -> int:
     missing = len(left_out) + len(collected.unfinished)
     print(f"{written} written, {unchanged} unchanged, {missing} left out: {folder}")
     if written and not options.online:
-        print(f"to send them: wandb sync {folder}/offline-run-*", file=sys.stderr)
+        command = commands.line(str(folder), program="wandb sync")
+        print(f"to send them: {command}/offline-run-*", file=sys.stderr)
     return 0

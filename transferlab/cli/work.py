@@ -7,12 +7,12 @@ from pathlib import Path
 
 from transferlab.launch import job
 from transferlab.launch.cluster import SlurmCluster
-from transferlab.runtime import logs
+from transferlab.runtime import commands, logs
 
 
 def run(arguments: Sequence[str]) -> int:
     """Train one task of a job; the exit status. Raises: UserError, RunFailed."""
-    parser = argparse.ArgumentParser("python -m transferlab work")
+    parser = argparse.ArgumentParser(f"{commands.PROGRAM} work")
     parser.add_argument("folder", type=Path, help="a job's folder in a store's .sweeps")
     parser.add_argument("--task", type=int, help="which task (default: SLURM_ARRAY_TASK_ID)")
     selected = parser.parse_args(arguments)

@@ -10,6 +10,7 @@ import numpy as np
 
 from transferlab.data.datasets.images import ImageSet, Subset
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class View:
         if not self.skip_unreadable:
             raise UserError(
                 f"{name} cannot be read: {reason}; repair or delete it, or leave such files out "
-                "with data.unreadable=skip"
+                f"with {commands.setting('data.unreadable', 'skip')}"
             )
         return name
 

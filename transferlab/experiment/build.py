@@ -23,6 +23,7 @@ from transferlab.experiment.config import (
 from transferlab.experiment.identity import NEUTRAL
 from transferlab.experiment.keys import TYPES, unknown_key
 from transferlab.experiment.splits import missing_split, split_rule
+from transferlab.runtime import commands
 
 
 def build_config(raw: Mapping[str, Any]) -> RunConfig:
@@ -116,7 +117,10 @@ def _check_agreement(config: RunConfig) -> None:
 
 def _check_split_seed(split: SplitConfig) -> None:
     if split.seed is None and split_rule(split.name).seeded:
-        raise UserError(f"missing split.seed: split={split.name} needs it, as split.seed=0")
+        raise UserError(
+            f"missing split.seed: split={split.name} needs it, as "
+            f"{commands.setting('split.seed', 0)}"
+        )
 
 
 def _check_images(data: DataConfig) -> None:
@@ -170,8 +174,8 @@ def _check_halves(config: RunConfig) -> None:
         if letter not in halves and letter in (config.variant.base, config.variant.target):
             raise UserError(
                 f"split={config.split.name} has no half {letter}, which "
-                f"{variants.label(config.variant)} needs: choose transfer.variant="
-                f"{','.join(variants.patterns_of(halves))}"
+                f"{variants.label(config.variant)} needs: choose one of "
+                f"{' '.join(variants.patterns_of(halves))}"
             )
 
 

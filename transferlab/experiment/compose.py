@@ -15,7 +15,8 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.keys import known_keys, unknown_key
+from transferlab.experiment.keys import TEXTS, known_keys, unknown_key
+from transferlab.runtime import commands
 
 # Not groups of a run: `sweep.yaml` composes launchers, `study` reads studies itself, and
 # conf/hydra/ belongs to Hydra
@@ -78,14 +79,38 @@ def with_plus(override: str) -> str:
 
 
 def parse(override: str) -> Any:
-    """The parsed override. Raises: UserError."""
+    """The parsed override.
+
+    Raises: UserError if it is none, or if the value of a key of `TEXTS` is not read as a text, with
+        how it is quoted.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        return OverridesParser.create().parse_override(override)
+        parsed = OverridesParser.create().parse_override(override)
     except HydraException as error:
+        if quoted := _quoted(override):
+            raise UserError(f"{override} is not a text to Hydra: write {quoted}") from error
         raise UserError(f"{override}: {reason(error)}") from error
+    if isinstance(parsed.value(), int | float | list | dict) and (quoted := _quoted(override)):
+        raise UserError(f"{override} is not a text to Hydra: write {quoted}")
+    return parsed
+
+
+def check_single(overrides: Iterable[str]) -> None:
+    """Raises: UserError for a list of values, which only a multirun takes."""
+    for override in overrides:
+        if parse(override).is_sweep_override():
+            quoted = _quoted(override)
+            text = f"; if it is one text, write {quoted}" if quoted else ""
+            raise UserError(f"{override} is a list of values: add -m for a run of each{text}")
+
+
+def _quoted(override: str) -> str:
+    """The override of a key of `TEXTS` as it is typed in a shell, its value quoted for Hydra."""
+    key, _, text = override.partition("=")
+    return commands.setting(key, text) if key.lstrip("+") in TEXTS else ""
 
 
 def check(overrides: Sequence[str]) -> None:
@@ -147,7 +172,8 @@ def check_key(key: str) -> None:
         return
     if key.partition(".")[0] in SWEEP_KEYS:
         raise UserError(
-            f"{key} belongs to a sweep, not to a run: python -m transferlab sweep +study=NAME"
+            f"{key} belongs to a sweep, not to a run: "
+            f"{commands.line('sweep', commands.override('+study', 'NAME'))}"
         )
     near = difflib.get_close_matches(key, groups(), n=1)
     if "." not in key and near:

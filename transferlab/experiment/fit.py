@@ -23,7 +23,7 @@ INPUTS: dict[str, Settings] = {
     "alexnet": {"data.size": 256, "data.crop": 227, "data.scale": 1.0},
 }
 RECIPES = {"alexnet_small": "small32", "alexnet": "yosinski2014"}
-OWN = "model.name=package.module:function"
+OWN = commands.setting("model.name", "package.module:function")
 HALVES = ("+split=random", "transfer.n=3")
 WHOLE = ("+split=whole", "transfer.variant=baseB")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.schema import field_types
+from transferlab.runtime import commands
 
 
 def _types() -> dict[str, Any]:
@@ -21,6 +22,9 @@ def _types() -> dict[str, Any]:
     return types
 
 
+# Keys of any text, and those of them that are paths on this machine
+PATHS = ("runtime.store", "runtime.cache", "data.root", "split.groups")
+TEXTS = (*PATHS, "data.val", "runtime.wandb_project", "study", "launcher.template")
 TYPES: Mapping[str, Any] = _types()  # key -> type, in the order of the fields
 _VALUES = attrgetter(*TYPES)
 
@@ -39,7 +43,7 @@ def unknown_key(key: str) -> str:
     """The message for an unknown key, with the nearest known one and the folder of its files."""
     near = _nearest(key)
     if near is None:
-        return f"unknown key {key}: python -m transferlab --cfg job lists all keys"
+        return f"unknown key {key}: {commands.line('--cfg', 'job')} lists all keys"
     group = near.rpartition(".")[0]
     source = f"conf/{group}/" if group else "conf/config.yaml"
     return f"unknown key {key}: did you mean {near} ({source})?"

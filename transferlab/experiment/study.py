@@ -15,11 +15,10 @@ from transferlab.errors import UserError
 from transferlab.experiment import compose, usage
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.keys import flatten
+from transferlab.experiment.keys import PATHS, flatten
 from transferlab.experiment.splits import missing_split
 
 SUFFIXES = (".yaml", ".yml")
-PATHS = ("runtime.store", "runtime.cache", "data.root", "split.groups")
 
 Axes = Mapping[str, tuple[Any, ...]]
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 RANDOM = "R"
 HALVES = ("A", "B")
@@ -53,7 +54,10 @@ def parse(text: str, *, n: int | None = None, target: str | None = None) -> Vari
             "its number, as A3B+"
         )
     if match["n"] == "n" and n is None:
-        raise UserError(f"missing transfer.n: transfer.variant={text} needs it, as transfer.n=3")
+        raise UserError(
+            f"missing transfer.n: transfer.variant={text} needs it, as "
+            f"{commands.setting('transfer.n', 3)}"
+        )
     if match["n"] != "n" and n is not None and int(match["n"]) != n:
         raise UserError(f"transfer.n={n} contradicts transfer.variant={text}: set one of them")
     if target is not None and target != match["target"]:
@@ -65,7 +69,7 @@ def parse(text: str, *, n: int | None = None, target: str | None = None) -> Vari
     if match["base"] == RANDOM and match["plus"]:
         raise UserError(
             f"unknown transfer.variant={text}: untrained stages that learn make a base network, "
-            f"transfer.variant=base{match['target']}"
+            f"{commands.setting('transfer.variant', 'base' + match['target'])}"
         )
     if cut == 0:
         return Variant(base=None, target=match["target"], n=0, fine_tuned=False)
@@ -88,7 +92,10 @@ def label(variant: Variant) -> str:
 def _base_network(text: str, *, n: int | None, target: str | None) -> Variant:
     letter = text[4:] or target
     if letter is None:
-        raise UserError("missing transfer.target: transfer.variant=base needs A or B")
+        raise UserError(
+            "missing transfer.target: transfer.variant=base needs A or B, "
+            f"as {commands.setting('transfer.target', 'B')}"
+        )
     if letter not in HALVES:
         raise UserError(f"unknown transfer.target={letter}: choose A or B")
     if target is not None and target != letter:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 TIMEOUT_S = 120
 RETRY_S = (1, 2, 4, 8)  # a controller that is restarting responds soon
@@ -206,7 +207,7 @@ def clean_environment() -> dict[str, str]:
 def _missing(command: str) -> str:
     return (
         f"{command} is not on the PATH: launcher=slurm needs a machine that can submit jobs; "
-        "launcher=local runs on this one"
+        f"{commands.setting('launcher', 'local')} runs on this one"
     )
 
 

@@ -26,7 +26,7 @@ from transferlab.launch.board import Board
 from transferlab.launch.cluster import Cluster, SlurmCluster
 from transferlab.launch.slurm import Submission
 from transferlab.models.facts import Facts
-from transferlab.runtime import machine
+from transferlab.runtime import commands, machine
 from transferlab.store import sweeps
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,10 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
     if not runs:
         raise UserError(f"study={study} has no runs")
     if len({run.config.runtime.store for run in runs}) > 1:
-        raise UserError("runtime.store is a list: a study needs one store, runtime.store=DIR")
+        raise UserError(
+            "runtime.store is a list: a study needs one store, "
+            f"{commands.setting('runtime.store', 'DIR')}"
+        )
     planned = plan.order(runs)
     return Order(study, planned, store.unfinished(planned), launcher, pack)
 
@@ -141,7 +144,7 @@ def train(order: Order) -> None:
             parts.append(f"{len(progress.blocked)} blocked by a failed base")
         raise RunFailed(
             f"{', '.join(parts)}: run the same command to retry; for the reasons, "
-            f"python -m transferlab status --store {order.store}"
+            f"{commands.line('status', '--store', str(order.store))}"
         )
 
 

@@ -18,7 +18,7 @@ from transferlab.errors import UserError
 from transferlab.results import comparable, published, rows, scan
 from transferlab.results.comparable import Experiment
 from transferlab.results.scan import Unread
-from transferlab.runtime import files
+from transferlab.runtime import commands, files
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
 
@@ -238,7 +238,7 @@ def _expected(store: Path, readable: Iterable[Sweep], study: str | None) -> dict
 
 
 def _fill(folder: Path) -> str:
-    return f"fill it with python -m transferlab sweep +study=quick runtime.store={folder}"
+    return f"fill it with {commands.study('quick', folder)}"
 
 
 def _split_label(name: object, seed: Any) -> str:

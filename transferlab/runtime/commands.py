@@ -6,6 +6,7 @@ here, and no other module writes a command line.
 
 import re
 import shlex
+from pathlib import Path
 
 PROGRAM = "python -m transferlab"
 # What Hydra reads as the same text without quotes, unless it is a number or a word of its own
@@ -29,9 +30,14 @@ def settings(values: dict[str, object]) -> str:
     return " ".join(setting(key, value) for key, value in values.items())
 
 
-def line(*words: str) -> str:
-    """The command line of transferlab with these arguments, each quoted for the shell."""
-    return shlex.join([*PROGRAM.split(), *words])
+def line(*words: str, program: str = PROGRAM) -> str:
+    """The command line of a program with these arguments, each quoted for the shell."""
+    return f"{program} {shlex.join(words)}"
+
+
+def study(name: str, store: Path | str) -> str:
+    """The command line that trains a study into a store."""
+    return line("sweep", override("+study", name), override("runtime.store", str(store)))
 
 
 def _shown(value: object) -> str:

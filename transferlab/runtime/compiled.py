@@ -15,6 +15,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from transferlab.runtime import commands
+
 log = logging.getLogger(__name__)
 DEVICE = "cuda"
 
@@ -46,10 +48,11 @@ def on_cuda(function: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatena
             reason = (str(error).strip().splitlines() or ["no reason given"])[0]
             log.warning(
                 "%s cannot be compiled and runs slower (%s: %s): install a C compiler and Triton, "
-                "or set runtime.compile=false",
+                "or set %s",
                 function.__qualname__,
                 type(error).__name__,
                 reason,
+                commands.setting("runtime.compile", False),
             )
             return result
 

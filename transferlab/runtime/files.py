@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -50,7 +51,7 @@ class Advice:
 
 IN_STORE = Advice(
     full="make room, then run the command again: it resumes from the last checkpoint",
-    refused="choose a store that can be written, with runtime.store=DIR",
+    refused=f"choose a store that can be written, with {commands.setting('runtime.store', 'DIR')}",
 )
 
 

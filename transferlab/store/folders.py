@@ -10,6 +10,7 @@ from pathlib import Path
 
 from transferlab.errors import UserError
 from transferlab.experiment.run import RESULT, Run
+from transferlab.runtime import commands
 from transferlab.runtime.files import explained
 
 
@@ -54,7 +55,8 @@ def require_space(folder: Path, need_bytes: int) -> None:
     if free < need_bytes:
         raise UserError(
             f"{folder} is on a disk with {free / 1e6:.0f} MB free and the run needs "
-            f"{need_bytes / 1e6:.0f} MB: make room, or choose another with runtime.store=DIR"
+            f"{need_bytes / 1e6:.0f} MB: make room, or choose another with "
+            f"{commands.setting('runtime.store', 'DIR')}"
         )
 
 

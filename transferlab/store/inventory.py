@@ -11,7 +11,7 @@ from pathlib import Path
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config
 from transferlab.experiment.run import CONFIG, Run, make_run
-from transferlab.runtime import files
+from transferlab.runtime import commands, files
 from transferlab.store import sweeps
 from transferlab.store.folders import folder_names
 from transferlab.store.sweeps import Job, Sweep
@@ -62,7 +62,7 @@ def check(store: Path) -> None:
     if not store.is_dir():
         raise UserError(
             f"{store} is not a store: name one with --store DIR, or fill it with "
-            "python -m transferlab sweep +study=quick"
+            f"{commands.study('quick', store)}"
         )
 
 

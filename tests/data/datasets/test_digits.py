@@ -88,7 +88,9 @@ def test_the_digest_changes_with_the_holdout():
 def test_without_holdout_there_is_no_validation():
     with pytest.raises(UserError) as error:
         digits.load(holdout=None, size=8)
-    assert str(error.value) == "data.holdout is missing: data=digits has no validation subset"
+    assert str(error.value) == (
+        "data.holdout is missing: data=digits has no validation subset, set data.holdout=0.2"
+    )
 
 
 def test_other_digits_than_the_known_ones_are_refused(monkeypatch: pytest.MonkeyPatch):

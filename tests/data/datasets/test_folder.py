@@ -410,7 +410,8 @@ def refused(root: Path | str | None, val: str | None = "val", holdout: float | N
 
 def test_no_root_is_refused():
     assert refused(None) == (
-        "data.root is missing: name the folder that holds train/CLASS/* and val/*"
+        "data.root is missing: name the folder that holds train/CLASS/* and val/* with "
+        "data.root=DIR"
     )
 
 
@@ -441,7 +442,7 @@ def test_a_root_without_val_is_refused_with_its_folders(tmp_path: Path):
     tree(tmp_path, val="validation")
     assert refused(tmp_path) == (
         f"data.root={tmp_path} has no folder 'val' (it has train, validation): "
-        "name it with data.val=NAME, or hold out a part with data.holdout=0.2"
+        "name the validation folder with data.val=NAME, or hold out a part with data.holdout=0.2"
     )
 
 
@@ -453,7 +454,8 @@ def test_a_long_list_of_folders_is_cut(tmp_path: Path):
 
 def test_neither_val_nor_holdout_is_refused(tmp_path: Path):
     assert refused(tree(tmp_path), None) == (
-        "data.val is missing: name the validation folder, or set data.holdout"
+        "data.val is missing: name the validation folder with data.val=NAME, or hold out a part "
+        "with data.holdout=0.2"
     )
 
 

@@ -126,8 +126,12 @@ def test_other_settings_than_those_it_was_made_with_are_refused(made: dict[str, 
 
 def test_a_place_without_prepared_data_is_refused(images: Path, tmp_path: Path):
     assert refused(images) == (
-        f"data.root={images} is not prepared data (it has no prepared.json): make it with "
-        "python -m transferlab prepare, or read a folder of images with data=image_folder"
+        f"data.root={images} is not prepared data (it has no prepared.json): read it with "
+        "data=image_folder, or prepare it with python -m transferlab prepare "
+        f"--root {images} --out DIR"
+    )
+    assert refused(tmp_path / "none").endswith(
+        f"make it with python -m transferlab prepare --root DIR --out {tmp_path}/none"
     )
     with pytest.raises(UserError, match=r"data\.root is missing: name the folder"):
         data.describe("prepared", root=None, val=None, holdout=None)

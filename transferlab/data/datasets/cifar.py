@@ -14,6 +14,7 @@ import numpy as np
 from transferlab.data.datasets.decode import resize_all
 from transferlab.data.datasets.images import ArraySubset, DataSet, Description, ImageSet
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 log = logging.getLogger(__name__)
 CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
@@ -91,7 +92,7 @@ def load(name: str, *, root: Path, size: int) -> ImageSet:
             raise UserError(
                 f"data={name} cannot be downloaded: {error}; download {kind.url} elsewhere and "
                 f"unpack it into {root}, or name the folder that holds {kind.base_folder} with "
-                "data.root=DIR"
+                f"{commands.setting('data.root', 'DIR')}"
             ) from error
         if not complete():
             raise UserError(

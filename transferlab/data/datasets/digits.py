@@ -18,6 +18,7 @@ from transferlab.data.datasets.images import (
     hold_out,
 )
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 CLASSES = tuple("0123456789")
 CLASS_SIZES = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
@@ -68,5 +69,8 @@ def load(*, holdout: float | None, size: int) -> ImageSet:
 def _held(labels: np.ndarray, holdout: float | None) -> np.ndarray:
     """Which images are held out, (N,) bool. Raises: UserError without `holdout`."""
     if holdout is None:
-        raise UserError("data.holdout is missing: data=digits has no validation subset")
+        raise UserError(
+            "data.holdout is missing: data=digits has no validation subset, set "
+            f"{commands.setting('data.holdout', 0.2)}"
+        )
     return hold_out(labels, holdout, np.arange(len(labels)))

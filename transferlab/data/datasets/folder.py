@@ -25,6 +25,7 @@ from transferlab.data.datasets.images import (
 )
 from transferlab.data.datasets.listing import Files, Listing, list_files
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,10 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
     Raises: UserError if the folder is missing, empty or not of the expected form.
     """
     if root is None:
-        raise UserError("data.root is missing: name the folder that holds train/CLASS/* and val/*")
+        raise UserError(
+            "data.root is missing: name the folder that holds train/CLASS/* and val/* with "
+            f"{commands.setting('data.root', 'DIR')}"
+        )
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise UserError(f"data.root={root} is not a folder")
@@ -112,16 +116,12 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
     if holdout is not None:
         return _hold_out(root, folder / "train" if "train" in subfolders else folder, holdout)
     if val is None:
-        raise UserError("data.val is missing: name the validation folder, or set data.holdout")
+        raise UserError(f"data.val is missing: {_other_subset()}")
     for subset in ("train", val):
         if subset not in subfolders:
             raise UserError(
                 f"data.root={root} has no folder {subset!r} (it has {_listed(subfolders)}): "
-                + (
-                    "need train/CLASS/*"
-                    if subset == "train"
-                    else "name it with data.val=NAME, or hold out a part with data.holdout=0.2"
-                )
+                + ("need train/CLASS/*" if subset == "train" else _other_subset())
             )
     classes = listing.folders(folder / "train")
     _require_same(folder, classes, listing.folders(folder / val), val)
@@ -167,6 +167,14 @@ def _require_same(folder: Path, train: Sequence[str], held: Sequence[str], val: 
         ]
         raise UserError(f"data.root={folder} has other classes in train than in {val}: "
                         + "; ".join(parts))  # fmt: skip
+
+
+def _other_subset() -> str:
+    """How the validation images are found."""
+    return (
+        f"name the validation folder with {commands.setting('data.val', 'NAME')}, or hold out a "
+        f"part with {commands.setting('data.holdout', 0.2)}"
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

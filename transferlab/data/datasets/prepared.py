@@ -32,6 +32,7 @@ from transferlab.data.datasets.prepared_record import (
     read_record,
 )
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 
 class Prepared(DataSet):
@@ -66,18 +67,21 @@ class Prepared(DataSet):
         if size != pixels.size:
             raise UserError(
                 f"data.size={size} differs from the {pixels.size} pixels of {self.root}: set "
-                f"data.size={pixels.size}, or prepare the images again"
+                f"{commands.setting('data.size', pixels.size)}, or prepare the images again"
             )
         if resize != pixels.resize:
             raise UserError(
                 f"data.resize={resize} differs from the {pixels.resize} of {self.root}: set "
-                f"data.resize={pixels.resize}, or prepare the images again"
+                f"{commands.setting('data.resize', pixels.resize)}, or prepare the images again"
             )
 
     @property
     def _folder(self) -> Path:
         if self.root is None:
-            raise UserError("data.root is missing: name the folder --out of prepare")
+            raise UserError(
+                "data.root is missing: name the folder --out of prepare with "
+                f"{commands.setting('data.root', 'DIR')}"
+            )
         return Path(self.root).expanduser()
 
     def _record(self) -> PreparedRecord:
@@ -86,7 +90,7 @@ class Prepared(DataSet):
             if value is not None:
                 raise UserError(
                     f"data.{key}={value} does not apply to data=prepared: {self.root} has its "
-                    f"subsets already; set data.{key}=null"
+                    f"subsets already; set {commands.setting(f'data.{key}', None)}"
                 )
         return read_record(folder)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 
 FORMAT = 1
 RECORD = "prepared.json"
@@ -77,8 +78,7 @@ def read_record(root: Path) -> PreparedRecord:
         raw = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise UserError(
-            f"data.root={root} is not prepared data (it has no {RECORD}): make it with "
-            "python -m transferlab prepare, or read a folder of images with data=image_folder"
+            f"data.root={root} is not prepared data (it has no {RECORD}): {_how_to_make(root)}"
         ) from error
     except (OSError, ValueError) as error:
         raise damaged(path, error) from error
@@ -111,3 +111,11 @@ def damaged(path: Path, reason: object) -> UserError:
     if isinstance(reason, OSError) and reason.strerror:
         reason = reason.strerror
     return UserError(f"{path} is damaged ({reason}): prepare the images again")
+
+
+def _how_to_make(root: Path) -> str:
+    """What to do with a folder that is not prepared data, or does not exist."""
+    if not root.is_dir():
+        return f"make it with {commands.line('prepare', '--root', 'DIR', '--out', str(root))}"
+    command = commands.line("prepare", "--root", str(root), "--out", "DIR")
+    return f"read it with {commands.setting('data', 'image_folder')}, or prepare it with {command}"

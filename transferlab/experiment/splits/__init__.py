@@ -8,7 +8,7 @@ from functools import cache
 
 from transferlab.errors import UserError
 from transferlab.experiment.splits.split import Split, SplitRule
-from transferlab.runtime import plugins
+from transferlab.runtime import commands, plugins
 
 __all__ = ["SPLITS", "Split", "SplitRule", "missing_split", "split_rule"]
 
@@ -30,4 +30,6 @@ def split_rule(name: str) -> SplitRule:
 
 def missing_split() -> str:
     """The message for a run without a split."""
-    return f"missing split: choose {' or '.join(f'+split={name}' for name in SPLITS)}"
+    return (
+        f"missing split: choose {' or '.join(commands.setting('+split', name) for name in SPLITS)}"
+    )

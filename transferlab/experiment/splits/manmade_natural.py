@@ -12,6 +12,7 @@ from pathlib import Path
 
 from transferlab.errors import UserError
 from transferlab.experiment.splits.split import Split, SplitRule, require_classes
+from transferlab.runtime import commands
 
 GROUPS = ("manmade", "natural")  # half A, half B: the paper's letters
 PUBLISHED_GROUPS = "ilsvrc2012_groups.csv"
@@ -32,7 +33,7 @@ def manmade_natural(classes: Sequence[str], groups: Mapping[str, str] | None = N
             f"split=manmade_natural has no group for {len(ungrouped)} of {len(classes)} classes "
             f"({_sample(ungrouped)}): only the 1,000 WordNet ids of ILSVRC 2012 are known; for "
             f"other classes add a {GROUPS_FILE} with the columns class,group (manmade or natural) "
-            "to data.root, or name one with split.groups=FILE"
+            f"to data.root, or name one with {commands.setting('split.groups', 'FILE')}"
         )
     halves = {group: tuple(c for c in classes if groups[c] == group) for group in GROUPS}
     split = Split(a=halves["manmade"], b=halves["natural"])

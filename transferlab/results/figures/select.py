@@ -8,6 +8,7 @@ from transferlab.results import catalogue, comparable, loading, notes
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 from transferlab.results.published import is_published
+from transferlab.runtime import commands
 
 STORE = "published:yosinski2014"
 PAPER = ("imagenet", "alexnet")  # its data and network
@@ -26,7 +27,7 @@ def choose(
         exhibit = selection.exhibit
         raise UserError(
             f"{results.store} has nothing to show in {name}: {exhibit.nothing}; train such runs "
-            f"with python -m transferlab sweep +study={exhibit.study}"
+            f"with {commands.study(exhibit.study, results.store)}"
         )
     if len(selection.experiments) > 1:
         raise UserError(
