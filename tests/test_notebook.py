@@ -8,9 +8,9 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from support.stores import finish, planned
 
+from transferlab.errors import UserError
 from transferlab.results import catalogue
 from transferlab.results.page import report
 
@@ -24,23 +24,22 @@ SOURCES = [
 
 @pytest.fixture
 def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Runs all cells on a store; the HTML that they show, by their source."""
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / "jupyter"))
+    """Runs all cells on a store, in this process; the HTML that they show, by their source."""
 
     def execute(store: Path | str) -> dict[str, str]:
         monkeypatch.setenv("TRANSFERLAB_STORE", str(store))
-        notebook = nbformat.read(NOTEBOOK, as_version=4)
-        client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}})
-        client.execute()
-        return {cell.source: _html(cell) for cell in notebook.cells if cell.cell_type == "code"}
+        names: dict[str, Any] = {}
+        return {source: _html(source, names) for source in SOURCES}
 
     return execute
 
 
-def _html(cell: Any) -> str:
-    assert not [out for out in cell.outputs if out.output_type in ("error", "stream")]
-    return "".join(out.data.get("text/html", "") for out in cell.outputs)
+def _html(source: str, names: dict[str, Any]) -> str:
+    """What a cell shows, which is one statement; empty where that is not an expression."""
+    if not isinstance(ast.parse(source).body[0], ast.Expr):
+        exec(source, names)
+        return ""
+    return getattr(eval(source, names), "_repr_html_", str)()
 
 
 # --- executed ------------------------------------------------------------------------------------
@@ -95,8 +94,25 @@ def test_it_shows_the_published_networks(executed):
 
 
 def test_a_missing_store_stops_it_with_what_to_do(executed, tmp_path: Path):
-    with pytest.raises(CellExecutionError, match=r"nowhere is not a store: .*sweep \+study=quick"):
+    with pytest.raises(UserError, match=r"nowhere is not a store: .*sweep \+study=quick"):
         executed(tmp_path / "nowhere")
+
+
+def test_a_kernel_shows_the_same(executed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "jupyter"))
+    finish(tmp_path / "runs", "baseB", 0.8)
+    expected = executed(tmp_path / "runs")
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not [
+        out for cell in cells for out in cell.outputs if out.output_type != "execute_result"
+    ]
+    shown = ["".join(out.data["text/html"] for out in cell.outputs) for cell in cells]
+    assert shown == list(expected.values())
 
 
 # --- its file ------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from transferlab import results
 from transferlab.cli import results as command
 from transferlab.errors import UserError
 from transferlab.results import Results, figures
+from transferlab.results.figures import layout
 
 PUBLISHED = "published:yosinski2014"
 FACTS = Path(transferlab.__file__).parent / "results" / "yosinski2014.csv"
@@ -44,6 +45,13 @@ def own(paper: Results, kept: pd.Series | None = None) -> Results:
     """The paper's networks, or some of them, as a store of one's own."""
     table = paper.table if kept is None else paper.table[kept].reset_index(drop=True)
     return replace(paper, store="mine", table=table)
+
+
+def on_axes(found: Results, name: str, *arguments: object, **more: object) -> Figure:
+    """A figure whose parts are not laid out, which takes most of a draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "lay_out", lambda *_: None)
+        return figures.draw(found, name, *arguments, **more)  # type: ignore[arg-type]
 
 
 def line(figure: Figure, gid: str) -> Line2D:
@@ -150,7 +158,7 @@ def test_figure_2_has_the_papers_series_names_and_percent():
 
 
 def test_another_metric_draws_other_values_and_is_named(paper: Results):
-    figure = figures.draw(paper, "figure2", "top1_final")
+    figure = on_axes(paper, "figure2", "top1_final")
 
     assert xy(figure, "means AnB")[1][7] == pytest.approx(54.19, abs=0.005)
     assert figure.axes[0].get_title(loc="left").endswith("yosinski2014: final accuracy")
@@ -299,7 +307,7 @@ def test_published_means_are_grey_behind_ones_own(store: Path, name: str):
 
 
 def test_published_curve_is_of_the_requested_metric(store: Path):
-    figure = figures.draw(results.load(store), "figure2", published=True)
+    figure = on_axes(results.load(store), "figure2", published=True)
 
     assert xy(figure, "published AnB")[1][7] == pytest.approx(54.19, abs=0.005)
 
@@ -315,7 +323,7 @@ def test_published_curve_is_of_the_requested_metric(store: Path):
 def test_every_figure_can_have_the_published_one_behind(
     store: Path, name: str, gid: str, value: float
 ):
-    figure = figures.draw(results.load(store), name, "top1_best10", published=True)
+    figure = on_axes(results.load(store), name, "top1_best10", published=True)
 
     assert xy(figure, gid)[1][-1] == pytest.approx(value, abs=0.03)
 
@@ -323,15 +331,15 @@ def test_every_figure_can_have_the_published_one_behind(
 def test_published_reduced_is_behind_ones_own(paper: Results):
     mine = own(paper, paper.table["data.per_class"].isin([250, 500]))
 
-    figure = figures.draw(mine, "reduced", published=True)
+    figure = on_axes(mine, "reduced", published=True)
 
     assert xy(figure, "points whole")[0] == [250, 500]
     assert xy(figure, "published whole")[0][-1] == 1300
 
 
 def test_curves_beside_the_published_are_against_the_share_of_training(store: Path):
-    alone = figures.draw(results.load(store), "curves")
-    beside = figures.draw(results.load(store), "curves", published=True)
+    alone = on_axes(results.load(store), "curves")
+    beside = on_axes(results.load(store), "curves", published=True)
 
     assert [xy(alone, gid)[0] for gid in gids(alone)] == [[10, 40]]
     assert [xy(beside, gid)[0] for gid in gids(beside) if gid.startswith("curve")] == [[25, 100]]
@@ -343,15 +351,15 @@ def published_behind(figure: Figure) -> bool:
 
 
 def test_published_store_has_nothing_behind_itself(paper: Results):
-    assert not published_behind(figures.draw(paper, "figure2", published=True))
+    assert not published_behind(on_axes(paper, "figure2", published=True))
 
 
 @pytest.mark.parametrize("name", ["figure2", "interpretation", "figure3", "decomposition"])
 def test_published_networks_stand_behind_the_papers_data_and_network(paper: Results, name: str):
     mine = own(paper)
 
-    assert published_behind(figures.draw(mine, name))
-    assert not published_behind(figures.draw(mine, name, published=False))
+    assert published_behind(on_axes(mine, name))
+    assert not published_behind(on_axes(mine, name, published=False))
 
 
 @pytest.mark.parametrize("other", [{"data.name": "digits"}, {"model.name": "resnet50"}])
@@ -361,8 +369,8 @@ def test_published_networks_do_not_spoil_the_axis_of_other_data_or_networks(
     mine = own(paper)
     mine = replace(mine, table=mine.table.assign(**other))
 
-    assert not published_behind(figures.draw(mine, "figure2"))
-    assert published_behind(figures.draw(mine, "figure2", published=True))
+    assert not published_behind(on_axes(mine, "figure2"))
+    assert published_behind(on_axes(mine, "figure2", published=True))
 
 
 # --- what is missing ----------------------------------------------------------------------------
@@ -449,16 +457,16 @@ def test_experiments_are_never_mixed(store: Path):
     loaded = results.load(store)
 
     with pytest.raises(UserError, match="figure2 shows one experiment and .* has 2, which must"):
-        figures.draw(loaded, "figure2")
+        on_axes(loaded, "figure2")
     (other,) = (part for part in loaded.experiments if "batch_size" not in part.name)
-    figure = figures.draw(loaded, "figure2", experiment="batch_size=64")
+    figure = on_axes(loaded, "figure2", experiment="batch_size=64")
 
     assert "quick batch_size=64 lr=0.02" in " ".join(figure.axes[0].get_title(loc="left").split())
     assert xy(figure, "points AnB")[1] == [50]
     assert xy(figure, "points baseB")[1] == [60]
-    assert xy(figures.draw(loaded, "figure2", experiment=other.id), "points AnB")[1] == [75]
+    assert xy(on_axes(loaded, "figure2", experiment=other.id), "points AnB")[1] == [75]
     with pytest.raises(UserError, match="--experiment 'x y' is unknown: choose one of"):
-        figures.draw(loaded, "figure2", experiment="x y")
+        on_axes(loaded, "figure2", experiment="x y")
 
 
 # --- the picture --------------------------------------------------------------------------------
