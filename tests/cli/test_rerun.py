@@ -18,9 +18,10 @@ from transferlab import data, store
 from transferlab.__main__ import main
 from transferlab.data.datasets import folder
 from transferlab.errors import Interrupted
+from transferlab.experiment.build import vary_config
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
-from transferlab.experiment.run import Run
+from transferlab.experiment.run import Run, make_run
 
 Compose = Callable[..., RunConfig]
 CONTENT = b"the weights"
@@ -181,6 +182,21 @@ def test_images_that_have_moved_are_named_with_data_root(
     message = refusal(capsys, original.folder, f"data.root={place}/moved", "--into", "more")
     assert message.startswith("data.digest=")
     assert len(trained) == 1
+
+
+def test_a_run_of_an_earlier_revision_is_trained_by_the_rules_of_this_one(
+    original: Run, trained: list[Run], place: Path, capsys: pytest.CaptureFixture[str]
+):
+    earlier = {"revision": 1, "data.digest": "a" * 64, "split.digest": "b" * 64}
+    old = finish(make_run(vary_config(original.config, earlier)))
+
+    assert main(["rerun", str(old.folder)]) == 0
+
+    assert [run.id for run in trained] == [original.base_id, original.id] != [old.base_id, old.id]
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f"{old.folder} is of revision 1, and this version trains by the rules of revision 2: "
+        "another run, with other weights and an id of its own"
+    )
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ What decides the result is that of the config. What only says where and how fast
 that of this machine, but for the devices and the number of threads: the last bits depend on them.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.build import vary_config
 from transferlab.experiment.compose import compose
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import NOT_IN_ID
+from transferlab.experiment.identity import NEUTRAL, NOT_IN_ID, REVISION
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import RESULT, WEIGHTS
 from transferlab.launch import inline
@@ -23,11 +24,14 @@ from transferlab.launch.inline import FinishedRun
 if TYPE_CHECKING:
     from transferlab.training.comparison import Difference
 
+log = logging.getLogger(__name__)
 # Of the recorded `runtime`; the number of threads is in the record, also where `runtime` has none
 RECORDED = ("accelerator", "devices", "compile", "memory_gb")
 # What may explain other weights, in a record and in its config
-FACTS = ("versions", "commit", "dirty", "device", "threads", "train_images", "val_images",
-         "skipped", "inference_sha256")  # fmt: skip
+FACTS = (
+    "commit", "dirty", "device", "threads", "train_images", "val_images", "skipped",
+    "inference_sha256",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Rerun:
     def changed(self) -> dict[str, tuple[Any, Any]]:
         """What else differs and may explain other weights: key -> value before and now."""
         before, now = (_facts(record) for record in (self.record, self.again.result))
-        pairs = {key: (before.get(key), now.get(key)) for key in {**before, **now}}
+        pairs = {key: (value, now[key]) for key, value in before.items() if key in now}
         return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
@@ -50,7 +54,8 @@ def rerun(folder: Path, into: Path, changes: Mapping[str, Any]) -> Rerun:
     """Train the finished run in `folder` again, its base first, in the store `into`; compare.
 
     `changes` has values of keys that are not part of the id. A run that is finished in `into` is
-    not trained again, and one that was interrupted resumes.
+    not trained again, and one that was interrupted resumes. A run of an earlier revision is trained
+    by the rules of this one: that it has the same images cannot be checked.
 
     Raises: UserError if the folder is damaged, the run is not finished, or its images are missing
         or others; RunFailed; Interrupted.
@@ -59,6 +64,16 @@ def rerun(folder: Path, into: Path, changes: Mapping[str, Any]) -> Rerun:
     weights = store.check_file(folder / WEIGHTS, record["weights_sha256"], record=folder / RESULT)
     _check(changes)
     here = {**_runtime(config, record), "runtime.store": str(into)}
+    if config.revision != REVISION:
+        log.warning(
+            "%s is of revision %d, and this version trains by the rules of revision %d: another "
+            "run, with other weights and an id of its own",
+            folder,
+            config.revision,
+            REVISION,
+        )
+        # The rules of digests may be others as well
+        here |= {"revision": REVISION, "data.digest": None, "split.digest": None}
     run = resolve(vary_config(config, {**here, **changes}))
     if run.folder.resolve() == folder.resolve():
         raise UserError(f"--into {into} is the store of {folder} itself: name another folder")
@@ -91,7 +106,8 @@ def _runtime(config: RunConfig, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {key: record.get(key) for key in FACTS if key != "versions"}
-    facts |= {f"versions.{name}": value for name, value in record.get("versions", {}).items()}
-    runtime = record["config"]["runtime"]
-    return facts | {f"runtime.{name}": runtime.get(name) for name in RECORDED[1:3]}
+    config = record["config"]
+    facts = {"revision": config.get("revision", NEUTRAL["revision"])}
+    facts |= {key: record[key] for key in FACTS if key in record}
+    facts |= {f"versions.{name}": value for name, value in record["versions"].items()}
+    return facts | {f"runtime.{name}": config["runtime"].get(name) for name in RECORDED}
