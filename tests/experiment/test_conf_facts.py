@@ -75,4 +75,4 @@ def test_small32_is_nine_epochs_with_a_tenth_of_warm_up(config: Callable[..., Ru
     train = chosen.train
     assert (train.batch_size, train.weight_decay, train.momentum) == (128, 5e-4, 0.9)
     assert train.nesterov and train.mirror and train.channels_last
-    assert train.precision == "bfloat16"
+    assert train.precision == "float32"

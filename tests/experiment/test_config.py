@@ -39,7 +39,7 @@ FILES = sorted((group, choice) for group in compose.groups() for choice in compo
 
 
 def test_conf_has_a_group_for_every_part_of_a_run_and_one_for_the_logger():
-    parts = {field.name for field in dataclasses.fields(RunConfig)} - {"seed"}
+    parts = {field.name for field in dataclasses.fields(RunConfig)} - {"revision", "seed"}
 
     assert {group for group, _ in FILES} == {*parts, "logger"}
 

@@ -204,7 +204,7 @@ def test_where_a_run_is_carried_out_does_not_change_its_id(key: str, value: obje
 def test_every_other_field_changes_the_id_each_in_its_own_way():
     ids = {key: run_id(made(changes)) for key, changes in SCIENCE.items()}
 
-    assert len({run_id(made()), *ids.values()}) == len(SCIENCE) + 1 == 40
+    assert len({run_id(made()), *ids.values()}) == len(SCIENCE) + 1 == 41
 
 
 @pytest.mark.parametrize("key", ["data.digest", "split.digest"])
@@ -214,45 +214,72 @@ def test_an_unresolved_config_has_no_id(key: str):
 
 
 @pytest.mark.parametrize(
-    ("golden", "changes"),
+    ("old", "golden", "changes"),
     [
-        ("8e6e0ade1557", {}),
-        ("abad55b9dc23", BASE_B),
-        ("0db32f369c11", {**BASE_B, "transfer.target": "A", "seed": 3}),
-        ("41e1e5d5c2f7", {"transfer.variant": "B5B+", "transfer.n": None, "train.epochs": 2}),
-        ("8b16859dcc62", {"transfer.variant": "RnB", "transfer.n": 2}),
-        ("11448349805d", {"transfer.variant": "AnB+", "transfer.keep": 2, "split.seed": 3}),
-        ("032e954c7950", {**YOSINSKI, "model.name": "alexnet", "model.num_outputs": 1000}),
-        ("628c7a69d076", {"transfer.n": 7, "data.per_class": 10, "data.mean": "none"}),
-        ("31377e4b1163", {"split.name": "manmade_natural", "split.seed": None, "data.val": "test"}),
-        ("23a39e99808a", {"split.name": "whole", "split.seed": None, **BASE_B}),
+        ("8e6e0ade1557", "287e69f6b8fb", {}),
+        ("abad55b9dc23", "d45a5fbcfbcf", BASE_B),
+        ("0db32f369c11", "c7ae96916a44", {**BASE_B, "transfer.target": "A", "seed": 3}),
+        (
+            "41e1e5d5c2f7",
+            "06eee1d24652",
+            {"transfer.variant": "B5B+", "transfer.n": None, "train.epochs": 2},
+        ),
+        ("8b16859dcc62", "20116eb916f7", {"transfer.variant": "RnB", "transfer.n": 2}),
+        (
+            "11448349805d",
+            "3cab9005201e",
+            {"transfer.variant": "AnB+", "transfer.keep": 2, "split.seed": 3},
+        ),
+        (
+            "032e954c7950",
+            "390eb201d41d",
+            {**YOSINSKI, "model.name": "alexnet", "model.num_outputs": 1000},
+        ),
+        (
+            "628c7a69d076",
+            "056c9aa1e7ba",
+            {"transfer.n": 7, "data.per_class": 10, "data.mean": "none"},
+        ),
+        (
+            "31377e4b1163",
+            "b2c0f6f28447",
+            {"split.name": "manmade_natural", "split.seed": None, "data.val": "test"},
+        ),
+        ("23a39e99808a", "2310531736e9", {"split.name": "whole", "split.seed": None, **BASE_B}),
         (
             "b549d23f85d9",
+            "133a6bb8f72b",
             {"train.precision": "bfloat16", "train.channels_last": True, "data.crop": 28},
         ),
     ],
 )
-def test_ids_are_golden(golden: str, changes: dict[str, Any]):
+def test_ids_are_golden(old: str, golden: str, changes: dict[str, Any]):
     """Golden: a run's folder is found by its id. An id that changes loses every run on every disk.
 
-    Never write a new id here. A new field goes into `identity.NEUTRAL`, with the value that
-    reproduces the runs made before it; then these records, which lack it, keep building and keep
-    their ids. Only a change that makes the old numbers wrong may change an id ([ids], CHANGELOG).
+    `old` is the id of a record that has no revision, from before there was one. Never write a new
+    id here. A new field goes into `identity.NEUTRAL`, with the value that reproduces the runs made
+    before it; then these records, which lack it, keep building and keep their ids. Only a change
+    that makes the old numbers wrong changes ids, by a new `identity.REVISION` ([ids], CHANGELOG):
+    then every revision has its column here.
     """
     assert run_id(made(changes)) == golden
+
+    record = changed(changes)
+    del record["revision"]
+    assert run_id(build_config(record)) == old
 
 
 @pytest.mark.parametrize(
     ("golden", "changes"),
     [
-        ("8e6e0ade1557", {"train.lr_step": 7, "train.lr_factor": 0.5}),
-        ("8e6e0ade1557", {"transfer.variant": "A3B", "transfer.n": None, "transfer.target": None}),
-        ("abad55b9dc23", {**BASE_B, "data.mean": "target", "train.lr_step": 7}),
+        ("287e69f6b8fb", {"train.lr_step": 7, "train.lr_factor": 0.5}),
+        ("287e69f6b8fb", {"transfer.variant": "A3B", "transfer.n": None, "transfer.target": None}),
+        ("d45a5fbcfbcf", {**BASE_B, "data.mean": "target", "train.lr_step": 7}),
         (
-            "41e1e5d5c2f7",
+            "06eee1d24652",
             {"transfer.variant": "BnB+", "transfer.n": 5, "train.epochs": 2, "data.mean": "target"},
         ),
-        ("8b16859dcc62", {"transfer.variant": "R2B", "transfer.n": 2, "data.mean": "target"}),
+        ("20116eb916f7", {"transfer.variant": "R2B", "transfer.n": 2, "data.mean": "target"}),
     ],
 )
 def test_other_spellings_of_these_runs_have_their_golden_ids(golden: str, changes: dict[str, Any]):

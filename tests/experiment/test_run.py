@@ -105,7 +105,7 @@ def test_plus_and_keep_show_in_the_name(config: RunConfig):
 def test_the_whole_stands_in_the_name_without_a_seed():
     run = make_run(made({"split.name": "whole", "split.seed": None, **BASE_B}))
 
-    assert run.folder.name == "baseB-whole-alexnet_small-23a39e99808a"
+    assert run.folder.name == "baseB-whole-alexnet_small-2310531736e9"
 
 
 def test_its_base_is_the_run_of_the_base_network_on_the_same_images(config: RunConfig):

@@ -540,7 +540,7 @@ def test_a_state_as_a_record_has_these_fields(store_folder: Path):
     (state,) = look(store_folder)
 
     assert status.as_record(state) == {
-        "id": "eb61d6aac565",
+        "id": "7b42244434f7",
         "label": "baseA",
         "split": "random0",
         "state": "missing",
@@ -548,7 +548,7 @@ def test_a_state_as_a_record_has_these_fields(store_folder: Path):
         "job": None,
         "log": state.log,
         "code": None,
-        "folder": f"{store_folder}/baseA-random0-alexnet_small-eb61d6aac565",
+        "folder": f"{store_folder}/baseA-random0-alexnet_small-7b42244434f7",
         "step": None,
         "total_steps": None,
         "left_s": None,

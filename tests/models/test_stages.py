@@ -1,15 +1,17 @@
 """Staged networks: cutting, dropout by key and step, and initial values by stage."""
 
+import hashlib
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from transferlab import models
 from transferlab.errors import UserError
-from transferlab.models.dropout import Dropout
+from transferlab.models.dropout import Dropout, row_numbers
 from transferlab.models.stages import Stage, StagedNetwork
 
 NAMES = ("first", "second", "third", "last")
@@ -167,9 +169,45 @@ def test_masks_of_consecutive_steps_are_unrelated():
 
 
 def test_every_image_of_a_batch_has_a_mask_of_its_own():
-    dropout = Dropout(0.5)
-    found = dropout(torch.ones(2, 64))
-    assert not torch.equal(found[0], found[1])
+    found = Dropout(0.5)(torch.ones(40, 64))
+    assert len(found.unique(dim=0)) == 40
+
+
+@pytest.mark.parametrize("processes", [2, 3, 6])
+@pytest.mark.parametrize("shape", [(6, 5), (6, 3, 2, 2)])
+def test_processes_that_share_a_batch_have_the_masks_of_one(processes: int, shape: tuple[int, ...]):
+    built = StagedNetwork({"only": Stage({"dropout": Dropout(0.5)}, weight_std=1.0, bias=0.0)})
+    built.set_step(7)
+    alone = built(torch.ones(shape))
+    for rank in range(processes):
+        built.set_step(7, first=rank, stride=processes)
+        assert torch.equal(built(torch.ones(shape)[rank::processes]), alone[rank::processes])
+    built.set_step(7, first=4)
+    assert torch.equal(built(torch.ones(2, *shape[1:])), alone[4:])
+
+
+def test_the_numbers_of_a_mask_are_golden():
+    numbers = row_numbers(5, 9, torch.tensor([0, 1, 7]), 5)
+    assert numbers.dtype == torch.int16
+    assert numbers.tolist() == [
+        [-25229, 2566, 32648, -18364, -24285],
+        [-30327, 23995, 25865, 30290, 28387],
+        [-7684, 21080, 32711, 16495, -30001],
+    ]
+
+
+def test_the_numbers_are_those_of_splitmix64():
+    start = int.from_bytes(hashlib.sha256(b"5/9").digest()[:8], "big")
+    outputs = [split_mix(start + index * 0x9E3779B97F4A7C15) for index in range(2 * 7)]
+    expected = np.array(outputs, dtype=np.uint64).view(np.int16).reshape(7, 8)[:, :5]
+    assert row_numbers(5, 9, torch.arange(7), 5).tolist() == expected.tolist()
+
+
+def split_mix(state: int) -> int:
+    state %= 2**64
+    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    state = (state ^ (state >> 27)) * 0x94D049BB133111EB % 2**64
+    return state ^ (state >> 31)
 
 
 def test_dropout_does_nothing_in_evaluation():
@@ -194,9 +232,9 @@ def test_the_largest_key_and_step_are_taken():
 def test_every_stage_gets_its_own_key_and_all_the_same_step():
     built = network()
     built.key_dropout(seed_of)
-    built.set_step(9)
-    found = [(m.key, m.step) for m in built.modules() if isinstance(m, Dropout)]
-    assert found == [(102, 9), (103, 9)]
+    built.set_step(9, first=1, stride=2)
+    found = [(m.key, m.step, m.first, m.stride) for m in built.modules() if isinstance(m, Dropout)]
+    assert found == [(102, 9, 1, 2), (103, 9, 1, 2)]
 
 
 # --- initial values --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from transferlab.errors import UserError
 from transferlab.results import comparable
 
 WHOLE = {"split.name": "whole"}
-ID = "e-a53c02"
+ID = "e-0f7153"
 DIGITS = "digits (10 classes, 1.44k images) alexnet_small quick lr=0.02"
 
 
@@ -45,6 +45,7 @@ def test_split_seed_and_variant_do_not_distinguish_experiments(runs: Path):
         ({"train.lr": 0.01}, "quick"),
         ({"data.mean": "none"}, "quick lr=0.02 mean=none"),
         ({"model.num_outputs": 1000}, "quick lr=0.02 num_outputs=1000"),
+        ({"revision": 1}, "quick lr=0.02 revision=1"),
     ],
 )
 def test_data_network_and_recipe_distinguish_experiments_and_are_named(

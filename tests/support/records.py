@@ -16,9 +16,10 @@ DATA_DIGEST = "2356fb3fe5cfab035a566ce5184cd027bb66ebbdb2d49fb283da50ec73922ec5"
 SPLIT_DIGEST = "79105d58172a3b4f2848f41a0b82be7785f29e2c580545687afd22b9592ac36a"
 HALVES = random_halves(tuple("0123456789"), seed=0)
 WHOLE = whole(tuple("0123456789"))
-# A3B on digits as version 0.1.0 made and stored it. Written out, so that a default that changes in
-# conf/ changes no test here.
+# A3B on digits as version 0.1.0 made and stored it, and the revision, which it lacked. Written out,
+# so that a default that changes in conf/ changes no test here.
 RECORD: dict[str, Any] = {
+    "revision": 2,
     "seed": 0,
     "split": {"name": "random", "seed": 0, "groups": None, "digest": SPLIT_DIGEST},
     "data": {
@@ -92,6 +93,7 @@ BASE_B = {"transfer.variant": "base", "transfer.n": 0, "transfer.target": "B"}
 
 # Every field that enters the id -> another value, with the fields that must change with it
 SCIENCE: dict[str, dict[str, Any]] = {
+    "revision": {"revision": 1},
     "seed": {"seed": 1},
     "split.name": {"split.name": "manmade_natural"},
     "split.seed": {"split.seed": 1},

@@ -139,13 +139,13 @@ def test_a_run_of_the_command_line_ends_with_the_bits_of_a_plain_fit(
              "train.total_steps=30", "train.val_every=8", "transfer.n=3")  # fmt: skip
     run = resolve(config(*overrides))
     base, outcome = inline.carry_out([run])
-    alone = TransferModule(
-        network(), n=3, base=base.run.weights_file, frozen=True, label="A3B",
-        recipe=Recipe.from_config(run.config.train),
-    )  # fmt: skip
     half = HalfDataModule("digits", half="B", mean="A", overrides=[
         "data.size=16", "data.crop=16", f"runtime.cache={tmp_path}/cache",
     ])  # fmt: skip
+    alone = TransferModule(
+        network(), n=3, base=base.run.weights_file, frozen=True, split=half.split_digest,
+        label="A3B", recipe=Recipe.from_config(run.config.train),
+    )  # fmt: skip
     trainer(max_steps=30).fit(alone, half)
     save_file(alone.network.state_dict(), tmp_path / "alone.safetensors")
 
@@ -154,6 +154,19 @@ def test_a_run_of_the_command_line_ends_with_the_bits_of_a_plain_fit(
     from transferlab.runtime.files import sha256
 
     assert sha256(tmp_path / "alone.safetensors") == result["weights_sha256"]
+
+
+def test_accumulated_batches_have_the_masks_of_one(data: HalfDataModule):
+    """Two batches of 16 are one of 32 up to rounding, for the three steps of an epoch that are."""
+    overrides = data.hparams["overrides"]
+    halved = HalfDataModule("digits", half="B", batch_size=16, overrides=overrides)
+    parts, one = module("A7B", COSINE), module("A7B", COSINE)
+    trainer(max_steps=3, accumulate_grad_batches=2).fit(parts, halved)
+    trainer(max_steps=3).fit(one, data)
+
+    moved = weights(parts.network)
+    for name, expected in weights(one.network).items():
+        torch.testing.assert_close(moved[name], expected, rtol=0, atol=1e-6)
 
 
 def test_what_is_logged_is_what_a_pack_counts(data: HalfDataModule):
@@ -220,7 +233,7 @@ def test_callbacks_and_loggers_of_lightning_work_on_it(data: HalfDataModule, tmp
 
 def test_hyper_parameters_are_plain_values():
     assert dict(module("A2B-keep2", CAFFE).hparams) == {
-        "n": 2, "frozen": True, "keep": 2, "seed": 0, "label": "A2B-keep2",
+        "n": 2, "frozen": True, "keep": 2, "seed": 0, "split": "", "label": "A2B-keep2",
         "recipe": {
             "lr": 0.02, "schedule": "step", "lr_step": 4, "lr_factor": 0.1, "warmup": 0.0,
             "total_steps": 10, "momentum": 0.9, "nesterov": False, "rate_in_velocity": True,

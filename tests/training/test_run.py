@@ -336,7 +336,9 @@ def _used_late(run: Run) -> Callable[[Path], int]:
     half = inputs.half(run, inputs.load_images(run.config), "A")
     first = {
         half.train.subset.name(int(half.train.positions[index])): when
-        for when, index in enumerate(sampling.permutation(run.config.seed, 0, len(half.train)))
+        for when, index in enumerate(
+            sampling.permutation(inputs.image_seed(run), 0, len(half.train))
+        )
     }
     return lambda path: -first.get(str(path), -1)
 

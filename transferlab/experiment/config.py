@@ -102,6 +102,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
+    revision: Count  # of the rules by which the rest becomes numbers: see `identity.REVISION`
     seed: Seed
     split: SplitConfig
     data: DataConfig

@@ -13,6 +13,7 @@ from transferlab import data
 from transferlab.errors import UserError
 from transferlab.experiment import fit
 from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
+from transferlab.experiment.identity import REVISION
 from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split, split_rule
 
@@ -35,7 +36,8 @@ def resolve(config: RunConfig) -> Run:
     A digest that is recorded in the config must be that of the current images and halves.
     `model.num_outputs` is dropped where it is the number of classes.
 
-    Raises: UserError if the data are missing, have changed, or cannot be split like this.
+    Raises: UserError if the data are missing, have changed, or cannot be split like this, or the
+        config is of another revision.
     """
     return resolve_all([config])[0]
 
@@ -49,6 +51,7 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
     resolved: dict[Sections, _Resolved] = {}
     runs = []
     for config in configs:
+        _check_revision(config)
         key = (config.split, config.data, config.model)
         if key not in resolved:
             if config.data not in described:
@@ -94,6 +97,15 @@ def _resolve(config: RunConfig, description: data.Description) -> _Resolved:
         model=_model(config.model, halves),
         halves=halves,
     )
+
+
+def _check_revision(config: RunConfig) -> None:
+    if config.revision != REVISION:
+        raise UserError(
+            f"revision={config.revision} trains by other rules than this version, whose "
+            f"revision={REVISION} gives other numbers: use the version that made the run, or "
+            "start it again in this one"
+        )
 
 
 def _check_digest(key: str, recorded: str | None, current: str, root: str | None) -> None:

@@ -1,18 +1,29 @@
 """Dropout whose masks are reproducible: where a mask is decided.
 
-The key of a stage is set by `StagedNetwork.key_dropout`, from `training.seeds`; the step by
-`StagedNetwork.set_step`, before every training step.
+The key of a stage is set by `StagedNetwork.key_dropout`, from `training.seeds`; step and places by
+`StagedNetwork.set_step`, before every training step. B rows of a batch, F values a row.
 """
+
+import hashlib
+import math
 
 import torch
 from torch import Tensor, nn
 
+BITS = 16  # of a random number: a probability is rounded to a multiple of 2 ** -16
+GAMMA, FIRST, SECOND = (  # SplitMix64's constants as signed integers, which torch has
+    constant - 2**64 for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+
 
 class Dropout(nn.Module):
-    """Dropout with a mask that is a function of `key` and `step`, which the training sets.
+    """Dropout with a mask that the training determines: the same on every device.
 
-    A mask depends neither on other draws of the process nor on interruptions of the run. Values
-    that stay are scaled by 1 / (1 - p) in training; in evaluation nothing changes, as in Caffe.
+    A row's mask is a function of `key`, `step` and the row's place in the batch of that step: row i
+    of what is passed has place `first + stride * i`. So processes that share a batch out have the
+    masks that one process has, and no mask depends on other draws or on interruptions.
+    Values that stay are scaled by 1 / (1 - p) in training; in evaluation nothing changes, as in
+    Caffe.
     """
 
     def __init__(self, p: float) -> None:
@@ -20,13 +31,38 @@ class Dropout(nn.Module):
         self.p = p
         self.key = 0
         self.step = 0
+        self.first = 0
+        self.stride = 1
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        generator = torch.Generator(x.device).manual_seed((self.key + self.step) % 2**63)
-        kept = torch.rand(x.shape, generator=generator, device=x.device) >= self.p
+        places = torch.arange(len(x), device=x.device) * self.stride + self.first
+        numbers = row_numbers(self.key, self.step, places, math.prod(x.shape[1:]))
+        kept = (numbers >= round(self.p * 2**BITS) - 2 ** (BITS - 1)).view(x.shape)
         return x * kept / (1 - self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def row_numbers(key: int, step: int, places: Tensor, count: int) -> Tensor:
+    """`count` random numbers for each place (B,), (B, count) int16, uniform over all its values.
+
+    They are the outputs of one generator for each key and step: those of a place follow those of
+    the place before it, whichever places are asked for.
+    Source: SplitMix64, Steele, Lea, Flood 2014, Fig. 17; each output has four numbers.
+    """
+    digest = hashlib.sha256(f"{key}/{step}".encode()).digest()
+    outputs = math.ceil(count * BITS / 64)
+    index = places[:, None] * outputs + torch.arange(outputs, device=places.device)
+    state = index.mul_(GAMMA).add_(int.from_bytes(digest[:8], "big", signed=True))
+    state.bitwise_xor_(_shifted(state, 30)).mul_(FIRST)
+    state.bitwise_xor_(_shifted(state, 27)).mul_(SECOND)
+    state.bitwise_xor_(_shifted(state, 31))
+    return state.view(torch.int16)[:, :count]
+
+
+def _shifted(state: Tensor, bits: int) -> Tensor:
+    """The unsigned shift to the right, of int64: torch's own repeats the sign."""
+    return (state >> bits).bitwise_and_(2 ** (64 - bits) - 1)

@@ -67,11 +67,15 @@ class StagedNetwork(nn.Sequential):
                 if isinstance(module, Dropout):
                     module.key = seed_of(name)
 
-    def set_step(self, step: int) -> None:
-        """Choose the dropout masks of training step `step`, in place."""
+    def set_step(self, step: int, *, first: int = 0, stride: int = 1) -> None:
+        """Choose the dropout masks of training step `step`, in place.
+
+        The images that follow have the places first, first + stride, ... in the batch of the step:
+        a process that has a share of it names those of its share.
+        """
         for module in self.modules():
             if isinstance(module, Dropout):
-                module.step = step
+                module.step, module.first, module.stride = step, first, stride
 
     def deterministic_stages(self) -> int:
         """The number of first stages without dropout: their output may be shared."""

@@ -24,7 +24,7 @@ ID_DIGITS = 6
 KEYS = tuple(
     key
     for key in known_keys()
-    if key.startswith(("data.", "model.", "train.")) and key not in NOT_IN_ID
+    if key.startswith(("data.", "model.", "train.", "revision")) and key not in NOT_IN_ID
 )
 FACTS = ("data_set", "data_classes", "data_images")
 

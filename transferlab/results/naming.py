@@ -95,7 +95,7 @@ def _known_recipe(name: str) -> Mapping[str, str]:
 
 def _assignment(key: str, value: str) -> str:
     """`lr=0.02`; of a name `data=prepared`."""
-    section, _, leaf = key.partition(".")
+    section, _, leaf = key.rpartition(".")
     shown = value[:DIGITS] if key == DIGEST else _plain(value)
     return f"{section if leaf == 'name' else leaf}={shown}"
 

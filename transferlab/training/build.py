@@ -85,6 +85,7 @@ def module(subject: Subject) -> TransferModule:
         keep=config.transfer.keep,
         recipe=Recipe.from_config(config.train),
         seed=config.seed,
+        split=inputs.split_digest(subject.run),
         label=subject.run.label,
     )
 
@@ -157,7 +158,7 @@ def pack_data(
     )
     reader = Reader(
         target,
-        seed=config.seed,
+        seed=inputs.image_seed(first),
         batch_size=train.batch_size,
         val_batch_size=train.val_batch_size,
         reshuffle=train.reshuffle,

@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 class Reader:
     """The batches of one half for the process of a Trainer: its share, on its device.
 
-    `batch_size` is that of all processes together. Without a Trainer there is one, on the CPU.
+    `batch_size` is that of all processes together, `seed` comes from `seeds.image_seed`. Without a
+    Trainer there is one process, on the CPU.
     """
 
     half: Half
@@ -93,7 +94,7 @@ class HalfDataModule(LightningDataModule):
     half: `A` or `B` of the classes, as `split` divides them.
     mean: whose mean image is subtracted, `A`, `B` or `none`; by default that of the half. The
         authors took the base half's also for a transfer network.
-    seed: of the order of the images, crops and mirroring.
+    seed: the order of the images, crops and mirroring are functions of it, the split and the half.
     batch_size: of all processes together; by default that of `conf/train`.
 
     Raises: UserError for unknown or inconsistent arguments; `setup` raises it if the images cannot
@@ -141,7 +142,7 @@ class HalfDataModule(LightningDataModule):
                 workers = auto_workers(half.train, machine.cores())
             self.reader = Reader(
                 half,
-                seed=config.seed,
+                seed=inputs.image_seed(self.run),
                 batch_size=train.batch_size,
                 val_batch_size=train.val_batch_size,
                 reshuffle=train.reshuffle,
@@ -162,6 +163,11 @@ class HalfDataModule(LightningDataModule):
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the labels."""
         return self._reader().half.classes
+
+    @property
+    def split_digest(self) -> str:
+        """What the halves are called in the seeds: see `TransferModule`."""
+        return inputs.split_digest(self.run)
 
     def train_dataloader(self) -> "Epochs":
         reader, trainer = self._reader(), self.trainer

@@ -12,6 +12,7 @@ from transferlab.experiment import variants
 from transferlab.experiment.config import RunConfig, cache_folder
 from transferlab.experiment.run import Run
 from transferlab.runtime.progress import Bar, Display, Rate
+from transferlab.training import seeds
 
 log = logging.getLogger(__name__)
 NO_MEAN = "none"
@@ -40,6 +41,18 @@ def half(run: Run, images: ImageSet, letter: str) -> Half:
         per_class=config.per_class,
         skip_unreadable=config.unreadable == "skip",
     )
+
+
+def split_digest(run: Run) -> str:
+    """What the halves are called in the seeds of a run."""
+    digest = run.config.split.digest
+    assert digest is not None, f"{run.label} {run.id} has not been resolved"
+    return digest
+
+
+def image_seed(run: Run) -> int:
+    """The seed of the order of the target's images, their crops and mirroring."""
+    return seeds.image_seed(run.config.seed, split_digest(run), run.config.variant.target)
 
 
 def mean_letter(config: RunConfig) -> str:

@@ -25,7 +25,7 @@ from transferlab.models.stages import StagedNetwork
 from transferlab.training import optimiser
 from transferlab.training.checkpoints import load_weights
 from transferlab.training.recipe import Recipe
-from transferlab.training.seeds import seed_of
+from transferlab.training.seeds import network_seed
 
 Weights = Mapping[str, Tensor]
 
@@ -41,8 +41,9 @@ class TransferModule(LightningModule):
         with n > 0 a random prefix.
     frozen: stages 1..n do not learn: no gradient, not in the optimiser, batch norm in evaluation.
     keep: how many stages after the cut are copied too, as initial values that learn.
-    seed: initial values and dropout masks are functions of it and of `label`. None keeps the
-        values that the network has; its dropout masks are then those of seed 0.
+    seed: initial values and dropout masks are functions of it, of `split` and of `label`. None
+        keeps the values that the network has; its dropout masks are then those of seed 0.
+    split: what the halves are called in the seeds; that of a run is `HalfDataModule.split_digest`.
     label: what the network is called in its seeds, `A3B`; networks with other labels have other
         heads. By default `base` or `n3`, `n3+`.
 
@@ -59,6 +60,7 @@ class TransferModule(LightningModule):
         keep: int = 0,
         recipe: Recipe | Mapping[str, Any],
         seed: int | None = 0,
+        split: str = "",
         label: str | None = None,
     ) -> None:
         super().__init__()
@@ -70,15 +72,17 @@ class TransferModule(LightningModule):
                 "frozen": frozen,
                 "keep": keep,
                 "seed": seed,
+                "split": split,
                 "label": self.label,
                 "recipe": asdict(self.recipe),
             }
         )
         self.network = network
         self.frozen_stages = n if frozen else 0
+        self.rows = 0  # of the current step, in all processes, that came before this batch
         if seed is not None:
-            network.initialise(partial(seed_of, seed, self.label, "init"))
-        network.key_dropout(partial(seed_of, seed or 0, self.label, "dropout"))
+            network.initialise(partial(network_seed, seed, split, self.label, "init"))
+        network.key_dropout(partial(network_seed, seed or 0, split, self.label, "dropout"))
         weights = None if base is None else _weights(base)
         transfer.graft(network, n=n, keep=keep, frozen=frozen, base=weights)
 
@@ -133,7 +137,13 @@ class TransferModule(LightningModule):
         }
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        self.network.set_step(self.trainer.global_step)
+        trainer = self.trainer
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self.rows = 0  # batches whose gradients are accumulated are parts of one
+        self.network.set_step(
+            trainer.global_step, first=self.rows + trainer.global_rank, stride=trainer.world_size
+        )
+        self.rows += len(batch[1]) * trainer.world_size
         return self._log_scores("train", batch)
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:

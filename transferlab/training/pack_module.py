@@ -111,8 +111,9 @@ class PackModule(LightningModule):
         optimizer, scheduler = self.optimizers(use_pl_optimizer=False), self.lr_schedulers()
         assert isinstance(optimizer, torch.optim.Optimizer)
         assert isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR)
+        share = {"first": self.trainer.global_rank, "stride": self.trainer.world_size}
         for index in self.active:
-            self.members[index].network.set_step(self.step)
+            self.members[index].network.set_step(self.step, **share)
         losses, hits = self._losses(batch)
         optimizer.zero_grad()
         self.manual_backward(losses.sum())

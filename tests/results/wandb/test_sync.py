@@ -127,7 +127,7 @@ def test_each_finished_run_and_each_study_gets_a_folder(done: Done):
     assert out == f"3 written, 0 unchanged, 3 left out: {done.base.folder.parent}/.wandb\n"
     report = f"report-quick-{min(done.base.id, done.selffer.id)}"
     assert set(done.folders) == {done.base.id, done.selffer.id, report}
-    assert (done.base.id, done.selffer.id) == ("f5e3291c962e", "a7dc232d1d3e")
+    assert (done.base.id, done.selffer.id) == ("b3a5f5975452", "ef69ce4113b6")
 
 
 def test_a_run_keeps_its_id_name_and_config(done: Done):
