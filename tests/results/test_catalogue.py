@@ -110,7 +110,7 @@ def test_every_exhibit_has_its_own_text_and_a_builder():
 
 def test_unknown_exhibits_are_refused_with_the_known_ones(store: Path):
     found = results.load(store)
-    with pytest.raises(UserError, match="table=interpretation is unknown: choose one of figure2"):
-        results.table(found, "interpretation")
+    with pytest.raises(UserError, match="table=curves is unknown: choose one of figure2"):
+        results.table(found, "curves")
     with pytest.raises(UserError, match="--plot table1 is unknown: choose one of figure2"):
         figures.draw(found, "table1")

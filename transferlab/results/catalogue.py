@@ -14,7 +14,7 @@ import pandas as pd
 from transferlab.errors import UserError
 from transferlab.results import comparable, loading, pairs
 from transferlab.results.comparable import Experiment
-from transferlab.results.exhibits import Exhibit, Select, Selection
+from transferlab.results.exhibits import Exhibit, Selection
 from transferlab.results.loading import Results
 from transferlab.results.metrics import metric_of
 from transferlab.results.tables import (
@@ -22,6 +22,7 @@ from transferlab.results.tables import (
     experiments,
     figure2,
     figure3,
+    interpretation,
     left_out,
     runs,
     table1,
@@ -108,28 +109,32 @@ def figure_names() -> tuple[str, ...]:
 # --- selections of runs -------------------------------------------------------------------------
 
 
-def _random_halves(*series: str) -> Select:
-    """Networks of these series for random halves."""
+def _figure2(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Networks for random halves."""
+    runs = _plain(runs)
+    runs = runs[(runs["split"] == "random") & runs["series"].isin(pairs.SERIES)]
+    return [_with_own_bases(part) for part in comparable.split(runs)]
 
-    def select(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-        runs = _plain(runs)
-        return comparable.split(runs[(runs["split"] == "random") & runs["series"].isin(series)])
 
-    return select
+def _table1(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Fine-tuned networks for random halves, and all base networks: `pooled` is over all halves."""
+    runs = _plain(runs)
+    of_table = runs["series"].isin(["baseB", "AnB+", "BnB+"])
+    return comparable.split(runs[(runs["split"] == "random") & of_table])
 
 
 def _frozen(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
     """Frozen transfers, random filters and their base networks, where there is any with n > 0."""
     runs = _plain(runs)
     runs = runs[runs["series"].isin(["baseB", "AnB", "random"])]
-    return _with_any(runs, lambda runs: runs["n"] > 0)
+    return _with_cuts(runs)
 
 
 def _halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
     """Frozen selffers and transfers with their base networks, where there is any with n > 0."""
     runs = _plain(runs)
     runs = runs[runs["series"].isin(["baseB", "BnB", "AnB"]) & (runs["split"] != "whole")]
-    return _with_any(runs, lambda runs: runs["n"] > 0)
+    return _with_cuts(runs)
 
 
 def _with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
@@ -164,9 +169,22 @@ def _with_any(
     return [part for part in comparable.split(runs) if shown(part.runs).any()]
 
 
+def _with_cuts(runs: pd.DataFrame) -> Sequence[Experiment]:
+    """The experiments with a network that is cut, each with the bases of these networks."""
+    return [_with_own_bases(part) for part in _with_any(runs, lambda runs: runs["n"] > 0)]
+
+
+def _with_own_bases(experiment: Experiment) -> Experiment:
+    """Of the base networks only those for the target of another network, if there are others: the
+    mean of baseB is of halves of the same difficulty."""
+    runs = experiment.runs
+    cut = runs["n"] > 0
+    own = cut | runs["id"].isin(runs.loc[cut, "target_base_id"])
+    return replace(experiment, runs=runs[own]) if cut.any() else experiment
+
+
 # --- the exhibits, in the order of the page -----------------------------------------------------
 
-_FIGURE2 = _random_halves(*pairs.SERIES)
 EXHIBITS: dict[str, Exhibit] = {
     "figure2": Exhibit(
         title="Figure 2: transfer and selffer networks, layer by layer",
@@ -175,7 +193,7 @@ EXHIBITS: dict[str, Exhibit] = {
         "to work together were parted and could not find each other again: fragile co-adaptation. "
         "Where AnB lies below BnB, the copied features are specific to the base task. AnB+ above "
         f"baseB: networks that transfer, then learn on, generalize better. {MIRRORED}",
-        select=_FIGURE2,
+        select=_figure2,
         nothing="no finished run has random halves",
         table=figure2.build,
         figure=f"{FIGURES}.figure2:draw",
@@ -184,9 +202,12 @@ EXHIBITS: dict[str, Exhibit] = {
         title="Figure 2, interpreted: two reasons for the drop",
         text="The drop from baseB to AnB has two reasons. Down to BnB, which sees its own task "
         "only, it is lost co-adaptation of the layers on both sides of the cut. From there down to "
-        "AnB it is representation specificity: the features were made for other classes.",
-        select=_FIGURE2,
+        "AnB it is representation specificity: the features were made for other classes. Drawn is "
+        "the mean of baseB plus the mean difference of each series to the base of its own target, "
+        "so that the gaps are those of the decomposition below.",
+        select=_figure2,
         nothing="no finished run has random halves",
+        table=interpretation.build,
         figure=f"{FIGURES}.interpretation:draw",
     ),
     "decomposition": Exhibit(
@@ -208,7 +229,7 @@ EXHIBITS: dict[str, Exhibit] = {
         "all of the other. These may be for different halves, and halves are not equally hard. "
         "Paired, which the paper does not have, compares networks for the same half of the same "
         "split.",
-        select=_random_halves("baseB", "AnB+", "BnB+"),
+        select=_table1,
         nothing="no finished run has random halves",
         table=table1.build,
     ),

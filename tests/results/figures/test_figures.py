@@ -128,14 +128,14 @@ def test_base_networks_of_the_paper_are_where_its_logs_say():
     assert sorted(y)[-1] == pytest.approx(63.4083, abs=1e-4)  # half0B
 
 
-@pytest.mark.parametrize("name", ["figure2", "interpretation"])
 @pytest.mark.parametrize("series", ["BnB", "BnB+", "AnB", "AnB+"])
-def test_lines_go_from_the_base_through_the_means_of_the_reference(name: str, series: str):
-    x, y = xy(of_paper(name), f"means {series}")
+def test_lines_go_from_the_base_through_the_means_of_the_reference(series: str):
+    x, y = xy(of_paper("figure2"), f"means {series}")
 
     means = reference("random_splits", series)
     assert len(means) == 7
-    assert x == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert [round(n) for n in x] == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert set(xy(of_paper("figure2"), f"points {series}")[0]) == set(x[1:])  # markers on it
     expected = [62.5101, *(means[n] for n in range(1, 8))]
     assert y == pytest.approx(expected, abs=1e-4)
 
@@ -145,7 +145,7 @@ def test_figure_2_has_the_papers_series_names_and_percent():
 
     axes = figure.axes[0]
     assert labels(figure) == [
-        "baseB", "selffer BnB", "selffer BnB+", "transfer AnB", "transfer AnB+",
+        "mean of baseB", "baseB", "selffer BnB", "selffer BnB+", "transfer AnB", "transfer AnB+",
     ]  # fmt: skip
     assert axes.get_xlabel() == "layer n at which network is chopped and retrained"
     assert axes.get_ylabel() == "top-1 accuracy (%)"
@@ -169,10 +169,10 @@ def test_markers_of_one_n_stand_side_by_side_in_distinct_colours_and_shapes():
 
     markers = [line(figure, f"points {series}") for series in ("BnB", "BnB+", "AnB", "AnB+")]
     assert [round(min(marker.get_xdata()) - 1, 2) for marker in markers] == [
-        -0.18,
-        -0.06,
-        0.06,
-        0.18,
+        -0.12,
+        -0.04,
+        0.04,
+        0.12,
     ]
     assert len({marker.get_marker() for marker in markers}) == 4
     assert [marker.get_markerfacecolor() for marker in markers] == [
@@ -183,20 +183,28 @@ def test_markers_of_one_n_stand_side_by_side_in_distinct_colours_and_shapes():
 # --- the other figures --------------------------------------------------------------------------
 
 
-def test_interpretation_shades_and_names_the_two_gaps_and_the_recovery():
+def gaps(figure: Figure, n: int) -> dict[str, float]:
+    """The height of every shade of the interpretation at a layer, 0 where it has none."""
+    ys = {
+        shade.get_gid(): [y for part in shade.get_paths() for x, y in part.vertices if x == n]
+        for shade in figure.axes[0].collections
+    }
+    return {name: max(y) - min(y) if y else 0 for name, y in ys.items()}
+
+
+def test_interpretation_shades_the_gaps_of_the_decomposition_and_what_is_recovered():
     figure = of_paper("interpretation")
 
-    shades = {shade.get_gid(): shade for shade in figure.axes[0].collections}
-    at_5 = {
-        name: sorted(y for part in shade.get_paths() for x, y in part.vertices if x == 5)
-        for name, shade in shades.items()
-    }
-    assert labels(figure)[:3] == list(shades)
-    assert at_5["fragile co-adaptation"][0] == pytest.approx(59.349, abs=1e-3)
-    assert at_5["fragile co-adaptation"][-1] == pytest.approx(62.510, abs=1e-3)
-    assert at_5["representation specificity"][0] == pytest.approx(57.800, abs=1e-3)
-    assert at_5["representation specificity"][-1] == pytest.approx(59.349, abs=1e-3)
-    assert at_5["recovered by fine-tuning"][-1] == pytest.approx(63.009, abs=1e-3)
+    assert labels(figure)[1:4] == list(gaps(figure, 5))
+    assert gaps(figure, 5) == pytest.approx(
+        {"fragile co-adaptation": 2.97, "representation specificity": 1.68,
+         "recovered by fine-tuning": 2.97}, abs=0.006,
+    )  # fmt: skip
+    # BnB is above baseB at layer 1: nothing was lost, and nothing is recovered
+    assert gaps(figure, 1)["fragile co-adaptation"] == 0
+    assert gaps(figure, 1)["recovered by fine-tuning"] == 0
+    assert xy(figure, "level baseB")[1] == pytest.approx([62.5101], abs=1e-4)
+    assert xy(figure, "levels BnB+")[1][5] == pytest.approx(62.5101 + 1.10, abs=0.01)
 
 
 def test_figure_3_is_relative_to_the_base_of_the_same_target():
@@ -214,7 +222,7 @@ def test_figure_3_is_relative_to_the_base_of_the_same_target():
         assert y == pytest.approx([means[n] for n in range(8)], abs=1e-3)
     assert xy(figure, "chance random filters")[1] == pytest.approx([-57.52], abs=0.01)
     assert labels(figure) == [
-        "AnB, random halves", "AnB, man-made/natural", "to natural", "to man-made",
+        "baseB", "AnB, random halves", "AnB, man-made/natural", "to natural", "to man-made",
         "random filters", "never learned", "95 % interval",
     ]  # fmt: skip
 
@@ -293,17 +301,21 @@ def small(store: Path) -> Path:
     return store
 
 
-@pytest.mark.parametrize("name", ["figure2", "interpretation"])
-def test_published_means_are_grey_behind_ones_own(store: Path, name: str):
+@pytest.mark.parametrize(
+    ("name", "lines", "last"),
+    [("figure2", "means", 54.2486), ("interpretation", "levels", 54.2694)],
+)
+def test_published_means_are_grey_behind_ones_own(store: Path, name: str, lines: str, last: float):
     figure = figures.draw(results.load(store), name, "top1_best10", published=True)
 
     behind = line(figure, "published AnB")
-    assert list(behind.get_ydata())[7] == pytest.approx(54.2486, abs=1e-3)
+    assert list(behind.get_ydata())[7] == pytest.approx(last, abs=1e-3)
     assert behind.get_color() == "#999999"
-    assert behind.get_zorder() < line(figure, "means AnB").get_zorder()
+    assert behind.get_zorder() < line(figure, f"{lines} AnB").get_zorder()
     assert "Yosinski et al. 2014" in labels(figure)
-    assert xy(figure, "means BnB")[1] == pytest.approx([86, 80, 71])
-    assert xy(figure, "means BnB")[0] == [0, 3, 5]
+    # baseA, at 91 %, is the base of no target here
+    assert xy(figure, f"{lines} BnB")[1][:2] == pytest.approx([81, 80])
+    assert [round(n) for n in xy(figure, f"{lines} BnB")[0]] == [0, 3, 5][: 3 - (lines == "levels")]
 
 
 def test_published_curve_is_of_the_requested_metric(store: Path):
@@ -389,19 +401,23 @@ def test_a_line_is_broken_where_a_series_has_no_network(paper: Results):
     table = paper.table
     gone = (table["n"] == 4) & (table["variant"] == "AnA")
 
-    for name in ("figure2", "interpretation"):
+    for name, lines, reason in (
+        ("figure2", "means", "No network that learned: BnB at n = 4."),
+        ("interpretation", "levels", "Without a pair: BnB at n = 4; AnB at n = 4."),
+    ):
         figure = figures.draw(own(paper, ~gone), name)
 
-        y = xy(figure, "means BnB")[1]
+        y = xy(figure, f"{lines} BnB")[1]
         assert [n for n, value in enumerate(y) if np.isnan(value)] == [4]
-        assert "No network that learned: BnB at n = 4." in note(figure)
+        assert reason in note(figure)
 
 
 def test_runs_at_chance_level_are_marked_and_in_no_mean(store: Path):
     figure = figures.draw(results.load(store), "figure2")
 
     assert [round(n) for n in xy(figure, "chance")[0]] == [5]
-    assert "at chance level (not to scale)" in labels(figure)
+    assert "in no mean (not to scale)" in labels(figure)
+    assert "In no mean: 1 at chance level." in note(figure)
     assert xy(figure, "points AnB")[1] == [75]
     assert np.isnan(xy(figure, "means AnB")[1][2])
     low, high = figure.axes[0].get_ylim()
@@ -420,7 +436,7 @@ def test_figure_3_and_decomposition_leave_out_a_run_at_chance_level(store: Path)
     assert "Pairs, random halves: 1 at n = 3, 0 at n = 5." in note(parts)
 
 
-def test_without_base_networks_the_gaps_to_them_are_named_as_missing(paper: Results):
+def test_without_base_networks_nothing_can_be_compared_and_is_named_as_missing(paper: Results):
     table = paper.table
     kept = ~((table["n"] == 0) & (table["split"] == "random"))
 
@@ -428,8 +444,8 @@ def test_without_base_networks_the_gaps_to_them_are_named_as_missing(paper: Resu
 
     assert "baseB (none)" in labels(figure)
     assert "fragile co-adaptation (none)" in labels(figure)
-    assert "representation specificity" in labels(figure)
-    assert "selffer BnB" in labels(figure)
+    assert "representation specificity (none)" in labels(figure)
+    assert "selffer BnB (none)" in labels(figure)
 
 
 def test_figure_3_names_series_without_a_network(store: Path):
@@ -646,7 +662,8 @@ def test_command_writes_the_plot_and_prints_its_path(
 
     out, err = capsys.readouterr()
     assert (status, out, err) == (0, "", f"{path}\n")
-    assert "alexnet_small quick" in path.read_text() and "validation</text>" in path.read_text()
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text())
+    assert "alexnet_small quick lr=0.02: best validation" in " ".join(words)
     assert "Yosinski et al. 2014" in path.read_text()
 
 

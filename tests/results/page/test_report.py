@@ -109,6 +109,7 @@ def test_every_figure_and_table_has_its_text_and_its_data(published_page: str):
 
     assert set(files) == {
         "left_out.csv", "figure2.csv", "figure3.csv", "table1.csv", "decomposition.csv",
+        "interpretation.csv",
         "experiments.csv", "runs.csv", *(f"{name}_drawn.csv" for name in catalogue.figure_names()),
     }  # fmt: skip
     loaded = results.load("published:yosinski2014")

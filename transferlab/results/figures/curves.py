@@ -63,6 +63,7 @@ def _curve(
     return axes.plot(
         x, 100 * curve["top1"], color=colour, linestyle=line, linewidth=0.7, alpha=0.8, gid=gid,
         zorder=2 if gid.startswith("published") else 2.5,
+        marker="o" if len(curve) == 1 else "none", markersize=style.MARKER,
     )[0]  # fmt: skip
 
 

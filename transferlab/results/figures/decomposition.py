@@ -44,6 +44,9 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         style.name(axes, look, missing=not any_pair)
     if table["low"].notna().any():
         style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)
+    runs = selection.experiment.runs
+    lost = runs.loc[~runs["counts"] & (runs["n"] > 0), "n"]
+    style.at_chance(axes, lost.astype(float).tolist(), "chance")
     finish_differences(axes, selection, published, "drop in accuracy (points)")
     axes.set_xlim(left=0.5)
     return [*_counts(table), *nothing_of(none), *select.left_out(selection)]

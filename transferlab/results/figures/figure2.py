@@ -1,7 +1,7 @@
 """Figure 2: every network of the random halves as a point, and lines through the means.
 
-Yosinski et al. 2014, Fig. 2, upper panel. The lower one is `interpretation`, which draws the same
-means.
+Yosinski et al. 2014, Fig. 2, upper panel. The lines are the means of the table `figure2`; the lower
+panel is `interpretation`.
 """
 
 import math
@@ -21,17 +21,18 @@ from transferlab.results.tables import figure2
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
     """Accuracies in percent against n."""
     runs = selection.experiment.runs
-    means = means_of(selection)
-    draw_published(axes, published)
+    means = _means(selection)
+    if published is not None:
+        draw_published(axes, _means(published))
     draw_base(axes, means)
     for series, look in SERIES.items():
-        networks = runs[runs["series"] == series]
-        learned = networks[networks["counts"]]
-        if series != "baseB" and not learned.empty:
-            style.line(axes, *line_of(means, series), look, f"means {series}")
-        style.points(axes, *_points(learned, look), look, f"points {series}")
-        style.name(axes, look, missing=learned.empty, line=series != "baseB")
-    _chance(axes, runs)
+        networks = runs[(runs["series"] == series) & runs["counts"]]
+        if series != "baseB" and not networks.empty:
+            line = line_of(means, series, dodge=look.dodge)
+            style.line(axes, *line, look, f"means {series}")
+        style.points(axes, *_points(networks, look), look, f"points {series}")
+        style.name(axes, look, missing=networks.empty, line=series != "baseB")
+    mark_chance(axes, selection)
     finish(axes, selection, published)
     return [*missing(runs), *uneven(selection), *select.left_out(selection)]
 
@@ -39,40 +40,46 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
 # --- shared with the interpretation -------------------------------------------------------------
 
 
-def means_of(selection: Selection) -> pd.DataFrame:
+def by_series(table: pd.DataFrame, value: str) -> pd.DataFrame:
     """Percent: a row for each n, a column for each series; at n = 0 all are the base network."""
-    table = figure2.build(selection)
-    means = 100 * table.pivot(index="n", columns="series", values="mean").astype(float)
-    means = means.reindex(columns=list(pairs.SERIES))
-    if 0 in means.index:
-        means.loc[0] = base_of(means)
-    return means
+    rows = 100 * table.pivot(index="n", columns="series", values=value).astype(float)
+    rows = rows.reindex(columns=list(pairs.SERIES))
+    if 0 in rows.index:
+        rows.loc[0] = base_of(rows)
+    return rows
 
 
-def base_of(means: pd.DataFrame) -> float:
+def base_of(rows: pd.DataFrame) -> float:
     """The mean of the base networks, nan without any."""
-    return float(means["baseB"].get(0, math.nan))
+    return float(rows["baseB"].get(0, math.nan))
 
 
-def line_of(means: pd.DataFrame, series: str) -> tuple[list[float], list[float]]:
-    """x and y of a line of means, from baseB on; nan where the series has no network."""
-    shown = means.loc[[0]] if series == "baseB" and 0 in means.index else means
-    return [float(n) for n in shown.index], shown[series].tolist()
+def line_of(
+    rows: pd.DataFrame, series: str, *, dodge: float = 0.0
+) -> tuple[list[float], list[float]]:
+    """x and y of the line of a series, from baseB on; nan where it has no network."""
+    shown = rows.loc[[0]] if series == "baseB" and 0 in rows.index else rows
+    return [n + dodge * (n > 0) for n in shown.index.astype(float)], shown[series].tolist()
 
 
-def draw_published(axes: Axes, published: Selection | None) -> None:
-    """The published means, if they are to be drawn."""
-    if published is None:
-        return
-    means = means_of(published)
+def draw_published(axes: Axes, rows: pd.DataFrame) -> None:
+    """The published lines."""
     for series, look in SERIES.items():
-        style.published(axes, *line_of(means, series), look, f"published {series}")
+        style.published(axes, *line_of(rows, series), look, f"published {series}")
 
 
-def draw_base(axes: Axes, means: pd.DataFrame) -> None:
+def draw_base(axes: Axes, rows: pd.DataFrame) -> None:
     """A line at the mean of the base networks."""
-    if not math.isnan(base_of(means)):
-        style.zero(axes, base_of(means), "base")
+    if not math.isnan(base_of(rows)):
+        style.zero(axes, base_of(rows), "base", name="mean of baseB")
+
+
+def mark_chance(axes: Axes, selection: Selection) -> None:
+    """Marks of the networks that are in no mean, at their n."""
+    lost = selection.experiment.runs
+    lost = lost[~lost["counts"]]
+    dodge = lost["series"].map({series: look.dodge for series, look in SERIES.items()})
+    style.at_chance(axes, (lost["n"] + dodge.astype(float)).tolist(), "chance")
 
 
 def finish(axes: Axes, selection: Selection, published: Selection | None) -> None:
@@ -104,14 +111,12 @@ def uneven(selection: Selection) -> list[str]:
     return [f"{note}." for note in notes.uneven(experiment)]
 
 
-# --- points -------------------------------------------------------------------------------------
+# --- points and means ---------------------------------------------------------------------------
+
+
+def _means(selection: Selection) -> pd.DataFrame:
+    return by_series(figure2.build(selection), "mean")
 
 
 def _points(runs: pd.DataFrame, look: Look) -> tuple[list[float], list[float]]:
     return (runs["n"] + look.dodge).tolist(), (100 * runs["accuracy"]).tolist()
-
-
-def _chance(axes: Axes, runs: pd.DataFrame) -> None:
-    lost = runs[~runs["counts"]]
-    dodge = lost["series"].map({series: look.dodge for series, look in SERIES.items()})
-    style.at_chance(axes, (lost["n"] + dodge.astype(float)).tolist(), "chance")

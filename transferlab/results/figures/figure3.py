@@ -41,7 +41,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     """Frozen transfers and random filters less the base of their target, in points."""
     runs, table = selection.experiment.runs, figure3.build(selection)
     cuts = sorted(set(table["n"]))
-    style.zero(axes, 0, "base")
+    style.zero(axes, 0, "base", name="baseB")
     if published is not None:
         _published(axes, published)
     none = []
@@ -55,12 +55,17 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
             _series(axes, rows, cuts, look, series)
         else:
             none.append(look.name)
-    lost = runs[~runs["counts"] & (runs["series"] == "AnB")]
+    never = _never_learned(runs, table)
+    lost = runs[~runs["counts"] & ~runs["id"].isin(never["id"])]
     style.at_chance(axes, lost["n"].astype(float).tolist(), "chance")
     if table["low"].notna().any():
         style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)
     finish_differences(axes, selection, published, "accuracy \N{MINUS SIGN} baseB (points)")
-    return [*nothing_of(none), *_unpaired(table, runs), *select.left_out(selection)]
+    return [
+        *nothing_of(none),
+        *_unpaired(table, runs),
+        *select.left_out(selection, never["id"].tolist()),
+    ]
 
 
 def _series(axes: Axes, rows: pd.DataFrame, cuts: list[int], look: Look, series: str) -> None:
@@ -80,6 +85,12 @@ def _series(axes: Axes, rows: pd.DataFrame, cuts: list[int], look: Look, series:
         )  # fmt: skip
 
 
+def _never_learned(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The untrained filters at chance level that are shown, where none of their n learned."""
+    shown = table.loc[table["learned"].eq(False) & (table["pairs"] > 0), "n"]
+    return runs[~runs["counts"] & (runs["series"] == "random") & runs["n"].isin(shown)]
+
+
 def _published(axes: Axes, published: Selection) -> None:
     table = figure3.build(published)
     for series in ALWAYS:
@@ -92,10 +103,10 @@ def _published(axes: Axes, published: Selection) -> None:
 def _unpaired(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """Networks without a base of their own target, and points without an interval."""
     alone = runs[(runs["n"] > 0) & runs["delta"].isna()]
-    single = table[(table["n"] > 0) & (table["pairs"] == 1)]
+    single = table[(table["n"] > 0) & (table["splits"] == 1) & (table["pairs"] > 0)]
     notes = []
     if len(alone):
         notes.append(f"{len(alone)} networks without the base of their target are not shown.")
     if len(single):
-        notes.append("No interval where there is one pair.")
+        notes.append("No interval where there is one split.")
     return notes

@@ -1,7 +1,7 @@
-"""Figure 2, interpreted: the means with the gaps between them shaded and named.
+"""Figure 2, interpreted: the levels of the series, with the gaps between them shaded and named.
 
-Yosinski et al. 2014, Fig. 2, lower panel. The gaps here are those of the means, as printed there;
-`decomposition` has those in pairs, on the same target.
+Yosinski et al. 2014, Fig. 2, lower panel. The gaps are those of the table `decomposition`: see
+`tables.interpretation`, whose rows are drawn.
 """
 
 from typing import Any
@@ -10,43 +10,65 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from transferlab.results import pairs
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import figure2, select, style
 from transferlab.results.figures.style import SERIES
+from transferlab.results.tables import interpretation
+
+CAPTION = (
+    "Levels: the mean of baseB plus the mean difference of the networks to the base of their own "
+    "target, so that the shaded gaps are those of the table decomposition."
+)
 
 
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
-    """Mean accuracies in percent against n."""
-    runs = selection.experiment.runs
-    means = figure2.means_of(selection)
-    figure2.draw_published(axes, published)
-    figure2.draw_base(axes, means)
-    _gaps(axes, means)
+    """Accuracies in percent against n."""
+    levels = _levels(selection)
+    if published is not None:
+        figure2.draw_published(axes, _levels(published))
+    figure2.draw_base(axes, levels)
+    _gaps(axes, levels)
     for series, look in SERIES.items():
-        cuts = means.index == 0 if series == "baseB" else means.index > 0
-        any_mean = bool(means.loc[cuts, series].notna().any())
-        if any_mean:
-            style.line(axes, *figure2.line_of(means, series), look, f"means {series}", marks=True)
-        style.name(axes, look, missing=not any_mean, line=series != "baseB")
+        is_base = series == "baseB"
+        known = levels.loc[(levels.index == 0) == is_base, series].notna().any()
+        if known and not is_base:
+            line = figure2.line_of(levels, series)
+            style.line(axes, *line, look, f"levels {series}", marks=True)
+        style.name(axes, look, missing=not known, line=not is_base)
+    style.points(axes, [0.0], [figure2.base_of(levels)], SERIES["baseB"], "level baseB")
+    figure2.mark_chance(axes, selection)
     figure2.finish(axes, selection, published)
-    at_chance = int((~runs["counts"]).sum())
-    return [
-        *figure2.missing(runs),
-        *([f"{at_chance} runs at chance level are in no mean."] if at_chance else []),
-        *figure2.uneven(selection),
-        *select.left_out(selection),
+    return [CAPTION, *_without_pair(levels), *select.left_out(selection)]
+
+
+def _levels(selection: Selection) -> pd.DataFrame:
+    """Percent: a row for each n, a column for each series; at n = 0 all are the base network."""
+    return figure2.by_series(interpretation.build(selection), "level")
+
+
+def _without_pair(levels: pd.DataFrame) -> list[str]:
+    """The series, or the n of a series, that nothing can be compared with."""
+    cuts = levels[levels.index > 0]
+    missing = {series: cuts.index[cuts[series].isna()] for series in pairs.SERIES[1:]}
+    names = [
+        series if len(ns) == len(cuts) else f"{series} at n = {', '.join(map(str, ns))}"
+        for series, ns in missing.items()
+        if len(ns)
     ]
+    return [f"Without a pair: {'; '.join(names)}."] if names else []
 
 
-def _gaps(axes: Axes, means: pd.DataFrame) -> None:
-    """The two drops and the recovery by fine-tuning, each where it has the expected sign."""
+def _gaps(axes: Axes, levels: pd.DataFrame) -> None:
+    """The two drops, and the part of the first that fine-tuning recovers, where there is any."""
     drop: dict[str, Any] = {"edgecolor": "none", "alpha": 0.3}
-    base = pd.Series(figure2.base_of(means), index=means.index)
+    base = pd.Series(figure2.base_of(levels), index=levels.index)
     blue, red, light = (SERIES[series].colour for series in ("BnB", "AnB", "BnB+"))
-    _gap(axes, "fragile co-adaptation", base, means["BnB"], facecolor=blue, **drop)
-    _gap(axes, "representation specificity", means["BnB"], means["AnB"], facecolor=red, **drop)
+    _gap(axes, "fragile co-adaptation", base, levels["BnB"], facecolor=blue, **drop)
+    _gap(axes, "representation specificity", levels["BnB"], levels["AnB"], facecolor=red, **drop)
+    recovered = levels["BnB+"].clip(upper=base)
     _gap(
-        axes, "recovered by fine-tuning", means["BnB+"], means["BnB"], facecolor="none",
+        axes, "recovered by fine-tuning", recovered, levels["BnB"], facecolor="none",
         edgecolor=light, hatch="////", alpha=0.6,
     )  # fmt: skip
 
@@ -55,9 +77,9 @@ def _gap(axes: Axes, name: str, upper: pd.Series, lower: pd.Series, **style: Any
     """A shade from `lower` up to `upper`."""
     high, low = upper.to_numpy(dtype=float), lower.to_numpy(dtype=float)
     known = ~np.isnan(high) & ~np.isnan(low)
-    none = not known[upper.index > 0].any()
+    some = (known & (high > low))[upper.index > 0].any()
     axes.fill_between(
         upper.index.to_numpy(dtype=float), high, low, where=list(known & (high >= low)),
-        interpolate=True, linewidth=0, label=f"{name} (none)" if none else name, gid=name,
+        interpolate=True, linewidth=0, label=name if some else f"{name} (none)", gid=name,
         zorder=1.5, **style,
     )  # fmt: skip

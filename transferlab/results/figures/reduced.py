@@ -35,7 +35,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         if not lost.empty:
             axes.plot(*_points(lost), "x", color=style.DARK_GREY, markersize=style.MARKER,
                       gid=f"chance {split}")  # fmt: skip
-            style.name_once(axes, style.CHANCE_NAME, linestyle="none", marker="x",
+            style.name_once(axes, "at chance level", linestyle="none", marker="x",
                             color=style.DARK_GREY)  # fmt: skip
         ticks |= set(networks["images"])
     image_counts(axes, sorted(ticks))
@@ -47,9 +47,10 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
 
 
 def _with_images(selection: Selection) -> pd.DataFrame:
-    """The runs with known images per class, in a column `images`: `per_class`, or the mean."""
+    """The runs with known images per class, in a column `images`: `per_class`, or the mean of the
+    data set, which is the same for both halves."""
     table = selection.results.table.set_index("id")
-    mean = table["train_images"].astype(float) / table["num_classes"].astype(float)
+    mean = table["data_images"].astype(float) / table["data_classes"].astype(float)
     images = table["data.per_class"].astype(float).fillna(mean)
     runs = selection.experiment.runs
     return runs.assign(images=runs["id"].map(images)).dropna(subset="images")

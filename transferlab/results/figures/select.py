@@ -3,6 +3,8 @@
 Runs of several experiments never share axes: the caller names one, unless there is just one.
 """
 
+from collections.abc import Collection
+
 from transferlab.errors import UserError
 from transferlab.results import catalogue, comparable, loading, notes
 from transferlab.results.exhibits import Selection
@@ -52,8 +54,19 @@ def behind(selection: Selection, name: str, published: bool | None) -> Selection
     return choose(loading.load(STORE), name, selection.metric)
 
 
-def left_out(selection: Selection) -> list[str]:
-    """How many runs of the store are not drawn because they are not finished, if any."""
-    kinds = selection.results.left_out["kind"]
-    counts = notes.counts(kinds[~kinds.isin(loading.FINISHED)])
-    return [f"Left out of all runs of the store: {counts}."] if counts else []
+def left_out(selection: Selection, drawn: Collection[str] = ()) -> list[str]:
+    """The networks that are in no mean, and how many runs of the store are not finished, if any.
+
+    `drawn` are ids of networks that are drawn although they are in no mean.
+    """
+    runs = selection.results.left_out
+    finished = runs["kind"].isin(loading.FINISHED)
+    kinds = {
+        "In no mean": runs["kind"][finished & runs["id"].isin(selection.ids - set(drawn))],
+        "Left out of all runs of the store": runs["kind"][~finished],
+    }
+    return [
+        f"{what}: {notes.counts(which.replace(notes.KINDS))}."
+        for what, which in kinds.items()
+        if len(which)
+    ]

@@ -26,7 +26,7 @@ MARKER = 3.6  # points
 LINE = 1.2
 THIN = 0.8
 PUBLISHED_NAME = "Yosinski et al. 2014"
-CHANCE_NAME = "at chance level"
+LOST_NAME = "in no mean (not to scale)"
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Look:
 # By the names of `pairs.SERIES`
 SERIES: Mapping[str, Look] = {
     "baseB": Look("baseB", BLACK, "o", hollow=True),
-    "BnB": Look("selffer BnB", BLUE, "s", -0.18),
-    "BnB+": Look("selffer BnB+", SKY, "P", -0.06),
-    "AnB": Look("transfer AnB", VERMILION, "D", 0.06),
-    "AnB+": Look("transfer AnB+", ORANGE, "X", 0.18),
+    "BnB": Look("selffer BnB", BLUE, "s", -0.12),
+    "BnB+": Look("selffer BnB+", SKY, "P", -0.04),
+    "AnB": Look("transfer AnB", VERMILION, "D", 0.04),
+    "AnB+": Look("transfer AnB+", ORANGE, "X", 0.12),
 }
 
 
@@ -70,11 +70,12 @@ def points(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, gid: 
 def line(
     axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, gid: str, *, marks: bool = False
 ) -> Line2D:
-    """A line, broken where y is nan; with markers a lone point is seen too."""
+    """A line, broken where y is nan; with markers, but at x = 0, a lone point is seen too."""
     return axes.plot(
         x, y, linestyle=look.line, linewidth=LINE, color=look.colour, zorder=2.5, gid=gid,
         marker=look.marker if marks else "none", markersize=look.size, markeredgewidth=THIN,
         markerfacecolor="white" if look.hollow else look.colour,
+        markevery=[place for place, value in enumerate(x) if value > 0],
     )[0]  # fmt: skip
 
 
@@ -88,15 +89,15 @@ def published(axes: Axes, x: Sequence[float], y: Sequence[float], look: Look, gi
 
 
 def at_chance(axes: Axes, x: Sequence[float], gid: str) -> None:
-    """Marks of runs at chance level, at the lower edge: to scale they would compress the others."""
+    """Marks of runs at chance level, or on a base at it, at the lower edge: to scale they would
+    compress the others."""
     if len(x):
         axes.plot(
             x, [0.025] * len(x), linestyle="none", marker="x", markersize=MARKER,
             markeredgewidth=1.0, color=DARK_GREY, zorder=3, gid=gid,
             transform=axes.get_xaxis_transform(),
         )  # fmt: skip
-        name_once(axes, f"{CHANCE_NAME} (not to scale)", linestyle="none", marker="x",
-                  color=DARK_GREY)  # fmt: skip
+        name_once(axes, LOST_NAME, linestyle="none", marker="x", color=DARK_GREY)
 
 
 def name(axes: Axes, look: Look, *, missing: bool = False, line: bool = True) -> None:
@@ -109,9 +110,9 @@ def name(axes: Axes, look: Look, *, missing: bool = False, line: bool = True) ->
     )  # fmt: skip
 
 
-def name_published(axes: Axes, line: str = "-", marker: str = "none") -> None:
-    """The entry of the legend for all published curves."""
-    name_once(axes, PUBLISHED_NAME, linestyle=line, linewidth=0.6, marker=marker, color=GREY)
+def name_published(axes: Axes) -> None:
+    """The entry of the legend for all published curves, which have the markers of their series."""
+    name_once(axes, PUBLISHED_NAME, linewidth=0.6, marker="o", color=GREY)
 
 
 def name_once(axes: Axes, label: str, **look: Any) -> None:
@@ -120,6 +121,9 @@ def name_once(axes: Axes, label: str, **look: Any) -> None:
         axes.plot([], [], label=label, markersize=MARKER, **look)
 
 
-def zero(axes: Axes, y: float, gid: str) -> None:
-    """A faint horizontal line for orientation."""
-    axes.axhline(y, color=GREY, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1, gid=gid)
+def zero(axes: Axes, y: float, gid: str, name: str | None = None) -> None:
+    """A faint horizontal line for orientation, in the legend if it has a name."""
+    look: dict[str, Any] = {"color": GREY, "linewidth": 0.6, "linestyle": (0, (4, 3))}
+    axes.axhline(y, zorder=1, gid=gid, **look)
+    if name is not None:
+        name_once(axes, name, **look)
