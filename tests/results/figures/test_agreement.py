@@ -237,8 +237,8 @@ def test_intervals_of_accuracies_are_within_0_and_100_percent(tmp_path: Path):
 
     table = results.table(results.load(tmp_path), "figure2")
 
-    assert table["low"].tolist() == pytest.approx([0.3229, 0.0], abs=1e-4)
-    assert table["high"].tolist() == pytest.approx([1.0, 0.6771], abs=1e-4)
+    assert table["low"].tolist() == pytest.approx([0.3231, 0.0], abs=1e-4)
+    assert table["high"].tolist() == pytest.approx([1.0, 0.6769], abs=1e-4)
 
 
 @pytest.mark.parametrize("store", STORES)
