@@ -8,14 +8,14 @@ from pathlib import Path
 from transferlab import results
 from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
-from transferlab.results import Results, catalogue, formats
+from transferlab.results import Results, archive, catalogue, comparable, formats, notes
 from transferlab.results.metrics import METRICS
 from transferlab.runtime import logs
 
 
 def run(arguments: Sequence[str]) -> int:
     """Finished runs, or a table or figure of the paper made of them. --store
-    published:yosinski2014 shows the paper's own networks."""
+    published:yosinski2014 shows the paper's own networks; --store FILE.csv those of an archive."""
     options = _flags().parse_args(arguments)
     logs.to_stderr()
     for flag, value, known in (
@@ -26,6 +26,8 @@ def run(arguments: Sequence[str]) -> int:
     ):
         if value is not None and value not in known:
             raise UserError(f"{flag} {value} is unknown: choose one of {_list(known)}")
+    if options.archive is not None:
+        return _archive(options)
     if options.plot is not None:
         return _plot(options)
     return _table(results.load(options.store, study=options.study), options)
@@ -55,11 +57,31 @@ def _flags() -> Flags:
                        "table)")  # fmt: skip
     flags.add_argument("--out", type=lambda text: Path(text).expanduser(), metavar="FILE",
                        help="write to a file instead of stdout")  # fmt: skip
+    flags.add_argument("--archive", type=lambda text: Path(text).expanduser(), metavar="FILE.csv",
+                       help="write the runs to a file that --store FILE.csv reads like a store, "
+                       "without the folders of this machine")  # fmt: skip
     return flags
 
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
+
+
+def _archive(options: argparse.Namespace) -> int:
+    """Write the finished runs to a file that is read like a store."""
+    path = options.archive
+    if path.suffix.lower() != archive.SUFFIX:
+        raise UserError(f"--archive {path} is not a CSV file: name it FILE{archive.SUFFIX}")
+    if options.plot is not None or options.out is not None:
+        raise UserError(f"--archive {path} is a command of its own: omit --plot and --out")
+    loaded = results.load(options.store, study=options.study)
+    if options.experiment is not None:
+        loaded = catalogue.only(loaded, comparable.chosen(loaded.experiments, options.experiment))
+    formats.write(path, archive.text(loaded.table))
+    print(path, file=sys.stderr)
+    for note in notes.left_out(loaded):
+        print(note, file=sys.stderr)
+    return 0
 
 
 def _plot(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
 from transferlab.experiment import compose
-from transferlab.results import published
+from transferlab.results import archive, published
 from transferlab.results.wandb import entries, sync
 from transferlab.runtime import commands, logs
 
@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
                        help="write to DIR/wandb (default: .wandb in the store)")  # fmt: skip
     options = flags.parse_args(arguments)
     logs.to_stderr()
-    if published.is_published(options.store):
+    if published.is_published(options.store) or archive.is_archive(options.store):
         raise UserError(
             f"--store {options.store} is not a folder of runs: name one with --store DIR"
         )

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from transferlab.errors import UserError
-from transferlab.results import comparable, published, rows, scan
+from transferlab.results import archive, comparable, published, rows, scan
 from transferlab.results.comparable import Experiment
 from transferlab.results.scan import Unread
 from transferlab.runtime import commands, files
@@ -55,13 +55,16 @@ class Results:
 
 
 def load(store: Path | str, *, study: str | None = None) -> Results:
-    """All finished runs of a store, or of one study; or `published:yosinski2014`.
+    """All finished runs of a store, or of one study; of a CSV file (`archive`); or
+    `published:yosinski2014`.
 
     Raises: UserError if the store or study is unknown, or the store is empty.
     """
     if published.is_published(store):
         return _published(published.named(store), study)
     folder = Path(store).expanduser()
+    if archive.is_archive(folder):
+        return _archived(folder, study)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a store: name one with --store DIR, or {_fill(folder)}")
     finished, unread = scan.read(folder)
@@ -139,8 +142,7 @@ def _finished(finished: pa.Table) -> pd.DataFrame:
 
 def _published(store: str, study: str | None) -> Results:
     networks = published.networks(store)
-    if study is not None:
-        raise UserError(f"--study {study} is unknown in {store}, which has no studies: omit it")
+    _require_no_study(store, study)
     finished, missing = [], []
     for network in networks:
         path = f"{store}/{network.id}"
@@ -161,6 +163,17 @@ def _published(store: str, study: str | None) -> Results:
         )
     table = _finished(rows.table(finished))
     return Results(store, table, _left_out([*_not_counting(table), *missing]), published.METRIC)
+
+
+def _archived(file: Path, study: str | None) -> Results:
+    _require_no_study(file, study)
+    table = _finished(archive.read(file))
+    return Results(str(file), table, _left_out(_not_counting(table)))
+
+
+def _require_no_study(store: object, study: str | None) -> None:
+    if study is not None:
+        raise UserError(f"--study {study} is unknown in {store}, which has no studies: omit it")
 
 
 def _counts(ids: pd.Series, bases: pd.Series, learned: pd.Series) -> pd.Series:

@@ -97,6 +97,16 @@ def row(
     return {key: _checked(key, kind, cells[key]) for key, kind in kinds().items()}
 
 
+def from_text(cells: Mapping[str, str | None]) -> dict[str, Any]:
+    """A row from text, as CSV has it; a missing or empty cell is None.
+
+    Raises: UserError for a value of the wrong kind.
+    """
+    return {
+        key: _checked(key, kind, _parsed(kind, cells.get(key))) for key, kind in kinds().items()
+    }
+
+
 def read(folder: Path) -> dict[str, Any]:
     """The row of a finished run; its `path` is the name of the folder.
 
@@ -142,6 +152,18 @@ def _target_base_id(config: RunConfig) -> str:
 
 
 _id = lru_cache(maxsize=65_536)(run_id)
+
+
+def _parsed(kind: type, text: str | None) -> object:
+    """The value that a cell shows; the text itself if it shows none of that kind."""
+    if not text:
+        return None
+    if kind is bool:
+        return {"True": True, "False": False}.get(text, text)
+    try:
+        return kind(text)
+    except ValueError:
+        return text
 
 
 def _checked(key: str, kind: type, value: object) -> object:
