@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transferlab.data import half
-from transferlab.data.datasets.images import ArraySubset, ImageSet
+from transferlab.data.datasets.images import ArraySubset, ImageSet, UnreadableImage
 from transferlab.errors import UserError
 
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -24,11 +24,15 @@ class Broken:
 
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-    ) -> dict[int, str]:
+    ) -> dict[int, UnreadableImage]:
         self.asked += positions.tolist()
         self.corners = corners
         out[:] = positions.astype(np.uint8)[:, None, None, None]
-        return {i: "torn" for i, p in enumerate(positions.tolist()) if p in self.bad}
+        return {
+            i: UnreadableImage("torn", f"train/image{p}.png", f"sha{p}")
+            for i, p in enumerate(positions.tolist())
+            if p in self.bad
+        }
 
     def name(self, position: int) -> str:
         return f"image{position}.png"
@@ -75,7 +79,7 @@ def test_reading_gives_the_images_of_the_half_with_their_new_labels():
     batch = read(view, np.array([3, 0, 0]), replace=False)
     assert values(batch) == [5, 1, 1]
     assert batch.labels.tolist() == [0, 1, 1]
-    assert batch.skipped == ()
+    assert batch.skipped == {}
     assert batch.pixels.shape == (3, 2, 2, 3)
 
 
@@ -144,7 +148,7 @@ def test_the_next_readable_image_stands_in_during_training():
     batch = read(view, np.array([1, 0, 2]), replace=True)
     assert values(batch) == [5, 1, 5]  # 2 and 4 cannot be read, 3 is not of this half
     assert batch.labels.tolist() == [1, 0, 1]
-    assert batch.skipped == ("image2.png", "image4.png")
+    assert batch.skipped == {"train/image2.png": "sha2", "train/image4.png": "sha4"}
 
 
 def test_after_the_last_image_the_first_stands_in():
@@ -152,7 +156,14 @@ def test_after_the_last_image_the_first_stands_in():
     batch = read(view, np.array([3, 3]), replace=True)
     assert values(batch) == [0, 0]
     assert batch.labels.tolist() == [0, 0]
-    assert batch.skipped == ("image3.png", "image3.png")
+    assert batch.skipped == {"train/image3.png": "sha3"}
+
+
+def test_unreadable_images_on_the_way_to_the_next_readable_one_are_named_too():
+    view = cut([0, 1, 1, 0, 1], "ant bee", bad=(1, 2), skip_unreadable=True).train
+    batch = read(view, np.array([1]), replace=True)
+    assert values(batch) == [3]
+    assert batch.skipped == {"train/image1.png": "sha1", "train/image2.png": "sha2"}
 
 
 def test_the_stand_in_does_not_depend_on_the_rest_of_the_batch():
@@ -168,7 +179,7 @@ def test_unreadable_images_are_left_out_of_validation():
     batch = read(view, np.array([0, 1, 2]), replace=False)
     assert values(batch) == [4]
     assert batch.labels.tolist() == [1]
-    assert batch.skipped == ("image0.png", "image3.png")
+    assert batch.skipped == {"train/image0.png": "sha0", "train/image3.png": "sha3"}
 
 
 def test_nothing_is_read_twice_when_everything_is_readable():

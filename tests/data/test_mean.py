@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from transferlab.data import mean
-from transferlab.data.datasets.images import ArraySubset
+from transferlab.data.datasets.images import ArraySubset, UnreadableImage
 from transferlab.data.half import View
 from transferlab.errors import UserError
 
@@ -29,7 +30,7 @@ class Counted:
 
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-    ) -> dict[int, str]:
+    ) -> dict[int, UnreadableImage]:
         assert corners is None
         self.read_positions += positions.tolist()
         out[:] = self.pixels[positions]
@@ -47,11 +48,22 @@ def view(count: int = 700, size: int = 5) -> View:
     return View(Counted(noise, labels), positions, labels, skip_unreadable=False)
 
 
-def compute(
+def compute_with_skipped(
     view: View, cache: Path, name: str = "name", progress: list | None = None
-) -> np.ndarray:
+) -> mean.Mean:
     counts = [] if progress is None else progress
-    return mean.mean_image(view, cache=cache, name=name, workers=0, on_progress=counts.append)
+    return mean.mean_image(
+        view,
+        cache=cache,
+        name=name,
+        workers=0,
+        changed=getattr(view.subset, "changed", lambda skipped: ()),
+        on_progress=counts.append,
+    )
+
+
+def compute(view: View, cache: Path, *args, **settings) -> np.ndarray:
+    return compute_with_skipped(view, cache, *args, **settings).image
 
 
 def test_the_mean_is_numpys_to_the_bit(tmp_path: Path):
@@ -183,21 +195,29 @@ def test_the_warning_names_the_content_of_the_file(
     ]
 
 
-class Unreadable(Counted):
+class Damaged(Counted):
     """Unreadable images, except those at `readable`."""
 
     readable: tuple[int, ...] = ()
+    sha256 = "torn"
+
+    def changed(self, skipped: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(name for name, sha256 in skipped.items() if sha256 != self.sha256)
 
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-    ) -> dict[int, str]:
+    ) -> dict[int, UnreadableImage]:
         out[:] = self.pixels[positions]
-        return {k: "cut off" for k, p in enumerate(positions) if p not in self.readable}
+        return {
+            k: UnreadableImage("cut off", f"train/image{p}", self.sha256)
+            for k, p in enumerate(positions)
+            if p not in self.readable
+        }
 
 
 def unreadable_view(readable: tuple[int, ...], *, skip: bool) -> View:
     half_view = view()
-    subset = Unreadable(half_view.subset.pixels, half_view.subset.labels)
+    subset = Damaged(half_view.subset.pixels, half_view.subset.labels)
     subset.readable = readable
     return View(subset, half_view.positions, half_view.labels, skip_unreadable=skip)
 
@@ -220,6 +240,27 @@ def test_unreadable_images_do_not_count(tmp_path: Path):
     expected = half_view.subset.pixels[[3, 699]].astype(np.float64).mean(axis=0)
     assert np.array_equal(computed, expected.astype(np.float32))
     assert progress == [1, 2]
+
+
+def test_a_mean_without_some_images_is_reused_until_one_is_repaired(tmp_path: Path):
+    half_view = unreadable_view((3, 699), skip=True)
+    first = compute_with_skipped(half_view, tmp_path)
+    assert len(first.skipped) == 348 and first.skipped["train/image1"] == "torn"
+
+    again = compute_with_skipped(half_view, tmp_path, progress=(progress := []))
+    assert progress == [] and again.skipped == first.skipped
+    assert np.array_equal(first.image, again.image)
+
+    half_view.subset.readable, half_view.subset.sha256 = tuple(range(700)), "repaired"
+    repaired = compute_with_skipped(half_view, tmp_path, progress=progress)
+    assert progress == [256, 350] and repaired.skipped == {}
+    assert np.array_equal(repaired.image, compute(view(), tmp_path / "other"))
+
+
+def test_a_mean_without_some_images_is_not_used_where_none_may_be_skipped(tmp_path: Path):
+    compute(unreadable_view((3, 699), skip=True), tmp_path)
+    with pytest.raises(UserError, match="image1 cannot be read"):
+        compute(unreadable_view((3, 699), skip=False), tmp_path)
 
 
 def test_a_cached_mean_is_never_unpickled(tmp_path: Path):
@@ -247,7 +288,7 @@ def test_a_cache_that_cannot_be_written_does_not_stop_the_run(
 
 def test_the_key_is_the_golden_one():
     name = mean.key("digest", ("ant", "bee"), size=32, resize="warp", per_class=None)
-    assert name == "95a53b24d9a02566be7022f206381c1a"
+    assert name == "0b31bbbd08b10b246f581d7e4bcca713"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run, make_run
 from transferlab.launch import inline
 
-RESULT = {"weights_sha256": "0" * 64, "metrics": {}}
+RESULT = {"weights_sha256": "0" * 64, "metrics": {}, "skipped": {}}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from transferlab.experiment.run import Run, make_run
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
 
-RESULT = {"weights_sha256": "0" * 64, "metrics": {"top1_final": 0.5}}
+RESULT = {"weights_sha256": "0" * 64, "metrics": {"top1_final": 0.5}, "skipped": {}}
 NOTHING = dict.fromkeys(
     ("partition", "account", "qos", "time", "gres", "cpus", "memory", "constraint", "throttle",
      "extra")

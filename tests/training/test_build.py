@@ -67,7 +67,7 @@ def test_what_a_member_shares_is_frozen_and_without_dropout(
     config: Compose, variant: str, frozen: int, shared: int
 ):
     run = resolve(config("+split=random", f"transfer.variant={variant}"))
-    member = build.member(Subject(run, None))
+    member = build.member(Subject(run, None, {}))
     assert (member.name, member.module.frozen_stages, member.shared) == (variant, frozen, shared)
     origin = run if run.base is None else run.base
     assert member.trunk == f"{origin.id}/{member.view}"
@@ -78,7 +78,7 @@ def test_runs_with_one_base_have_one_trunk_unless_their_means_differ(config: Com
     for overrides in (["A2B"], ["A5B"], ["A5B", "data.mean=target"], ["B5B"]):
         variant, *more = overrides
         run = resolve(config("+split=random", f"transfer.variant={variant}", *more))
-        trunks.append(build.member(Subject(run, None)).trunk)
+        trunks.append(build.member(Subject(run, None, {})).trunk)
     assert trunks[0] == trunks[1] and len(set(trunks)) == 3
 
 

@@ -61,7 +61,7 @@ INPUTS = torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
 BATCH = {
     "inputs": {"A": INPUTS, "B": INPUTS + 1},
     "labels": torch.tensor([0, 1]),
-    "skipped": (),
+    "skipped": {},
 }
 
 

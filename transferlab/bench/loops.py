@@ -69,7 +69,7 @@ def fit(
     `batches` stand in for those of `data`. Raises: UserError without the run's device.
     """
     subject, steps = build.subject(run), data.total_steps
-    fresh = TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
+    fresh = TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), {}, 0.0)
     module = build.pack_module([subject], [fresh], total_steps=steps)
     watch = Stopwatch(skipped=skipped, steps=steps - skipped)
     fitting = build_trainer(run.config, [watch], intervals=1)

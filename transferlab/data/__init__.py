@@ -11,6 +11,7 @@ or a function with the keyword arguments root, val, holdout, size and resize tha
 `ImageSet`.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def train_counts(
 def uses(name: str) -> frozenset[str]:
     """Those of the keys `OPTIONS` of a config's `data` that have an effect for a data set."""
     return type(_dataset(name, None, None, None)).uses
+
+
+def changed(
+    name: str,
+    *,
+    root: str | None,
+    val: str | None,
+    holdout: float | None,
+    skipped: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Of images that could not be read, name -> sha256, those whose files have changed since."""
+    return _dataset(name, root, val, holdout).changed(skipped) if skipped else ()
 
 
 def load(

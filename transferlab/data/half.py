@@ -15,11 +15,12 @@ from transferlab.runtime import commands
 
 @dataclass(frozen=True)
 class Images:
-    """A batch: pixels (B, P, P, 3) uint8, labels (B,), and which files could not be read."""
+    """A batch: pixels (B, P, P, 3) uint8, labels (B,), and the files that could not be read, as
+    name in the data set -> sha256."""
 
     pixels: np.ndarray
     labels: np.ndarray
-    skipped: tuple[str, ...]
+    skipped: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,33 +52,37 @@ class View:
         Raises: UserError that names the file.
         """
         unreadable = self.subset.read(self.positions[indices], out, corners)
-        labels, skipped = self.labels[indices].copy(), []
-        for slot, reason in sorted(unreadable.items()):
-            skipped.append(self._refuse_or_name(indices[slot], reason))
+        labels = self.labels[indices].copy()
+        skipped = {image.name: image.sha256 for image in unreadable.values()}
+        for slot, image in sorted(unreadable.items()):
+            if not self.skip_unreadable:
+                file = self.subset.name(int(self.positions[indices[slot]]))
+                raise UserError(
+                    f"{file} cannot be read: {image.reason}; repair or delete it, or leave such "
+                    f"files out with {commands.setting('data.unreadable', 'skip')}"
+                )
             if replace:
                 only = slice(slot, slot + 1)
                 corner = None if corners is None else corners[only]
-                labels[slot] = self._next_readable(int(indices[slot]), out[only], corner)
+                labels[slot], others = self._next_readable(int(indices[slot]), out[only], corner)
+                skipped |= others
         if unreadable and not replace:
             keep = np.array([slot not in unreadable for slot in range(len(indices))])
             out, labels = out[keep], labels[keep]
-        return Images(out, labels, tuple(skipped))
+        return Images(out, labels, skipped)
 
-    def _refuse_or_name(self, index: int, reason: str) -> str:
-        name = self.subset.name(int(self.positions[index]))
-        if not self.skip_unreadable:
-            raise UserError(
-                f"{name} cannot be read: {reason}; repair or delete it, or leave such files out "
-                f"with {commands.setting('data.unreadable', 'skip')}"
-            )
-        return name
-
-    def _next_readable(self, index: int, out: np.ndarray, corner: np.ndarray | None) -> int:
-        """The label of the next readable image, which fills `out` (1, P, P, 3)."""
+    def _next_readable(
+        self, index: int, out: np.ndarray, corner: np.ndarray | None
+    ) -> tuple[int, dict[str, str]]:
+        """The label of the next readable image, which fills `out` (1, P, P, 3), and the files in
+        between."""
+        skipped: dict[str, str] = {}
         for ahead in range(1, len(self)):
             other = (index + ahead) % len(self)
-            if not self.subset.read(self.positions[other : other + 1], out, corner):
-                return int(self.labels[other])
+            unreadable = self.subset.read(self.positions[other : other + 1], out, corner)
+            if not unreadable:
+                return int(self.labels[other]), skipped
+            skipped |= {image.name: image.sha256 for image in unreadable.values()}
         raise UserError(f"none of the {len(self)} images can be read: is data.root the right one?")
 
 

@@ -4,10 +4,12 @@ Source: yosinski/convnet_transfer: a per-pixel mean image is subtracted, the one
 """
 
 import hashlib
+import json
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -19,7 +21,16 @@ from transferlab.runtime import files
 
 log = logging.getLogger(__name__)
 BATCH = 256
-PIXELS = 2  # of the rules that make pixels of files: decoding and resizing. Raised with a change
+PIXELS = 3  # of the rules that make pixels of files: decoding and resizing. Raised with a change
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean image (S, S, 3) float32, None where none is subtracted, and the files that are not
+    part of it because they could not be read, as name in the data set -> sha256."""
+
+    image: np.ndarray | None
+    skipped: dict[str, str]
 
 
 def key(data_digest: str, classes: tuple[str, ...], **settings: object) -> str:
@@ -34,20 +45,31 @@ def key(data_digest: str, classes: tuple[str, ...], **settings: object) -> str:
 
 
 def mean_image(
-    view: View, *, cache: Path, name: str, workers: int, on_progress: Callable[[int], None]
-) -> np.ndarray:
-    """The mean (S, S, 3) float32 of all images of the view, from the cache if it has it.
+    view: View,
+    *,
+    cache: Path,
+    name: str,
+    workers: int,
+    changed: Callable[[Mapping[str, str]], tuple[str, ...]],
+    on_progress: Callable[[int], None],
+) -> Mean:
+    """The mean of all images of the view, from the cache if it has it.
 
+    Unreadable images are left out if the view allows it. A cached mean that lacks some counts only
+    if it does, and `changed` (see `DataSet.changed`) finds none of them repaired.
     `on_progress` is called with the number of images read so far. Sums are exact, so the order of
-    the images does not matter. Unreadable images are left out if the view allows it.
+    the images does not matter.
 
     Raises: UserError if an image cannot be read, or none.
     """
     path = cache / "means" / f"{name}.npy"
     known = _cached(path)
-    if known is not None:
+    if known is not None and (
+        not known.skipped or (view.skip_unreadable and not changed(known.skipped))
+    ):
         return known
     total: np.ndarray | None = None
+    skipped: dict[str, str] = {}
     count = 0
     batches = loader(
         view,
@@ -61,33 +83,40 @@ def mean_image(
         part = pixels.sum(axis=0, dtype=np.int64)
         total = part if total is None else total + part
         count += len(pixels)
+        skipped |= batch["skipped"]
         on_progress(count)
     if total is None or not count:
         raise UserError(f"none of the {len(view)} images can be read: is data.root the right one?")
-    mean = (total / count).astype(np.float32)
-    _keep(path, mean)
-    return mean
+    image = (total / count).astype(np.float32)
+    _keep(path, image, skipped)
+    return Mean(image, skipped)
 
 
-def _cached(path: Path) -> np.ndarray | None:
+def _cached(path: Path) -> Mean | None:
+    """The image, as an .npy, and after it the JSON of the files that are not part of it."""
     if not path.exists():
         return None
     try:
         with path.open("rb") as file:
-            mean = np.lib.format.read_array(file, allow_pickle=False)
-        if mean.dtype == np.float32 and mean.ndim == 3 and mean.shape[2] == 3:
-            return mean
-        reason = f"it holds {mean.dtype} of shape {mean.shape}"
+            image = np.lib.format.read_array(file, allow_pickle=False)
+            if image.dtype == np.float32 and image.ndim == 3 and image.shape[2] == 3:
+                return Mean(image, dict(json.loads(file.read())))
+        reason = f"it holds {image.dtype} of shape {image.shape}"
     except Exception as error:  # numpy raises anything for a damaged file
         reason = f"{type(error).__name__}: {error}"
     log.warning("%s is damaged (%s): computed again", path, reason)
     return None
 
 
-def _keep(path: Path, mean: np.ndarray) -> None:
+def _keep(path: Path, image: np.ndarray, skipped: Mapping[str, str]) -> None:
     """Cache the mean. If the cache cannot be written, only a warning is logged."""
+
+    def write(file: IO[bytes]) -> None:
+        np.save(file, image, allow_pickle=False)
+        file.write(json.dumps(skipped).encode())
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(path, partial(np.save, arr=mean, allow_pickle=False))
+        files.replace(path, write)
     except OSError as error:
         log.warning("%s cannot be written (%s): the mean will be computed again", path, error)

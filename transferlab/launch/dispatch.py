@@ -20,6 +20,7 @@ from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.launcher import Launcher, LocalSettings
 from transferlab.experiment.plan import Fits, Pack
 from transferlab.experiment.resolve import resolve_all
+from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
 from transferlab.launch import local, slurm
 from transferlab.launch.board import Board
@@ -80,7 +81,8 @@ def resolved(configs: Iterable[RunConfig], launcher: Launcher) -> tuple[Run, ...
 def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | None) -> Order:
     """The plan of these runs, in the store that they name.
 
-    Raises: UserError if there is nothing to plan, or the store cannot be read.
+    Raises: UserError if there is nothing to plan, the store cannot be read, or a finished run was
+    trained without files that have changed.
     """
     runs = tuple(runs)
     if not runs:
@@ -91,7 +93,12 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
             f"{commands.setting('runtime.store', 'DIR')}"
         )
     planned = plan.order(runs)
-    return Order(study, planned, store.unfinished(planned), launcher, pack)
+    todo = store.unfinished(planned)
+    unfinished = {run.id for run in todo}
+    for run in planned:
+        if run.id not in unfinished and (result := store.read_result(run)) is not None:
+            require_same_images(run, result["skipped"], run.folder)
+    return Order(study, planned, todo, launcher, pack)
 
 
 def look(order: Order) -> Order:

@@ -13,6 +13,7 @@ from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment import fit, plan
 from transferlab.experiment.resolve import summarise_data
+from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
 from transferlab.runtime import processes, signals
 
@@ -40,7 +41,9 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
         log.info("data: %s", line)
     before = {run.id: store.read_result(run) for run in ordered}
     for run in ordered:
-        _announce(run, reused=before[run.id] is not None)
+        if (result := before[run.id]) is not None:
+            require_same_images(run, result["skipped"], run.folder)
+        _announce(run, reused=result is not None)
     todo = [run for run in ordered if before[run.id] is None]
     for run in todo:
         fit.check_network(run.config)

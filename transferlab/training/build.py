@@ -6,15 +6,16 @@ The modules, the reader and the transform take plain arguments: none of them kno
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from transferlab import models, store
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half
+from transferlab.data.mean import Mean
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import RunFailed
+from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
 from transferlab.models.facts import check_cut
 from transferlab.models.stages import StagedNetwork
@@ -29,10 +30,12 @@ from transferlab.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Subject:
-    """A run to be trained, with the weights of its base network, if it has one."""
+    """A run to be trained, with the weights of its base network, if it has one, and the files that
+    this could not read, as name in the data set -> sha256."""
 
     run: Run
     base_weights: dict[str, Tensor] | None
+    base_skipped: Mapping[str, str]
 
 
 def subject(run: Run) -> Subject:
@@ -46,6 +49,7 @@ def subjects(runs: Iterable[Run]) -> list[Subject]:
     Raises: UserError if a base was damaged, RunFailed if it is not finished.
     """
     loaded: dict[str, dict[str, Tensor]] = {}
+    skipped: dict[str, Mapping[str, str]] = {}
     subjects = []
     for run in runs:
         base = run.base
@@ -55,11 +59,16 @@ def subjects(runs: Iterable[Run]) -> list[Subject]:
                 raise RunFailed(
                     f"{run.label} needs {base.label}, and {base.folder} is not finished"
                 )
+            skipped[base.id] = result["skipped"]
+            require_same_images(base, skipped[base.id], base.folder)
             path = store.check_file(
                 base.weights_file, result["weights_sha256"], record=base.result_file
             )
             loaded[base.id] = checkpoints.load_weights(path)
-        subjects.append(Subject(run, None if base is None else loaded[base.id]))
+        if base is None:
+            subjects.append(Subject(run, None, {}))
+        else:
+            subjects.append(Subject(run, loaded[base.id], skipped[base.id]))
     return subjects
 
 
@@ -120,10 +129,8 @@ def pack_module(
     return pack
 
 
-def means(
-    subjects: Sequence[Subject], images: ImageSet, *, workers: int
-) -> dict[str, np.ndarray | None]:
-    """The mean images (S, S, 3) that the networks of a pack subtract, by `inputs.mean_letter`.
+def means(subjects: Sequence[Subject], images: ImageSet, *, workers: int) -> dict[str, Mean]:
+    """The mean images that the networks of a pack subtract, by `inputs.mean_letter`.
 
     `workers` processes read the images of one that is not cached.
     """
@@ -137,7 +144,7 @@ def means(
 def pack_data(
     subjects: Sequence[Subject],
     target: Half,
-    means: Mapping[str, np.ndarray | None],
+    means: Mapping[str, Mean],
     *,
     start_step: int,
     total_steps: int,
@@ -151,7 +158,7 @@ def pack_data(
     first = subjects[0].run
     config, train = first.config, first.config.train
     views = InputTransform(
-        means,
+        {letter: mean.image for letter, mean in means.items()},
         scale=config.data.scale,
         mirror=train.mirror,
         channels_last=train.channels_last,

@@ -26,7 +26,8 @@ class TrainingState:
     """A run between two steps. `step` steps are done; `curve` has a row per validation.
 
     `sums` are the training loss, hits and images since the last validation; `skipped` the files
-    that could not be read; `time_s` the training time so far, over all its sessions.
+    that could not be read, as name in the data set -> sha256; `time_s` the training time so far,
+    over all its sessions.
     """
 
     step: int
@@ -34,7 +35,7 @@ class TrainingState:
     velocity: dict[str, Tensor]
     sums: tuple[float, float, float]
     curve: tuple[dict[str, Any], ...]
-    skipped: tuple[str, ...]
+    skipped: dict[str, str]
     time_s: float
 
     @property

@@ -150,8 +150,9 @@ class HalfDataModule(LightningDataModule):
                 mirror=train.mirror,
                 workers=workers,
             )
+            mean = inputs.mean_image(self.run, images, self.mean, workers=workers)
             self.views = InputTransform(
-                {self.mean: inputs.mean_image(self.run, images, self.mean, workers=workers)},
+                {self.mean: mean.image},
                 scale=config.data.scale,
                 mirror=train.mirror,
                 channels_last=train.channels_last,

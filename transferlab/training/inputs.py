@@ -1,15 +1,16 @@
 """The inputs of a run: the data set, its half of the classes, and whose mean image."""
 
 import logging
-
-import numpy as np
+from functools import partial
 
 from transferlab import data
 from transferlab.data import mean
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half, cut
+from transferlab.data.mean import Mean
 from transferlab.experiment import variants
 from transferlab.experiment.config import RunConfig, cache_folder
+from transferlab.experiment.reuse import changed
 from transferlab.experiment.run import Run
 from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.training import seeds
@@ -63,10 +64,10 @@ def mean_letter(config: RunConfig) -> str:
     return base if config.data.mean == "base" and base in variants.HALVES else target  # type: ignore[return-value]
 
 
-def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> np.ndarray | None:
-    """The mean (S, S, 3) over a half's training images, cached; None for `NO_MEAN`."""
+def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> Mean:
+    """The mean over a half's training images, cached; without an image for `NO_MEAN`."""
     if letter == NO_MEAN:
-        return None
+        return Mean(None, {})
     config, source = run.config, half(run, images, letter)
     key = mean.key(
         images.digest,
@@ -88,5 +89,6 @@ def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> np.n
             cache=cache_folder(config),
             name=key,
             workers=workers,
+            changed=partial(changed, config.data),
             on_progress=show,
         )

@@ -13,6 +13,7 @@ import torch
 from transferlab.experiment import plan
 from transferlab.experiment.cost import memory, networks
 from transferlab.experiment.cost.memory import Room
+from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
 from transferlab.models import shapes
 from transferlab.models.facts import NetworkFacts, NetworkShape
@@ -36,11 +37,16 @@ def by_step(subjects: Iterable[Subject]) -> list[Group]:
 
 
 def state_of(subject: Subject) -> TrainingState:
-    """The run's checkpoint or, before the first one, its fresh network."""
-    saved = checkpoints.load(subject.run)
+    """The run's checkpoint or, before the first one, its fresh network.
+
+    Raises: UserError if a file that was left out before the checkpoint has changed.
+    """
+    run, saved = subject.run, checkpoints.load(subject.run)
     if saved is not None:
+        require_same_images(run, saved.skipped, run.checkpoint_file)
         return saved
-    return TrainingState(0, build.fresh(subject).state_dict(), {}, (0.0, 0.0, 0.0), (), (), 0.0)
+    weights, skipped = build.fresh(subject).state_dict(), dict(subject.base_skipped)
+    return TrainingState(0, weights, {}, (0.0, 0.0, 0.0), (), skipped, 0.0)
 
 
 def fitting(group: Group) -> list[Group]:

@@ -55,7 +55,7 @@ def make_record(
         "val_images": val_images,
         "data_classes": data_classes,
         "data_images": data_images,
-        "skipped": list(state.skipped),
+        "skipped": state.skipped,
         "steps": state.step,
         "images": images,
         "time_s": round(state.time_s, 3),

@@ -5,13 +5,13 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-import numpy as np
 from pytorch_lightning import Callback
 
 from transferlab import store
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half
 from transferlab.data.loader import auto_workers
+from transferlab.data.mean import Mean
 from transferlab.errors import Interrupted, RunFailed
 from transferlab.experiment.config import total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
@@ -55,7 +55,7 @@ class Session:
         self.device = "unknown: training was complete when the run was interrupted"
 
     @cached_property
-    def means(self) -> Mapping[str, np.ndarray | None]:
+    def means(self) -> Mapping[str, Mean]:
         """The mean images that the networks subtract, by `inputs.mean_letter`."""
         return build.means(self.subjects, self.images, workers=self.workers)
 
@@ -98,6 +98,9 @@ class Session:
             [subject.run for subject in self.subjects],
             states,
             self.stop,
+            skipped={
+                name: sha for mean in self.means.values() for name, sha in mean.skipped.items()
+            },
             steps_per_epoch=self.steps_per_epoch,
             val_batches=math.ceil(len(self.target.val) // runtime.devices / train.val_batch_size),
         )
@@ -138,7 +141,7 @@ class Session:
             prefix_unchanged=_prefix_unchanged(subject, state),
             weights_sha256=checkpoints.save_weights(run, state.weights),
             inference_sha256=inference.save(
-                run, self.target.classes, self.means[mean_letter(run.config)]
+                run, self.target.classes, self.means[mean_letter(run.config)].image
             ),
             train_images=len(self.target.train),
             val_images=len(self.target.val),

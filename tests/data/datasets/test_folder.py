@@ -1,5 +1,6 @@
 """Trees of image files: the index, what identifies it, and all errors."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from support.trees import load_folder
 
 from transferlab import data
 from transferlab.data.datasets import folder
+from transferlab.data.datasets.images import UnreadableImage
 from transferlab.data.datasets.listing import Files
 from transferlab.errors import UserError
 
@@ -24,7 +26,9 @@ def picture(path: Path, level: int = 100) -> None:
     Image.new("RGB", (8, 6), (level, 0, 255 - level)).save(path)
 
 
-def read(subset: folder.FileSubset, *positions: int) -> tuple[np.ndarray, dict[int, str]]:
+def read(
+    subset: folder.FileSubset, *positions: int
+) -> tuple[np.ndarray, dict[int, UnreadableImage]]:
     """The whole images at these positions, and which cannot be read."""
     out = np.zeros((len(positions), subset.size, subset.size, 3), dtype=np.uint8)
     return out, subset.read(np.array(positions), out, None)
@@ -160,13 +164,20 @@ def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
     (tmp_path / "train/zebra/0.png").unlink()
     files = np.array([b"bee/0.png", b"Ant/0.png", b"Ant/1.png", b"zebra/0.png"])
     subset = folder.FileSubset(
-        Files(tmp_path / "train", files, np.zeros(4, np.int64), np.zeros(4, np.int64)), 4, "warp"
+        "train",
+        Files(tmp_path / "train", files, np.zeros(4, np.int64), np.zeros(4, np.int64)),
+        4,
+        "warp",
     )
     pixels, unreadable = read(subset, 3, 2, 1, 0)
     assert sorted(unreadable) == [0, 1, 3]
-    assert "No such file" in unreadable[0]
-    assert unreadable[1] == "the file is empty"
-    assert unreadable[3] == "cannot identify image file"
+    assert "No such file" in unreadable[0].reason
+    assert unreadable[1] == UnreadableImage(
+        "the file is empty", "train/Ant/1.png", hashlib.sha256(b"").hexdigest()
+    )
+    assert unreadable[3] == UnreadableImage(
+        "cannot identify image file", "train/bee/0.png", hashlib.sha256(b"no image").hexdigest()
+    )
     assert pixels[2, 0, 0].tolist() == [10, 0, 245]
 
 
@@ -186,7 +197,7 @@ def test_a_picture_of_too_many_pixels_is_unreadable(
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 23)  # these have 48
     _, unreadable = read(images.train, 0, 5)
     assert sorted(unreadable) == [0, 1]
-    assert unreadable[0].startswith("Image size (48 pixels) exceeds limit of 46 pixels")
+    assert unreadable[0].reason.startswith("Image size (48 pixels) exceeds limit of 46 pixels")
 
 
 # --- a part held out -------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from transferlab import data
 from transferlab.data.datasets import decode
 from transferlab.data.datasets.images import Subset
 from transferlab.data.datasets.mapped import Mapped
-from transferlab.data.datasets.prepared import JpegSubset, RawSubset
+from transferlab.data.datasets.prepared import JpegSubset, Prepared, RawSubset
 from transferlab.data.datasets.prepared_record import read_record
 from transferlab.errors import UserError
 
@@ -193,13 +193,21 @@ def test_a_damaged_jpeg_is_reported_by_its_place(images: Path, tmp_path: Path):
         file.seek(other)
         file.write(decode_as_jpeg(4))  # sound, but of another size
     subset, out = load(dst).train, np.zeros((3, 8, 8, 3), np.uint8)
-    assert subset.read(np.array([6, 1, 4]), out, None) == {
+    unreadable = subset.read(np.array([6, 1, 4]), out, None)
+    assert {slot: image.reason for slot, image in unreadable.items()} == {
         0: "its JPEG in the prepared data is damaged: it has 4 x 4 pixels",
         2: "its JPEG in the prepared data is damaged: tjDecompressHeader3(): Could not determine "
         "subsampling level of JPEG image",
     }
     assert out[1].any()
     assert subset.name(4) == "Ant/4.png"
+    skipped = {image.name: image.sha256 for image in unreadable.values()}
+    assert list(skipped) == ["train/bee/1.png", "train/Ant/4.png"]
+    assert Prepared(str(dst), None, None).changed(skipped) == ()
+    with (dst / "train/images.jpegs").open("r+b") as file:
+        file.seek(other)
+        file.write(b"mended")
+    assert Prepared(str(dst), None, None).changed(skipped) == ("train/bee/1.png",)
 
 
 def decode_as_jpeg(side: int) -> bytes:

@@ -51,7 +51,7 @@ def states(pack: PackModule) -> list[TrainingState]:
             velocity={"b.fc.bias": torch.tensor([1.0, 2.0])},
             sums=(0.0, 0.0, 0.0),
             curve=({"step": 4, "val/accuracy": 0.5},),
-            skipped=("old.png",),
+            skipped={"old.png": "aa"},
             time_s=seconds,
         )
         for member, seconds in zip(pack.members, (100.0, 200.0), strict=True)

@@ -31,7 +31,7 @@ def checkpoint(
         states,
         Curve(runs, [state.curve for state in states], timing, steps_per_epoch=4),
         timing,
-        SkippedFiles(["old.png", "new.png"]),
+        SkippedFiles([{"old.png": "aa"}, {"new.png": "bb"}]),
         NanGuard(runs, lr=0.1),
         steps_per_epoch=4,
         every_s=300,
@@ -73,7 +73,7 @@ def test_a_checkpoint_holds_all_of_a_run(
     assert same_bits(state.velocity, {n: p.grad for n, p in network.named_parameters()})
     assert (state.step, state.sums, state.time_s) == (6, (3.0, 2.0, 8.0), 205.0)
     assert state.curve == ({"step": 4, "val/accuracy": 0.5},)
-    assert state.skipped == ("old.png", "new.png")
+    assert state.skipped == {"old.png": "aa", "new.png": "bb"}
 
 
 def test_a_session_that_only_validates_keeps_the_velocity(

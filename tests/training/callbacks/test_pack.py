@@ -18,7 +18,9 @@ from transferlab.training.checkpoints import TrainingState
 def test_what_is_reported_was_saved_and_what_is_saved_was_looked_through(
     runs: list[Run], states: list[TrainingState]
 ):
-    callbacks = pack_callbacks(runs, states, StopRequest(), steps_per_epoch=4, val_batches=3)
+    callbacks = pack_callbacks(
+        runs, states, StopRequest(), skipped={}, steps_per_epoch=4, val_batches=3
+    )
     positions = {type(callback): number for number, callback in enumerate(callbacks.ordered)}
 
     for earlier, later in (

@@ -5,8 +5,9 @@ An unpacked ImageNet is such a tree.
 
 import hashlib
 import logging
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +20,12 @@ from transferlab.data.datasets.images import (
     DataSet,
     Description,
     ImageSet,
+    UnreadableImage,
     centre_corners,
     class_counts,
     hold_out,
 )
-from transferlab.data.datasets.listing import Files, Listing, list_files
+from transferlab.data.datasets.listing import Files, Listing, content_digest, list_files
 from transferlab.errors import UserError
 from transferlab.runtime import commands
 
@@ -46,8 +48,9 @@ class Index:
 
 @dataclass(frozen=True)
 class FileSubset:
-    """Images that are decoded from their files whenever they are read."""
+    """Images that are decoded from their files whenever they are read. `subset`: train or val."""
 
+    subset: str
     files: Files
     size: int
     resize: str
@@ -59,7 +62,7 @@ class FileSubset:
 
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-    ) -> dict[int, str]:
+    ) -> dict[int, UnreadableImage]:
         crop, unreadable = out.shape[1], {}
         if corners is None:
             corners = centre_corners(len(positions), self.size, crop)
@@ -68,7 +71,11 @@ class FileSubset:
             try:
                 pixels = read_rgb(name, size=self.size, resize=self.resize)
             except UNREADABLE as error:
-                unreadable[slot] = str(error).partition("<_io")[0].strip()
+                unreadable[slot] = UnreadableImage(
+                    str(error).partition("<_io")[0].strip(),
+                    f"{self.subset}/{os.fsdecode(self.files.paths[positions[slot]])}",
+                    content_digest(name),
+                )
             else:
                 out[slot] = pixels[row : row + crop, column : column + crop]
         return unreadable
@@ -82,18 +89,31 @@ class ImageFolder(DataSet):
     validation folder, or `holdout` the part of every class that is held out."""
 
     def describe(self) -> Description:
-        index = scan(self.root, self.val, self.holdout)
+        index = self._index
         return Description(index.classes, index.digest)
 
     def train_counts(self) -> tuple[int, ...]:
-        index = scan(self.root, self.val, self.holdout)
+        index = self._index
         return class_counts(index.train.labels, index.classes)
 
     def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
         """Lists the files; each is decoded when it is read."""
-        index = scan(self.root, self.val, self.holdout)
-        train, held = (FileSubset(files, size, resize) for files in (index.train, index.val))
+        index = self._index
+        train, held = (FileSubset(n, f, size, resize) for n, f in index.subsets.items())
         return ImageSet(index.classes, index.digest, train, held)
+
+    def changed(self, skipped: Mapping[str, str]) -> tuple[str, ...]:
+        folders = {name: files.folder for name, files in self._index.subsets.items()}
+
+        def sha256(name: str) -> str:
+            subset, _, path = name.partition("/")
+            return content_digest(os.path.join(folders[subset], path))
+
+        return tuple(name for name, recorded in skipped.items() if sha256(name) != recorded)
+
+    @property
+    def _index(self) -> Index:
+        return scan(self.root, self.val, self.holdout)
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,7 @@ are (S, S, 3) uint8, RGB.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,16 @@ HOLDOUT_SEED = 2014  # fixed, so that every run holds out the same images
 OPTIONS = MappingProxyType(
     {"root": None, "val": None, "holdout": None, "resize": "warp", "unreadable": "error"}
 )
+
+
+@dataclass(frozen=True)
+class UnreadableImage:
+    """Why an image cannot be read; its `name` in the data set, the same wherever that lies, as
+    `train/CLASS/FILE`; and the sha256 of its file, by which a repair is noticed."""
+
+    reason: str
+    name: str
+    sha256: str
 
 
 class Subset(Protocol):
@@ -42,11 +52,11 @@ class Subset(Protocol):
 
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-    ) -> dict[int, str]:
+    ) -> dict[int, UnreadableImage]:
         """Fill `out` (B, P, P, 3) uint8 with crops of the images at `positions` (B,), in place.
 
         They begin at `corners` (B, 2), row and column; without, they are the images' centres.
-        Returns, for images that cannot be read, position in the batch -> reason.
+        Returns the images that cannot be read, by their positions in the batch.
         """
         ...
 
@@ -108,6 +118,13 @@ class DataSet(ABC):
     def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
         """The images, `size` pixels a side; a download goes into the folder `cache`."""
 
+    def changed(self, skipped: Mapping[str, str]) -> tuple[str, ...]:
+        """Of images that could not be read, name -> sha256, those whose files have changed since.
+
+        None by default: most data sets are checked as a whole.
+        """
+        return ()
+
     def stored(self) -> StoredPixels | None:
         """How the images were resized when they were stored; None if they are resized when read."""
         return None
@@ -133,7 +150,7 @@ class ArraySubset:
 
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-    ) -> dict[int, str]:
+    ) -> dict[int, UnreadableImage]:
         copy_crops(self.pixels, positions, out, corners)
         return {}
 

@@ -4,8 +4,9 @@ Its files are described in `prepared_record`. Nothing is unpickled, and no path 
 disk.
 """
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from transferlab.data.datasets.images import (
     Description,
     ImageSet,
     StoredPixels,
+    UnreadableImage,
     centre_corners,
     class_counts,
     copy_crops,
@@ -56,6 +58,18 @@ class Prepared(DataSet):
             open_subset(self._folder / name, record, record.subsets[name]) for name in SUBSETS
         )
         return ImageSet(record.classes, record.digest, train, val)
+
+    def changed(self, skipped: Mapping[str, str]) -> tuple[str, ...]:
+        """Damaged JPEGs whose bytes have changed, as those of a restored copy."""
+        record = self._record()
+
+        def sha256(name: str) -> str:
+            subset, _, file = name.partition("/")
+            stored = open_subset(self._folder / subset, record, record.subsets[subset])
+            assert isinstance(stored, JpegSubset), "raw images cannot be unreadable"
+            return stored.sha256(int(np.flatnonzero(stored.names == os.fsencode(file))[0]))
+
+        return tuple(name for name, recorded in skipped.items() if sha256(name) != recorded)
 
     def stored(self) -> StoredPixels:
         pixels = self._record().pixels
@@ -132,7 +146,7 @@ class RawSubset:
 
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-    ) -> dict[int, str]:
+    ) -> dict[int, UnreadableImage]:
         slots, image_bytes = self.slots[positions], self.size * self.size * 3
         self.mapped.fetch(slots * image_bytes, np.full(len(slots), image_bytes))
         copy_crops(self.mapped.bytes.reshape(-1, self.size, self.size, 3), slots, out, corners)
@@ -155,7 +169,7 @@ class JpegSubset:
 
     def read(
         self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-    ) -> dict[int, str]:
+    ) -> dict[int, UnreadableImage]:
         crop, unreadable = out.shape[1], {}
         if corners is None:
             corners = centre_corners(len(positions), self.size, crop)
@@ -168,10 +182,20 @@ class JpegSubset:
                 if pixels.shape != (self.size, self.size, 3):
                     raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels")
             except ValueError as error:
-                unreadable[slot] = f"its JPEG in the prepared data is damaged: {error}"
+                position = int(positions[slot])
+                unreadable[slot] = UnreadableImage(
+                    f"its JPEG in the prepared data is damaged: {error}",
+                    f"{self.mapped.path.parent.name}/{self.name(position)}",
+                    self.sha256(position),
+                )
             else:
                 out[slot] = pixels[row : row + crop, column : column + crop]
         return unreadable
+
+    def sha256(self, position: int) -> str:
+        """The digest of a JPEG's bytes."""
+        start, size = self.spans[position].tolist()
+        return hashlib.sha256(self.mapped.map[start : start + size]).hexdigest()
 
     def name(self, position: int) -> str:
         return os.fsdecode(self.names[position])

@@ -104,7 +104,7 @@ class RunCheckpoint(Callback):
             velocity={k: v.detach().cpu().contiguous() for k, v in velocity.items()},
             sums=(losses, hits, images),
             curve=tuple(self.curve.rows[member]),
-            skipped=self.skipped.names,
+            skipped=dict(self.skipped.files),
             time_s=self.timing.time_s(member),
         )
 

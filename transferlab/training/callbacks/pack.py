@@ -1,6 +1,6 @@
 """The callbacks of a pack, in the order in which Lightning calls them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytorch_lightning import Callback
@@ -33,10 +33,12 @@ def pack_callbacks(
     states: Sequence[TrainingState],
     stop: StopRequest,
     *,
+    skipped: Mapping[str, str],
     steps_per_epoch: float,
     val_batches: int,
 ) -> PackCallbacks:
-    """The callbacks for a training of these runs, resumed from these states.
+    """The callbacks for a training of these runs, resumed from these states, without the files
+    `skipped`.
 
     After a validation: diverged runs are removed, the curve gets its row, and a row is reported
     only once it is saved. After a step: the state is updated, then perhaps saved, and only then may
@@ -46,14 +48,15 @@ def pack_callbacks(
     train, runtime = config.train, config.runtime
     timing = Timing([state.time_s for state in states], batch_size=train.batch_size)
     nan = NanGuard(runs, lr=train.lr)
-    skipped = SkippedFiles(name for state in states for name in state.skipped)
+    files = SkippedFiles(state.skipped for state in states)
+    files.add(skipped)
     curve = Curve(runs, [state.curve for state in states], timing, steps_per_epoch=steps_per_epoch)
     checkpoint = RunCheckpoint(
         runs,
         states,
         curve,
         timing,
-        skipped,
+        files,
         nan,
         steps_per_epoch=steps_per_epoch,
         every_s=runtime.checkpoint_every_s,
@@ -62,7 +65,7 @@ def pack_callbacks(
     return PackCallbacks(
         [
             nan,
-            skipped,
+            files,
             checkpoint,
             Heartbeat(runs),
             curve,

@@ -11,17 +11,15 @@ log = logging.getLogger(__name__)
 
 
 class SkippedFiles(Callback):
-    """Collects the names of unreadable files in the order of reading.
+    """Collects unreadable files, name in the data set -> sha256, in the order of reading.
 
-    `names` begins with those found before an interruption.
+    `files` begins with those that are known, as from before an interruption.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = dict.fromkeys(names)  # a set that keeps the order
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._names)
+    def __init__(self, known: Iterable[Mapping[str, str]]) -> None:
+        self.files: dict[str, str] = {}
+        for files in known:
+            self.files |= files
 
     def on_train_batch_end(  # type: ignore[override]
         self,
@@ -31,7 +29,7 @@ class SkippedFiles(Callback):
         batch: Mapping[str, Any],
         batch_idx: int,
     ) -> None:
-        self._add(batch)
+        self.add(batch["skipped"])
 
     def on_validation_batch_end(  # type: ignore[override]
         self,
@@ -42,16 +40,17 @@ class SkippedFiles(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._add(batch)
+        self.add(batch["skipped"])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size > 1:  # every rank reads other files
             parts: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(parts, list(self._names))
-            self._names = dict.fromkeys(name for part in parts for name in part)
+            torch.distributed.all_gather_object(parts, self.files)
+            self.files = {name: sha256 for part in parts for name, sha256 in part.items()}
 
-    def _add(self, batch: Mapping[str, Any]) -> None:
-        for name in batch["skipped"]:
-            if name not in self._names:
-                self._names[name] = None
+    def add(self, files: Mapping[str, str]) -> None:
+        """Log those that are new."""
+        for name, sha256 in files.items():
+            if name not in self.files:
+                self.files[name] = sha256
                 log.warning("%s cannot be read and is skipped", name)
