@@ -24,6 +24,7 @@ from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
+from transferlab.runtime import files
 from transferlab.training.classifier import Classifier
 from transferlab.training.inference import Inference, Preprocessing
 
@@ -247,6 +248,22 @@ def test_a_changed_file_is_refused_by_its_name(folder: Path, name: str):
     (folder / name).unlink()
     with pytest.raises(UserError, match=f"/{name} is missing: restore the right file"):
         transferlab.load_run(folder)
+
+
+def test_a_network_that_is_built_otherwise_now_is_refused(folder: Path):
+    interface = json.loads((folder / "inference.json").read_text())
+    (folder / "inference.json").write_text(json.dumps(interface | {"num_outputs": 4}))
+    record = json.loads((folder / "result.json").read_text())
+    record["inference_sha256"] = files.sha256(folder / "inference.json")
+    (folder / "result.json").write_text(json.dumps(record))
+
+    with pytest.raises(UserError) as error:
+        transferlab.load_run(folder)
+    assert str(error.value).startswith(
+        f"{folder}/weights.safetensors is not of model.name=alexnet_small as it is now, but as "
+        f"version {transferlab.__version__} built it: "
+    )
+    assert "fc8.fc.weight" in str(error.value)
 
 
 def test_a_folder_without_a_result_is_no_finished_run(folder: Path):
