@@ -78,4 +78,4 @@ def test_a_wheel_in_an_empty_environment_runs_from_any_folder(needs_torch: None,
     several = call("-m", "+split=random", "transfer.variant=baseA,A3B", "hydra/launcher=local")
     assert several.startswith("study multirun: 2 runs (base 1, AnB 1)  in ")
     assert [line.split()[0] for line in several.splitlines()[-2:]] == ["baseA", "A3B"]
-    assert "\n2 done, 0 to train\n" in several
+    assert "\nall 2 are done: nothing to do\n" in several

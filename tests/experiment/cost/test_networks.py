@@ -316,7 +316,7 @@ def test_the_first_run_with_an_invalid_cut_is_reported(changes: dict[str, Any], 
 
 
 def test_a_real_probe_tells_stages_and_time_and_is_not_started_twice(
-    needs_torch: None,
+    forked_trainings: None,
     tmp_path: Path,
     config: Callable[..., RunConfig],
     monkeypatch: pytest.MonkeyPatch,
@@ -340,7 +340,7 @@ def test_a_real_probe_tells_stages_and_time_and_is_not_started_twice(
     assert found.device.startswith("cpu: ") and found.device.endswith(", 1 thread")
 
 
-def test_a_real_probe_refuses_as_the_run_would(needs_torch: None, tmp_path: Path):
+def test_a_real_probe_refuses_as_the_run_would(forked_trainings: None, tmp_path: Path):
     with pytest.raises(UserError) as error:
         look(tmp_path, made_run({"model.name": "alexnet"}))
 
