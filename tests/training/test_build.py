@@ -109,7 +109,7 @@ SAME_HALVES = SplitRule(same_halves)
 
 
 def fresh(run: Run) -> dict[str, Tensor]:
-    return build.fresh(Subject(run, None)).state_dict()
+    return build.fresh(Subject(run, None, {})).state_dict()
 
 
 def test_runs_on_one_half_share_order_and_crops_and_splits_share_nothing(config: Compose):
