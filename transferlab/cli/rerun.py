@@ -81,8 +81,8 @@ def _row(label: str, record: dict[str, Any], folder: Path) -> tuple[str, ...]:
 
 
 def _short(value: Any) -> str:
-    """A digest or commit by its first digits, a list by its length."""
-    if isinstance(value, list):
+    """A digest or commit by its first digits, files by their number."""
+    if isinstance(value, dict | list):
         return str(len(value))
     text = str(value)
     return text[:DIGITS] if re.fullmatch(r"[0-9a-f]{40,}", text) else text

@@ -29,8 +29,7 @@ log = logging.getLogger(__name__)
 RECORDED = ("accelerator", "devices", "compile", "memory_gb")
 # What may explain other weights, in a record and in its config
 FACTS = (
-    "commit", "dirty", "device", "threads", "train_images", "val_images", "skipped",
-    "inference_sha256",
+    "commit", "dirty", "device", "threads", "train_images", "val_images", "inference_sha256",
 )  # fmt: skip
 
 
@@ -109,5 +108,6 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
     config = record["config"]
     facts = {"revision": config.get("revision", NEUTRAL["revision"])}
     facts |= {key: record[key] for key in FACTS if key in record}
+    facts["skipped"] = record["skipped"] or None  # if none, an empty list or dict by revision
     facts |= {f"versions.{name}": value for name, value in record["versions"].items()}
     return facts | {f"runtime.{name}": config["runtime"].get(name) for name in RECORDED}
