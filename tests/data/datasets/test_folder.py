@@ -282,7 +282,7 @@ def test_files_that_are_not_read_are_counted_by_kind_in_one_line(
     folder.scan(str(tmp_path), "val", None)
     folder.scan(str(tmp_path), "val", None)
     assert caplog.messages == [
-        f"data.root={tmp_path}: 7 files in the class folders are not read: "
+        f"{tmp_path}: files in class folders that are not read: "
         "3 .avif, 1 .txt, 2 hidden, 1 without an ending"
     ]
 

@@ -139,9 +139,9 @@ def test_a_place_without_prepared_data_is_refused(images: Path, tmp_path: Path):
 
 def test_another_version_is_refused(mine: Path):
     path = mine / "prepared.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
     assert refused(mine) == (
-        f"{path} was written by an incompatible version (format 2, this one reads 1): use that "
+        f"{path} was written by an incompatible version (format 3, this one reads 2): use that "
         "version, or prepare the images again"
     )
 

@@ -1,5 +1,6 @@
 """From a folder of images to prepared data: the content, and resuming after every interruption."""
 
+import io
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support import forked, killed
 from support.trees import JPEG, RAW, load_folder, picture, prepare, spoil, tree
 
@@ -67,9 +69,30 @@ def test_raw_images_of_the_size_are_the_folders_own_in_its_order(tmp_path: Path)
 
 
 @pytest.mark.parametrize("resize", ["warp", "crop"])
-def test_others_are_resized_as_the_folder_resizes_them(tmp_path: Path, resize: str):
+def test_pictures_of_all_kinds_are_those_that_the_folder_shows(
+    tmp_path: Path, resize: str, caplog: pytest.LogCaptureFixture
+):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
-    prepare(root, dst, Pixels(5, resize, "raw", None))
+    Image.new("RGBA", (9, 6), (10, 20, 30, 40)).save(root / "train/Ant/transparent.png")
+    Image.new("P", (9, 6), 3).save(root / "train/Ant/animation.gif")
+    Image.fromarray(np.full((6, 9), 0x1234, np.uint16)).save(root / "train/bee/wide.tif")
+    Image.new("F", (9, 6), 0.5).save(root / "train/bee/fractions.tif")
+    photograph = io.BytesIO()
+    Image.effect_noise((60, 40), 90).save(photograph, "JPEG")
+    (root / "train/cat/whole.jpe").write_bytes(photograph.getvalue())
+    (root / "train/cat/damaged.jpg").write_bytes(photograph.getvalue()[:-9])
+    picture(root / "train/cat/deeper/still/0.png", seed=90)
+    (root / "train/cat/notes.txt").write_text("not an image")
+    prepare(root, dst, Pixels(5, resize, "raw", None), skip=True)
+    assert caplog.messages[0] == (f"{root}: files in class folders that are not read: 1 .txt")
+    assert (dst / "unreadable.csv").read_text().splitlines()[1:] == [
+        'train,train/bee/fractions.tif,"its grey levels are 32-bit or signed numbers, of which '
+        'black and white are unknown: convert it to 8 or 16 bits"',
+        "train,train/cat/damaged.jpg,Premature end of JPEG file",
+    ]
+    for name in ("bee/fractions.tif", "cat/damaged.jpg"):
+        (root / "train" / name).unlink()
+    folder.scan.cache_clear()
     original = load_folder(root, size=5, resize=resize)
     made = load(dst, 5, resize)
     assert np.array_equal(pixels_of(made.train), pixels_of(original.train))
@@ -210,6 +233,11 @@ def test_complete_data_are_never_overwritten(tmp_path: Path):
     again = prepare(root, dst)
     assert (again.made, again.record) == (0, record)
     assert refused(root, dst, JPEG).startswith(f"{dst} was made with --codec raw (now jpeg)")
+    content = (root / "train/Ant/0.png").read_bytes()
+    picture(root / "train/Ant/0.png", seed=77)
+    assert refused(root, dst).startswith(f"{dst} was made from other files: ")
+    (root / "train/Ant/0.png").write_bytes(content)
+    assert prepare(root, dst).made == 0
     (root / "train/Ant/0.png").unlink()
     assert refused(root, dst).startswith(f"{dst} was made from other files: ")
     assert before == {p: p.stat().st_mtime_ns for p in dst.rglob("*")}

@@ -169,9 +169,8 @@ def _images(root: str, listings: Sequence[Listing]) -> list[Files]:
     others: Counter[str] = sum((each.others for each in listings), Counter())
     if others:
         log.warning(
-            "data.root=%s: %d files in the class folders are not read: %s",
+            "%s: files in class folders that are not read: %s",
             root,
-            others.total(),
             ", ".join(f"{count} {kind}" for kind, count in sorted(others.items())),
         )
     return [each.files for each in listings]

@@ -16,7 +16,7 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.runtime import commands
 
-FORMAT = 1
+FORMAT = 2  # raised when the same files become other images, too
 RECORD = "prepared.json"
 IMAGES = {"raw": "images.u8", "jpeg": "images.jpegs"}  # codec -> the file of a subset's images
 SUBSETS = ("train", "val")
@@ -61,8 +61,9 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class PreparedRecord(PrepareSettings):
-    """The content of `prepared.json`."""
+    """The content of `prepared.json`. `sources` is the digest of the folder that was prepared."""
 
+    sources: str
     classes: tuple[str, ...]
     digest: str
     subsets: dict[str, StoredSubset]
@@ -93,6 +94,7 @@ def read_record(root: Path) -> PreparedRecord:
             val=raw["val"],
             holdout=raw["holdout"],
             listing=raw["listing"],
+            sources=raw["sources"],
             classes=tuple(raw["classes"]),
             digest=raw["digest"],
             subsets={name: StoredSubset(**raw["subsets"][name]) for name in SUBSETS},

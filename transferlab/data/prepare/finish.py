@@ -84,6 +84,7 @@ def finish(
         settings.val,
         settings.holdout,
         settings.listing,
+        sources=index.digest,
         classes=index.classes,
         digest=chunks.digest_of_all(settings.pixels, index.classes, contents),
         subsets=stored,

@@ -60,7 +60,7 @@ def prepare(
     index = folder.scan(str(root), val, holdout)
     _require_outside(out, index)
     settings = PrepareSettings(pixels, val, holdout, workspace.listing(index))
-    if (record := workspace.finished(out, settings)) is not None:
+    if (record := workspace.finished(out, settings, index.digest)) is not None:
         workspace.tidy(out)
         return Preparation(record, 0, 0.0)
     with workspace.hold(out, settings) as partial, signals.watch() as request, request.deferred():

@@ -40,8 +40,9 @@ def listing(index: Index) -> str:
     return digest.hexdigest()
 
 
-def finished(out: Path, settings: PrepareSettings) -> PreparedRecord | None:
-    """The record at --out if it was made with these settings, None if --out does not exist.
+def finished(out: Path, settings: PrepareSettings, sources: str) -> PreparedRecord | None:
+    """The record at --out if it was made with these settings from the files of this digest, None if
+    --out does not exist.
 
     Raises: UserError if --out is anything else.
     """
@@ -53,6 +54,8 @@ def finished(out: Path, settings: PrepareSettings) -> PreparedRecord | None:
         raise UserError(f"--out {out} exists and is not prepared data: choose another folder")
     record = read_record(out)
     _require_same(out, record.flat(), settings)
+    if record.sources != sources:
+        raise _made_otherwise(out, "from other files", "restore them")
     return record
 
 
@@ -124,7 +127,11 @@ def _require_same(folder: Path, earlier: Mapping[str, Any], settings: PrepareSet
         cause, remedy = f"with {', '.join(changes)}", "use the same settings"
     else:
         cause, remedy = "from other files", "restore them"
-    raise UserError(
+    raise _made_otherwise(folder, cause, remedy)
+
+
+def _made_otherwise(folder: Path, cause: str, remedy: str) -> UserError:
+    return UserError(
         f"{folder} was made {cause}: {remedy}, choose another --out, or delete {folder} to start "
         "over"
     )
