@@ -44,7 +44,7 @@ def test_wrong_use_is_refused_in_one_line(place: Path, arguments: list[str], mes
 def test_manmade_natural_needs_groups(place: Path):
     message = refused(place, "split=manmade_natural", "transfer.n=3")
     assert message.startswith("split=manmade_natural has no group for 10 of 10 classes (0, 1, 2")
-    assert "classes.csv with the columns class,group" in message
+    assert "a file with the columns class,group" in message
 
 
 def test_a_malformed_image_folder_is_refused(place: Path, tmp_path: Path):

@@ -206,8 +206,9 @@ def test_classes_without_a_group_are_counted_and_named():
 
     assert str(error.value) == (
         "split=manmade_natural has no group for 4 of 8 classes (tench, cup, hen, ...): only the "
-        "1,000 WordNet ids of ILSVRC 2012 are known; for other classes add a classes.csv with the "
-        "columns class,group (manmade or natural) to data.root, or name one with split.groups=FILE"
+        "1,000 WordNet ids of ILSVRC 2012 are known; for other classes name a file with the "
+        "columns class,group (manmade or natural) with split.groups=FILE, or put it into data.root "
+        "as classes.csv"
     )
 
 

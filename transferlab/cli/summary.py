@@ -6,6 +6,7 @@ from dataclasses import replace
 from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig, TransferConfig
+from transferlab.experiment.fit import INPUTS
 from transferlab.experiment.run import Run
 from transferlab.launch.inline import FinishedRun
 from transferlab.runtime import commands, tables
@@ -46,9 +47,10 @@ def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
     target = variant.target
     other = "B" if target == "A" else "A"
     if variant.n == 0:
+        n = 3 if config.model.name in INPUTS else 1  # a network of one's own may have two stages
         return [
-            ("a transfer to this half", TransferConfig(f"{other}n{target}", 3, None, 0)),
-            ("its selffer control", TransferConfig(f"{target}n{target}", 3, None, 0)),
+            ("a transfer to this half", TransferConfig(f"{other}n{target}", n, None, 0)),
+            ("its selffer control", TransferConfig(f"{target}n{target}", n, None, 0)),
             ("the base of the other half", TransferConfig("base", 0, other, 0)),
         ]
     n = variant.n

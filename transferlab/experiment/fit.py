@@ -23,7 +23,6 @@ INPUTS: dict[str, Settings] = {
     "alexnet": {"data.size": 256, "data.crop": 227, "data.scale": 1.0},
 }
 RECIPES = {"alexnet_small": "small32", "alexnet": "yosinski2014"}
-OWN = commands.setting("model.name", "package.module:function")
 HALVES = ("+split=random", "transfer.n=3")
 WHOLE = ("+split=whole", "transfer.variant=baseB")
 
@@ -79,7 +78,7 @@ def first_run(root: Path, stored: StoredPixels, classes: int) -> str:
         return "a run needs at least 2 classes"
     fitting = [model for model, (least, _) in IMAGE_SIZES.items() if least <= stored.size]
     if not fitting:
-        return f"name a network of yours that takes {stored.size} pixels, {OWN}"
+        return f"{_own_network()}, which takes {stored.size} pixels"
     model = max(fitting, key=lambda name: IMAGE_SIZES[name])
     split, *transfer = HALVES if classes >= 4 else WHOLE  # a half needs two classes
     words = [split, "data=prepared", commands.override("data.root", str(root))]
@@ -93,4 +92,11 @@ def _advice(config: RunConfig, stored: StoredPixels | None) -> str:
     models = dict.fromkeys([config.model.name, *IMAGE_SIZES])
     found = [settings(config, model, stored) for model in models]
     options = [commands.settings(each) for each in found if each is not None]
-    return f"set {', or '.join(options)}" if options else f"name a network of yours, {OWN}"
+    if options:
+        return f"set {', or '.join(options)}"
+    return _own_network()
+
+
+def _own_network() -> str:
+    named = commands.setting("model.name", "package.module:function")
+    return f"name a network of yours with {named}"

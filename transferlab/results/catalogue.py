@@ -242,7 +242,7 @@ EXHIBITS: dict[str, Exhibit] = {
         "features of distant tasks are better than random ones.",
         select=_frozen,
         nothing="no finished run is a frozen transfer or has random filters",
-        study="manmade_natural",
+        study="random_filters",
         table=figure3.build,
         figure=f"{FIGURES}.figure3:draw",
     ),

@@ -35,9 +35,10 @@ def line(*words: str, program: str = PROGRAM) -> str:
     return f"{program} {shlex.join(words)}"
 
 
-def study(name: str, store: Path | str) -> str:
-    """The command line that trains a study into a store."""
-    return line("sweep", override("+study", name), override("runtime.store", str(store)))
+def study(name: str, store: Path | str | None) -> str:
+    """The command line that trains a study into a store; None: the default one."""
+    place = [] if store is None else [override("runtime.store", str(store))]
+    return line("sweep", override("+study", name), *place)
 
 
 def _shown(value: object) -> str:

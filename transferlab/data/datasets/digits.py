@@ -44,7 +44,7 @@ class Digits(DataSet):
 
 def digest(holdout: float | None) -> str:
     """Known without loading the images; `load` checks that they are those."""
-    return hashlib.sha256(f"{CONTENT} {holdout!r}".encode()).hexdigest()
+    return hashlib.sha256(f"{CONTENT} {_part(holdout)!r}".encode()).hexdigest()
 
 
 def load(*, holdout: float | None, size: int) -> ImageSet:
@@ -67,10 +67,15 @@ def load(*, holdout: float | None, size: int) -> ImageSet:
 
 
 def _held(labels: np.ndarray, holdout: float | None) -> np.ndarray:
-    """Which images are held out, (N,) bool. Raises: UserError without `holdout`."""
+    """Which images are held out, (N,) bool."""
+    return hold_out(labels, _part(holdout), np.arange(len(labels)))
+
+
+def _part(holdout: float | None) -> float:
+    """Raises: UserError without `holdout`, since the digits come as one set."""
     if holdout is None:
         raise UserError(
             "data.holdout is missing: data=digits has no validation subset, set "
             f"{commands.setting('data.holdout', 0.2)}"
         )
-    return hold_out(labels, holdout, np.arange(len(labels)))
+    return holdout

@@ -32,8 +32,8 @@ def manmade_natural(classes: Sequence[str], groups: Mapping[str, str] | None = N
         raise UserError(
             f"split=manmade_natural has no group for {len(ungrouped)} of {len(classes)} classes "
             f"({_sample(ungrouped)}): only the 1,000 WordNet ids of ILSVRC 2012 are known; for "
-            f"other classes add a {GROUPS_FILE} with the columns class,group (manmade or natural) "
-            f"to data.root, or name one with {commands.setting('split.groups', 'FILE')}"
+            "other classes name a file with the columns class,group (manmade or natural) with "
+            f"{commands.setting('split.groups', 'FILE')}, or put it into data.root as {GROUPS_FILE}"
         )
     halves = {group: tuple(c for c in classes if groups[c] == group) for group in GROUPS}
     split = Split(a=halves["manmade"], b=halves["natural"])

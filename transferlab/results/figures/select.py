@@ -26,10 +26,10 @@ def choose(
     """
     selection = catalogue.select(results, name, metric, experiment)
     if not selection.experiments:
-        exhibit = selection.exhibit
+        exhibit, of_paper = selection.exhibit, is_published(results.store)
         raise UserError(
             f"{results.store} has nothing to show in {name}: {exhibit.nothing}; train such runs "
-            f"with {commands.study(exhibit.study, results.store)}"
+            f"with {commands.study(exhibit.study, None if of_paper else results.store)}"
         )
     if len(selection.experiments) > 1:
         raise UserError(

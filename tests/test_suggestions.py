@@ -1,0 +1,363 @@
+"""Every command and setting that a message suggests works as it is printed.
+
+`runtime.commands` writes them all. Each place in the package that calls it is reached here, each
+suggestion stands in the message as it was written, and is run or composed.
+"""
+
+import argparse
+import ast
+import copy
+import importlib
+import itertools
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.commandline import images
+from support.records import made
+from support.studies import make_local, make_runs, make_slurm
+
+import transferlab
+from transferlab import __main__, data, results
+from transferlab.cli import status, summary, sweep
+from transferlab.data.datasets.prepared_record import (
+    FORMAT,
+    RECORD,
+    SUBSETS,
+    Pixels,
+    PreparedRecord,
+    StoredSubset,
+)
+from transferlab.errors import RunFailed, UserError
+from transferlab.experiment import compose, fit, study, usage
+from transferlab.experiment.build import build_config
+from transferlab.experiment.launcher import build_launcher
+from transferlab.experiment.resolve import resolve
+from transferlab.experiment.run import make_run
+from transferlab.launch import cluster, dispatch
+from transferlab.launch.local import Progress
+from transferlab.launch.status import RunStatus
+from transferlab.runtime import commands, files
+from transferlab.store import folders, inventory
+
+PACKAGE = Path(transferlab.__file__).parent
+WRITERS = ("setting", "settings", "line", "study")
+ELSEWHERE = (  # made at import, or needs torch or wandb: see below
+    "runtime/files.py", "runtime/compiled.py", "data/half.py", "data/datasets/cifar.py",
+    "training/inference.py", "results/figures/select.py", "cli/sync.py",
+)  # fmt: skip
+STORED = {
+    8: "warp",
+    16: "crop",
+    64: "warp",
+    96: "warp",
+    97: "crop",
+    128: "crop",
+    226: "warp",
+    227: "warp",
+    256: "warp",
+    300: "crop",
+}  # prepared images: pixels a side -> how resized
+WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
+
+Site = tuple[str, int]
+
+
+def sites() -> Iterator[Site]:
+    """File and line of each call that writes a suggestion."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS:
+                yield str(path.relative_to(PACKAGE)), node.lineno
+
+
+CALLS = {f"commands.{name}" for name in WRITERS}
+SITES = set(sites())
+
+
+@dataclass
+class Written:
+    """What was suggested, and by which lines of the package."""
+
+    texts: list[str]
+    reached: set[Site]
+
+    def take(self) -> list[str]:
+        texts, self.texts = self.texts, []
+        return texts
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Written:
+    record = Written([], set())
+
+    def recorded(write: Callable[..., str]) -> Callable[..., str]:
+        def call(*words: Any, **more: Any) -> str:
+            frame = sys._getframe(1)
+            path = Path(frame.f_code.co_filename)
+            text = write(*words, **more)
+            if path.is_relative_to(PACKAGE) and path != Path(commands.__file__):
+                record.reached.add((str(path.relative_to(PACKAGE)), frame.f_lineno))
+                record.texts.append(text)
+            return text
+
+        return call
+
+    for name in WRITERS:
+        monkeypatch.setattr(commands, name, recorded(getattr(commands, name)))
+    return record
+
+
+# --- what works ---------------------------------------------------------------------------------
+
+
+class Parsed(Exception):
+    """Raised in place of what a command with flags would do."""
+
+
+def works(text: str, folder: Path) -> None:
+    """Run or compose a suggestion: a command line, or settings to add to one."""
+    if not text.startswith(commands.PROGRAM):
+        for word in (with_folder(word, folder) for word in shlex.split(text)):
+            compose.parse(word)
+            if not word.startswith(("launcher=", "+study=")):
+                compose.check([word])
+        return
+    words = [with_folder(word, folder) for word in shlex.split(text)[3:]]
+    name, rest = __main__._command(words)
+    if name == "sweep":
+        of_study(rest)
+    elif name != "run":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(argparse.ArgumentParser, "parse_args", parse)
+            with pytest.raises(Parsed):
+                importlib.import_module(f"transferlab.cli.{name}").run(rest)
+    elif "--cfg" not in rest:
+        trains(rest)
+
+
+def with_folder(word: str, folder: Path) -> str:
+    """The word with a folder in place of DIR, as a user writes it."""
+    name, _, value = word.partition("=")
+    if word == "DIR":
+        return str(folder)
+    return commands.override(name, str(folder)) if value == "DIR" else word
+
+
+def parse(self: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    known, unknown = self.parse_known_args(words)
+    assert unknown == []
+    raise Parsed
+
+
+def of_study(words: Sequence[str]) -> None:
+    if "+study=NAME" in words:
+        return
+    name, own, others = sweep._sorted(words)
+    launcher = build_launcher(compose.compose("sweep", own)["launcher"])
+    assert dispatch.resolved(study.expand(study.load(name), others), launcher)
+
+
+def trains(words: Sequence[str]) -> None:
+    """All that a run does before it trains. Raises: UserError."""
+    compose.check(words)
+    compose.check_single(words)
+    settings = compose.settings(words)
+    groups = [word for word in words if key(word) in compose.groups()]
+    raw = copy.deepcopy(composed(tuple(map(compose.with_plus, groups))))
+    for name, (value,) in settings.items():
+        if name not in compose.groups():
+            group, _, leaf = name.rpartition(".")
+            raw[group][leaf] = value
+    config = build_config(raw)
+    usage.check(settings, [config])
+    fit.check_network(resolve(config).config)
+
+
+@cache
+def composed(groups: tuple[str, ...]) -> dict[str, Any]:
+    """What Hydra composes of the choices alone, which takes most of the time."""
+    return compose.compose("config", groups)
+
+
+def key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
+# --- runs: whoever follows the advice arrives ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image folder `images`, one without val, records of prepared data, and a list of groups."""
+    root = tmp_path_factory.mktemp("mine") / "my images (1)"
+    for subset in ("train", "val"):
+        images(root / "images", subset, dict.fromkeys(WORDNET, 2))
+    images(root / "train_only", "train", dict.fromkeys(WORDNET, 4))
+    for size, resize in STORED.items():
+        stored = {name: StoredSubset(8, 8, 8 * size * size * 3) for name in SUBSETS}
+        pixels = Pixels(size, resize, "raw", None)
+        record = PreparedRecord(pixels, "val", None, "0" * 64, WORDNET, "0" * 64, stored)
+        (root / f"{size}").mkdir()
+        raw = {"format": FORMAT, **asdict(record)}
+        (root / f"{size}" / RECORD).write_text(json.dumps(raw))
+    lines = [f"{digit},{('manmade', 'natural')[digit % 2]}\n" for digit in range(10)]
+    (root / "groups.csv").write_text("".join(["class,group\n", *lines]))
+    return root
+
+
+RUN = "+split=random transfer.n=3"
+SMALL = "data.size=64 data.crop=64 data.scale=0.015625"
+# A command line, and settings among the suggested ones that lead to a run
+FOLLOWED = [
+    ("transfer.n=3", "+split=random"),
+    ("+split=random", "transfer.n=3"),
+    ("+split=random split.seed=null transfer.n=3", "split.seed=0"),
+    ("+split=random transfer.variant=base", "transfer.target=B"),
+    ("+split=random transfer.variant=R3B+", "transfer.variant=baseB"),
+    (f"{RUN} data.root=ROOT/images", "data=image_folder"),
+    (f"{RUN} data.root=ROOT/64", f"data=prepared {SMALL}"),
+    (f"{RUN} data=image_folder", "data.root=ROOT/images"),
+    (f"{RUN} data=image_folder data.root=ROOT/train_only", "data.holdout=0.2"),
+    (f"{RUN} data=image_folder data.root=ROOT/images data.val=null", "data.val=val"),
+    (f"{RUN} data.holdout=null", "data.holdout=0.2"),
+    (f"{RUN} data=prepared", f"data.root=ROOT/64 {SMALL}"),
+    (f"{RUN} data=prepared data.root=ROOT/images", "data=image_folder"),
+    (f"{RUN} data=prepared data.root=ROOT/64", SMALL),
+    (f"{RUN} data=prepared data.root=ROOT/128 model=alexnet",
+     "model=alexnet_small data.size=128 data.crop=96 data.scale=0.015625 data.resize=crop"),
+    (f"{RUN} data=prepared data.root=ROOT/128 data.size=128 data.crop=96", "data.resize=crop"),
+    (f"{RUN} model=alexnet", "data.size=256 data.crop=227 data.scale=1.0"),
+    (f"{RUN} model=alexnet", "model=alexnet_small"),
+    (f"{RUN} data=imagenet data.root=ROOT/images",
+     "data.size=32 data.crop=32 data.scale=0.015625"),
+    (f"{RUN} data=imagenet data.root=ROOT/images", "model=alexnet"),
+    ("+split=manmade_natural transfer.n=3", "split.groups=ROOT/groups.csv"),
+]  # fmt: skip
+
+
+def spelled(words: str, root: Path) -> list[str]:
+    """The words as Hydra takes them: the folder ROOT has spaces and brackets in its name."""
+    pairs = [word.split("=") for word in words.split()]
+    return [
+        commands.override(name, value.replace("ROOT", str(root))) if "ROOT" in value
+        else f"{name}={value}"
+        for name, value in pairs
+    ]  # fmt: skip
+
+
+def follow(words: list[str], known: list[str], written: Written) -> int:
+    """How many errors have to be followed, each by suggested settings that are among `known`."""
+    for errors in range(4):
+        written.take()
+        try:
+            trains(words)
+            return errors
+        except UserError as error:
+            message = str(error)
+        texts = written.take()
+        assert texts and all(text in message for text in texts), message
+        settings = [shlex.split(text) for text in texts if not text.startswith(commands.PROGRAM)]
+        filled = [[filled_in(word, known) for word in each] for each in settings]
+        advice = next(each for each in filled if {*each} <= {*known})
+        words = [word for word in words if key(word) not in map(key, advice)] + advice
+    raise AssertionError(f"the advice leads in a circle: {words}")
+
+
+def filled_in(word: str, known: list[str]) -> str:
+    """A setting with a placeholder, as the user would write it."""
+    if not re.search(r"=(DIR|NAME|FILE)$", word):
+        return word
+    return next((each for each in known if key(each) == key(word)), word)
+
+
+# --- other messages -----------------------------------------------------------------------------
+
+
+def message(call: Callable[..., object], *words: Any, **more: Any) -> str:
+    """The message of the error that a call ends with."""
+    with pytest.raises((UserError, RunFailed)) as error:
+        call(*words, **more)
+    return str(error.value)
+
+
+def said_by_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What commands print or log, and their errors, about a store that needs quoting."""
+    said: list[str] = []
+    for module in (sweep, status):
+        monkeypatch.setattr(module.log, "info", lambda text, *words: said.append(text % words))
+    order = dispatch.Order("quick", make_runs(place), make_runs(place), make_slurm(), 1)
+    with monkeypatch.context() as patch:
+        for name in ("_jobs", "_cost", "_title"):
+            patch.setattr(sweep, name, lambda *_: "")
+        for name in ("look", "cost", "submit"):
+            patch.setattr(dispatch, name, lambda order: order)
+        patch.setattr(sweep.store, "require_writable", lambda _: None)
+        patch.setattr(sweep.cluster, "require", lambda: None)
+        sweep.carry_out(order)
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch.sweeps, "start", lambda *_: None)
+        patch.setattr(dispatch.local, "carry_out", lambda *_, **__: Progress(1))
+        yield message(dispatch.train, replace(order, launcher=make_local()))
+    place.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(status, "look", lambda _: [RunStatus("1", "A1B", "random0", "failed")])
+        status.run(["--store", str(place)])
+    yield "\n".join(said)
+    two = [make_run(made({"runtime.store": name})) for name in ("a", "b")]
+    yield message(dispatch.order, "quick", two, make_local(), pack=1)
+    yield message(sweep.run, ["launcher.jobs=2"])
+    yield message(inventory.check, place / "none")
+    yield message(results.load, place / "none")
+    yield message(results.load, place)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    yield message(folders.require_space, place, 1)
+    yield cluster._missing("sbatch")
+    run = make_run(made({"runtime.store": str(place)}))
+    yield summary.next_command(
+        run, ["+split=random", commands.override("runtime.wandb_project", "a b")]
+    )
+
+
+def said_of_data(root: Path) -> Iterator[str]:
+    """Errors and advice about data and settings."""
+    prepared = partial(data.load, "prepared", val=None, holdout=None, cache=root)
+    yield message(prepared, root=str(root / "64"), size=32, resize="warp")
+    yield message(prepared, root=str(root / "64"), size=64, resize="crop")
+    yield message(data.describe, "prepared", root=str(root / "64"), val="x", holdout=None)
+    yield message(data.describe, "prepared", root=str(root / "none"), val=None, holdout=None)
+    for text in ("/lr=0.1", "/run (1)", "/#1", "~/data", "/日本語", "/o'brien", "/[x]", "2026"):
+        yield message(compose.parse, f"data.root={text}")
+    yield message(compose.check_single, ["data.root=/a,b"])
+    yield message(compose.check, ["+study=quick"])
+    yield message(compose.check, ["qqqq=1"])
+    for size, classes in [*((size, 4) for size in STORED), (64, 3), (64, 1)]:
+        yield fit.first_run(root / f"{size}", data.StoredPixels(size, STORED[size]), classes)
+
+
+# --- the test -----------------------------------------------------------------------------------
+
+
+def test_every_suggestion_works_as_it_is_printed(
+    root: Path, tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for line, known in FOLLOWED:
+        assert follow(spelled(line, root), spelled(known, root), written) > 0
+    said = (said_by_commands(tmp_path / "my store (1)", monkeypatch), said_of_data(root))
+    for text in itertools.chain(*said):
+        for suggested in written.take():
+            assert suggested in text
+            works(suggested, root / "images")
+    works("runtime.store=DIR", root)
+    assert "runtime.store=DIR" in files.IN_STORE.refused
+    assert {site for site in SITES if not site[0].startswith(ELSEWHERE)} <= written.reached
