@@ -1,6 +1,7 @@
 """From overrides to plain dicts, and what is refused before Hydra sees it. See also test_config for
 conf/ itself and test_cli_wrong_use for whole command lines."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,35 @@ def test_a_word_that_cannot_be_parsed_is_refused_with_itself():
 def test_an_error_without_a_message_is_named_by_its_type():
     assert compose.reason(ValueError("")) == "ValueError"
     assert compose.reason(ValueError("one\n\n two\nthree")) == "one; two"
+
+
+@pytest.mark.parametrize(
+    ("word", "quoted"),
+    [
+        ("data.root=/data/lr=0.1", """'data.root="/data/lr=0.1"'"""),
+        ("data.root=/data/run (1)", """'data.root="/data/run (1)"'"""),
+        ("data.root=/data/#1", """'data.root="/data/#1"'"""),
+        ("data.root=~/data", """'data.root="~/data"'"""),
+        ("data.root=/data/日本語", """'data.root="/data/日本語"'"""),
+        ("data.root=/data/[x]", """'data.root="/data/[x]"'"""),
+        ("runtime.store=2026", """'runtime.store="2026"'"""),
+        ("+study=my (1).yaml", """'+study="my (1).yaml"'"""),
+    ],
+)
+def test_a_path_that_hydra_cannot_read_is_answered_with_how_to_write_it(word: str, quoted: str):
+    with pytest.raises(UserError) as error:
+        compose.parse(word)
+    assert str(error.value) == f"{word} is not a text to Hydra: write {quoted}"
+    (written,) = shlex.split(quoted)
+    assert compose.settings([written]) == {
+        word.lstrip("+").partition("=")[0]: (word.partition("=")[2],)
+    }
+
+
+def test_a_list_of_values_needs_a_multirun():
+    compose.check_single(["transfer.n=1", 'data.root="/a,b"'])
+    with pytest.raises(UserError) as error:
+        compose.check_single(["transfer.n=1,2"])
+    assert str(error.value) == "transfer.n=1,2 is a list of values: add -m for a run of each"
+    with pytest.raises(UserError, match="""if it is one text, write 'data.root="/a,b"'$"""):
+        compose.check_single(["data.root=/a,b"])

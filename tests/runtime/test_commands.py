@@ -1,0 +1,44 @@
+"""Suggested settings and command lines: what a shell and Hydra read is what was meant."""
+
+import shlex
+
+import pytest
+
+from transferlab.experiment import compose
+from transferlab.runtime import commands
+
+TEXTS = [
+    "/data/images", "/lr=0.1", "/run (1)", "/#1", "~/data", "/日本語", "/o'brien", "/[x]", "/a,b",
+    "a b", " a", "", "'", '"', "\\", 'a\\"b', "a\\", "$HOME", "${x}", "\\${x}", "{a:1}", "a:b",
+    "123", "1e5", "1_000", ".5", "inf", "NaN", "null", "True", "12:30", "2026-01-01", "a|b", "*",
+    "`a`", "a;b", "&", "a\tb",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_any_text_passes_through_the_shell_and_hydra(text: str):
+    from omegaconf import OmegaConf
+
+    (word,) = shlex.split(commands.setting("data.root", text))
+    (value,) = compose.settings([word])["data.root"]
+
+    assert OmegaConf.create({"root": value}).root == text
+
+
+def test_what_needs_no_quotes_has_none():
+    values = {"data.size": 64, "data.scale": 0.015625, "data.val": None, "train.nesterov": True,
+              "data.root": "/my/images-2.0", "transfer.variant": "A3B+"}  # fmt: skip
+    assert commands.settings(values) == (
+        "data.size=64 data.scale=0.015625 data.val=null train.nesterov=true "
+        "data.root=/my/images-2.0 transfer.variant=A3B+"
+    )
+    assert commands.setting("data.root", "/lr=0.1") == """'data.root="/lr=0.1"'"""
+
+
+def test_lines_are_quoted_for_the_shell():
+    assert commands.line("retry", "--store", "my store (1)") == (
+        "python -m transferlab retry --store 'my store (1)'"
+    )
+    assert commands.study("quick", "/lr=0.1") == (
+        """python -m transferlab sweep +study=quick 'runtime.store="/lr=0.1"'"""
+    )
