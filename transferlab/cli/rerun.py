@@ -9,7 +9,7 @@ from typing import Any
 from transferlab.cli.flags import Flags
 from transferlab.experiment import compose
 from transferlab.launch.rerun import Rerun, rerun
-from transferlab.runtime import logs, tables
+from transferlab.runtime import commands, logs, tables
 
 log = logging.getLogger(__name__)
 SETTING = re.compile(r"[\w.]+=")
@@ -27,8 +27,9 @@ def run(arguments: Sequence[str]) -> int:
     flags.add_argument("--into", type=Path, default=Path("reruns"), metavar="DIR",
                        help="the other store (default: reruns)")  # fmt: skip
     flags.epilog = (
-        "KEY=VALUE changes a key that is not part of the run's id: data.root=DIR for images that "
-        "have moved, runtime.accelerator=cpu, ..."
+        f"KEY=VALUE changes a key that is not part of the run's id: "
+        f"{commands.setting('data.root', 'DIR')} for images that have moved, "
+        f"{commands.setting('runtime.accelerator', 'cpu')}, ..."
     )
     flags.usage = f"{flags.prog} FOLDER [--into DIR] [KEY=VALUE ...]"
     settings = [word for word in arguments if SETTING.match(word)]

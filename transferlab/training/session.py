@@ -16,7 +16,7 @@ from transferlab.errors import Interrupted, RunFailed
 from transferlab.experiment.config import total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
 from transferlab.models import transfer
-from transferlab.runtime import devices, logs, machine, processes
+from transferlab.runtime import commands, devices, logs, machine, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import build, checkpoints, inference, packs
 from transferlab.training.build import Subject
@@ -111,9 +111,9 @@ class Session:
         self.device = devices.name(device)
         if train.precision == "bfloat16" and not devices.has_bfloat16(device):
             log.warning(
-                "%s emulates bfloat16, which is slow: train.precision=float32 is faster, but "
-                "a different run",
+                "%s emulates bfloat16, which is slow: %s is faster, but a different run",
                 self.device,
+                commands.setting("train.precision", "float32"),
             )
         stream = build.pack_data(
             self.subjects,
