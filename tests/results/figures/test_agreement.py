@@ -1,7 +1,6 @@
 """Figure and table of one store say the same, cell by cell; every mark is on its line and named."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
 
 
 @pytest.fixture(scope="module")
-def figure_of(stores: dict[str, Results]) -> object:
+def figure_of(stores: dict[str, Results]) -> Callable[[str, str], Figure]:
     return cache(lambda store, name: figures.draw(stores[store], name))
 
 
@@ -107,7 +106,7 @@ def ends(table: pd.DataFrame) -> dict[int, tuple[float, float]]:
 
 @pytest.mark.parametrize("store", STORES)
 def test_the_lines_of_figure_2_are_the_rows_of_its_table(
-    stores: dict[str, Results], figure_of: object, store: str
+    stores: dict[str, Results], figure_of: Callable[[str, str], Figure], store: str
 ):
     table, figure = results.table(stores[store], "figure2"), figure_of(store, "figure2")
     base = cells(table[table["series"] == "baseB"], "mean")[0]
@@ -126,7 +125,7 @@ def test_the_lines_of_figure_2_are_the_rows_of_its_table(
 
 @pytest.mark.parametrize("store", STORES)
 def test_the_gaps_of_the_interpretation_are_the_cells_of_the_decomposition(
-    stores: dict[str, Results], figure_of: object, store: str
+    stores: dict[str, Results], figure_of: Callable[[str, str], Figure], store: str
 ):
     figure = figure_of(store, "interpretation")
     table = results.table(stores[store], "decomposition")
@@ -161,7 +160,7 @@ def heights(figure: Figure, n: int) -> Iterator[tuple[str, float]]:
 
 @pytest.mark.parametrize("store", STORES)
 def test_the_lines_and_intervals_of_the_decomposition_are_the_cells_of_its_table(
-    stores: dict[str, Results], figure_of: object, store: str
+    stores: dict[str, Results], figure_of: Callable[[str, str], Figure], store: str
 ):
     table, figure = results.table(stores[store], "decomposition"), figure_of(store, "decomposition")
     drawn = 0
@@ -178,7 +177,7 @@ def test_the_lines_and_intervals_of_the_decomposition_are_the_cells_of_its_table
 
 @pytest.mark.parametrize("store", STORES)
 def test_the_lines_and_intervals_of_figure_3_are_the_cells_of_its_table(
-    stores: dict[str, Results], figure_of: object, store: str
+    stores: dict[str, Results], figure_of: Callable[[str, str], Figure], store: str
 ):
     table, figure = results.table(stores[store], "figure3"), figure_of(store, "figure3")
     drawn = 0
@@ -211,7 +210,9 @@ def test_the_base_is_that_of_the_targets_in_every_table_and_figure(stores: dict[
     assert drop["co-adaptation"] == pytest.approx(0.8 - at_3["BnB"]) == pytest.approx(0.02)
 
 
-def test_nothing_is_recovered_where_nothing_was_lost_or_fine_tuning_is_worse(figure_of: object):
+def test_nothing_is_recovered_where_nothing_was_lost_or_fine_tuning_is_worse(
+    figure_of: Callable[[str, str], Figure],
+):
     figure = figure_of("one split", "interpretation")
 
     assert dict(heights(figure, 1)) == pytest.approx(
@@ -222,13 +223,32 @@ def test_nothing_is_recovered_where_nothing_was_lost_or_fine_tuning_is_worse(fig
     )
 
 
-def test_networks_in_no_mean_are_marked_at_their_n_and_counted(figure_of: object):
+def test_networks_in_no_mean_are_marked_at_their_n_and_counted(
+    figure_of: Callable[[str, str], Figure],
+):
     """baseA is at chance, so that A3B, which rests on it, counts as little."""
     for name in ("figure2", "interpretation", "figure3", "decomposition"):
         marks = lines(figure_of("base at chance", name))["chance"]
         assert [round(n) for n in marks.get_xdata()] == [3], name
         text = " ".join(figure_of("base at chance", name).texts[0].get_text().split())
         assert "In no mean: 1 on a base at chance level." in text, name
+
+
+def test_points_of_one_split_have_no_interval_and_the_figure_says_so(
+    figure_of: Callable[[str, str], Figure],
+):
+    for name in ("figure3", "decomposition"):
+        figure = figure_of("one split", name)
+        assert not [part for part in figure.axes[0].collections if isinstance(part, LineCollection)]
+        assert "No interval where there is one split." in figure.texts[0].get_text(), name
+
+
+def test_random_filters_of_one_kind_of_halves_are_not_named_as_missing(
+    figure_of: Callable[[str, str], Figure],
+):
+    texts = [text.get_text() for text in figure_of("unbalanced", "figure3").legends[0].get_texts()]
+    assert "random filters, random halves" in texts
+    assert "random filters (none)" not in texts
 
 
 def test_intervals_of_accuracies_are_within_0_and_100_percent(tmp_path: Path):
@@ -244,7 +264,7 @@ def test_intervals_of_accuracies_are_within_0_and_100_percent(tmp_path: Path):
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_mark_is_in_the_legend_and_every_entry_of_the_legend_is_visible(
-    stores: dict[str, Results], figure_of: object, store: str, name: str
+    stores: dict[str, Results], figure_of: Callable[[str, str], Figure], store: str, name: str
 ):
     if not catalogue.select(stores[store], name).experiments:
         return
@@ -268,7 +288,9 @@ def test_every_mark_is_in_the_legend_and_every_entry_of_the_legend_is_visible(
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_the_networks_of_figure_2_stand_over_the_n_of_their_line(figure_of: object, store: str):
+def test_the_networks_of_figure_2_stand_over_the_n_of_their_line(
+    figure_of: Callable[[str, str], Figure], store: str
+):
     drawn = lines(figure_of(store, "figure2"))
     for gid, line in drawn.items():
         if gid.startswith("points") and gid != "points baseB" and points(line):
@@ -277,7 +299,7 @@ def test_the_networks_of_figure_2_stand_over_the_n_of_their_line(figure_of: obje
 
 
 def test_the_published_networks_behind_are_in_the_legend_with_a_mark(stores: dict[str, Results]):
-    figure = figures.draw(replace(stores["one split"]), "figure2", published=True)
+    figure = figures.draw(stores["one split"], "figure2", published=True)
 
     handles = {handle.get_label(): handle for handle in figure.legends[0].legend_handles}
     assert handles["Yosinski et al. 2014"].get_marker() == "o"

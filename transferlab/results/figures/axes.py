@@ -110,6 +110,12 @@ def nothing_of(names: Sequence[str]) -> list[str]:
     return [f"Nothing to show of: {'; '.join(names)}."] if names else []
 
 
+def one_split(table: pd.DataFrame) -> list[str]:
+    """A note on the points without an interval, if any."""
+    single = table[(table["n"] > 0) & (table["splits"] == 1) & table["low"].isna()]
+    return ["No interval where there is one split."] if single["pairs"].gt(0).any() else []
+
+
 def finish_differences(
     axes: Axes, selection: Selection, published: Selection | None, label: str
 ) -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
-from transferlab.results.figures.axes import finish_differences, intervals, nothing_of
+from transferlab.results.figures.axes import finish_differences, intervals, nothing_of, one_split
 from transferlab.results.figures.style import Look
 from transferlab.results.tables import figure3
 from transferlab.results.tables.figure3 import FILTERS
@@ -44,10 +44,10 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     style.zero(axes, 0, "base", name="baseB")
     if published is not None:
         _published(axes, published)
-    none = []
+    none, filters = [], table["series"].str.startswith(FILTERS).any()
     for series, look in SERIES.items():
         rows = table[table["series"] == series]
-        if rows.empty and series not in ALWAYS:
+        if rows.empty and (series not in ALWAYS or (series == FILTERS and filters)):
             continue
         any_pair = bool(rows["pairs"].gt(0).any())
         style.name(axes, look, missing=not any_pair)
@@ -63,7 +63,8 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     finish_differences(axes, selection, published, "accuracy \N{MINUS SIGN} baseB (points)")
     return [
         *nothing_of(none),
-        *_unpaired(table, runs),
+        *_unpaired(runs),
+        *one_split(table),
         *select.left_out(selection, never["id"].tolist()),
     ]
 
@@ -100,13 +101,8 @@ def _published(axes: Axes, published: Selection) -> None:
         style.published(axes, x, y.tolist(), SERIES[series], f"published {series}")
 
 
-def _unpaired(table: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
-    """Networks without a base of their own target, and points without an interval."""
+def _unpaired(runs: pd.DataFrame) -> list[str]:
+    """Networks without a base of their own target."""
     alone = runs[(runs["n"] > 0) & runs["delta"].isna()]
-    single = table[(table["n"] > 0) & (table["splits"] == 1) & (table["pairs"] > 0)]
-    notes = []
-    if len(alone):
-        notes.append(f"{len(alone)} networks without the base of their target are not shown.")
-    if len(single):
-        notes.append("No interval where there is one split.")
-    return notes
+    note = f"{len(alone)} networks without the base of their target are not shown."
+    return [note] if len(alone) else []
