@@ -31,7 +31,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         finish(small, label, 0.8 - number / 20)
     planned(half, "quick", "A1B", "B1B", "A2B")
     finish(half, "baseB", 0.8)
-    stores = {"small": small, "half": half, "published": "published:yosinski2014"}
+    several = folder / "several"
+    tiny = {"data.name": "image_folder", "data.root": "/data/tiny-imagenet-32"}
+    for images in ({}, tiny | {"data.digest": "e" * 64}):
+        natural = {"split.name": "manmade_natural", "split.seed": None}
+        for label in ("baseA", "baseB", "A3B", "B3A", "B3B", "A3B+"):
+            finish(several, label, 0.7, images | natural)
+            finish(several, label, 0.8, images)
+            finish(several, label, 0.75, images, split=1)
+    stores = {
+        "small": small, "half": half, "several": several, "published": "published:yosinski2014"
+    }  # fmt: skip
     made = {}
     for name, store in stores.items():
         made[name] = folder / f"{name}.html"
@@ -131,6 +141,20 @@ def test_every_figure_has_size_and_ink(browser: Browser, pages: dict[str, Path],
     for across, down, inner_across, inner_down in figures:
         assert 300 < across <= width and 200 < down < 800
         assert 0.5 < inner_across <= 1.01 and 0.4 < inner_down <= 1.01
+
+
+@pytest.mark.parametrize("name", ["several", "published"])
+def test_every_table_fits_into_a_window_of_1280_pixels(
+    browser: Browser, pages: dict[str, Path], name: str
+):
+    browser.open(pages[name], width=1280)
+
+    widths = browser.run(
+        "return [...document.querySelectorAll('.scroll')]"
+        "  .map((box) => [box.ariaLabel, box.scrollWidth, box.clientWidth]);"
+    )
+    assert len(widths) >= 8
+    assert [label for label, needed, room in widths if needed > room] == []
 
 
 def test_a_wide_table_scrolls_in_its_own_box(browser: Browser, pages: dict[str, Path]):

@@ -19,7 +19,7 @@ from transferlab.results.page import html, overview, report
 
 LABELS = ("baseB", "A1B", "B1B", "A1B+", "B1B+", "A2B", "B2B")
 CSV = re.compile(r'download="([^"]+)" href="data:text/csv;charset=utf-8;base64,([^"]+)"')
-VOID = {"meta", "link", "br", "img"}
+VOID = {"meta", "link", "br", "img", "wbr"}
 
 
 class Outline(HTMLParser):

@@ -22,7 +22,7 @@ from transferlab.results.figures import layout
 SVG = {"svg.fonttype": "path", "svg.image_inline": True}
 _ID = re.compile(r'(\bid="|url\(#|href="#)([^")]*)')
 WIDER = 1.6  # times its size, the largest a figure is shown
-LONG = 60  # letters, above which a cell wraps
+LONG = 24  # letters, above which a cell wraps
 SHOWN_LINES = 60  # of a CSV that is shown as well as saved
 
 
@@ -62,7 +62,7 @@ def table(frame: pd.DataFrame) -> Fragment:
     cells = formats.cells(frame)
     numeric = {key: formats.is_number(frame, key) for key in cells}
     head = "".join(
-        f'<th scope="col"{_class(numeric[key])}>{escape(str(key))}</th>' for key in cells
+        f'<th scope="col"{_class(numeric[key])}>{_heading(str(key))}</th>' for key in cells
     )
     columns = [
         [_cell(text, value, numeric[key]) for text, value in zip(cells[key], values, strict=True)]
@@ -136,6 +136,11 @@ def _cell(text: str, value: object, numeric: bool) -> str:
         return f"<td{long}>{escape(text)}</td>"
     known = "" if text == "" else f' data-value="{value}"'
     return f'<td class="number"{known}>{escape(text)}</td>'
+
+
+def _heading(key: str) -> str:
+    """The name of a column, which may wrap at its underscores."""
+    return escape(key).replace("_", "_<wbr>")
 
 
 def _class(numeric: bool) -> str:

@@ -25,7 +25,8 @@ ORDER = (*SERIES, FILTERS, OTHER)
 def facts(results: Results, metric: str) -> pd.DataFrame:
     """The store in a few lines, columns `name` and `value`."""
     table = results.table
-    splits = (table["split"] + table["split_seed"].astype("str").replace("<NA>", "")).unique()
+    seeds = table["split_seed"].astype(object).where(table["split_seed"].notna(), "").astype(str)
+    splits = (table["split"] + seeds).unique()
     lines = {
         "store": results.store,
         "finished runs": str(len(table)),
