@@ -335,6 +335,31 @@ def test_nothing_is_compared_with_a_base_at_chance_level(runs: Path):
     assert math.isnan(row["pooled"])
 
 
+def test_a_run_counts_only_if_its_base_does(runs: Path):
+    finish(runs, "baseA", 0.2, learned=False)
+    for label, top1 in (("baseB", 0.80), ("B3B", 0.70), ("A3B", 0.77), ("A3B+", 0.82)):
+        finish(runs, label, top1)
+    finish(runs, "baseB", 0.80, split=1)
+    finish(runs, "A3B", 0.60, split=1)  # its base has no record: it is judged alone
+
+    loaded = results.load(runs)
+    row = of(results.table(loaded, "figure2"), series="AnB")
+    assert (row["mean"], row["count"], row["at_chance"]) == (0.60, 1, 1)
+    parts = results.table(loaded, "decomposition")
+    assert of(parts, part="specificity")["pairs"] == 0
+    assert "1 AnB whose base is at chance level (A3B random0)" in notes(parts)
+    row = of(results.table(loaded, "table1"), layers="1-3", comparison="AnB+ - baseB")
+    assert (row["count"], row["pairs"], row["at_chance"]) == (0, 0, 2)  # A3B+ and baseA
+    for table in (parts, results.table(loaded, "figure2")):
+        assert "of the expected runs: 1 at chance level, 2 on a base at chance level" in notes(
+            table
+        )
+    left_out = results.table(loaded, "left_out")
+    base = of(loaded.table, label="baseA")["id"]
+    assert sorted(left_out["label"]) == ["A3B", "A3B+", "baseA"]
+    assert list(left_out["reason"][1:]) == [f"its base baseA {base} is at chance level"] * 2
+
+
 def test_seeds_of_one_split_are_pairs_but_no_repetition(runs: Path):
     for split, shift in ((0, 0.0), (1, 0.04)):
         for seed, selffer in ((0, 0.78), (1, 0.80)):
@@ -478,10 +503,31 @@ def test_runs_are_compared_with_their_base_in_the_requested_metric(runs: Path):
     finish(runs, "A3B", 0.75, metrics={"top1_final": 0.75, "top1_best10": 0.77, "top1_peak": 0.8,
                                        "chance": 0.2})  # fmt: skip
 
-    table = results.table(results.load(runs), "runs", "top1_best10")
+    table = results.table(results.load(runs), "runs", "top1_peak")
     assert list(table["label"]) == ["baseB", "A3B"]
-    assert of(table, label="A3B")["delta_to_target_base"] == pytest.approx(0.77 - 0.81)
-    assert set(table["metric"]) == {"top1_best10"}
+    assert of(table, label="A3B")["delta_to_target_base"] == pytest.approx(0.8 - 0.82)
+    assert set(table["metric"]) == {"top1_peak"}
+
+
+def test_runs_with_short_curves_are_not_shown_by_their_ten_best(runs: Path):
+    long = {"train.val_every": 3}  # 339 steps: 113 validations, where once an epoch are 15
+    for label, top1 in (("baseB", 0.8), ("A3B", 0.75)):
+        finish(runs, label, top1)
+        finish(runs, label, top1 - 0.1, long)
+    finish(runs, "A5B", 0.7)
+
+    loaded = results.load(runs)
+    table = results.table(loaded, "figure2", "top1_best10")
+    assert table[["series", "n", "count"]].to_numpy().tolist() == [["baseB", 0, 1], ["AnB", 3, 1]]
+    assert list(table["mean"]) == pytest.approx([0.71, 0.66])
+    missing = "top1_best10 is missing for 3 of 5 finished runs: it needs 100 validations or more"
+    for name in ("figure2", "decomposition", "runs"):
+        assert missing in results.table(loaded, name, "top1_best10").attrs["notes"]
+        assert "is missing for" not in notes(results.table(loaded, name))
+    short = replace(loaded, table=loaded.table[loaded.table["train.val_every"].isna()])
+    table = results.table(short, "figure2", "top1_best10")
+    assert table.empty
+    assert "of the runs that have top1_best10, no finished run has random halves" in notes(table)
 
 
 @pytest.mark.parametrize("name", catalogue.table_names())

@@ -125,7 +125,7 @@ def test_a_record_holds_what_the_design_names(config: Compose):
     )
     assert [line.split(",")[0] for line in lines[1:]] == ["30", "60", "90"]
     accuracies = [float(line.split(",")[6]) for line in lines[1:]]
-    assert record["metrics"]["top1_best10"] == pytest.approx(sum(accuracies) / 3)
+    assert record["metrics"]["top1_best10"] is None  # of three validations
     assert record["metrics"]["top1_final"] == accuracies[-1]
     assert {"versions", "commit", "dirty", "host", "device", "time_s", "images_per_s"} <= set(
         record

@@ -144,7 +144,7 @@ def _with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
 
 def _reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
     """Base networks that differ in images per class, which elsewhere distinguishes experiments."""
-    runs = runs[runs["series"] == "baseB"]
+    runs = _measured(runs[runs["series"] == "baseB"])
     per_class = runs["data.per_class"]
     experiments = comparable.split(runs.assign(**{"data.per_class": None}))
     return [
@@ -158,8 +158,13 @@ def _reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
 
 
 def _plain(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that keep no stages above the cut."""
-    return runs[runs["transfer.keep"] == 0]
+    """The runs that have the metric and keep no stages above the cut."""
+    return _measured(runs[runs["transfer.keep"] == 0])
+
+
+def _measured(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have the metric."""
+    return runs[runs["accuracy"].notna()]
 
 
 def _with_any(

@@ -33,6 +33,17 @@ class Selection:
         return experiment
 
     @property
+    def without_metric(self) -> int:
+        """How many finished runs lack the metric, because their curves are too short for it."""
+        return int(self.results.table[self.metric].isna().sum())
+
+    @property
+    def nothing(self) -> str:
+        """The reason if there is nothing to show."""
+        reason = self.exhibit.nothing
+        return f"of the runs that have {self.metric}, {reason}" if self.without_metric else reason
+
+    @property
     def ids(self) -> set[str]:
         """The ids of all selected runs."""
         return {identity for experiment in self.experiments for identity in experiment.runs["id"]}

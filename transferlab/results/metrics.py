@@ -6,7 +6,7 @@ from transferlab.errors import UserError
 
 METRICS: Mapping[str, str] = {
     "top1_final": "final accuracy",
-    "top1_best10": "mean of the ten best validations",
+    "top1_best10": "mean of the ten best validations",  # of 100 or more
     "top1_peak": "best validation",
 }
 

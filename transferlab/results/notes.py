@@ -7,19 +7,21 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from transferlab.experiment import validations
 from transferlab.results import pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 
 KINDS = {"chance": "at chance level", "base": "on a base at chance level"}  # as they are printed
+HALF = ("series", "unit", "target")
 
 
 def of_selection(selection: Selection) -> list[str]:
     """The notes of a table: which runs are not in it, and what is averaged."""
     experiments, table = selection.experiments, selection.results.table
     used = table["id"].isin(selection.ids)
-    notes = [] if used.any() else [f"{selection.exhibit.nothing}: the table is empty"]
+    notes = [] if used.any() else [f"{selection.nothing}: the table is empty"]
     if len(experiments) > 1:
         notes.append(
             f"{len(experiments)} experiments, not averaged together: see column experiment"
@@ -28,7 +30,18 @@ def of_selection(selection: Selection) -> list[str]:
     if len(unused):
         kinds = unused["variant"].str.cat(unused["split"], sep=" of ")
         notes.append(f"finished runs that are not in this table: {counts(kinds)}")
-    return [*notes, *left_out(selection.results)]
+    return [*notes, *without_metric(selection), *left_out(selection.results)]
+
+
+def without_metric(selection: Selection) -> list[str]:
+    """How many runs lack the metric that is shown, and why."""
+    if not selection.without_metric:
+        return []
+    return [
+        f"{selection.metric} is missing for {selection.without_metric} of "
+        f"{len(selection.results.table)} finished runs: it needs {validations.LEAST} validations "
+        "or more"
+    ]
 
 
 def left_out(results: Results) -> list[str]:
@@ -48,10 +61,15 @@ def single(table: pd.DataFrame) -> Iterator[str]:
 def uneven(experiment: Experiment) -> Iterator[str]:
     """A warning where series have other halves than baseB, which may be harder or easier."""
     counting = experiment.runs[experiment.runs["counts"]]
-    halves = counting["unit"] + " " + counting["target"]
-    covered = {series: set(halves[counting["series"] == series]) for series in pairs.SERIES}
+    covered: dict[str, set[tuple[str, str]]] = {series: set() for series in pairs.SERIES}
+    for series, unit, target in zip(*(counting[key] for key in HALF), strict=True):
+        covered.setdefault(series, set()).add((unit, target))
     bases = covered.pop("baseB")
-    others = [f"{name} on {len(own)}" for name, own in covered.items() if own and own != bases]
+    others = [
+        f"{name} on {len(covered[name])}"
+        for name in pairs.SERIES[1:]
+        if covered[name] and covered[name] != bases
+    ]
     if others:
         yield (
             f"{experiment.name}: baseB rests on {len(bases)} halves, {', '.join(others)}: halves "

@@ -75,12 +75,10 @@ def triples(runs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def unmatched(runs: pd.DataFrame, triples: pd.DataFrame) -> Iterator[str]:
-    """How many selffers and transfers of one experiment are in no triple, and why."""
+def unmatched(runs: pd.DataFrame, alone: pd.DataFrame) -> Iterator[str]:
+    """Why some of the selffers and transfers of an experiment are in no triple, and how many."""
     for series, other in (("AnB", "BnB"), ("BnB", "AnB")):
-        unpaired = runs[(runs["series"] == series) & ~runs["pair"].isin(triples["pair"])]
-        if unpaired.empty:
-            continue
+        unpaired = alone[alone["series"] == series]
         partners = runs[runs["series"] == other].set_index("pair")["learned"]
         chance = ~unpaired["learned"] | unpaired["pair"].isin(partners.index[~partners])
         no_base = ~chance & unpaired["counts"] & unpaired["target_base_top1"].isna()

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from transferlab import store
 from transferlab.errors import UserError
+from transferlab.experiment import validations
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import known_keys
@@ -37,13 +38,14 @@ PROVENANCE: dict[str, type] = {
     "images": int, "time_s": float, "images_per_s": float, "pack_size": int, "finished": str,
     "commit": str, "dirty": bool, "host": str, "device": str, "threads": int, "cpu_count": int,
 }  # fmt: skip
+MAY_BE_EMPTY = ("base", "split_seed", "seed", "top1_best10")  # of HEAD
 _KEYS = tuple(known_keys())
 _values = attrgetter(*_KEYS)  # the result of `config.flat`, in a tenth of the time
 
 
 @lru_cache(maxsize=1)
 def kinds() -> Mapping[str, type]:
-    """The columns of a row, each with its type; all but those of `HEAD` may be empty."""
+    """The columns of a row, each with its type; of `HEAD`, only MAY_BE_EMPTY may be empty."""
     fields = {key: kind for key, kind in _config_kinds().items() if key != "seed"}
     versions = {f"versions.{name}": str for name in VERSIONS}
     return {
@@ -52,6 +54,7 @@ def kinds() -> Mapping[str, type]:
         **OTHER_METRICS,
         **PROVENANCE,
         "skipped": int,
+        "validations": int,
         **versions,
         "path": str,
     }
@@ -68,8 +71,10 @@ def row(
 ) -> dict[str, Any]:
     """One row of the table, from a flat config and the content of `result.json`.
 
+    `top1_best10` is empty where the curve is too short for it, as older records are not.
     Raises: UserError for a value of the wrong kind.
     """
+    number = _validations(config, record)
     variant = str(config["transfer.variant"])
     metrics, versions = record["metrics"], record.get("versions") or {}
     cells = {
@@ -87,10 +92,12 @@ def row(
         "data_set": _data_set(config["data.name"], config["data.root"]),
         "model": config["model.name"],
         **{key: metrics.get(key) for key in (*ACCURACIES, *OTHER_METRICS)},
+        "top1_best10": metrics.get("top1_best10") if (number or 0) >= validations.LEAST else None,
         "learned": record.get("learned"),
         "target_base_id": target_base_id,
         **{key: record.get(key) for key in PROVENANCE},
         "skipped": len(record.get("skipped") or ()),
+        "validations": number,
         **{f"versions.{name}": versions.get(name) for name in VERSIONS},
         "path": path,
     }
@@ -139,6 +146,15 @@ def table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=schema())
 
 
+def _validations(config: Mapping[str, Any], record: Mapping[str, Any]) -> int | None:
+    """How often the run was validated; None where the record does not tell."""
+    steps, images = record.get("steps"), record.get("train_images")
+    if type(steps) is not int or type(images) is not int:
+        return None
+    every, batch_size = config["train.val_every"], config["train.batch_size"]
+    return validations.count(steps=steps, every=every, images=images, batch_size=batch_size)
+
+
 def _data_set(name: str, root: str | None) -> str:
     """The name of the folder of images; where it is unknown or only contains the archive, `name`"""
     folder = "" if root is None or name in ARCHIVES else Path(root).name.strip(".")
@@ -167,7 +183,7 @@ def _parsed(kind: type, text: str | None) -> object:
 
 
 def _checked(key: str, kind: type, value: object) -> object:
-    if value is None and (key not in HEAD or key in ("base", "split_seed", "seed")):
+    if value is None and (key not in HEAD or key in MAY_BE_EMPTY):
         return None
     if kind is float and type(value) is int:
         value = float(value)  # type: ignore[arg-type]

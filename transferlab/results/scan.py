@@ -26,7 +26,7 @@ from transferlab.runtime import files
 
 log = logging.getLogger(__name__)
 FOLDER = ".results"
-MADE = 2  # increased when the content of rows changes, to invalidate cached ones
+MADE = 3  # increased when the content of rows changes, to invalidate cached ones
 RUN_FOLDER = re.compile(r".*-([0-9a-f]{12})")
 STAMP = ("_mtime_ns", "_size")  # of the record when its row was made
 

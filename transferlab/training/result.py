@@ -1,7 +1,7 @@
 """The record of a finished run: its metrics, its digests, and its provenance.
 
 Accuracies are fractions. `top1_best10`, the mean of the ten best validations, is what the authors
-plot (yosinski/convnet_transfer, notebook); `top1_final` is not selected on the validation set.
+plot, and null for a curve too short for it; `top1_final` is not selected on the validation set.
 """
 
 import math
@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 
+from transferlab.experiment import validations
 from transferlab.experiment.build import config_dict
 from transferlab.experiment.run import Run
 from transferlab.runtime.provenance import provenance
 from transferlab.training.checkpoints import TrainingState
-
-BEST = 10
 
 
 def make_record(
@@ -68,13 +67,12 @@ def make_record(
     }
 
 
-def metrics(curve: Sequence[Mapping[str, Any]], *, chance: float) -> dict[str, float]:
+def metrics(curve: Sequence[Mapping[str, Any]], *, chance: float) -> dict[str, float | None]:
     """The numbers that a table shows, from the rows of all validations."""
     accuracies = [row["val/accuracy"] for row in curve]
-    best = sorted(accuracies, reverse=True)[:BEST]
     return {
         "top1_final": accuracies[-1],
-        "top1_best10": sum(best) / len(best),
+        "top1_best10": validations.mean_of_best(accuracies),
         "top1_peak": max(accuracies),
         "val_loss_final": curve[-1]["val/loss"],
         "train_loss_final": curve[-1]["train/loss"],

@@ -614,6 +614,18 @@ def test_users_own_settings_of_matplotlib_change_nothing_and_are_not_changed(pap
     assert after == before
 
 
+def test_runs_with_short_curves_have_no_figure_of_their_ten_best(tmp_path: Path):
+    finish(tmp_path, "baseB", 0.8)
+    finish(tmp_path, "A3B", 0.7)
+    finish(tmp_path, "baseB", 0.8, {"train.epochs": 100})  # an epoch has 22.6 steps, or 23
+
+    with pytest.raises(UserError, match="top1_best10 is missing for 3 of 3.*--metric top1_final"):
+        figures.draw(results.load(tmp_path), "figure2", "top1_best10")
+    finish(tmp_path, "baseB", 0.8, {"train.epochs": 100}, steps=2300)
+    figure = figures.draw(results.load(tmp_path), "figure2", "top1_best10")
+    assert "top1_best10 is missing for 2 of 3 finished runs: it needs 100" in note(figure)
+
+
 def test_other_endings_and_names_are_refused(paper: Results, tmp_path: Path):
     figure = of_paper("figure2")
 

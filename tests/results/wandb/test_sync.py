@@ -155,7 +155,7 @@ def test_a_run_has_its_complete_curve_by_step(done: Done):
 
 def test_the_summary_has_the_metrics_and_the_last_row(done: Done):
     assert done.read(done.selffer.id).summary == {
-        "top1_final": 0.75, "top1_best10": 0.76, "top1_peak": 0.77, "val_loss_final": 1.5,
+        "top1_final": 0.75, "top1_peak": 0.77, "val_loss_final": 1.5,
         "train_loss_final": 1, "chance": 0.2, "learned": True, "delta_to_target_base": -0.125,
         "epoch": 14.7391, "lr": 0.001, "train/loss": 0.25, "train/accuracy": 0.875,
         "val/loss": 1.5, "val/accuracy": 0.75, "time_s": 9.5, "images_per_s": 900.5,

@@ -26,10 +26,14 @@ def choose(
     """
     selection = catalogue.select(results, name, metric, experiment)
     if not selection.experiments:
-        exhibit, of_paper = selection.exhibit, is_published(results.store)
+        store = None if is_published(results.store) else results.store
+        study = commands.study(selection.exhibit.study, store)
+        advice = f"train such runs with {study}"
+        if selection.without_metric:
+            (note,) = notes.without_metric(selection)
+            advice = f"{note}; choose --metric {loading.FINAL}, which every run has"
         raise UserError(
-            f"{results.store} has nothing to show in {name}: {exhibit.nothing}; train such runs "
-            f"with {commands.study(exhibit.study, None if of_paper else results.store)}"
+            f"{results.store} has nothing to show in {name}: {selection.nothing}; {advice}"
         )
     if len(selection.experiments) > 1:
         raise UserError(
@@ -55,7 +59,7 @@ def behind(selection: Selection, name: str, published: bool | None) -> Selection
 
 
 def left_out(selection: Selection, drawn: Collection[str] = ()) -> list[str]:
-    """The networks that are in no mean, and how many runs of the store are not finished, if any.
+    """How many runs of the store lack the metric, are in no mean, or are not finished, if any.
 
     `drawn` are ids of networks that are drawn although they are in no mean.
     """
@@ -65,8 +69,9 @@ def left_out(selection: Selection, drawn: Collection[str] = ()) -> list[str]:
         "In no mean": runs["kind"][finished & runs["id"].isin(selection.ids - set(drawn))],
         "Left out of all runs of the store": runs["kind"][~finished],
     }
-    return [
+    counted = [
         f"{what}: {notes.counts(which.replace(notes.KINDS))}."
         for what, which in kinds.items()
         if len(which)
     ]
+    return [*(f"{note}." for note in notes.without_metric(selection)), *counted]

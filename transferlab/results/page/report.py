@@ -139,7 +139,7 @@ def page(
 def _figures(selection: Selection, name: str, published: bool | None) -> Iterator[str]:
     """The figure of every experiment, each with its data; a sentence if there is none."""
     if not selection.experiments:
-        yield html.placeholder(f"Nothing to draw yet: {selection.exhibit.nothing}.")
+        yield html.placeholder(f"Nothing to draw yet: {selection.nothing}.")
     for number, experiment in enumerate(selection.experiments, 1):
         key = name if len(selection.experiments) == 1 else f"{name}_{number}"
         shown = replace(selection, experiments=(experiment,))

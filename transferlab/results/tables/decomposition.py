@@ -44,7 +44,11 @@ def _rows(runs: pd.DataFrame, triples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _unmatched(runs: pd.DataFrame, triples: pd.DataFrame) -> Iterator[str]:
-    of_split = dict(iter(triples.groupby(["experiment", "split"])))
-    for key, of_runs in runs.groupby(["experiment", "split"], sort=False):
-        for reason in pairs.unmatched(of_runs, of_split.get(key, triples.head(0))):
-            yield f"{' '.join(map(str, key))}: {reason}"
+    """The networks in no triple, with the reasons, of every experiment and kind of split."""
+    in_triple = runs.set_index(pairs.PAIR).index.isin(triples.set_index(pairs.PAIR).index)
+    for (experiment, split), unpaired in runs[~in_triple & (runs["n"] > 0)].groupby(
+        BY[:2], sort=False
+    ):
+        of_split = runs[(runs["experiment"] == experiment) & (runs["split"] == split)]
+        for reason in pairs.unmatched(of_split, unpaired):
+            yield f"{experiment} {split}: {reason}"

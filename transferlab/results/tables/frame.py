@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from transferlab.results import intervals, notes
+from transferlab.results import comparable, intervals, notes
 from transferlab.results.exhibits import Selection
 
 COUNTS = ("splits", "seeds", "at_chance")
@@ -41,8 +41,10 @@ def frame(
 
 
 def together(selection: Selection) -> pd.DataFrame:
-    """The runs of all experiments, of which there must be one, each with its experiment's name."""
-    parts = {experiment.name: experiment.runs for experiment in selection.experiments}
+    """The runs of all experiments, of which there must be one, each with its experiment's name
+    instead of the keys in which it agrees."""
+    keys = list(comparable.KEYS)
+    parts = {part.name: part.runs.drop(columns=keys) for part in selection.experiments}
     return pd.concat(parts, names=["experiment"]).reset_index(level=0).reset_index(drop=True)
 
 

@@ -15,11 +15,11 @@ def build(selection: Selection) -> pd.DataFrame:
     metric, results = selection.metric, selection.results
     table = with_metric(results.table, metric).assign(metric=metric)
     table = table.sort_values(ORDER, na_position="first", ignore_index=True)
-    empty = [f"{selection.exhibit.nothing}: the table is empty"] if table.empty else []
+    empty = [f"{selection.nothing}: the table is empty"] if table.empty else []
     table.attrs = {
         "title": selection.exhibit.name,
         "metric": metric,
-        "notes": [*empty, *notes.left_out(results)],
+        "notes": [*empty, *notes.without_metric(selection), *notes.left_out(results)],
         "percent": [*METRICS, "chance", "target_base_top1", "delta_to_target_base"],
         "shown": ["label", "split", "split_seed", "seed", "data_set", "model", metric, "chance",
                   "delta_to_target_base", "counts", "steps", "time_s"],

@@ -23,6 +23,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.run import RESULT, Run
 from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
+from transferlab.results.metrics import METRICS
 from transferlab.runtime import files
 from transferlab.store import mirrors
 from transferlab.store.mirrors import Page, Row
@@ -115,7 +116,9 @@ def _run(row: Mapping[Hashable, Any], studies: Sequence[str], project: str | Non
         study=studies[0] if studies else None,
         tags=tuple(tag[:TAG_LETTERS] for tag in dict.fromkeys(tags)),
     )
-    summary = {**record["metrics"], "learned": row["learned"]}
+    metrics = record["metrics"] | {key: row[key] for key in METRICS}  # may be missing in the row
+    summary = {key: value for key, value in metrics.items() if pd.notna(value)}
+    summary["learned"] = row["learned"]
     if not math.isnan(delta := row["delta_to_target_base"]):
         summary["delta_to_target_base"] = delta
     project = config.runtime.wandb_project if project is None else project
