@@ -22,7 +22,7 @@ from support.commandline import images
 import transferlab.cli.help
 from transferlab import __main__
 from transferlab.cli import sweep
-from transferlab.experiment import compose, study
+from transferlab.experiment import compose, fit, study, usage
 from transferlab.experiment.keys import known_keys
 from transferlab.experiment.launcher import build_launcher
 from transferlab.results import catalogue
@@ -44,11 +44,10 @@ WITH_FLAGS = {"status", "results", "report", "prepare", "bench", "sync", "retry"
 WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
 
 
-def head(path: Path) -> str:
-    """The comment that a file begins with."""
-    lines = path.read_text().splitlines()
-    end = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return "\n".join(lines[:end])
+def comments(path: Path) -> str:
+    """The comment lines of a file."""
+    lines = map(str.strip, path.read_text().splitlines())
+    return "\n".join(line for line in lines if line.startswith("#"))
 
 
 def blocks(text: str, language: str | None = None) -> list[str]:
@@ -68,8 +67,9 @@ def commands() -> Iterator[tuple[str, str]]:
     for path in sorted(ROOT.glob("notebooks/*.ipynb")):
         cells = json.loads(path.read_text())["cells"]
         texts += [(path.name, "\n".join(inline("".join(c["source"])))) for c in cells]
-    texts += [(str(path.relative_to(ROOT)), head(path)) for path in sorted(ROOT.glob("conf/**/*"))
-              if path.suffix == ".yaml"]  # fmt: skip
+    commented = [*ROOT.glob("conf/**/*.yaml"), *ROOT.glob("slurm/*.sbatch")]
+    texts += [(str(path.relative_to(ROOT)), comments(path)) for path in sorted(commented)]
+    texts += [("Makefile", (ROOT / "Makefile").read_text())]
     for place, text in texts:
         for words in COMMAND.findall(text.replace("\\\n", " ")):
             if not words.startswith("[COMMAND]"):  # the grammar
@@ -151,6 +151,8 @@ def composes_to_runs(words: list[str], *, root: Path) -> None:
         if "--cfg" in words:  # shown and not carried out
             continue
         run = compose.run_config(raw)
+        usage.check(compose.settings(word for word in words if "=" in word), [run])
+        fit.check_network(run)
         assert 0 <= run.variant.n <= 7
         assert run.data.root in (None, str(root), "PREPARED")
 
