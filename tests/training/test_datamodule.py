@@ -214,3 +214,8 @@ def test_a_half_that_does_not_exist_is_refused():
         HalfDataModule("digits", half="C")
     with pytest.raises(UserError, match="mean=C"):
         HalfDataModule("digits", mean="C")
+
+
+def test_an_override_that_the_data_set_does_not_use_is_refused():
+    with pytest.raises(UserError, match=r"^data\.root=DIR is not used by data=digits: "):
+        HalfDataModule("digits", overrides=["data.root=DIR"])

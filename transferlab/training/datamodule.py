@@ -22,9 +22,9 @@ from transferlab.data.half import Half, View
 from transferlab.data.loader import Batch, Batches, Sequence, Stream, auto_workers, loader
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
-from transferlab.experiment import variants
+from transferlab.experiment import usage, variants
 from transferlab.experiment.build import build_config
-from transferlab.experiment.compose import compose, with_plus
+from transferlab.experiment.compose import compose, settings, with_plus
 from transferlab.experiment.resolve import resolve
 from transferlab.runtime import machine
 from transferlab.training import inputs
@@ -126,7 +126,9 @@ class HalfDataModule(LightningDataModule):
             *([] if batch_size is None else [f"train.batch_size={batch_size}"]),
             *overrides,
         ]
-        self.run = resolve(build_config(compose("config", composition)))
+        config = build_config(compose("config", composition))
+        usage.check(settings(overrides), [config])
+        self.run = resolve(config)
         self.config = self.run.config
         self.mean = inputs.mean_letter(self.config) if mean is None else mean
         self.reader: Reader | None = None
