@@ -24,6 +24,7 @@ from transferlab.experiment.run import RESULT, Run
 from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
 from transferlab.results.metrics import METRICS
+from transferlab.results.notes import KINDS
 from transferlab.runtime import files
 from transferlab.store import mirrors
 from transferlab.store.mirrors import Page, Row
@@ -110,7 +111,7 @@ def _run(row: Mapping[Hashable, Any], studies: Sequence[str], project: str | Non
     run, record = finished
     config = run.config
     tags = [*studies, config.split.name, config.data.name, config.model.name]
-    tags += [] if row["counts"] else ["at chance level"]
+    tags += [] if row["counts"] else [KINDS["base" if row["learned"] else "chance"]]
     page = mirrors.page(
         run,
         study=studies[0] if studies else None,
