@@ -5,11 +5,13 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from safetensors.torch import load_file
 from support.commandline import SMALL, TINY, call, environment, read_until, start
 
 
@@ -121,26 +123,32 @@ def test_a_dead_owner_is_noticed(place: Path):
     assert code == 0 and "resumes from its checkpoint" in err and "waiting" not in err
 
 
-def test_two_cpu_processes_share_the_global_batch(place: Path):
-    recipe = ["train.epochs=8", "transfer.variant=baseA"]
-    recipe += ["data.holdout=0.25", "train.val_batch_size=112"]  # one has two batches, one has one
-    code, _, err = call(place, *SMALL, *recipe)
-    assert code == 0, err
-    (alone,) = (place.parent / "store").glob("*/result.json")
-    other = {"TRANSFERLAB_STORE": str(place.parent / "ddp")}
-    code, out, err = call(
-        place, *SMALL, *recipe, "runtime.devices=2", "runtime.accelerator=cpu", **other
-    )
-    assert code == 0, err
-    (shared,) = (place.parent / "ddp").glob("*/result.json")
-    one, two = (json.loads(path.read_text()) for path in (alone, shared))
-    assert one["id"] == two["id"] and one["images"] == two["images"]
-    assert one["steps"] == two["steps"]
-    assert one["val_images"] == two["val_images"] == 225
-    assert abs(one["metrics"]["top1_final"] - two["metrics"]["top1_final"]) < 0.06
-    assert two["metrics"]["top1_final"] > 0.9
-    assert err.count("  step ") == 8  # one line an epoch, not two
-    assert "LeafSpec" not in err  # Lightning's warnings, of each process
+def test_processes_that_share_the_global_batch_train_the_network_of_one(place: Path):
+    """A7B has dropout in a frozen stage and in the one that learns."""
+    recipe = ["train.epochs=2", "train.batch_size=30", "transfer.variant=A7B"]
+    recipe += ["data.holdout=0.25", "train.val_batch_size=112"]  # of two, one has two batches
+    alone = place.parent / "store"
+    records, weights = {}, {}
+    for devices in (1, 2, 3):
+        store = alone if devices == 1 else place.parent / f"store{devices}"
+        if devices > 1:
+            shutil.copytree(alone, store, ignore=shutil.ignore_patterns("A7B-*"))
+        several = [f"runtime.devices={devices}", "runtime.accelerator=cpu"]
+        code, _, err = call(place, *SMALL, *recipe, *several, TRANSFERLAB_STORE=str(store))
+        assert code == 0, err
+        # One line an epoch, not one a process; first the base's, too
+        assert err.count("  step ") == (4 if devices == 1 else 2)
+        assert "LeafSpec" not in err  # Lightning's warnings, of each process
+        (record,) = store.glob("A7B-*/result.json")
+        records[devices] = json.loads(record.read_text())
+        weights[devices] = load_file(record.with_name("weights.safetensors"))
+    for devices in (2, 3):
+        for name in ("id", "images", "steps", "val_images"):
+            assert records[devices][name] == records[1][name]
+        accuracies = [records[number]["metrics"]["top1_final"] for number in (1, devices)]
+        assert accuracies[0] == accuracies[1]
+        for name, expected in weights[1].items():
+            assert (weights[devices][name] - expected).abs().max() < 5e-7, (devices, name)
 
 
 def test_several_processes_are_interrupted_together_and_one_resumes(place: Path):

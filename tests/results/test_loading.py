@@ -158,6 +158,29 @@ def test_hidden_and_other_folders_are_ignored(runs: Path):
 # --- what is left out ---------------------------------------------------------------------------
 
 
+def test_a_run_is_judged_by_the_metric_that_is_shown(runs: Path):
+    low = {"top1_final": 0.21, "top1_best10": 0.6, "top1_peak": 0.7, "chance": 0.2}
+    finish(runs, "A3B", 0.21, metrics=low, learned=False)
+    finish(runs, "A5B", 0.9)
+
+    final = results.load(runs)
+    best = results.judged(final, "top1_best10")
+    assert [of(shown.table, "A3B")["learned"] for shown in (final, best)] == [False, True]
+    assert final.left_out["label"].tolist() == ["A3B"] and best.left_out.empty
+    assert best.metric == "top1_best10"
+    assert results.judged(best, "top1_final").left_out.equals(final.left_out)
+    shown = results.table(final, "figure2", "top1_best10")
+    assert shown.set_index("n").loc[3, "at_chance"] == 0
+
+
+def test_unequal_classes_are_judged_by_the_larger_one(runs: Path):
+    """The record says that it learned, as the ones before the share of a class was taken did."""
+    shares = {"top1_final": 0.9, "top1_best10": 0.9, "top1_peak": 0.9, "chance": 0.9}
+    finish(runs, "A3B", 0.9, metrics=shares)
+
+    assert not of(results.load(runs).table, "A3B")["learned"]
+
+
 def test_a_run_at_chance_level_is_in_the_table_and_listed(runs: Path):
     run = finish(runs, "A3B", 0.21, learned=False)
 

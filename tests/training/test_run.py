@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from transferlab import store
@@ -111,13 +112,31 @@ def test_frozen_stages_are_the_bases_and_the_rest_is_not(config: Compose):
     assert distance["A3B-keep2"] < 0.5 * distance["A3B"]
 
 
+def test_always_the_larger_of_two_unequal_classes_is_at_chance(config: Compose, tmp_path: Path):
+    """Images that are all the same, nine of ten of one class: 0.9 is what a guess has."""
+    for subset in ("train", "val"):
+        for name, count in {"a": 45, "b": 5, "c": 45, "d": 5}.items():
+            folder = tmp_path / "images" / subset / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("L", (16, 16), 128).save(folder / f"{number}.png")
+    of_folder = ("data=image_folder", f"data.root={tmp_path}/images", "split.seed=1")
+    recipe = ("train.total_steps=12", "transfer.variant=baseB")
+    outcome = carry_out(config(*SMALL[:1], *of_folder, *SMALL[1:], *recipe))
+
+    assert len(set(outcome.run.classes) & {"a", "c"}) == 1  # a large class, and a small one
+    record = outcome.result
+    assert record["metrics"]["top1_final"] == record["metrics"]["chance"] == 0.9
+    assert record["val_images"] == 50 and record["learned"] is False
+
+
 def test_a_record_holds_what_the_design_names(config: Compose):
     longer = (*SMALL, "train.total_steps=90", "train.val_every=30")
     outcome = carry_out(config(*longer, "transfer.variant=baseB"))
     record = json.loads(outcome.run.result_file.read_text())
     assert record["label"] == "baseB" and record["steps"] == 90 and record["images"] == 2880
     assert record["pack_size"] == 1
-    assert record["metrics"]["chance"] == 0.2 and record["learned"] is True
+    assert record["metrics"]["chance"] == 36 / 179 and record["learned"] is True
     assert 0.2 < record["metrics"]["top1_final"] <= record["metrics"]["top1_peak"] <= 1
     lines = outcome.run.metrics_file.read_text().splitlines()
     assert lines[0] == (

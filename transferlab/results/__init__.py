@@ -4,6 +4,6 @@ May import: errors, runtime, experiment, store.
 """
 
 from transferlab.results.catalogue import table
-from transferlab.results.loading import KINDS, Results, curves, load, with_metric
+from transferlab.results.loading import KINDS, Results, curves, judged, load, with_metric
 
-__all__ = ["KINDS", "Results", "curves", "load", "table", "with_metric"]
+__all__ = ["KINDS", "Results", "curves", "judged", "load", "table", "with_metric"]

@@ -69,6 +69,7 @@ def select(
     """
     exhibit = EXHIBITS[name]
     metric = metric_of(metric, results.metric)
+    results = loading.judged(results, metric)
     if exhibit.select is None:
         if experiment is not None:
             results = only(results, comparable.chosen(results.experiments, experiment))

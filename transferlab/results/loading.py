@@ -6,7 +6,7 @@ that are damaged, failed, at chance level or missing are listed separately, with
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from transferlab.errors import UserError
+from transferlab.experiment.chance import learned
 from transferlab.results import archive, comparable, published, rows, scan
 from transferlab.results.comparable import Experiment
 from transferlab.results.scan import Unread
@@ -38,9 +39,10 @@ CURVE = ("id", "label", "step", "top1", "val_loss", "train_loss")
 class Results:
     """`table` has the columns `LEADING`, then the config's keys, then the numbers' provenance.
 
-    Accuracies are fractions. `target_base_top1` and `delta_to_target_base` are of `top1_final`; a
-    base network's own base is itself. `left_out` has the columns `LEFT_OUT`, its `kind` is one of
-    `KINDS`; runs at chance level are in both. `metric` is the default of tables and figures.
+    Accuracies are fractions. `metric` is the default of tables and figures, of which are `learned`,
+    `counts`, `target_base_top1` and `delta_to_target_base`: see `judged`. A base network's own base
+    is itself. `left_out` has the columns `LEFT_OUT`, its `kind` is one of `KINDS`; runs at chance
+    level are in both.
     """
 
     store: str
@@ -76,7 +78,7 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     if study is not None:
         table = table[table["id"].isin(list(expected))].reset_index(drop=True)
         unread = [run for run in unread if run.id in expected]
-    left_out += [*map(_unread, unread), *_not_counting(table)]
+    left_out += [*map(_unread, unread), *_not_counting(table, FINAL)]
     begun = {*table["id"], *(run.id for run in unread)}
     left_out += _missing(folder, {key: expected[key] for key in expected if key not in begun})
     return Results(str(folder), table, _left_out(left_out))
@@ -96,17 +98,29 @@ def read_sweeps(store: Path) -> tuple[list[Sweep], list[dict[str, str]]]:
     return readable, damaged
 
 
+def judged(results: Results, metric: str) -> Results:
+    """The results with that metric as the one that is shown, by which the runs are judged."""
+    if metric == results.metric:
+        return results
+    table = with_metric(results.table, metric)
+    unfinished = results.left_out[~results.left_out["kind"].isin(FINISHED)]
+    others = [dict(zip(LEFT_OUT, map(str, run), strict=True)) for run in unfinished.to_numpy()]
+    left_out = _left_out([*others, *_not_counting(table, metric)])
+    return replace(results, table=table, left_out=left_out, metric=metric)
+
+
 def with_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The table with the columns that depend on a metric: `counts`, `target_base_top1` and
-    `delta_to_target_base`.
+    """The table with the columns that depend on a metric: `learned`, `counts`, `target_base_top1`
+    and `delta_to_target_base`.
 
     A run counts if it learned and its base network counts; one whose base network has no record in
     the table is judged alone.
     """
-    by_id = table.set_index("id")
-    base = table["target_base_id"].map(by_id[metric]).astype(float)
+    base = table["target_base_id"].map(table.set_index("id")[metric]).astype(float)
+    learned = _learned(table, metric)
     return table.assign(
-        counts=_counts(table["id"], table["base_id"], table["learned"]),
+        learned=learned,
+        counts=_counts(table["id"], table["base_id"], learned),
         target_base_top1=base,
         delta_to_target_base=table[metric] - base,
     )
@@ -162,13 +176,23 @@ def _published(store: str, study: str | None) -> Results:
             )
         )
     table = _finished(rows.table(finished))
-    return Results(store, table, _left_out([*_not_counting(table), *missing]), published.METRIC)
+    left_out = _left_out([*_not_counting(table, FINAL), *missing])
+    return judged(Results(store, table, left_out), published.METRIC)
+
+
+def _learned(table: pd.DataFrame, metric: str) -> pd.Series:
+    """Whether each run learned by that metric; a run that lacks it, as its record says."""
+    runs = table[[metric, "chance", "val_images", "learned"]].itertuples(index=False)
+    values = [
+        v if pd.isna(x) or pd.isna(n) else learned(x, chance=c, images=n) for x, c, n, v in runs
+    ]
+    return pd.Series(values, index=table.index, dtype=bool)
 
 
 def _archived(file: Path, study: str | None) -> Results:
     _require_no_study(file, study)
     table = _finished(archive.read(file))
-    return Results(str(file), table, _left_out(_not_counting(table)))
+    return Results(str(file), table, _left_out(_not_counting(table, FINAL)))
 
 
 def _require_no_study(store: object, study: str | None) -> None:
@@ -200,7 +224,7 @@ def _row(
     return dict(zip(LEFT_OUT, (identity, label, split, kind, reason, str(folder)), strict=True))
 
 
-def _not_counting(table: pd.DataFrame) -> Iterator[dict[str, str]]:
+def _not_counting(table: pd.DataFrame, metric: str) -> Iterator[dict[str, str]]:
     """The finished runs that enter no mean."""
     labels = table.set_index("id")["label"]
     for run in table[~table["counts"]].to_dict("records"):
@@ -208,7 +232,8 @@ def _not_counting(table: pd.DataFrame) -> Iterator[dict[str, str]]:
         if run["learned"]:
             kind, reason = "base", f"its base {labels[base]} {base} is at chance level"
         else:
-            numbers = f"top1_final {run['top1_final']:.4f}, chance {run['chance']:.4f}"
+            by = metric if pd.notna(run[metric]) else FINAL
+            numbers = f"{by} {run[by]:.4f}, chance {run['chance']:.4f}"
             kind, reason = "chance", f"at chance level: {numbers}"
         split = _split_label(run["split"], run["split_seed"])
         yield _row(run["id"], run["label"], split, kind, reason, run["path"])

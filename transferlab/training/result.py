@@ -4,7 +4,6 @@ Accuracies are fractions. `top1_best10`, the mean of the ten best validations, i
 plot, and null for a curve too short for it; `top1_final` is not selected on the validation set.
 """
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 
 from transferlab.experiment import validations
 from transferlab.experiment.build import config_dict
+from transferlab.experiment.chance import learned
 from transferlab.experiment.run import Run
 from transferlab.runtime.provenance import provenance
 from transferlab.training.checkpoints import TrainingState
@@ -27,6 +27,7 @@ def make_record(
     inference_sha256: str,
     train_images: int,
     val_images: int,
+    chance: float,
     data_classes: int,
     data_images: int,
     pack_size: int,
@@ -34,22 +35,22 @@ def make_record(
 ) -> dict[str, Any]:
     """Everything `result.json` holds besides id and label.
 
+    `chance` is the share of the largest class in the validation images.
     `data_classes` and `data_images` are those of the data set, not of the half: all classes and all
     training images. `pack_size` is the number of runs that were trained together when this one
     ended, and the time is that of all of them. A record without it belongs to a run that was
     trained alone.
     """
-    classes = len(run.classes)
     images = state.step * run.config.train.batch_size
     return {
         "config": config_dict(run.config),
-        "metrics": metrics(state.curve, chance=1 / classes),
-        "learned": learned(state.curve[-1]["val/accuracy"], chance=1 / classes, images=val_images),
+        "metrics": metrics(state.curve, chance=chance),
+        "learned": learned(state.curve[-1]["val/accuracy"], chance=chance, images=val_images),
         "prefix_unchanged": prefix_unchanged,
         "base_id": run.base_id,
         "weights_sha256": weights_sha256,
         "inference_sha256": inference_sha256,
-        "num_classes": classes,
+        "num_classes": len(run.classes),
         "train_images": train_images,
         "val_images": val_images,
         "data_classes": data_classes,
@@ -79,8 +80,3 @@ def metrics(curve: Sequence[Mapping[str, Any]], *, chance: float) -> dict[str, f
         "train_accuracy_final": curve[-1]["train/accuracy"],
         "chance": chance,
     }
-
-
-def learned(accuracy: float, *, chance: float, images: int) -> bool:
-    """False if the accuracy is within three standard errors of guessing."""
-    return accuracy > chance + 3 * math.sqrt(chance * (1 - chance) / images)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+import numpy as np
 from pytorch_lightning import Callback
 
 from transferlab import store
@@ -13,6 +14,7 @@ from transferlab.data.half import Half
 from transferlab.data.loader import auto_workers
 from transferlab.data.mean import Mean
 from transferlab.errors import Interrupted, RunFailed
+from transferlab.experiment.chance import share_of_largest
 from transferlab.experiment.config import total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
 from transferlab.models import transfer
@@ -145,6 +147,7 @@ class Session:
             ),
             train_images=len(self.target.train),
             val_images=len(self.target.val),
+            chance=share_of_largest(np.bincount(self.target.val.labels).tolist()),
             data_classes=len(self.images.classes),
             data_images=len(self.images.train.labels),
             pack_size=len(self.subjects),

@@ -18,7 +18,7 @@ import pandas as pd
 from transferlab.errors import UserError
 from transferlab.results import catalogue, comparable, figures
 from transferlab.results.exhibits import Selection
-from transferlab.results.loading import Results
+from transferlab.results.loading import Results, judged
 from transferlab.results.metrics import metric_of
 from transferlab.results.page import html, overview
 from transferlab.results.page.html import Fragment
@@ -102,7 +102,7 @@ def page(
     experiment: str | None = None,
 ) -> str:
     """Everything as one HTML page. Arguments as for `section`."""
-    shown = results
+    shown = results = judged(results, metric_of(metric, results.metric))
     if experiment is not None:
         one = comparable.chosen(results.experiments, experiment)
         shown, experiment = catalogue.only(results, one), one.id
