@@ -164,12 +164,12 @@ def test_a_run_is_judged_by_the_metric_that_is_shown(runs: Path):
     finish(runs, "A5B", 0.9)
 
     final = results.load(runs)
-    best = results.judged(final, "top1_best10")
+    best = results.judged(final, "top1_peak")
     assert [of(shown.table, "A3B")["learned"] for shown in (final, best)] == [False, True]
     assert final.left_out["label"].tolist() == ["A3B"] and best.left_out.empty
-    assert best.metric == "top1_best10"
+    assert best.metric == "top1_peak"
     assert results.judged(best, "top1_final").left_out.equals(final.left_out)
-    shown = results.table(final, "figure2", "top1_best10")
+    shown = results.table(final, "figure2", "top1_peak")
     assert shown.set_index("n").loc[3, "at_chance"] == 0
 
 
