@@ -174,6 +174,15 @@ def test_a_repaired_file_of_the_same_size_is_noticed_where_it_was_left_out(
     assert weights(fresh) == weights(other_cache) != weights(base)
 
 
+def test_a_record_names_what_the_mean_image_and_the_base_lack(study: Study, file: Path):
+    """Two steps read 2 of 18 images: the mean lacks the file, the training has not come to it."""
+    name, two = f"train/{file.parent.name}/{file.name}", ("train.batch_size=1", SKIP)
+    assert list(study("transfer.variant=baseA", *two).result["skipped"]) == [name]
+    # three steps read every image of half A, and none of half B is damaged
+    three = ("train.total_steps=3", "data.mean=none", SKIP)
+    assert list(study("transfer.variant=A2B", *three).result["skipped"]) == [name]
+
+
 def test_a_study_refuses_a_result_without_a_repaired_file(study: Study, file: Path, root: Path):
     study("transfer.variant=baseA", SKIP)
     file.write_bytes((root / "a/00.bmp").read_bytes())
