@@ -11,6 +11,7 @@ from PIL import Image
 from transferlab import data
 from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig
+from transferlab.experiment.identity import run_id
 from transferlab.experiment.resolve import resolve, resolve_all
 from transferlab.experiment.splits import Split
 from transferlab.experiment.splits.random import random_halves
@@ -363,3 +364,13 @@ def test_the_images_of_a_plan_are_read_once(config: Compose, monkeypatch: pytest
     )
 
     assert described == ["digits"]
+
+
+def test_a_run_of_another_revision_has_another_id_and_is_not_trained(config: Compose):
+    """Its numbers follow from other rules, so that this version's would be another run's."""
+    plain = config("+split=random", "transfer.n=3")
+
+    with pytest.raises(UserError, match=r"revision=1 .*revision=2"):
+        resolve(replace(plain, revision=1))
+    resolved = resolve(plain).config
+    assert run_id(replace(resolved, revision=1)) != run_id(resolved)
