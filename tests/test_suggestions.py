@@ -70,6 +70,7 @@ STORED = {
     256: "warp",
     300: "crop",
 }  # prepared images: pixels a side -> how resized
+DIGEST = "0" * 64
 WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
 
 Site = tuple[str, int]
@@ -209,7 +210,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for size, resize in STORED.items():
         stored = {name: StoredSubset(8, 8, 8 * size * size * 3) for name in SUBSETS}
         pixels = Pixels(size, resize, "raw", None)
-        record = PreparedRecord(pixels, "val", None, "0" * 64, WORDNET, "0" * 64, stored)
+        record = PreparedRecord(
+            pixels, val="val", holdout=None, listing=DIGEST, sources=DIGEST, classes=WORDNET,
+            digest=DIGEST, subsets=stored,
+        )  # fmt: skip
         (root / f"{size}").mkdir()
         raw = {"format": FORMAT, **asdict(record)}
         (root / f"{size}" / RECORD).write_text(json.dumps(raw))
