@@ -180,7 +180,7 @@ def _runs(design: Design) -> Iterator[dict[str, object]]:
 
 
 def _experiments(runs: pd.DataFrame, accuracy: pd.Series) -> tuple[Experiment, ...]:
-    """The experiments, from a results table with the columns that comparisons need."""
+    """The experiments, from a results table with the columns that comparisons need: all learned."""
     place = runs["repetition"].astype(str) + " " + runs["split_seed"].astype(str)
     place = place + " " + runs["seed"].astype(str) + " "
     bases = place + "base" + runs["target"]
@@ -192,6 +192,8 @@ def _experiments(runs: pd.DataFrame, accuracy: pd.Series) -> tuple[Experiment, .
         split="random",
         fine_tuned=runs["series"].str.endswith("+"),
         learned=True,
+        chance=0.0,
+        val_images=None,
         **{key: runs[key] for key in ("base", "target", "n", "split_seed", "seed")},
         **{"transfer.keep": 0, METRIC: accuracy},
     )
