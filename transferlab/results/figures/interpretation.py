@@ -77,7 +77,7 @@ def _gap(axes: Axes, name: str, upper: pd.Series, lower: pd.Series, **style: Any
     """A shade from `lower` up to `upper`."""
     high, low = upper.to_numpy(dtype=float), lower.to_numpy(dtype=float)
     known = ~np.isnan(high) & ~np.isnan(low)
-    some = (known & (high > low))[upper.index > 0].any()
+    some = (known & (high - low > 1e-9))[upper.index > 0].any()  # more than rounding
     axes.fill_between(
         upper.index.to_numpy(dtype=float), high, low, where=list(known & (high >= low)),
         interpolate=True, linewidth=0, label=name if some else f"{name} (none)", gid=name,
