@@ -4,6 +4,7 @@ May import: errors, runtime, experiment, store.
 """
 
 from transferlab.results.catalogue import table
-from transferlab.results.loading import KINDS, Results, curves, judged, load, with_metric
+from transferlab.results.judgement import with_metric
+from transferlab.results.loading import KINDS, Results, curves, judged, load
 
 __all__ = ["KINDS", "Results", "curves", "judged", "load", "table", "with_metric"]

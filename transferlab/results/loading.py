@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 
 from transferlab.errors import UserError
-from transferlab.experiment.chance import learned
 from transferlab.results import archive, comparable, published, rows, scan
 from transferlab.results.comparable import Experiment
+from transferlab.results.judgement import with_metric
 from transferlab.results.scan import Unread
 from transferlab.runtime import commands, files
 from transferlab.store import sweeps
@@ -109,23 +109,6 @@ def judged(results: Results, metric: str) -> Results:
     return replace(results, table=table, left_out=left_out, metric=metric)
 
 
-def with_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The table with the columns that depend on a metric: `learned`, `counts`, `target_base_top1`
-    and `delta_to_target_base`.
-
-    A run counts if it learned and its base network counts; one whose base network has no record in
-    the table is judged alone.
-    """
-    base = table["target_base_id"].map(table.set_index("id")[metric]).astype(float)
-    learned = _learned(table, metric)
-    return table.assign(
-        learned=learned,
-        counts=_counts(table["id"], table["base_id"], learned),
-        target_base_top1=base,
-        delta_to_target_base=table[metric] - base,
-    )
-
-
 def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
     """The learning curves of those runs, or of all: a row a validation, columns `CURVE`.
 
@@ -180,15 +163,6 @@ def _published(store: str, study: str | None) -> Results:
     return judged(Results(store, table, left_out), published.METRIC)
 
 
-def _learned(table: pd.DataFrame, metric: str) -> pd.Series:
-    """Whether each run learned by that metric; a run that lacks it, as its record says."""
-    runs = table[[metric, "chance", "val_images", "learned"]].itertuples(index=False)
-    values = [
-        v if pd.isna(x) or pd.isna(n) else learned(x, chance=c, images=n) for x, c, n, v in runs
-    ]
-    return pd.Series(values, index=table.index, dtype=bool)
-
-
 def _archived(file: Path, study: str | None) -> Results:
     _require_no_study(file, study)
     table = _finished(archive.read(file))
@@ -198,16 +172,6 @@ def _archived(file: Path, study: str | None) -> Results:
 def _require_no_study(store: object, study: str | None) -> None:
     if study is not None:
         raise UserError(f"--study {study} is unknown in {store}, which has no studies: omit it")
-
-
-def _counts(ids: pd.Series, bases: pd.Series, learned: pd.Series) -> pd.Series:
-    """Whether each run learned, and its base, and the base of that."""
-    counts = learned.astype(bool)
-    while True:
-        base_counts = bases.map(pd.Series(counts.to_numpy(), index=ids)).ne(False)
-        if (counts & base_counts).equals(counts):
-            return counts
-        counts = counts & base_counts
 
 
 # --- what is left out ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from transferlab.results import comparable
-from transferlab.results.loading import with_metric
+from transferlab.results.judgement import with_metric
 
 NEEDED = (
     "id", "label", "base", "target", "n", "fine_tuned", "split", "split_seed", "split.digest",

@@ -4,7 +4,7 @@ import pandas as pd
 
 from transferlab.results import notes
 from transferlab.results.exhibits import Selection
-from transferlab.results.loading import with_metric
+from transferlab.results.judgement import with_metric
 from transferlab.results.metrics import METRICS
 
 ORDER = ["data_set", "model", "split", "split_seed", "seed", "target", "base", "fine_tuned", "n"]

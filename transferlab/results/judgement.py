@@ -1,0 +1,44 @@
+"""Which runs count, by the metric that is shown: those that learned, and whose base did.
+
+Columns of a results table that depend on a metric are made here; nothing is averaged.
+"""
+
+import pandas as pd
+
+from transferlab.experiment.chance import learned
+
+
+def with_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The table with the columns that depend on a metric: `learned`, `counts`, `target_base_top1`
+    and `delta_to_target_base`.
+
+    A run counts if it learned and its base network counts; one whose base network has no record in
+    the table is judged alone.
+    """
+    base = table["target_base_id"].map(table.set_index("id")[metric]).astype(float)
+    learned = _learned(table, metric)
+    return table.assign(
+        learned=learned,
+        counts=_counts(table["id"], table["base_id"], learned),
+        target_base_top1=base,
+        delta_to_target_base=table[metric] - base,
+    )
+
+
+def _learned(table: pd.DataFrame, metric: str) -> pd.Series:
+    """Whether each run learned by that metric; a run that lacks it, as its record says."""
+    runs = table[[metric, "chance", "val_images", "learned"]].itertuples(index=False)
+    values = [
+        v if pd.isna(x) or pd.isna(n) else learned(x, chance=c, images=n) for x, c, n, v in runs
+    ]
+    return pd.Series(values, index=table.index, dtype=bool)
+
+
+def _counts(ids: pd.Series, bases: pd.Series, learned: pd.Series) -> pd.Series:
+    """Whether each run learned, and its base, and the base of that."""
+    counts = learned.astype(bool)
+    while True:
+        base_counts = bases.map(pd.Series(counts.to_numpy(), index=ids)).ne(False)
+        if (counts & base_counts).equals(counts):
+            return counts
+        counts = counts & base_counts
