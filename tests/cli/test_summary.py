@@ -125,14 +125,14 @@ def test_without_the_base_in_the_store_there_is_nothing_to_compare(finish: Finis
     [
         ({}, False, ""),
         ({}, True, "reused"),
-        ({"learned": False}, True, "chance!"),
+        ({"learned": False}, True, "reused, chance!"),
         ({"prefix_unchanged": True}, False, ""),
         ({"prefix_unchanged": False}, False, "prefix changed!"),
         ({"skipped": ["a.png", "b.png"]}, False, "2 files skipped"),
         (
             {"learned": False, "prefix_unchanged": False, "skipped": ["a.png"]},
             True,
-            "chance! prefix changed! 1 files skipped",
+            "reused, chance!, prefix changed!, 1 files skipped",
         ),
     ],
 )
@@ -140,6 +140,12 @@ def test_table_warns_of_chance_level_changed_prefixes_and_skipped_files(
     finish: Finish, record: dict[str, Any], reused: bool, words: str
 ):
     assert cells([finish("R3B", 0.3, reused=reused, **record)])[0].get("", "") == words
+
+
+def test_table_warns_of_a_base_at_chance_level(finish: Finish):
+    finish("baseA", 0.2, learned=False)
+
+    assert cells([finish("A3B", 0.8)])[0].get("", "") == "base at chance!"
 
 
 @pytest.mark.parametrize(

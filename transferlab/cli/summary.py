@@ -1,6 +1,6 @@
 """What is printed when runs are done: a small table, and a command to run next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from transferlab import store
@@ -70,9 +70,6 @@ def _row(finished: FinishedRun) -> tuple[str, ...]:
     run, result = finished.run, finished.result
     metrics = result["metrics"]
     top1, base = metrics["top1_final"], _target_base(run)
-    warning = "" if result["learned"] else "chance!"
-    warning += "" if result["prefix_unchanged"] in (None, True) else " prefix changed!"
-    warning += f" {len(result['skipped'])} files skipped" if result["skipped"] else ""
     return (
         run.label,
         f"{top1:.4f}",
@@ -80,9 +77,25 @@ def _row(finished: FinishedRun) -> tuple[str, ...]:
         "-" if base is None else f"{top1 - base:+.4f}",
         str(result["steps"]),
         f"{result['time_s']:.0f} s",
-        (warning or ("reused" if finished.reused else "")).strip(),
+        ", ".join(_notes(finished)),
         str(run.folder),
     )
+
+
+def _notes(finished: FinishedRun) -> Iterator[str]:
+    """Whether the run is an earlier one, and what is wrong with it."""
+    result, base = finished.result, finished.run.base
+    base_result = None if base is None else store.read_result(base)
+    if finished.reused:
+        yield "reused"
+    if not result["learned"]:
+        yield "chance!"
+    elif base_result is not None and not base_result["learned"]:
+        yield "base at chance!"
+    if result["prefix_unchanged"] not in (None, True):
+        yield "prefix changed!"
+    if result["skipped"]:
+        yield f"{len(result['skipped'])} files skipped"
 
 
 def _target_base(run: Run) -> float | None:

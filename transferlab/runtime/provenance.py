@@ -10,7 +10,8 @@ from typing import Any
 
 from transferlab import __version__
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "hydra-core", "pillow")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "hydra-core", "pillow",
+            "simplejpeg")  # fmt: skip
 VERSIONS = ("transferlab", "python", *PACKAGES)  # the keys of `versions`
 
 
