@@ -4,6 +4,7 @@ import argparse
 import functools
 import importlib
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -166,7 +167,8 @@ def expands_to_a_study(words: list[str], *, root: Path) -> None:
     sweep.pack_size(raw["sweep"]["pack"])
     runs = study.expand(study.load(name), others)
     assert len(runs) >= 8
-    assert {run.data.root for run in runs} == ({str(root)} if "data.root" in str(words) else {None})
+    named = {word.partition("=")[2] for word in words if word.startswith("data.root=")} or {None}
+    assert {run.data.root for run in runs} == {name and os.path.abspath(name) for name in named}
 
 
 class Parsed(Exception):

@@ -18,6 +18,18 @@ COUNTS = {
     },
     "manmade_natural": {"base": 2, "AnB": 7, "BnA": 7, "BnB": 7, "AnA": 7},
     "random_filters": {"base": 1, "RnB": 7},
+    "small_random": {
+        "base": 8,
+        **dict.fromkeys(
+            ("AnB", "BnB", "AnB+", "BnB+", "BnA", "AnA", "BnA+", "AnA+", "RnB", "RnA"), 28
+        ),
+    },
+    "small_manmade_natural": {
+        "base": 2,
+        **dict.fromkeys(
+            ("AnB", "BnB", "AnB+", "BnB+", "BnA", "AnA", "BnA+", "AnA+", "RnB", "RnA"), 7
+        ),
+    },
     "reduced": {"base": 12},
     "yosinski2014": {
         "base": 23, "AnA": 28, "AnB": 35, "BnA": 35, "AnA+": 14, "AnB+": 14, "BnA+": 14,
@@ -36,7 +48,8 @@ def test_every_study_of_conf_is_counted():
 @pytest.mark.parametrize(
     ("name", "count"),
     [("quick", 30), ("random_splits", 232), ("manmade_natural", 30), ("random_filters", 8),
-     ("reduced", 12), ("yosinski2014", 163)],
+     ("reduced", 12), ("small_random", 288), ("small_manmade_natural", 72),
+     ("yosinski2014", 163)],
 )  # fmt: skip
 def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, count: int):
     runs = planned(name, "data=imagenet", f"data.root={imagenet}")

@@ -1,18 +1,20 @@
 """`--help` and `help`: the commands, groups and keys on one screen."""
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 from transferlab.experiment import compose, variants
 
+WIDTH = 100
+INDENT = " " * 13  # of the choices
 TEXT = """\
 transferlab: how transferable are the features of a deep network? (Yosinski et al. 2014)
 
 usage: python -m transferlab [COMMAND] [GROUP=CHOICE] [KEY=VALUE] ...
 
 commands
-  run        train one network, and first the base network it depends on; finished runs are
-             skipped (the default: a line without a command is a run)
+  run        train one network, first its base; finished runs are skipped (the default command)
   sweep      train a whole study: +study=NAME [launcher=local*|slurm] [dry_run=true]
   status     list done, running, queued, failed and missing runs; --watch, --json, --study NAME
   results    print a table (--table figure2, table1, ...) or draw a figure (--plot figure2, ...);
@@ -59,8 +61,14 @@ def text() -> str:
     """The help, with the choices that conf/ has and its defaults marked."""
     defaults = dict(re.findall(r"^  - (\w+): (\w+)$", _config(), re.MULTILINE))
     groups = ("split", "data", "model", "train", "logger", "study")
-    listed = {group: ", ".join(_marked(group, defaults.get(group))) for group in groups}
+    listed = {group: _wrapped(_marked(group, defaults.get(group))) for group in groups}
     return TEXT.format(**listed, variants=" ".join(_starred(variants.PATTERNS, "AnB")))
+
+
+def _wrapped(names: Sequence[str]) -> str:
+    """The names, on as many lines as they need in the column of choices."""
+    lines = textwrap.wrap(", ".join(names), WIDTH - len(INDENT))
+    return f"\n{INDENT}".join(lines)
 
 
 def _marked(group: str, default: str | None) -> list[str]:
