@@ -108,7 +108,8 @@ def test_a_stored_data_digest_that_differs_is_refused(config: Compose, tmp_path:
     assert found is not None and stored.data.digest is not None
     assert str(error.value) == (
         f"data.digest={stored.data.digest[:12]}... is the recorded digest, but that of "
-        f"the data is {found[:12]}...: data.root={ours} holds other images or classes"
+        f"the data is {found[:12]}...: data.root={ours} holds other images or classes; "
+        "restore them, or start the experiment again, with runs of these images"
     )
 
 

@@ -112,7 +112,8 @@ def _check_digest(key: str, recorded: str | None, current: str, root: str | None
     if recorded not in (None, current):
         raise UserError(
             f"{key}={recorded[:12]}... is the recorded digest, but that of the data is "
-            f"{current[:12]}...: data.root={root} holds other images or classes"
+            f"{current[:12]}...: data.root={root} holds other images or classes; restore them, or "
+            "start the experiment again, with runs of these images"
         )
 
 
