@@ -85,7 +85,8 @@ def test_overrides_are_of_the_study_of_the_launcher_or_of_the_runs():
     ("words", "message"),
     [
         ([], "missing study: choose one with +study=NAME, manmade_natural, quick, "
-         "random_filters, random_splits, reduced, yosinski2014"),
+         "random_filters, random_splits, reduced, small_manmade_natural, small_random, "
+         "yosinski2014"),
         (["launcher.jobs=2"], "missing study"),
         (["+study=quik"], "study=quik "),
         (["+study=quick,reduced"], "+study=quick,reduced is a list: study takes one value"),

@@ -260,7 +260,8 @@ def test_an_unknown_study_is_refused_with_the_known_ones(name: str, near: str):
 
     assert str(error.value) == (
         f"unknown study={name}: {near}choose one of manmade_natural, quick, random_filters, "
-        "random_splits, reduced, yosinski2014 (conf/study/), or name a YAML file of "
+        "random_splits, reduced, small_manmade_natural, small_random, yosinski2014 "
+        "(conf/study/), or name a YAML file of "
         "your own"
     )
 
