@@ -123,6 +123,10 @@ def test_parquet_is_not_printed_on_a_terminal(runs: Path, monkeypatch: pytest.Mo
         (["--store", "/elsewhere"], "/elsewhere is not a store: name one with --store DIR, or fill "
                                     "it with python -m transferlab sweep +study=quick"),
         (["--store", "published:mine"], "--store published:mine is unknown"),
+        (["--width", "7"], "--width has no effect with --table: omit one of them"),
+        (["--table", "table1", "--published"], "--published has no effect with --table"),
+        (["--plot", "figure2", "--table", "figure2"], "--table has no effect with --plot"),
+        (["--archive", "a.csv", "--metric", "top1_peak"], "--metric has no effect with --archive"),
     ],
 )  # fmt: skip
 def test_errors_are_one_line(arguments: list[str], message: str, runs: Path):

@@ -12,6 +12,14 @@ from transferlab.results import Results, archive, catalogue, comparable, formats
 from transferlab.results.metrics import METRICS
 from transferlab.runtime import logs
 
+TABLE = "runs"
+# What is asked for, the first that is given -> the flags without effect on it
+UNUSED = {
+    "archive": ("table", "plot", "published", "width", "metric", "format", "out"),
+    "plot": ("table", "format"),
+    "table": ("published", "width"),
+}
+
 
 def run(arguments: Sequence[str]) -> int:
     """Finished runs, or a table or figure of the paper made of them. --store
@@ -26,6 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     ):
         if value is not None and value not in known:
             raise UserError(f"{flag} {value} is unknown: choose one of {_list(known)}")
+    _refuse_unused(options)
     if options.archive is not None:
         return _archive(options)
     if options.plot is not None:
@@ -36,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
 def _flags() -> Flags:
     flags = Flags("results", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
-    flags.add_argument("--table", metavar="NAME", default="runs",
+    flags.add_argument("--table", metavar="NAME",
                        help=f"{_list(catalogue.table_names())} (default: runs)")  # fmt: skip
     flags.add_argument("--plot", metavar="NAME",
                        help=f"{_list(catalogue.figure_names())}; to --out FILE.pdf, .png or "
@@ -47,7 +56,7 @@ def _flags() -> Flags:
     flags.add_argument("--experiment", metavar="TEXT",
                        help="only this experiment: its id, or a part of its name; --table "
                        "experiments lists them")  # fmt: skip
-    flags.add_argument("--width", type=float, default=3.3, metavar="INCHES",
+    flags.add_argument("--width", type=float, metavar="INCHES",
                        help="width (default: 3.3, one column; two are about 7)")  # fmt: skip
     flags.add_argument("--metric", metavar="NAME",
                        help=f"{_list(METRICS)} (default: top1_final; of published networks "
@@ -63,6 +72,14 @@ def _flags() -> Flags:
     return flags
 
 
+def _refuse_unused(options: argparse.Namespace) -> None:
+    """Raises: UserError for a flag without effect on what is asked for."""
+    asked = next((name for name in UNUSED if getattr(options, name) is not None), "table")
+    for name in UNUSED[asked]:
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name} has no effect with --{asked}: omit one of them")
+
+
 def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
 
@@ -72,8 +89,6 @@ def _archive(options: argparse.Namespace) -> int:
     path = options.archive
     if path.suffix.lower() != archive.SUFFIX:
         raise UserError(f"--archive {path} is not a CSV file: name it FILE{archive.SUFFIX}")
-    if options.plot is not None or options.out is not None:
-        raise UserError(f"--archive {path} is a command of its own: omit --plot and --out")
     loaded = results.load(options.store, study=options.study)
     if options.experiment is not None:
         loaded = catalogue.only(loaded, comparable.chosen(loaded.experiments, options.experiment))
@@ -87,14 +102,10 @@ def _archive(options: argparse.Namespace) -> int:
 def _plot(options: argparse.Namespace) -> int:
     """Write a figure; the flags are checked before the store is read."""
     name, path = options.plot, options.out
-    if options.format is not None:
-        raise UserError(
-            f"--format {options.format} applies only to tables: choose the format of a plot by the "
-            "suffix of --out"
-        )
     if path is None:
         raise UserError(f"--plot {name} needs a file: --out {name}.pdf, .png or .svg")
     from transferlab.results import figures
+    from transferlab.results.figures import layout
 
     figures.kind_of(path)
     figure = figures.draw(
@@ -103,7 +114,7 @@ def _plot(options: argparse.Namespace) -> int:
         options.metric,
         options.published,
         experiment=options.experiment,
-        width=options.width,
+        width=layout.COLUMN if options.width is None else options.width,
     )
     figures.write(figure, path)
     print(path, file=sys.stderr)
@@ -112,20 +123,21 @@ def _plot(options: argparse.Namespace) -> int:
 
 def _table(loaded: Results, options: argparse.Namespace) -> int:
     """Show or write a table."""
-    table = results.table(loaded, options.table, options.metric, experiment=options.experiment)
+    name, metric, experiment = options.table or TABLE, options.metric, options.experiment
+    table = results.table(loaded, name, metric, experiment=experiment)
     of_file = None if options.out is None else formats.of_file(options.out)
-    name = options.format or of_file or "table"
-    content = formats.render(table, name)
+    file_format = options.format or of_file or "table"
+    content = formats.render(table, file_format)
     if options.out is not None:
         formats.write(options.out, content)
         print(options.out, file=sys.stderr)
     elif isinstance(content, bytes):
         if sys.stdout.isatty():
-            raise UserError(f"--format {name} is binary: write it to a file with --out FILE")
+            raise UserError(f"--format {file_format} is binary: write it to a file with --out FILE")
         sys.stdout.buffer.write(content)
     else:
         print(content, end="")
-    if name in ("csv", "parquet"):  # formats without notes
+    if file_format in ("csv", "parquet"):  # formats without notes
         for note in table.attrs["notes"]:
             print(note, file=sys.stderr)
     return 0

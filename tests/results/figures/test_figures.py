@@ -692,7 +692,10 @@ def test_command_writes_the_plot_and_prints_its_path(
         (["--plot", "figure2"], "needs a file: --out figure2.pdf, .png or .svg"),
         (["--plot", "figure2", "--out", "x.gif"], "--out x.gif is not an image file: "),
         (["--plot", "figure2", "--out", "no/x.svg"], "no/x.svg cannot be written: No such"),
-        (["--plot", "figure2", "--out", "x.svg", "--format", "csv"], "--format csv applies only"),
+        (
+            ["--plot", "figure2", "--out", "x.svg", "--format", "csv"],
+            "--format has no effect with --plot",
+        ),
         (["--plot", "figure2", "--out", "x.svg", "--metric", "top5"], "--metric top5 is unknown"),
         (["--plot", "reduced", "--out", "x.svg"], "no finished run is a base network with fewer"),
         (["--plot", "figure2", "--out", "x.svg", "--width", "0"], "--width 0 is out of range"),

@@ -97,7 +97,7 @@ class DataSet(ABC):
 
     Every method raises UserError if the images are missing or damaged, or the three do not suit
     this data set. Only `load` may import torch: the others serve a plan. `uses` are those of
-    `OPTIONS` that have an effect here: a user who sets another is told so.
+    `OPTIONS` that have an effect here; any other that a user sets is refused.
     """
 
     uses: ClassVar[frozenset[str]] = frozenset(OPTIONS)

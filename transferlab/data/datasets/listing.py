@@ -16,6 +16,7 @@ import numpy as np
 
 from transferlab.data.datasets.decode import EXTENSIONS
 from transferlab.errors import UserError
+from transferlab.runtime.files import sha256
 
 DirEntry = os.DirEntry[str]
 Identity = tuple[int, int]  # of a folder: its device and inode
@@ -107,8 +108,7 @@ def digest(subsets: Sequence[Files]) -> str:
 def content_digest(path: str) -> str:
     """The sha256 of a file; that of an empty file if it cannot be opened, as a dangling link."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(Path(path))
     except OSError:
         return hashlib.sha256().hexdigest()
 
