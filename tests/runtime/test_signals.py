@@ -72,6 +72,36 @@ def test_after_a_first_signal_the_next_waits_for_the_clearing_up():
     assert cleared_up
 
 
+STARTS = """
+    import sys, time
+    from transferlab.runtime import signals
+    print("started", flush=True)
+    sys.stdin.readline()
+    try:
+        with signals.watch():
+            time.sleep(300)
+    except KeyboardInterrupt as error:
+        print(error)
+    """
+
+
+@pytest.mark.parametrize("number", [INT, TERM, USR1])
+def test_a_process_that_is_starting_receives_a_signal_when_it_has_handlers(number: signal.Signals):
+    with signals.held_back():
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(STARTS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    assert process.stdout is not None and process.stdout.readline() == "started\n"
+    process.send_signal(number)
+    out, _ = process.communicate("\n")
+
+    assert (out, process.returncode) == (f"stopped by {number.name}\n", 0)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
 def test_one_of_several_processes_leaves_the_decision_to_the_first():
     request = signals.StopRequest(only_note=True)
     old = {number: signal.getsignal(number) for number in signals.WATCHED}

@@ -44,10 +44,12 @@ class StopRequest:
             raise Interrupted(f"stopped by {signal.Signals(number).name}")
 
     def install(self) -> None:
-        """Take over the watched signals; a no-op outside the main thread."""
+        """Take over the watched signals, and receive those that were held back until now; a no-op
+        outside the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in WATCHED:
                 signal.signal(number, self)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -57,6 +59,17 @@ class StopRequest:
             yield
         finally:
             self.deferring = False
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Hold the watched signals back: in this block until its end, and in a process that is started
+    in it until that installs its own handlers, so that none of them meets a default handler."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 @contextlib.contextmanager
