@@ -109,3 +109,22 @@ def test_a_rate_counts_from_its_first_call_on(clock: list[float]):
     assert (rate.update(500), rate.left_s(100)) == (None, None)
     clock[0] += 2
     assert (rate.update(510), rate.left_s(100)) == (5.0, 20.0)
+
+
+HOSTILE = "a\x1b[31m\n\u202eb"
+
+
+def test_bars_and_the_lines_above_them_are_escaped():
+    console = Console(file=io.StringIO(), width=60, force_terminal=False)
+    bars = [
+        Bar(HOSTILE, 1, 2, notes="\x1b]0;x\x07"),
+        Bar(HOSTILE, None, 2),
+    ]
+    console.print(progress.drawing(bars, title=HOSTILE))
+    display = Display(logging.getLogger("test"))
+    display.live = type("Live", (), {"console": console})
+    display.print(HOSTILE)
+
+    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    assert drawn.count(r"a\x1b[31m\n\u202eb") == 4 and r"\x1b]0;x\x07" in drawn
+    assert not {"\x1b", "\x07", "\u202e"} & {*drawn}

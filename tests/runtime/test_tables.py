@@ -30,3 +30,12 @@ def test_a_table_has_its_heading_and_a_rule_as_wide_as_each_column():
         "A1B     0.25",
     ]
     assert tables.table(("run", "top-1"), []) == ["run  top-1", "---  -----"]
+
+
+def test_a_cell_with_control_characters_is_part_of_one_line():
+    assert tables.table(("run", "note"), [("a\nb", "\x1b[2J"), ("c", "d")]) == [
+        "run   note",
+        "----  -------",
+        r"a\nb  \x1b[2J",
+        "c     d",
+    ]

@@ -8,7 +8,9 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+from transferlab.runtime.escapes import escaped
 
 ROOT = "transferlab"
 # Records with this attribute are not shown on a terminal, which has a progress bar instead
@@ -23,7 +25,7 @@ def to_stderr() -> None:
     root.propagate = False
     if not root.handlers:
         handler = _Stderr()
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_Lines("%(message)s"))
         handler.addFilter(
             lambda record: (
                 not hasattr(record, "only_files")
@@ -37,7 +39,7 @@ def to_stderr() -> None:
 def to_file(path: Path) -> Iterator[None]:
     """Append log messages with times to `path`, inside the block."""
     handler = _File(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger(ROOT)
     root.addHandler(handler)
     try:
@@ -45,6 +47,16 @@ def to_file(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+class _Lines(logging.Formatter):
+    """A message in one line, and below it the lines of a traceback, with escapes in both."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return escaped(super().formatMessage(record))
+
+    def formatException(self, error: Any) -> str:
+        return "\n".join(map(escaped, super().formatException(error).split("\n")))
 
 
 class _Stderr(logging.StreamHandler[TextIO]):

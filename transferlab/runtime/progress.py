@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transferlab.runtime import logs
+from transferlab.runtime.escapes import escaped
 
 DRAW_S = 0.5  # between two reads of the numbers, which may be in files or on a device
 LOG_S = 10.0  # between two lines of a log
@@ -121,7 +122,7 @@ class Display(AbstractContextManager["Display"]):
         The terminal breaks it, not rich, so that a path in it can be copied.
         """
         if self.on_terminal:
-            self.live.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self.live.console.print(escaped(line), highlight=False, markup=False, soft_wrap=True)
         else:
             self.log.info("%s", line)
 
@@ -141,9 +142,11 @@ def drawing(bars: Iterable[Bar], title: str = "") -> Any:
     for ratio in (None, 1, None, None):  # the bars fill the width that the texts leave
         lines.add_column(no_wrap=True, ratio=ratio)
     for bar in bars:
+        name = Text(escaped(bar.name))
         if bar.done is None:
-            lines.add_row(Text(bar.name), Text("starting"))
+            lines.add_row(name, Text("starting"))
             continue
         drawn = ProgressBar(total=max(bar.total, 1), completed=bar.done)
-        lines.add_row(Text(bar.name), drawn, f"{bar.done}/{bar.total}", Text(bar.remarks))
-    return Group(Text(title, style="bold"), lines) if title else lines
+        count, remarks = f"{bar.done}/{bar.total}", Text(escaped(bar.remarks))
+        lines.add_row(name, drawn, count, remarks)
+    return Group(Text(escaped(title), style="bold"), lines) if title else lines

@@ -5,6 +5,8 @@ Plain string formatting, so that `status` has no slow import.
 
 from collections.abc import Collection, Sequence
 
+from transferlab.runtime.escapes import escaped
+
 GAP = "  "
 
 
@@ -12,7 +14,9 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     """A line for each row, its cells padded to the width of their columns.
 
     Columns whose numbers are in `right` are right-aligned; columns without any text are omitted.
+    Control characters are escaped, so that a row is one line.
     """
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         GAP.join(
@@ -28,5 +32,8 @@ def table(
     heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
 ) -> list[str]:
     """The lines of `aligned` under a heading and a rule."""
-    rule = ["-" * max(map(len, column)) for column in zip(heading, *rows, strict=True)]
+    rule = [
+        "-" * max(len(escaped(cell)) for cell in column)
+        for column in zip(heading, *rows, strict=True)
+    ]
     return aligned([heading, rule, *rows], right)
