@@ -17,6 +17,7 @@ import pandas as pd
 from transferlab.results import catalogue, pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
+from transferlab.results.judgement import with_metric
 from transferlab.results.loading import LEFT_OUT, Results
 
 REPETITIONS = 1000
@@ -197,7 +198,7 @@ def _experiments(runs: pd.DataFrame, accuracy: pd.Series) -> tuple[Experiment, .
         **{key: runs[key] for key in ("base", "target", "n", "split_seed", "seed")},
         **{"transfer.keep": 0, METRIC: accuracy},
     )
-    prepared = pairs.prepare(table, METRIC)
+    prepared = pairs.prepare(with_metric(table, METRIC), METRIC)
     return tuple(
         Experiment(str(number), f"experiment {number}", part)
         for number, part in prepared.groupby(runs["repetition"])

@@ -74,11 +74,10 @@ def select(
         if experiment is not None:
             results = only(results, comparable.chosen(results.experiments, experiment))
         return Selection(exhibit, metric, (), results)
-    prepared = pairs.prepare(results.table, metric)
     names = {known.id: known.name for known in results.experiments}
     shown = tuple(
         replace(part, name=names.get(part.id, part.name))
-        for part in exhibit.select(prepared, results)
+        for part in exhibit.select(results.prepared, results)
     )
     if experiment is not None:
         shown = comparable.matching(shown, experiment)

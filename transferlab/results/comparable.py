@@ -99,7 +99,8 @@ def listed(experiments: Iterable[Experiment]) -> str:
 
 def _keys(table: pd.DataFrame) -> pd.DataFrame:
     """KEYS as text, empty where a shared key does not apply to the run; "null" for None."""
-    keys = table[list(KEYS)].astype(object).where(table[list(KEYS)].notna(), "null").astype(str)
+    columns = {key: list(map(_text, table[key].tolist())) for key in KEYS}
+    keys = pd.DataFrame(columns, index=table.index, dtype=object)
     cosine = keys["train.schedule"] == "cosine"
     keys.loc[cosine, ["train.lr_step", "train.lr_factor"]] = "null"
     within = table["base"].isna() | (table["base"] == "R") | (table["base"] == table["target"])
@@ -109,6 +110,10 @@ def _keys(table: pd.DataFrame) -> pd.DataFrame:
     whole = (table["split"] == "whole") & (keys["model.num_outputs"] == "null")
     keys.loc[whole, "model.num_outputs"] = ""
     return keys
+
+
+def _text(value: object) -> str:
+    return "null" if pd.isna(value) else str(value)  # type: ignore[call-overload]
 
 
 def _by(keys: pd.DataFrame, shared: str) -> list[pd.DataFrame]:

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from transferlab.errors import UserError
-from transferlab.results import archive, comparable, published, rows, scan
+from transferlab.results import archive, comparable, pairs, published, rows, scan
 from transferlab.results.comparable import Experiment
 from transferlab.results.judgement import with_metric
 from transferlab.results.scan import Unread
@@ -54,6 +54,11 @@ class Results:
     def experiments(self) -> tuple[Experiment, ...]:
         """Its runs by experiment: those that may be averaged together."""
         return comparable.split(self.table)
+
+    @cached_property
+    def prepared(self) -> pd.DataFrame:
+        """Its runs with the columns that comparisons need."""
+        return pairs.prepare(self.table, self.metric)
 
 
 def load(store: Path | str, *, study: str | None = None) -> Results:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from transferlab.results import comparable
-from transferlab.results.judgement import with_metric
 
 NEEDED = (
     "id", "label", "base", "target", "n", "fine_tuned", "split", "split_seed", "split.digest",
@@ -22,13 +21,13 @@ PAIR = ["experiment", "pair"]
 
 
 def prepare(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A results table with the columns that comparisons need.
+    """A results table, judged by the metric, with the columns that comparisons need.
 
     `accuracy` is the metric; `series` the paper's name, or `random`; `delta` the difference to the
     base of the run's own target, `gain` the same where both count; `unit` names the split, `pair`
     the split, target, seed and n.
     """
-    table = with_metric(table, metric)[[*NEEDED, metric]]
+    table = table[[*NEEDED, metric]]
     base_counts = table["target_base_id"].map(table.set_index("id")["counts"]).eq(True)
     delta = table["delta_to_target_base"]
     split = _joined(table[["split", "split_seed", "split.digest"]])

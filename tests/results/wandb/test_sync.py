@@ -39,12 +39,13 @@ def curve(run: Run, rows: str) -> None:
     run.metrics_file.write_text(HEAD + rows)
 
 
-def two_runs(store: Path) -> tuple[Run, Run]:
-    """A finished study of two runs, baseB and B3B."""
+def two_runs(store: Path, *, study: bool = True) -> tuple[Run, Run]:
+    """Two finished runs, baseB and B3B; those of a study have a report."""
     base, selffer = stores.finish(store, "baseB", 0.875), stores.finish(store, "B3B", 0.75)
     curve(base, BASE_CURVE)
     curve(selffer, SELFFER_CURVE)
-    stores.planned(store, "quick", "B3B")
+    if study:
+        stores.planned(store, "quick", "B3B")
     return base, selffer
 
 
@@ -274,7 +275,7 @@ def written(store: Path, *, online: bool = False, project: str | None = None) ->
 def test_only_changed_entries_are_written_again_and_replace_the_old(
     tmp_path: Path, fake: type[Fake]
 ):
-    base, _ = two_runs(tmp_path)
+    base, _ = two_runs(tmp_path, study=False)
     assert sorted(written(tmp_path)) == ["B3B", "baseB"]
     assert written(tmp_path) == []
 
@@ -298,7 +299,7 @@ def test_an_interrupted_entry_is_replaced(
     def interrupted(*_: Any) -> None:
         raise wandb.Error("interrupted")
 
-    two_runs(tmp_path)
+    two_runs(tmp_path, study=False)
     with monkeypatch.context() as patched, pytest.raises(RunFailed):
         patched.setattr(Fake, "close", interrupted)
         written(tmp_path)
@@ -309,7 +310,7 @@ def test_an_interrupted_entry_is_replaced(
 
 
 def test_folders_of_others_stay(tmp_path: Path, fake: type[Fake]):
-    base, _ = two_runs(tmp_path)
+    base, _ = two_runs(tmp_path, study=False)
     mirrored = tmp_path / ".wandb" / f"offline-run-20250101_000000-{base.id}"
     mirrored.mkdir(parents=True)
     written(tmp_path)
@@ -319,7 +320,7 @@ def test_folders_of_others_stay(tmp_path: Path, fake: type[Fake]):
 
 
 def test_online_and_offline_runs_are_separate(tmp_path: Path, fake: type[Fake]):
-    two_runs(tmp_path)
+    two_runs(tmp_path, study=False)
     written(tmp_path)
 
     assert len(written(tmp_path, online=True)) == 2
@@ -330,7 +331,7 @@ def test_online_and_offline_runs_are_separate(tmp_path: Path, fake: type[Fake]):
 
 
 def test_another_sync_of_the_same_folder_is_refused(tmp_path: Path, fake: type[Fake]):
-    two_runs(tmp_path)
+    two_runs(tmp_path, study=False)
     with (
         locks.held(tmp_path / ".wandb/lock", pytest.fail),
         pytest.raises(UserError, match="another sync is writing .*wandb: wait until"),
@@ -346,7 +347,7 @@ def test_a_failure_of_wandb_is_one_line(
     def broken(*_: Any, **__: Any) -> None:
         raise wandb.Error("no\nanswer")
 
-    two_runs(tmp_path)
+    two_runs(tmp_path, study=False)
     monkeypatch.setattr(mirrors, "WandB", broken)
     with pytest.raises(RunFailed, match="^Weights & Biases: (B3B|baseB): no answer$"):
         written(tmp_path)
@@ -424,7 +425,7 @@ def test_a_report_keeps_its_id_while_the_study_grows(tmp_path: Path):
     ],
 )
 def test_an_incomplete_curve_is_refused(tmp_path: Path, rows: str | None, reason: str):
-    base, _ = two_runs(tmp_path)
+    base, _ = two_runs(tmp_path, study=False)
     base.metrics_file.unlink() if rows is None else base.metrics_file.write_text(
         f"{HEAD}\n{rows or ''}"
     )
