@@ -4,14 +4,18 @@ A value passes through a shell and through Hydra's grammar of overrides: both qu
 here, and no other module writes a command line.
 """
 
+import os
 import re
 import shlex
 from pathlib import Path
+
+from transferlab.runtime.escapes import escaped
 
 PROGRAM = "python -m transferlab"
 # What Hydra reads as the same text without quotes, unless it is a number or a word of its own
 _PLAIN = re.compile(r"[A-Za-z0-9_/.:@%+-]+")
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(inf|nan)", re.I)
+_KEPT = re.compile(r"[^\x00-\x1f\\'\x7f-\xff]")  # inside $'...'
 _WORDS = {"null", "true", "false"}
 
 
@@ -22,7 +26,7 @@ def override(key: str, value: object) -> str:
 
 def setting(key: str, value: object) -> str:
     """`key=value` as it is typed in a shell: `data.size=64`, `'data.root="/lr=0.1"'`."""
-    return shlex.quote(override(key, value))
+    return quoted(override(key, value))
 
 
 def settings(values: dict[str, object]) -> str:
@@ -32,7 +36,18 @@ def settings(values: dict[str, object]) -> str:
 
 def line(*words: str, program: str = PROGRAM) -> str:
     """The command line of a program with these arguments, each quoted for the shell."""
-    return f"{program} {shlex.join(words)}"
+    return f"{program} {' '.join(map(quoted, words))}"
+
+
+def quoted(word: str) -> str:
+    """A word as it is typed in a shell, in one line.
+
+    Bytes that are not printed are in `$'...'`, which bash, zsh, ksh and POSIX 2024 (2.2.4) have.
+    """
+    if escaped(word) == word:
+        return shlex.quote(word)
+    letters = map(chr, os.fsencode(word))
+    return "$'" + "".join(c if _KEPT.match(c) else rf"\x{ord(c):02x}" for c in letters) + "'"
 
 
 def study(name: str, store: Path | str | None) -> str:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,65 @@ def test_every_image_has_the_label_of_its_folder(tmp_path: Path):
     assert index.val.labels.tolist() == [0, 1, 2]
     assert names(index.val) == ["Ant/held.jpg", "bee/held.jpg", "zebra/held.jpg"]
     assert index.val.folder == tmp_path / "val"
+
+
+def test_a_class_whose_name_is_not_utf_8_is_refused(tmp_path: Path):
+    """Latin-1, as in archives from Windows: a record, which is JSON, cannot hold it."""
+    root = tree(tmp_path / "my images")
+    for subset in ("train", "val"):
+        os.rename(root / subset / "bee", os.fsencode(root / subset) + b"/caf\xe9")
+    train = f"{root}/train"
+    message = (
+        f"{train}/caf\udce9 is a class whose name is not UTF-8: rename it, "
+        f"mv $'{train}/caf\\xe9' '{train}/NAME'"
+    )
+    assert refused(root) == message
+    with pytest.raises(UserError, match=r"caf\\xe9' "):
+        folder.scan(train, None, 0.5)
+
+
+def test_files_and_other_folders_may_have_any_name(tmp_path: Path):
+    root = tree(tmp_path)
+    os.rename(root / "train/bee/0.png", os.fsencode(root / "train/bee") + b"/caf\xe9.png")
+    (root / "train/Ant/0.png").rename(root / "train/Ant/日本\n.png")
+    os.mkdir(os.fsencode(root) + b"/\xff")
+    os.mkdir(os.fsencode(root / "train/zebra") + b"/\xe9")
+    picture(root / "train/zebra/\udce9/0.png")
+    images = load_folder(root, val="val", holdout=None, size=8)
+    _, unreadable = read(images.train, *range(10))  # type: ignore[arg-type]
+    assert unreadable == {}
+    assert images.train.name(5) == f"{root}/train/bee/caf\udce9.png"
+
+
+def test_the_order_of_classes_and_files_is_that_of_their_bytes(tmp_path: Path):
+    for name in ("\U0001f600", "\uff21", "é", "z", "Z"):
+        picture(tmp_path / name / "0.png")
+        picture(tmp_path / name / "\uff21.png")
+        picture(tmp_path / name / "\U0001f600.png")
+    index = folder.scan(str(tmp_path), None, 0.4)
+    assert index.classes == ("Z", "z", "é", "\uff21", "\U0001f600")
+    listed = folder.scan(str(tmp_path), None, 0.1).train
+    assert names(listed)[-2:] == ["\U0001f600/\uff21.png", "\U0001f600/\U0001f600.png"]
+
+
+def test_classes_are_the_same_in_a_locale_of_another_encoding(tmp_path: Path):
+    for name in ("日本", "café"):
+        for number in range(2):
+            picture(tmp_path / name / f"日{number}.png")
+    here = folder.scan(str(tmp_path), None, 0.5)
+    assert here.classes == ("café", "日本")
+    code = (
+        "import os, sys; from transferlab.data.datasets import folder; "
+        "index = folder.scan(os.environ['ROOT'], None, 0.5); "
+        "images = folder.ImageFolder(os.environ['ROOT'], None, 0.5); "
+        "print(sys.getfilesystemencoding(), ascii(index.classes), index.digest)"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    shown = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **ascii_only, "ROOT": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert shown == f"ascii ('caf\\xe9', '\\u65e5\\u672c') {here.digest}\n"
 
 
 def test_the_validation_folder_may_have_another_name(tmp_path: Path):

@@ -143,15 +143,15 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
                 f"data.root={root} has no folder {subset!r} (it has {_listed(subfolders)}): "
                 + ("need train/CLASS/*" if subset == "train" else _other_subset())
             )
-    classes = listing.folders(folder / "train")
-    _require_same(folder, classes, listing.folders(folder / val), val)
+    classes = listing.class_names(folder / "train")
+    _require_same(folder, classes, listing.class_names(folder / val), val)
     train, held = _images(root, [list_files(folder / name, classes) for name in ("train", val)])
     return Index(tuple(classes), listing.digest([train, held]), train, held)
 
 
 def _hold_out(root: str, folder: Path, holdout: float) -> Index:
     """The index of one folder of classes, with a part of every class for validation."""
-    classes = listing.folders(folder)
+    classes = listing.class_names(folder)
     (files,) = _images(root, [list_files(folder, classes)])
     smallest = int(np.bincount(files.labels, minlength=len(classes)).argmin())
     if np.count_nonzero(files.labels == smallest) < 2:

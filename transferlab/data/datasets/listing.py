@@ -16,6 +16,7 @@ import numpy as np
 
 from transferlab.data.datasets.decode import EXTENSIONS
 from transferlab.errors import UserError
+from transferlab.runtime import commands
 from transferlab.runtime.files import sha256
 
 DirEntry = os.DirEntry[str]
@@ -60,11 +61,12 @@ def list_files(folder: Path, classes: Sequence[str]) -> Listing:
     others: Counter[str] = Counter()
     for name in classes:
         before = len(paths)
-        for inner, entries, hidden in _walk(folder / name):
+        local = os.fsdecode(name.encode())  # as this locale spells it
+        for inner, entries, hidden in _walk(folder / local):
             images = [] if hidden else [e for e in entries if _is_image(e.name)]
             if images:
-                images.sort(key=lambda entry: entry.name)
-                paths.append(np.array([os.fsencode(f"{name}/{inner}{e.name}") for e in images]))
+                images.sort(key=lambda entry: os.fsencode(entry.name))
+                paths.append(np.array([os.fsencode(f"{local}/{inner}{e.name}") for e in images]))
                 sizes.append(np.array([_size(entry) for entry in images], np.int64))
             if len(images) < len(entries):
                 others.update(HIDDEN if hidden else _kind(e.name) for e in entries
@@ -79,9 +81,27 @@ def list_files(folder: Path, classes: Sequence[str]) -> Listing:
 
 
 def folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, in ASCII order, the usual numbering of classes."""
+    """Names of the folders in `folder`, sorted."""
     names = [e.name for e in _entries(folder) if e.is_dir() and not e.name.startswith(".")]
     return sorted(names)
+
+
+def class_names(folder: Path) -> list[str]:
+    """Names of the class folders in `folder`, as UTF-8 in any locale.
+
+    In the order of their bytes, the usual numbering of classes.
+
+    Raises: UserError for a name that is not UTF-8, which no record can hold.
+    """
+    names = sorted(map(os.fsencode, folders(folder)))
+    try:
+        return [name.decode() for name in names]
+    except UnicodeDecodeError as error:
+        named = folder / os.fsdecode(error.object)
+        rename = commands.line(str(named), str(folder / "NAME"), program="mv")
+        raise UserError(
+            f"{named} is a class whose name is not UTF-8: rename it, {rename}"
+        ) from error
 
 
 def name_hashes(files: Files) -> np.ndarray:
@@ -139,7 +159,7 @@ def _walk(top: Path) -> Iterator[tuple[str, list[DirEntry], bool]]:
             deeper = f"{inner}/{entry.name}" if inner else entry.name
             pending.append((deeper, hidden or entry.name.startswith("."), (*above, identity)))
         folders[inner] = files, hidden
-    for inner in sorted(folders):
+    for inner in sorted(folders, key=os.fsencode):
         yield (f"{inner}/" if inner else ""), *folders[inner]
 
 

@@ -34,7 +34,7 @@ JOURNAL = "journal.jsonl"
 
 def listing(index: Index) -> str:
     """A digest that changes with the name, class or subset of a file, or their order."""
-    digest = hashlib.sha256(b"\n".join(map(os.fsencode, index.classes)))
+    digest = hashlib.sha256("\n".join(index.classes).encode())
     for files in index.subsets.values():
         digest.update(b"\n\n" + b"\n".join(files.paths.tolist()))
     return digest.hexdigest()
