@@ -4,7 +4,8 @@ import copy
 import functools
 import os
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
-from support import forked, torch
+from support import forked, torch, users
 
 from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
@@ -36,6 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
         forked.start_shared_servers(light=light)
     elif not light:  # naming the warning imports torch
         config.addinivalue_line("filterwarnings", LIGHTNING)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root: for another user, a namespace or a mount")
 
 
 def pytest_unconfigure() -> None:
@@ -87,6 +93,18 @@ def place(tmp_path: Path) -> Path:
     """The working directory of the user."""
     (tmp_path / "here").mkdir()
     return tmp_path / "here"
+
+
+@pytest.fixture
+def group_folder() -> Iterator[Path]:
+    """A folder that `users.GROUP` may write, below one that every user may enter."""
+    with tempfile.TemporaryDirectory() as parent:
+        os.chmod(parent, 0o755)
+        folder = Path(parent) / "group"
+        folder.mkdir()
+        os.chown(folder, 0, users.GROUP)
+        folder.chmod(0o2775)
+        yield folder
 
 
 @pytest.fixture(scope="session")

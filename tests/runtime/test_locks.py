@@ -173,5 +173,5 @@ def test_a_file_that_cannot_be_opened_is_an_error_with_the_callers_advice(tmp_pa
         pass
 
     assert str(error.value) == (
-        f"{tmp_path}/file cannot be written: File exists; choose another with --out DIR"
+        f"{tmp_path}/file cannot be written: Not a directory; choose another with --out DIR"
     )

@@ -34,7 +34,7 @@ def names(folder: Path) -> set[str]:
 
 
 def fail(number: int) -> Callable[..., None]:
-    def refuse(*arguments: object) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
         raise OSError(number, os.strerror(number))
 
     return refuse
@@ -54,10 +54,10 @@ def test_a_file_is_whole_and_on_disk_before_it_gets_its_name(
         seen.append(("fsync", os.fstat(descriptor).st_size))
         fsync(descriptor)
 
-    def watched_replace(source: Path, target: Path) -> None:
-        seen.append(("replace", source.read_bytes(), path.read_bytes() if path.exists() else None))
-        assert source.parent == target.parent
-        replace_file(source, target)
+    def watched_replace(source: str, target: str, **folders: int) -> None:
+        new = (tmp_path / source).read_bytes()
+        seen.append(("replace", new, path.read_bytes() if path.exists() else None))
+        replace_file(source, target, **folders)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)

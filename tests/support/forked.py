@@ -35,10 +35,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from support import torch
+from support import torch, users
 
 TESTS = Path(__file__).parents[1]
 SOCKET = "FORKED_SOCKET"  # the server for further processes that a forked process starts
+USER = "FORKED_USER"  # the number of the user that a process of root's becomes
 PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
 STREAMS = (0, 1, 2)
 MOST_STREAMS = 253  # of one message, by the kernel
@@ -222,6 +223,7 @@ def serve(path: str, preload: Sequence[str]) -> dict[str, Any] | None:
     """Fork a process for each connection. Returns the request in that process, None at the end."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
+    os.chmod(path, 0o666)  # for processes that became another user; its folder is root's
     listener.listen()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
@@ -280,6 +282,8 @@ def _reap() -> None:
 def run(request: dict[str, Any], path: str) -> None:
     """Run `python ARGUMENTS` in this process."""
     os.setpgid(0, request["group"])
+    if USER in request["env"]:
+        users.become(int(request["env"][USER]), reads=True)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"] | {SOCKET: path})

@@ -17,7 +17,7 @@ import torch
 from transferlab.data.half import View
 from transferlab.data.loader import Sequence, loader
 from transferlab.errors import UserError
-from transferlab.runtime import files
+from transferlab.runtime import files, folders
 
 log = logging.getLogger(__name__)
 BATCH = 256
@@ -116,7 +116,7 @@ def _keep(path: Path, image: np.ndarray, skipped: Mapping[str, str]) -> None:
         file.write(json.dumps(skipped).encode())
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(path.parent)
         files.replace(path, write)
     except OSError as error:
         log.warning("%s cannot be written (%s): the mean will be computed again", path, error)

@@ -158,8 +158,8 @@ def _submit(
         devices=group[0].devices,
         dependency=dependency,
     )
-    with files.explained(job.folder):
-        shutil.copy(script, job.folder / TEMPLATE)
+    template = Path(script).read_bytes()
+    files.write(job.folder / TEMPLATE, lambda file: file.write(template))
     command = (sys.executable, "-m", "transferlab", "work", str(job.folder.absolute()))
     job = sweeps.record(replace(job, options=arguments))
     try:

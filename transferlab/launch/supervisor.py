@@ -81,7 +81,7 @@ class Supervised:
         sweeps.note(job, task, started=files.now(), host=socket.gethostname(), ended=None,
                     code=None, worker=None)  # fmt: skip
         with files.explained(job.log(task)):
-            log = job.log(task).open("ab")
+            log = files.open_append(job.log(task))
         with log:
             self.earlier = log.tell()
             try:

@@ -135,9 +135,9 @@ def _save(store_folder: Path, table: pa.Table) -> None:
     content = buffer.getvalue()
     path = store_folder / FOLDER / f"{hashlib.sha256(content).hexdigest()}.parquet"
     try:
-        path.parent.mkdir(exist_ok=True)
+        files.make_folder(path.parent)
         files.write(path, lambda file: file.write(content))
-    except (OSError, UserError) as error:
+    except UserError as error:
         log.debug("rows are not cached: %s", error)
         return
     for other in path.parent.glob("*.parquet"):

@@ -1,6 +1,10 @@
-"""The one atomic write: a reader sees the old file or the new one, never a part of it.
+"""Everything that is written to a disk: atomically, through no planted link, shared as its folder.
 
-The remedy for a disk error depends on the caller: see `Advice`.
+A reader sees the old file or the new one, never a part of it. Stores and caches may be shared with
+others, so a file of ours is never opened through a link that somebody else may have made; and what
+is made in a folder that its group may write is made for that group, whatever the umask, as git's
+`core.sharedRepository` does. `runtime.folders` makes and opens folders by the same two rules. The
+remedy for a disk error depends on the caller: see `Advice`.
 """
 
 import contextlib
@@ -9,6 +13,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,29 +21,99 @@ from pathlib import Path
 from typing import IO, Any
 
 from transferlab.errors import UserError
-from transferlab.runtime import commands
+from transferlab.runtime import commands, folders
+from transferlab.runtime.folders import UnsafePath
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+DENIED = (errno.EACCES, errno.EPERM)
 
 
 def replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Write a file under another name in the same folder, flush it to disk, and rename it.
 
     A reader sees the old file or the new one, complete, also if the writer is killed, which leaves
-    `.NAME.TOKEN` behind.
+    `.NAME.TOKEN` behind. A file or link of another user that has the name is replaced.
 
     Raises: OSError if the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = f".{path.name}.{secrets.token_hex(8)}"
+    with folders.opened(path.parent) as folder:
+
+        def create(name: str, flags: int) -> int:
+            return os.open(name, flags | os.O_NOFOLLOW, 0o666, dir_fd=folder)
+
+        try:
+            with open(temporary, "xb", opener=create) as file:  # fails if the name exists
+                folders.share(file.fileno(), folder)
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
+
+
+def probe(folder: Path) -> None:
+    """Make a file in the folder and delete it. Raises: OSError if it cannot be written."""
+    with folders.opened(folder) as descriptor:
+        name = f".probe.{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open(name, flags, dir_fd=descriptor))
+        os.unlink(name, dir_fd=descriptor)
+
+
+def open_append(path: Path) -> IO[bytes]:
+    """A file that grows, such as a log: opened to read it and to append; made if it is missing.
+
+    Raises: OSError; UnsafePath if the name is a link, or not that of one regular file.
+    """
+    return _open(path, "a+b", os.O_APPEND)
+
+
+def open_update(path: Path) -> IO[bytes]:
+    """A file that is written in place, such as images: opened to read and to write at any position;
+    made if it is missing, and never cut. Raises: as `open_append`.
+    """
+    return _open(path, "r+b", 0)
+
+
+def _open(path: Path, mode: str, flags: int) -> IO[bytes]:
+    # O_NONBLOCK: a FIFO of that name would be waited for
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+    def opener(_name: str, _flags: int) -> int:
+        with folders.opened(path.parent) as folder:
+            try:
+                descriptor = os.open(path.name, flags | os.O_EXCL, 0o666, dir_fd=folder)
+            except FileExistsError:
+                descriptor = _existing(path, flags, folder)
+            else:
+                folders.share(descriptor, folder)
+            return descriptor
+
+    return open(path, mode, opener=opener)
+
+
+def _existing(path: Path, flags: int, folder: int) -> int:
+    """The descriptor of a regular file that has no other name. Raises: UnsafePath."""
     try:
-        with temporary.open("xb") as file:  # fails if a file or link of that name exists
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        descriptor = os.open(path.name, flags & ~os.O_CREAT, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            link = f"{path} is a symbolic link, which is not followed: delete it"
+            raise UnsafePath(link) from None
+        raise
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafePath(f"{path} is not a regular file: delete it")
+    raise UnsafePath(
+        f"{path} has {status.st_nlink} names (hard links), and all of them would be written: "
+        "put a copy in its place"
+    )
 
 
 @dataclass(frozen=True)
@@ -63,9 +138,19 @@ def explained(path: Path, advice: Advice = IN_STORE) -> Iterator[None]:
     """
     try:
         yield
+    except UnsafePath as error:
+        raise UserError(str(error)) from error
     except OSError as error:
         remedy = advice.full if error.errno in FULL else advice.refused
+        if error.errno in DENIED and (owner := folders.foreign(path)) is not None:
+            remedy = f"{owner}, or {remedy}"
         raise UserError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
+
+
+def make_folder(folder: Path, advice: Advice = IN_STORE) -> None:
+    """Make a folder and its parents as `folders.make` does. Raises: UserError."""
+    with explained(folder, advice):
+        folders.make(folder)
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO
 
+from transferlab.runtime import files, folders
 from transferlab.runtime.files import IN_STORE, Advice, explained
 
 WAIT_S = 0.5  # between two attempts
@@ -51,8 +52,8 @@ def held(
     Raises: UserError if the file cannot be opened.
     """
     with explained(path.parent, advice):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        folders.make(path.parent)
+        file = files.open_append(path)
     with file:  # closing it releases the lock, unless a child has inherited it
         if not _acquire(file, kind, fcntl.LOCK_EX):
             on_wait()

@@ -4,12 +4,14 @@ Commands and the processes of a run set this up; library modules only log.
 """
 
 import contextlib
+import io
 import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
+from transferlab.runtime import files
 from transferlab.runtime.escapes import escaped
 
 ROOT = "transferlab"
@@ -37,8 +39,12 @@ def to_stderr() -> None:
 
 @contextlib.contextmanager
 def to_file(path: Path) -> Iterator[None]:
-    """Append log messages with times to `path`, inside the block."""
-    handler = _File(path, encoding="utf-8")
+    """Append log messages with times to `path`, inside the block.
+
+    Raises: UserError if it cannot be opened.
+    """
+    with files.explained(path):
+        handler = _File(files.open_append(path))
     handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger(ROOT)
     root.addHandler(handler)
@@ -70,7 +76,15 @@ class _Stderr(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
-class _File(logging.FileHandler):
+class _File(logging.StreamHandler[TextIO]):
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(io.TextIOWrapper(file, encoding="utf-8"))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # as `handleError`
+            self.stream.close()
+        super().close()
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Ignored: a full disk is reported where a file that matters cannot be written."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transferlab.errors import UserError
 from transferlab.experiment.run import RESULT, Run
-from transferlab.runtime import commands
+from transferlab.runtime import commands, files
 from transferlab.runtime.files import explained
 
 
@@ -64,11 +64,9 @@ def require_writable(folder: Path) -> None:
     """Raises: UserError if `folder`, or its nearest parent that exists, cannot be written."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        with explained(folder):
-            (nearest / f".{os.getpid()}").touch()  # raises with the system's own message
-            (nearest / f".{os.getpid()}").unlink()
+        with explained(folder):  # raises with the system's own message
+            files.probe(nearest)
 
 
 def make_folder(run: Run) -> None:
-    with explained(run.folder):
-        run.folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(run.folder)

@@ -92,8 +92,7 @@ def start(
     manifest = Manifest.of(runs)
     name = re.sub(r"[^\w.+-]+", "_", study).lstrip(".")[:NAME_LENGTH] or "study"
     folder = store / FOLDER / f"{name}-{manifest.digest}"
-    with files.explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     if not (folder / "runs.json").exists():
         files.write(folder / "runs.json", lambda file: file.write(manifest.json.encode()))
     raw = {"study": study, "pack": pack, "launcher": launcher_dict(launcher)}
@@ -133,8 +132,7 @@ def prepare(sweep: Sweep, packs: Sequence[Pack], role: str) -> Job:
     """A job of these packs, under a unique name; not yet recorded."""
     key = secrets.token_hex(4)
     folder = sweep.folder / "jobs" / f"{sweep.folder.name.rpartition('-')[0]}-{role}-{key}"
-    with files.explained(folder):
-        folder.mkdir(parents=True)
+    files.make_folder(folder)
     now = datetime.now().astimezone().isoformat()
     ids = tuple(tuple(run.id for run in pack.runs) for pack in packs)
     return Job(folder, ids, role, now, (), None)

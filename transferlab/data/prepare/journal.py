@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transferlab.data.prepare import OUT
 from transferlab.data.prepare.chunks import ChunkEntry
-from transferlab.runtime.files import explained
+from transferlab.runtime.files import explained, open_update
 
 Key = tuple[str, int]  # subset, first image
 
@@ -23,7 +23,7 @@ class Journal:
         self.path = path
         self.entries, end = _read(path)
         with explained(path, OUT):
-            self.file = path.open("r+b" if path.exists() else "w+b")
+            self.file = open_update(path)
             self.file.truncate(end)
             self.file.seek(end)
 

@@ -24,8 +24,8 @@ from transferlab.data.prepare.finish import UnreadableFile
 from transferlab.data.prepare.journal import Journal
 from transferlab.data.prepare.workers import Workers
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.runtime import signals
-from transferlab.runtime.files import explained
+from transferlab.runtime import folders, signals
+from transferlab.runtime.files import explained, open_update
 from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.runtime.signals import StopRequest
 
@@ -155,8 +155,8 @@ class _Making:
                 if begun and (not path.exists() or path.stat().st_size < length):
                     raise UserError(f"{path} is damaged: delete {self.partial} to start over")
                 with explained(path, OUT):
-                    path.parent.mkdir(exist_ok=True)
-                    target = stack.enter_context(path.open("r+b" if path.exists() else "w+b"))
+                    folders.make(path.parent)
+                    target = stack.enter_context(open_update(path))
                     target.truncate(length)
                     target.seek(length)
                 targets[subset] = target

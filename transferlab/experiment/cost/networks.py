@@ -30,7 +30,7 @@ from transferlab.models.facts import (
     StageFacts,
     check_cut,
 )
-from transferlab.runtime.files import write_json
+from transferlab.runtime.files import make_folder, write_json
 
 log = logging.getLogger(__name__)
 # The parts of the probe's answer, each cached in a file
@@ -183,8 +183,8 @@ def _read_cache(files: Sequence[Path]) -> NetworkFacts | None:
 def _write_cache(files: Sequence[Path], answer: Mapping[str, Any]) -> None:
     for path, keys in zip(files, CACHED, strict=False):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_json(path, {key: answer[key] for key in keys})
-        except (OSError, UserError):
+        except UserError:
             log.warning("%s cannot be written: the network will be examined again next time", path)
             return
