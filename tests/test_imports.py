@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {
         "bench", "data", "errors", "experiment", "launch", "results", "runtime", "store",
     },
-    "__main__": {"errors"},  # and `cli`, by name, when a command is called
+    "__main__": {"errors", "runtime"},  # and `cli`, by name, when a command is called
 }  # fmt: skip
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
 # What the light half leaves to torch; `training` as a whole, and what draws

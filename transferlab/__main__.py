@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Sequence
 
 from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.runtime import output
+from transferlab.runtime.output import OutputLost
 
 # The commands, each in a module of its own that is imported when it is called
 COMMANDS = (
@@ -25,28 +27,38 @@ HELP_FLAGS = {"-h", "--help"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = bool(os.environ.get("TRANSFERLAB_DEBUG"))
-    try:
-        name, rest = _command(arguments)
-        if name in WITH_OVERRIDES and HELP_FLAGS & {*rest}:
-            name = "help"
-        command = importlib.import_module(f"transferlab.cli.{name}")
-        status = int(command.run(rest))
-        return status if arguments else UserError.exit_code
-    except (UserError, RunFailed) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as error:
-        if debug:
-            traceback.print_exc()
-        reason = str(error) or "stopped by SIGINT"
-        print(f"{reason}: run the command again to resume", file=sys.stderr)
-        return Interrupted.exit_code
-    except BrokenPipeError:  # the reader of stdout has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with output.guarded() as stdout:
+        try:
+            status = _run(arguments)
+            output.check(stdout)
+        except (UserError, RunFailed, OutputLost) as error:
+            _debug()
+            if str(error):
+                output.note(f"error: {error}")
+            return error.exit_code
+        except KeyboardInterrupt as error:
+            _debug()
+            reason = str(error) or "stopped by SIGINT"
+            output.note(f"{reason}: run the command again to resume")
+            return Interrupted.exit_code
+        if stdout.error is not None and not output.left(stdout.error):
+            output.note(f"{OutputLost(stdout.error)}; the command is done, only its output is lost")
+        return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    name, rest = _command(arguments)
+    if name in WITH_OVERRIDES and HELP_FLAGS & {*rest}:
+        name = "help"
+    command = importlib.import_module(f"transferlab.cli.{name}")
+    status = int(command.run(rest))
+    return status if arguments else UserError.exit_code
+
+
+def _debug() -> None:
+    """Print the trace of the current error, for whoever looks for its cause."""
+    if os.environ.get("TRANSFERLAB_DEBUG"):
+        traceback.print_exc()
 
 
 def _command(arguments: Sequence[str]) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from transferlab.cli.flags import Flags
 from transferlab.launch import slurm
 from transferlab.launch.cluster import SlurmCluster
-from transferlab.runtime import logs, tables
+from transferlab.runtime import logs, output, tables
 from transferlab.store import inventory
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,6 @@ def run(arguments: Sequence[str]) -> int:
     cancelled = slurm.cancel(selected.store, SlurmCluster())
     if cancelled:
         rows = [(entry.id, entry.name, f"was {entry.state.lower()}") for entry in cancelled]
-        print("\n".join(tables.aligned(rows)))
+        output.report("\n".join(tables.aligned(rows)))
     log.info("cancelled %d tasks of %s", len(cancelled), selected.store)
     return 0

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Sequence
 
 from transferlab.experiment import compose, variants
+from transferlab.runtime import output
 
 WIDTH = 100
 INDENT = " " * 13  # of the choices
@@ -53,7 +54,7 @@ Exit status: 0 done, 1 failed, 2 usage error, 75 interrupted (run the command ag
 
 def run(arguments: Sequence[str]) -> int:
     """Print the help."""
-    print(text(), end="")
+    output.show(text(), end="")
     return 0
 
 

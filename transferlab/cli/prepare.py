@@ -14,7 +14,7 @@ from transferlab.data.prepare import pipeline, space, verify
 from transferlab.data.prepare.pipeline import Preparation
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import fit
-from transferlab.runtime import logs, machine
+from transferlab.runtime import logs, machine, output
 
 log = logging.getLogger(__name__)
 NAMED = 20  # damaged parts that are named; further ones are counted
@@ -121,8 +121,8 @@ def _verify(root: Path) -> int:
             f"{root} is damaged{f' ({more} more parts)' if more > 0 else ''}: copy it again, or "
             "prepare the images again"
         )
-    print(_contents(verification.record))
-    print(f"undamaged: all bytes read in {logs.duration(time.monotonic() - start)}")
+    output.show(_contents(verification.record))
+    output.show(f"undamaged: all bytes read in {logs.duration(time.monotonic() - start)}")
     return 0
 
 
@@ -134,13 +134,15 @@ def _contents(record: PreparedRecord) -> str:
 
 def _show(preparation: Preparation, out: Path) -> None:
     record, made, time_s = preparation.record, preparation.made, preparation.time_s
-    print(_contents(record))
+    output.report(_contents(record))
     left_out = sum(stored.slots - stored.images for stored in record.subsets.values())
     if left_out:
-        print(f"{left_out} unreadable files are left out: {out / 'unreadable.csv'}")
+        output.report(f"{left_out} unreadable files are left out: {out / 'unreadable.csv'}")
     if made:
-        print(f"{made} images prepared in {logs.duration(time_s)}, {made / time_s:.0f} images/s")
+        output.report(
+            f"{made} images prepared in {logs.duration(time_s)}, {made / time_s:.0f} images/s"
+        )
     else:
-        print("already complete: nothing to do")
+        output.report("already complete: nothing to do")
     stored = StoredPixels(record.pixels.size, record.pixels.resize)
-    print(f"next: {fit.first_run(out, stored, len(record.classes))}")
+    output.report(f"next: {fit.first_run(out, stored, len(record.classes))}")

@@ -1,7 +1,6 @@
 """The command `report`: all results of a store as one HTML page."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from transferlab import results
 from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
 from transferlab.results.metrics import METRICS
-from transferlab.runtime import logs
+from transferlab.runtime import logs, output
 
 OUT = Path("report.html")
 
@@ -30,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
         loaded, options.metric, published=options.published, experiment=options.experiment
     )
     formats.write(options.out, page)
-    print(options.out, file=sys.stderr)
+    output.note(str(options.out))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from transferlab.cli.flags import Flags
 from transferlab.experiment import compose
 from transferlab.launch.rerun import Rerun, rerun
-from transferlab.runtime import commands, logs, tables
+from transferlab.runtime import commands, logs, output, tables
 
 log = logging.getLogger(__name__)
 SETTING = re.compile(r"[\w.]+=")
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     done = rerun(selected.folder.expanduser(), selected.into.expanduser(), changes)
     if done.again.reused:
         log.info("trained earlier: delete %s to train it again", done.again.run.folder)
-    print("\n".join(_report(selected.folder, done)))
+    output.report("\n".join(_report(selected.folder, done)))
     return 0 if done.difference is None else DIFFERENT
 
 

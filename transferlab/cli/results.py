@@ -10,7 +10,7 @@ from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
 from transferlab.results import Results, archive, catalogue, comparable, formats, notes
 from transferlab.results.metrics import METRICS
-from transferlab.runtime import logs
+from transferlab.runtime import logs, output
 
 TABLE = "runs"
 # What is asked for, the first that is given -> the flags without effect on it
@@ -93,9 +93,9 @@ def _archive(options: argparse.Namespace) -> int:
     if options.experiment is not None:
         loaded = catalogue.only(loaded, comparable.chosen(loaded.experiments, options.experiment))
     formats.write(path, archive.text(loaded.table))
-    print(path, file=sys.stderr)
+    output.note(str(path))
     for note in notes.left_out(loaded):
-        print(note, file=sys.stderr)
+        output.note(note)
     return 0
 
 
@@ -117,7 +117,7 @@ def _plot(options: argparse.Namespace) -> int:
         width=layout.COLUMN if options.width is None else options.width,
     )
     figures.write(figure, path)
-    print(path, file=sys.stderr)
+    output.note(str(path))
     return 0
 
 
@@ -130,14 +130,14 @@ def _table(loaded: Results, options: argparse.Namespace) -> int:
     content = formats.render(table, file_format)
     if options.out is not None:
         formats.write(options.out, content)
-        print(options.out, file=sys.stderr)
+        output.note(str(options.out))
     elif isinstance(content, bytes):
         if sys.stdout.isatty():
             raise UserError(f"--format {file_format} is binary: write it to a file with --out FILE")
-        sys.stdout.buffer.write(content)
+        output.show_bytes(content)
     else:
-        print(content, end="")
+        output.show(content, end="")
     if file_format in ("csv", "parquet"):  # formats without notes
         for note in table.attrs["notes"]:
-            print(note, file=sys.stderr)
+            output.note(note)
     return 0

@@ -16,7 +16,7 @@ from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import compose, usage
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
-from transferlab.runtime import logs
+from transferlab.runtime import logs, output
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ def run(arguments: Sequence[str]) -> int:
                 log.error("error: %s", error)
             errors.append(error)
             return None
-        print(summary.table(finished), flush=True)
+        output.report(summary.table(finished))
         if not several:
-            print(summary.next_command(finished[-1].run, parsed.overrides), file=sys.stderr)
+            output.note(summary.next_command(finished[-1].run, parsed.overrides))
         return float(finished[-1].result["metrics"]["top1_final"])
 
     _with_hydra(task, overrides)

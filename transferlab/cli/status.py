@@ -14,7 +14,7 @@ from transferlab.errors import UserError
 from transferlab.launch import status
 from transferlab.launch.cluster import SlurmCluster
 from transferlab.launch.status import RunStatus
-from transferlab.runtime import commands, logs, tables
+from transferlab.runtime import commands, logs, output, tables
 from transferlab.store import inventory
 from transferlab.store.inventory import KnownRun
 
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     if selected.watch:
         return _watch(selected)
     statuses = look(inventory.known_runs(selected.store, selected.study))
-    print(_json(statuses) if selected.json else "\n".join(_lines(statuses)))
+    output.show(_json(statuses) if selected.json else "\n".join(_lines(statuses)))
     if not selected.json and any(state.state in RETRIED for state in statuses):
         log.info("to retry: %s", commands.line("retry", "--store", str(selected.store)))
     return 0
@@ -61,11 +61,11 @@ def _watch(selected: Namespace) -> int:
         while True:
             statuses = look(inventory.known_runs(selected.store, selected.study))
             if selected.json:
-                print(_json(statuses), flush=True)
+                output.show(_json(statuses))
             elif sys.stdout.isatty():
-                print(f"{CLEAR}{_screen(_lines(statuses))}", flush=True)
+                output.show(f"{CLEAR}{_screen(_lines(statuses))}")
             else:
-                print("\n".join(_lines(statuses)), flush=True)
+                output.show("\n".join(_lines(statuses)))
             active = [state for state in statuses if state.state in ("running", "queued")]
             if not active:
                 return 0

@@ -14,7 +14,7 @@ from transferlab.experiment.launcher import LocalSettings, build_launcher
 from transferlab.experiment.resolve import summarise_data
 from transferlab.launch import cluster, dispatch, inline
 from transferlab.launch.dispatch import Order
-from transferlab.runtime import commands, logs
+from transferlab.runtime import commands, logs, output
 
 log = logging.getLogger(__name__)
 DATA_SETS = 3  # that the plan names; further ones are counted
@@ -42,7 +42,9 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
 
     Raises: UserError, RunFailed, Interrupted.
     """
-    print(_title(order), flush=True)
+    # A dry run is for the plan; a sweep does not end because nobody reads it
+    show = output.show if dry_run else output.report
+    show(_title(order))
     local = isinstance(order.launcher, LocalSettings)
     if order.todo and not dry_run:
         store.require_writable(order.store)
@@ -51,8 +53,8 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
     if order.todo:
         log.info("measuring the networks ...")
         order = dispatch.look(order)
-        print("\n".join(_jobs(order)), flush=True)
-        print(_cost(order, dispatch.cost(order)), flush=True)
+        show("\n".join(_jobs(order)))
+        show(_cost(order, dispatch.cost(order)))
     if dry_run:
         log.info("dry run: nothing started")
     elif order.todo and not local:
@@ -191,4 +193,4 @@ def _print_finished(order: Order) -> None:
         if run.result_file.exists()
     ]
     if finished:
-        print(summary.table(finished), flush=True)
+        output.report(summary.table(finished))

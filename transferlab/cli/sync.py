@@ -1,7 +1,6 @@
 """The command `sync`: Weights & Biases rebuilt from a store."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.results import archive, published
 from transferlab.results.wandb import entries, sync
-from transferlab.runtime import commands, logs
+from transferlab.runtime import commands, logs, output
 
 log = logging.getLogger(__name__)
 HIDDEN = ".wandb"  # in the store
@@ -52,8 +51,8 @@ def run(arguments: Sequence[str]) -> int:
         log.warning("left out because not finished: %s", ", ".join(names))
     unchanged = len(collected.entries) - written - len(not_written)
     missing = len(left_out) + len(collected.unfinished)
-    print(f"{written} written, {unchanged} unchanged, {missing} left out: {folder}")
+    output.report(f"{written} written, {unchanged} unchanged, {missing} left out: {folder}")
     if written and not options.online:
         command = commands.line(str(folder), program="wandb sync")
-        print(f"to send them: {command}/offline-run-*", file=sys.stderr)
+        output.note(f"to send them: {command}/offline-run-*")
     return 0

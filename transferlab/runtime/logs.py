@@ -75,6 +75,11 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # type: ignore[override]
         return sys.stderr
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Ignored where stderr cannot be written: nobody would read of it."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
 
 class _File(logging.StreamHandler[TextIO]):
     def __init__(self, file: IO[bytes]) -> None:
