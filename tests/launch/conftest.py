@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from transferlab.launch import job, local, supervisor
+from transferlab.runtime import signals
 
 Deeds = Callable[..., None]
 
@@ -29,9 +30,10 @@ def workers(monkeypatch: pytest.MonkeyPatch, forked_processes: None) -> Deeds:
 
 @pytest.fixture
 def own_signals() -> Iterator[None]:
-    """Restores the signal handlers that a test has installed."""
-    numbers = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
-    old = {number: signal.getsignal(number) for number in numbers}
+    """Restores the signal handlers that a test has installed, and the signals it holds back."""
+    old = {number: signal.getsignal(number) for number in signals.WATCHED}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for number, handler in old.items():
         signal.signal(number, handler)

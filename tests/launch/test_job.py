@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from support.fake_cluster import FakeCluster
 from support.studies import by_label, finish, make_runs, make_slurm, on_devices, start
 
 from transferlab import store
+from transferlab.cli import work as work_command
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import plan
 from transferlab.launch import job as jobs
 from transferlab.launch.job import SlurmTask
+from transferlab.runtime import signals
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
@@ -147,6 +150,48 @@ def test_a_preempted_or_cancelled_job_saves_and_leaves_the_rest_to_slurm(
     thread.join()
     assert cluster.requeued == [] and (job.folder / "0.saved").exists()
     assert note(job, 0)["code"] == 75
+    assert note(job, 0)["signals"] == sorted(signal.Signals(number).name for number in numbers)
+
+
+def test_signals_are_noted_while_the_run_is_saving(job: Job, workers: Deeds):
+    """SLURM may kill the job before that has ended."""
+    workers(baseA="stubborn")
+    thread = signalled(signal.SIGTERM, after=job.folder / "0.stubborn")
+    seen = []
+
+    def kill() -> None:
+        while note(job, 0).get("signals") != ["SIGTERM"]:
+            time.sleep(0.01)
+        seen.append(note(job, 0)["code"])
+        os.kill(int((job.folder / "0.stubborn").read_text()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+
+    assert work(job) == 75
+    thread.join()
+    killer.join()
+    assert seen == [None]
+    assert (note(job, 0)["code"], failure(sweeps.runs_of(job, 0)[0])) == (75, None)
+
+
+def test_a_signal_that_arrives_while_the_job_starts_stops_it_before_a_worker_is_started(
+    job: Job, workers: Deeds
+):
+    with signals.held_back():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        cluster = FakeCluster()
+
+        assert work(job, cluster=cluster) == 75
+    assert cluster.requeued == ["7_0"] and not (job.folder / "0.started").exists()
+    assert (note(job, 0)["code"], note(job, 0)["signals"]) == (75, ["SIGUSR1"])
+
+
+def test_from_its_end_to_the_exit_of_the_process_no_signal_is_received(job: Job, workers: Deeds):
+    """Python removes handlers before it exits, and a default one would change the exit status."""
+    assert work_command.run([str(job.folder), "--task", "0"]) == 0
+
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) >= set(signals.WATCHED)
 
 
 def test_a_run_that_is_done_when_the_signal_arrives_is_not_requeued(job: Job, workers: Deeds):

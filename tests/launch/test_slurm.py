@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -395,7 +397,10 @@ def test_the_options_of_a_job_are_these(
         "--nice",
     )
     assert job.script == str(folder / "job.sbatch")
-    assert job.command == (sys.executable, "-m", "transferlab", "work", str(folder))
+    assert job.command == (
+        *slurm.HOLD_BACK,
+        *(sys.executable, "-m", "transferlab", "work", str(folder)),
+    )
     assert Path(job.script).read_bytes() == TEMPLATE.read_bytes()
     record = json.loads((folder / "job.json").read_text())
     assert record.pop("submitted").startswith("20")
@@ -406,6 +411,32 @@ def test_the_options_of_a_job_are_these(
         "options": list(job.options),
         "id": "101",
     }
+
+
+RAISES = """
+    import os, signal, sys
+    os.kill(os.getpid(), signal.{name})
+    print(sorted(number.name for number in signal.sigpending()), sys.argv[1:])
+    """
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1"])
+def test_a_signal_to_a_job_that_is_starting_waits_for_its_handlers(name: str):
+    program = textwrap.dedent(RAISES.format(name=name))
+    command = (*slurm.HOLD_BACK, sys.executable, "-c", program, "a b", "$c")
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (0, f"['{name}'] ['a b', '$c']\n")
+
+
+def test_where_env_cannot_hold_signals_back_a_job_starts_all_the_same(tmp_path: Path):
+    old = tmp_path / "env"
+    old.write_text("#!/bin/sh\necho 'env: unrecognized option' >&2\nexit 125\n")
+    old.chmod(0o755)
+    command = (*slurm.HOLD_BACK, sys.executable, "-c", "print(7)")
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": str(tmp_path)})
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "7\n", "")
 
 
 def test_null_is_no_option(store_folder: Path):

@@ -205,7 +205,7 @@ def test_a_failure_on_a_full_disk_is_known_by_its_exit_status(store_folder: Path
     assert shown(store_folder) == {"baseA": ("failed", "exit status 2")}
 
 
-def test_a_saved_run_is_interrupted_and_its_dependents_are_blocked(store_folder: Path):
+def test_a_saved_run_is_interrupted_and_its_dependents_wait_for_it(store_folder: Path):
     job, runs = local_job(store_folder, "A1B", "B1B")
     run = runs["baseA"]
     run.folder.mkdir(parents=True)
@@ -216,8 +216,8 @@ def test_a_saved_run_is_interrupted_and_its_dependents_are_blocked(store_folder:
     assert shown(store_folder) == {
         "baseA": ("interrupted", "resumes from its checkpoint"),
         "baseB": ("interrupted", "stopped before its first checkpoint"),
-        "A1B": ("blocked", "baseA is interrupted"),
-        "B1B": ("blocked", "baseB is interrupted"),
+        "A1B": ("missing", "waits for baseA, which is interrupted"),
+        "B1B": ("missing", "waits for baseB, which is interrupted"),
     }
 
 
@@ -410,10 +410,55 @@ def test_a_cancelled_run_is_missing_or_interrupted(store_folder: Path, cluster: 
 
     assert shown(store_folder, cluster) == {
         "baseA": ("missing", "cancelled"),
-        "baseB": ("interrupted", "cancelled, resumes from its checkpoint"),
+        "baseB": ("interrupted", "cancelled, saved"),
         "A1B": ("missing", "cancelled"),
-        "B1B": ("blocked", "baseB is interrupted"),
+        "B1B": ("missing", "cancelled, waits for baseB, which is interrupted"),
     }
+
+
+@pytest.mark.parametrize(
+    ("ending", "note", "saved", "state", "words"),
+    [
+        (("CANCELLED", ""), {"code": None}, True, "interrupted",
+         "cancelled, resumes from its checkpoint"),  # SIGKILL came while it saved
+        (("CANCELLED", ""), {"code": None}, False, "interrupted",
+         "cancelled before its first checkpoint"),
+        (("FAILED", "75:0"), {"code": 75, "signals": ["SIGTERM"]}, True, "interrupted",
+         "cancelled, saved"),  # scancel --full --signal=TERM
+        (("FAILED", "75:0"), {"code": 75, "signals": ["SIGINT"]}, True, "interrupted",
+         "cancelled, saved"),
+        (("FAILED", "0:15"), {"code": 75}, True, "interrupted", "cancelled, saved"),
+        (("FAILED", "0:10"), {"code": None}, True, "interrupted", "resumes from its checkpoint"),
+        (("PREEMPTED", ""), {"code": 75, "signals": ["SIGTERM"]}, True, "interrupted",
+         "preempted, saved"),
+        (("TIMEOUT", ""), {"code": 75, "signals": ["SIGTERM", "SIGUSR1"]}, True, "interrupted",
+         "reached its time limit, saved"),
+        (("TIMEOUT", ""), {"code": None}, False, "failed", "SLURM reports TIMEOUT"),
+        (("CANCELLED", ""), {"code": 1}, True, "failed", "exit status 1"),
+    ],
+)  # fmt: skip
+def test_a_job_that_was_asked_to_stop_has_not_failed(
+    store_folder: Path,
+    cluster: FakeCluster,
+    ending: tuple[str, str],
+    note: dict[str, Any],
+    saved: bool,
+    state: str,
+    words: str,
+):
+    sweep, runs = submitted(store_folder, cluster, "A1B")
+    cluster.set("100_0", *ending)
+    sweeps.note(sweeps.jobs(sweep)[0], 0, queued_as="100_0", started="now", **note)
+    left_owner(runs["baseA"], step=12, total_steps=40)
+    if saved:
+        runs["baseA"].checkpoint_file.write_text("")
+
+    assert shown(store_folder, cluster)["baseA"] == (state, words)
+    assert shown(store_folder, cluster)["A1B"] == (
+        ("blocked", f"baseA failed: {words}")
+        if state == "failed"
+        else ("missing", "cancelled, waits for baseA, which is interrupted")
+    )
 
 
 def test_a_forgotten_job_without_a_report_is_stale(store_folder: Path, cluster: FakeCluster):

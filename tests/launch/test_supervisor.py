@@ -19,7 +19,8 @@ from transferlab.errors import UserError
 from transferlab.experiment import plan
 from transferlab.experiment.run import Run
 from transferlab.launch import supervisor
-from transferlab.launch.supervisor import Ending, Supervised
+from transferlab.launch.ending import Ending
+from transferlab.launch.supervisor import Supervised
 from transferlab.runtime import files
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
@@ -140,7 +141,23 @@ def test_a_signal_to_a_worker_that_is_just_starting_is_no_failure(
     ending = wait_for_end(worker)
 
     assert (ending.code, ending.interrupted, ending.status) == (-number, True, 75)
+    assert note(job, 0)["code"] == 75
     assert failure(sweeps.runs_of(job, 0)[0]) is None
+
+
+def test_a_worker_that_is_killed_after_it_was_asked_to_stop_has_not_failed(
+    job: Job, workers: Deeds
+):
+    """SLURM kills with SIGKILL what has not ended in time."""
+    workers(baseA="stubborn")
+    worker = Supervised(job, 0, sweeps.runs_of(job, 0), environment={})
+    process = wait_until(job.folder / "0.stubborn")
+    worker.stop()
+    os.kill(process, signal.SIGKILL)
+    ending = wait_for_end(worker)
+
+    assert (ending.code, ending.interrupted, ending.status) == (-9, True, 75)
+    assert (note(job, 0)["code"], failure(sweeps.runs_of(job, 0)[0])) == (75, None)
 
 
 def test_the_reason_of_an_earlier_failure_is_deleted_when_the_next_attempt_begins(
@@ -198,13 +215,6 @@ def test_a_log_that_cannot_be_written_is_an_error(job: Job, workers: Deeds):
 
     with pytest.raises(UserError, match=r"0\.log cannot be written: Is a directory"):
         supervise(job, 0)
-
-
-def test_the_message_of_an_ending():
-    assert Ending(3).message == "exit status 3"
-    assert Ending(-signal.SIGSEGV).message == "killed by SIGSEGV"
-    assert Ending(-40).message == "killed by signal 40"
-    assert [Ending(code).status for code in (0, 1, 2, 75, -9, -10)] == [0, 1, 2, 75, 1, 75]
 
 
 # --- bases --------------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ def test_cancel_takes_this_stores_jobs_and_no_others_and_the_same_sweep_resumes(
     user.wait_until(lambda: not user.queue(), "its jobs are gone")
     assert other.summary() == {"baseB": "running"}
     assert f"{plain} RUNNING" in user.cluster.squeue()
-    assert user.summary() == {"baseB": "interrupted", "B2B+": "blocked"}
+    assert user.summary() == {"baseB": "interrupted", "B2B+": "missing"}
     assert user.ordered("cancel").out == ""
     user.hurry()
     user.sweep("pair")

@@ -12,7 +12,7 @@ from typing import IO
 from transferlab.errors import UserError
 from transferlab.launch.cluster import Queued, Refused
 
-BAD = ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
+BAD = ("FAILED", "CANCELLED", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
 OVER = ("COMPLETED", *BAD)
 
 

@@ -85,6 +85,14 @@ def deaf(runs: Runs) -> int:
     return 1
 
 
+def stubborn(runs: Runs) -> int:
+    """Never finish saving."""
+    say("stubborn")
+    assert stopped.wait(300)
+    time.sleep(300)
+    return 75
+
+
 def late(runs: Runs) -> int:
     """Finish the run but do not exit yet, with signal handlers already removed."""
     finish(*runs)
@@ -113,7 +121,20 @@ def wait(runs: Runs) -> int:
 
 DEEDS: dict[str, Callable[[Runs], int]] = {
     deed.__name__: deed
-    for deed in (done, fail, half, defect, silent, leave, die, deaf, late, work, wait)
+    for deed in (
+        done,
+        fail,
+        half,
+        defect,
+        silent,
+        leave,
+        die,
+        deaf,
+        stubborn,
+        late,
+        work,
+        wait,
+    )  # fmt: skip
 }
 
 

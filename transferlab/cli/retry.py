@@ -61,13 +61,13 @@ def run(arguments: Sequence[str]) -> int:
 def _retried(
     known: Sequence[KnownRun], statuses: Sequence[RunStatus], states: Sequence[str]
 ) -> tuple[KnownRun, ...]:
-    """The runs in one of the states, and those that one of them blocks."""
+    """The runs in one of the states, and those that wait for one of them."""
     state_of = {status.id: status.state for status in statuses}
     retried = {run.id for run in (entry.run for entry in known) if state_of[run.id] in states}
     retried |= {
         run.id
         for run in (entry.run for entry in known)
-        if state_of[run.id] == "blocked" and run.base_id in retried
+        if state_of[run.id] in ("blocked", "missing") and run.base_id in retried
     }
     return tuple(entry for entry in known if entry.run.id in retried)
 

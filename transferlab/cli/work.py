@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transferlab.launch import job
 from transferlab.launch.cluster import SlurmCluster
-from transferlab.runtime import commands, logs
+from transferlab.runtime import commands, logs, signals
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -20,4 +20,7 @@ def run(arguments: Sequence[str]) -> int:
     task = job.current()
     if selected.task is not None:
         task = replace(task, number=selected.task)
-    return job.work(selected.folder, task, SlurmCluster())
+    try:
+        return job.work(selected.folder, task, SlurmCluster())
+    finally:
+        signals.hold_back()

@@ -9,19 +9,19 @@ start it again.
 import logging
 import os
 import signal
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from transferlab.errors import RunFailed, UserError
+from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.launcher import SlurmSettings
 from transferlab.experiment.run import Run
 from transferlab.launch import supervisor
 from transferlab.launch.cluster import Cluster
-from transferlab.launch.supervisor import Ending, Supervised
-from transferlab.runtime import files, processes
+from transferlab.launch.ending import Ending
+from transferlab.launch.supervisor import Supervised
+from transferlab.runtime import files, processes, signals
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
@@ -52,11 +52,11 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     Raises: UserError for a missing job, or if SLURM refuses to requeue; RunFailed if the runs
     cannot start, or have reached the maximum number of requeues.
     """
-    signals = _Signals()
+    received = _Signals()
     job = sweeps.read_job(folder)
     launcher = sweeps.sweep_of(job).launcher
     runs = sweeps.runs_of(job, task.number)
-    sweeps.note(job, task.number, queued_as=task.id, starts=task.starts)
+    sweeps.note(job, task.number, queued_as=task.id, starts=task.starts, signals=None)
     requeues = launcher.requeues if isinstance(launcher, SlurmSettings) else 0
     try:
         if task.starts > requeues:
@@ -64,13 +64,14 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
         # SLURM silently drops a dependency on a job that it has purged
         if (reason := supervisor.unmet(runs)) is not None:
             raise RunFailed(f"{runs[0].label} cannot start: {reason}")
-        ending = _worker_ending(job, task, runs, signals)
-        if ending.interrupted and signals.seen == {signal.SIGUSR1} and task.id:
+        ending = _worker_ending(job, task, runs, received)
+        if ending.interrupted and received.seen == {signal.SIGUSR1} and task.id:
             if task.starts == requeues:
                 event = f"job {task.id} reached its time limit after {task.starts} requeues"
                 raise _requeue_limit(event, requeues)
             log.info("saved; requeue %d of at most %d", task.starts + 1, requeues)
-            cluster.requeue(task.id)
+            with signals.held_back():  # SLURM answers by ending the job, `scontrol` included
+                cluster.requeue(task.id)
     except (UserError, RunFailed) as error:
         supervisor.note_failures(runs, str(error))
         sweeps.note(job, task.number, ended=files.now(), code=error.exit_code)
@@ -80,8 +81,12 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     return ending.status
 
 
-def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], signals: "_Signals") -> Ending:
-    """Start the task's worker, forward signals to it, and wait for its end."""
+def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], received: "_Signals") -> Ending:
+    """Start the task's worker, ask it to stop when a signal arrives, and wait for its end."""
+    if received.seen:  # while this process started: there is nothing to save
+        sweeps.note(job, task.number, ended=files.now(), code=Interrupted.exit_code,
+                    signals=received.names())  # fmt: skip
+        return Ending(Interrupted.exit_code, asked=True)
     devices = runs[0].config.runtime.devices
     together = devices > 1 and bool(task.id)
     threads = sweeps.sweep_of(job).launcher.threads
@@ -95,10 +100,12 @@ def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], signals: "_Si
         },
         prefix=_srun(devices) if together else (),
     )
-    while (ending := worker.poll()) is None:
-        time.sleep(POLL_S)
-        if signals.fresh():
-            worker.stop()
+    received.forward_to(worker)
+    while (ending := worker.wait(POLL_S)) is None:
+        if names := received.fresh():  # noted now: SLURM may not wait until all is saved
+            sweeps.note(job, task.number, signals=names)
+    received.forward_to(None)
+    sweeps.note(job, task.number, signals=received.names())
     return ending
 
 
@@ -117,19 +124,36 @@ def _srun(devices: int) -> tuple[str, ...]:
 
 
 class _Signals:
-    """Records the signals that arrive."""
+    """Receives the watched signals, and asks the worker to stop as soon as one arrives.
+
+    What a handler misses between the end of the worker and that of this process does not matter any
+    more: see `signals.hold_back`.
+    """
 
     def __init__(self) -> None:
-        self.seen: set[int] = set()
-        self._fresh = False
-        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
+        self.seen: set[signal.Signals] = set()
+        self.worker: Supervised | None = None
+        self.noted = 0
+        for number in signals.WATCHED:
+            signal.signal(number, self._receive)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.WATCHED)
 
-    def fresh(self) -> bool:
-        """Whether one has arrived since the last call."""
-        fresh, self._fresh = self._fresh, False
-        return fresh
+    def names(self) -> list[str]:
+        return sorted(number.name for number in self.seen)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.seen.add(number)
-        self._fresh = True
+    def fresh(self) -> list[str]:
+        """The names of all, if one has arrived since the last call."""
+        names, noted = self.names(), self.noted
+        self.noted = len(names)
+        return names if len(names) > noted else []
+
+    def forward_to(self, worker: Supervised | None) -> None:
+        """Ask this worker to stop when a signal arrives, or because one has."""
+        self.worker = worker
+        if worker is not None and self.seen:
+            worker.stop()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.seen.add(signal.Signals(number))
+        if self.worker is not None:
+            self.worker.stop()

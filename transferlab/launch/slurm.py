@@ -30,6 +30,15 @@ from transferlab.store.sweeps import Job, Sweep
 log = logging.getLogger(__name__)
 TEMPLATE = "job.sbatch"
 NEVER = "DependencyNeverSatisfied"  # the reason of a job that will not start
+# Begins the command of a job: from here on a signal waits for the handlers of `work`, where the
+# node's env can hold it back (GNU coreutils 8.31)
+HOLD_BACK = (
+    "/bin/sh",
+    "-c",
+    'hold=--block-signal=HUP,INT,USR1,TERM; env "$hold" true 2>/dev/null && exec env "$hold" "$@"; '
+    'exec "$@"',
+    "transferlab",
+)
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,8 @@ def _submit(
     )
     template = Path(script).read_bytes()
     files.write(job.folder / TEMPLATE, lambda file: file.write(template))
-    command = (sys.executable, "-m", "transferlab", "work", str(job.folder.absolute()))
+    work = (sys.executable, "-m", "transferlab", "work", str(job.folder.absolute()))
+    command = (*HOLD_BACK, *work)
     job = sweeps.record(replace(job, options=arguments))
     try:
         identity = cluster.submit(arguments, str(job.folder / TEMPLATE), command, hold=hold)

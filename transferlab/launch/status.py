@@ -10,25 +10,22 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from transferlab import store
 from transferlab.errors import Interrupted
-from transferlab.launch import slurm
+from transferlab.launch import ending, slurm
 from transferlab.launch.cluster import Cluster, Queued
-from transferlab.launch.supervisor import Ending
 from transferlab.runtime import files
 from transferlab.store import sweeps
 from transferlab.store.inventory import KnownRun
 
 STATES = ("done", "running", "queued", "failed", "stale", "interrupted", "blocked", "missing")
 STALE_S = 600  # a heartbeat is due every 20 s, but not during a validation
-# Endings that the process of a job cannot record
-ABNORMAL = ("TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
-HOLDING = ("failed", "stale", "interrupted", "blocked")  # states in which a base blocks dependents
+HOLDING = ("failed", "stale", "blocked")  # states in which a base blocks dependents
 
 
 @dataclass(frozen=True)
@@ -126,8 +123,12 @@ def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> Run
         if note.get("started"):
             return RunStatus(state="running", words="starting", **common)
         return RunStatus(state="queued", words="waiting for a worker process", **common)
-    ending = snapshot.endings.get(note.get("queued_as") or _identity(known) or "", "")
-    return _ended(known, note, ending, exists, common)
+    report = snapshot.endings.get(note.get("queued_as") or _identity(known) or "", "")
+    ended = _ended(known, note, report, exists, common)
+    if ended.state == "missing" and base is not None and base.state == "interrupted":
+        waits = f"waits for {base.label}, which is interrupted"
+        return replace(ended, words=", ".join(filter(None, (ended.words, waits))))
+    return ended
 
 
 def _owned(owner: Mapping[str, Any], entry: Queued | None, common: Mapping[str, Any]) -> RunStatus:
@@ -140,34 +141,45 @@ def _owned(owner: Mapping[str, Any], entry: Queued | None, common: Mapping[str, 
 
 
 def _ended(
-    known: KnownRun, note: Mapping[str, Any], ending: str, exists: bool, common: Mapping[str, Any]
+    known: KnownRun, note: Mapping[str, Any], report: str, exists: bool, common: Mapping[str, Any]
 ) -> RunStatus:
     """The status of a run that is neither done, running nor queued.
 
-    `ending` is how its job ended by SLURM's account, if it had one; `exists`: it has a folder.
+    `report` is how its job ended by SLURM's account, if it had one; `exists`: it has a folder.
     """
-    code = note.get("code")
-    identity = note.get("queued_as") or _identity(known)
+    identity, code = note.get("queued_as") or _identity(known), note.get("code")
     common = {**common, "job": identity, "code": code}
-    if reasons := _reasons(known, code, ending, exists):
-        return RunStatus(state="failed", words=", ".join(reasons), **common)
-    cancelled = ["cancelled"] if ending.startswith("CANCELLED") else []
+    saved = exists and known.run.checkpoint_file.exists()
+    cause = ending.cause(note, report)
+    reasons = _reasons(known, note, report, exists)
+    if cause == ending.OUT_OF_TIME and not saved:  # the next attempt would get no further
+        reasons.append(f"SLURM reports {report}")
+    if reasons:
+        return RunStatus(state="failed", words=", ".join(dict.fromkeys(reasons)), **common)
     owner = files.peek(known.run.owner_file) if exists else {}
+    progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps")}
+    started = bool(note.get("started") or owner)
+    if cause is not None and (saved or started):
+        words = _interrupted(cause, saved=saved, in_time=code == Interrupted.exit_code)
+        return RunStatus(state="interrupted", words=words, **common, **progress)
     if owner:
         words = f"{_who(owner)} died without reporting a result"
-        progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps")}
-        return RunStatus(state="stale", words=", ".join([*cancelled, words]), **common, **progress)
-    if exists and known.run.checkpoint_file.exists():
-        words = ", ".join([*cancelled, "resumes from its checkpoint"])
-        return RunStatus(state="interrupted", words=words, **common)
-    if code == Interrupted.exit_code:
-        words = ", ".join([*cancelled, "stopped before its first checkpoint"])
-        return RunStatus(state="interrupted", words=words, **common)
-    if note.get("started") and code is None and not cancelled:
-        return RunStatus(
-            state="stale", words="its process died without reporting a result", **common
-        )
-    return RunStatus(state="missing", words=", ".join(cancelled), **common)
+        return RunStatus(state="stale", words=words, **common, **progress)
+    if saved:
+        return RunStatus(state="interrupted", words="resumes from its checkpoint", **common)
+    if started and code is None and cause is None:
+        words = "its process died without reporting a result"
+        return RunStatus(state="stale", words=words, **common)
+    return RunStatus(state="missing", words=cause or "", **common)
+
+
+def _interrupted(cause: str, *, saved: bool, in_time: bool) -> str:
+    """What is left of a run that was asked to stop; `in_time`: it reported that it has stopped."""
+    if not saved:
+        return f"{cause} before its first checkpoint"
+    if cause == ending.STOPPED:
+        return "resumes from its checkpoint"
+    return f"{cause}, saved" if in_time else f"{cause}, resumes from its checkpoint"
 
 
 def _reason(entry: Queued, base: RunStatus | None) -> str:
@@ -177,19 +189,11 @@ def _reason(entry: Queued, base: RunStatus | None) -> str:
     return "Dependency" if base is not None and base.state != "done" else ""
 
 
-def _reasons(known: KnownRun, code: object, ending: str, exists: bool) -> list[str]:
+def _reasons(known: KnownRun, note: Mapping[str, Any], report: str, exists: bool) -> list[str]:
     """Why a run failed: its error, SLURM's report where that adds to it, else its exit status."""
-    reasons: dict[str, None] = {}
     failure = files.peek(known.run.failure_file) if exists else {}
-    if failure.get("error"):
-        reasons[str(failure["error"]).splitlines()[0]] = None
-    if ending and ending.split()[0] in ABNORMAL:
-        reasons[f"SLURM reports {ending}"] = None
-    if isinstance(code, int) and code not in (0, Interrupted.exit_code):
-        reasons[Ending(code).message] = None
-    elif ending.startswith("FAILED") and not reasons and code != Interrupted.exit_code:
-        reasons[f"SLURM reports {ending}"] = None
-    return list(reasons)
+    own = [str(failure["error"]).splitlines()[0]] if failure.get("error") else []
+    return [*own, *ending.failures(note, report, explained=bool(own))]
 
 
 def _endings(

@@ -4,55 +4,24 @@ A worker may die without reporting why, by SIGKILL or out of memory; its supervi
 and outlives it. The local launcher supervises several workers, `work` in a SLURM job one.
 """
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.run import Run
 from transferlab.launch import worker
+from transferlab.launch.ending import Ending
 from transferlab.runtime import files, signals
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
 MODULE = "transferlab.launch.worker"
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a worker ended: its exit status, or the signal that killed it."""
-
-    code: int
-
-    @property
-    def good(self) -> bool:
-        return self.code == 0
-
-    @property
-    def interrupted(self) -> bool:
-        """It exited on request, or received the signal before it had installed its handlers."""
-        return self.code in (Interrupted.exit_code, *(-number for number in signals.WATCHED))
-
-    @property
-    def status(self) -> int:
-        """The exit status with which the supervisor reports this ending."""
-        if self.interrupted:
-            return Interrupted.exit_code
-        return self.code if self.code >= 0 else RunFailed.exit_code
-
-    @property
-    def message(self) -> str:
-        """`exit status 1`, or the signal that killed it."""
-        if self.code >= 0:
-            return f"exit status {self.code}"
-        known = {number.value: number.name for number in signal.Signals}
-        hint = ", perhaps out of memory" if -self.code == signal.SIGKILL else ""
-        return f"killed by {known.get(-self.code, f'signal {-self.code}')}{hint}"
 
 
 class Supervised:
@@ -79,20 +48,21 @@ class Supervised:
         _forget_failures(self.runs)
         command = [*prefix, sys.executable, "-m", MODULE, str(job.folder), str(task)]
         sweeps.note(job, task, started=files.now(), host=socket.gethostname(), ended=None,
-                    code=None, worker=None)  # fmt: skip
+                    code=None, worker=None, signals=None)  # fmt: skip
         with files.explained(job.log(task)):
             log = files.open_append(job.log(task))
         with log:
             self.earlier = log.tell()
             try:
-                self.process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    env={**os.environ, worker.LEASH: "1", **environment},
-                    process_group=None if foreground else 0,
-                )
+                with signals.held_back():
+                    self.process = subprocess.Popen(
+                        command,
+                        stdin=subprocess.PIPE,
+                        stdout=log,
+                        stderr=log,
+                        env={**os.environ, worker.LEASH: "1", **environment},
+                        process_group=None if foreground else 0,
+                    )
             except FileNotFoundError as error:
                 raise UserError(f"{command[0]} is not on the PATH of the job") from error
 
@@ -102,6 +72,12 @@ class Supervised:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGUSR1)
 
+    def wait(self, limit_s: float) -> Ending | None:
+        """As `poll`, after at most `limit_s`, in s."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(limit_s)
+        return self.poll()
+
     def poll(self) -> Ending | None:
         """How it ended, None while it is running. Records why its runs failed."""
         code = self.process.poll()
@@ -109,7 +85,7 @@ class Supervised:
             return None
         assert self.process.stdin is not None
         self.process.stdin.close()
-        ending = Ending(self._code_of_first() if self.several else code)
+        ending = Ending(self._code_of_first() if self.several else code, asked=self.stopping)
         reason = None if ending.good or ending.interrupted else self._reason(ending)
         finished = all(run.result_file.exists() for run in self.runs)
         if ending.interrupted and finished:  # the signal came after the last run was finished
@@ -117,7 +93,7 @@ class Supervised:
         elif ending.good and not finished:
             ending = Ending(RunFailed.exit_code)
             reason = "the worker exited before the run was finished"
-        sweeps.note(self.job, self.task, ended=files.now(), code=ending.code)
+        sweeps.note(self.job, self.task, ended=files.now(), code=ending.noted)
         if reason is not None:
             note_failures(self.runs, reason)
         return ending

@@ -61,6 +61,12 @@ class StopRequest:
             self.deferring = False
 
 
+def hold_back() -> None:
+    """Hold the watched signals back until this process has ended: its exit status is decided, and
+    Python removes its handlers before it exits."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+
+
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """Hold the watched signals back: in this block until its end, and in a process that is started
