@@ -421,6 +421,10 @@ def test_a_cancelled_run_is_missing_or_interrupted(store_folder: Path, cluster: 
     [
         (("CANCELLED", ""), {"code": None}, True, "interrupted",
          "cancelled, resumes from its checkpoint"),  # SIGKILL came while it saved
+        (("CANCELLED", ""), {"code": None, "asked": 0.0}, True, "interrupted",
+         "cancelled, saved"),  # and before its process exited
+        (("CANCELLED", ""), {"code": None, "asked": 4e9}, True, "interrupted",
+         "cancelled, resumes from its checkpoint"),
         (("CANCELLED", ""), {"code": None}, False, "interrupted",
          "cancelled before its first checkpoint"),
         (("FAILED", "75:0"), {"code": 75, "signals": ["SIGTERM"]}, True, "interrupted",

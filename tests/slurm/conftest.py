@@ -31,6 +31,13 @@ def bare_cluster() -> Iterator[local_cluster.Cluster]:
 
 
 @pytest.fixture(scope="session")
+def patient_cluster() -> Iterator[local_cluster.Cluster]:
+    """One that leaves a job as long between SIGTERM and SIGKILL as SLURM does by default."""
+    with local_cluster.started(kill_wait=30) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A common cache of mean images and networks' facts, filled once for all tests."""
     return tmp_path_factory.mktemp("cache")
@@ -55,5 +62,5 @@ def undisturbed(
 def no_jobs_are_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test begins with an empty queue and idle nodes."""
     yield
-    for name in {"cluster", "bare_cluster"} & set(request.fixturenames):
+    for name in {"cluster", "bare_cluster", "patient_cluster"} & set(request.fixturenames):
         request.getfixturevalue(name).clear()

@@ -9,6 +9,7 @@ start it again.
 import logging
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     job = sweeps.read_job(folder)
     launcher = sweeps.sweep_of(job).launcher
     runs = sweeps.runs_of(job, task.number)
-    sweeps.note(job, task.number, queued_as=task.id, starts=task.starts, signals=None)
+    sweeps.note(job, task.number, queued_as=task.id, starts=task.starts, signals=None, asked=None)
     requeues = launcher.requeues if isinstance(launcher, SlurmSettings) else 0
     try:
         if task.starts > requeues:
@@ -85,7 +86,7 @@ def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], received: "_S
     """Start the task's worker, ask it to stop when a signal arrives, and wait for its end."""
     if received.seen:  # while this process started: there is nothing to save
         sweeps.note(job, task.number, ended=files.now(), code=Interrupted.exit_code,
-                    signals=received.names())  # fmt: skip
+                    signals=received.names(), asked=received.asked)  # fmt: skip
         return Ending(Interrupted.exit_code, asked=True)
     devices = runs[0].config.runtime.devices
     together = devices > 1 and bool(task.id)
@@ -103,9 +104,9 @@ def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], received: "_S
     received.forward_to(worker)
     while (ending := worker.wait(POLL_S)) is None:
         if names := received.fresh():  # noted now: SLURM may not wait until all is saved
-            sweeps.note(job, task.number, signals=names)
+            sweeps.note(job, task.number, signals=names, asked=received.asked)
     received.forward_to(None)
-    sweeps.note(job, task.number, signals=received.names())
+    sweeps.note(job, task.number, signals=received.names(), asked=received.asked)
     return ending
 
 
@@ -132,6 +133,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.seen: set[signal.Signals] = set()
+        self.asked: float | None = None  # when the first arrived, in s since the epoch
         self.worker: Supervised | None = None
         self.noted = 0
         for number in signals.WATCHED:
@@ -155,5 +157,6 @@ class _Signals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.seen.add(signal.Signals(number))
+        self.asked = self.asked or time.time()
         if self.worker is not None:
             self.worker.stop()

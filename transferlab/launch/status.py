@@ -5,6 +5,7 @@ knows which jobs are queued; and `sacct`, where it works, knows how jobs ended t
 it.
 """
 
+import contextlib
 import os
 import socket
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 from transferlab import store
 from transferlab.errors import Interrupted
+from transferlab.experiment.run import Run
 from transferlab.launch import ending, slurm
 from transferlab.launch.cluster import Cluster, Queued
 from transferlab.runtime import files
@@ -25,6 +27,7 @@ from transferlab.store.inventory import KnownRun
 
 STATES = ("done", "running", "queued", "failed", "stale", "interrupted", "blocked", "missing")
 STALE_S = 600  # a heartbeat is due every 20 s, but not during a validation
+CLOCKS_S = 1  # by which those of a node and of the file server may differ
 HOLDING = ("failed", "stale", "blocked")  # states in which a base blocks dependents
 
 
@@ -160,7 +163,7 @@ def _ended(
     progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps")}
     started = bool(note.get("started") or owner)
     if cause is not None and (saved or started):
-        words = _interrupted(cause, saved=saved, in_time=code == Interrupted.exit_code)
+        words = _interrupted(cause, saved=saved, in_time=_in_time(known.run, note))
         return RunStatus(state="interrupted", words=words, **common, **progress)
     if owner:
         words = f"{_who(owner)} died without reporting a result"
@@ -173,8 +176,20 @@ def _ended(
     return RunStatus(state="missing", words=cause or "", **common)
 
 
+def _in_time(run: Run, note: Mapping[str, Any]) -> bool:
+    """Whether a run saved after it was asked to stop: it reported so, or its checkpoint is younger,
+    although SLURM killed its process before that had exited."""
+    if note.get("code") == Interrupted.exit_code:
+        return True
+    asked = note.get("asked")
+    with contextlib.suppress(OSError):
+        saved = run.checkpoint_file.stat().st_mtime
+        return isinstance(asked, int | float) and saved >= asked - CLOCKS_S
+    return False
+
+
 def _interrupted(cause: str, *, saved: bool, in_time: bool) -> str:
-    """What is left of a run that was asked to stop; `in_time`: it reported that it has stopped."""
+    """What is left of a run that was asked to stop; `in_time`: it saved because of that."""
     if not saved:
         return f"{cause} before its first checkpoint"
     if cause == ending.STOPPED:
