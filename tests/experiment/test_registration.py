@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,27 @@ def test_what_is_named_as_a_split_must_be_a_rule(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(UserError, match="^split.name=no_rule:halves is a Split: it must be"):
         splits.split_rule("no_rule:halves")
+
+
+@pytest.mark.parametrize(
+    ("divide", "reason"),
+    [
+        (lambda classes, **_: 1 / 0, "raised ZeroDivisionError: division by zero"),
+        (lambda classes, **_: (classes, ()), "returned tuple: it must return Split"),
+        (lambda classes, **_: Split(("a", "b"), ("b", "c")), "has halves that overlap or hold unk"),
+        (lambda classes, **_: Split(("a", "x"), ("b", "c")), "has halves that overlap or hold unk"),
+        (None, "raised TypeError: 'NoneType' object is not callable"),
+    ],
+)
+def test_a_rule_of_ones_own_that_does_not_divide_the_classes_is_named(
+    monkeypatch: pytest.MonkeyPatch, divide: Any, reason: str
+):
+    module(monkeypatch, "own_split", RULE=SplitRule(divide))
+    splits.split_rule.cache_clear()
+
+    with pytest.raises(UserError) as error:
+        splits.divide("own_split:RULE", ("a", "b", "c", "d"), seed=0, groups=None, root=None)
+    assert str(error.value).startswith(f"split.name=own_split:RULE {reason}")
 
 
 def test_a_study(conf: Path):

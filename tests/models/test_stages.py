@@ -306,11 +306,22 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
 def test_a_model_of_ones_own_is_built(monkeypatch: pytest.MonkeyPatch):
     own = ModuleType("own_models")
     own.build = lambda *, num_outputs, image_size: network()  # type: ignore[attr-defined]
-    own.wrong = lambda *, num_outputs, image_size: nn.Linear(2, 2)  # type: ignore[attr-defined]
+    own.linear = lambda **_: nn.Linear(2, 2)  # type: ignore[attr-defined]
+    own.other = lambda **_: StagedNetwork({"a": nn.Linear(2, 2)})  # type: ignore[attr-defined, dict-item]
+    own.wide = lambda **_: network()  # type: ignore[attr-defined]
+    own.raising = lambda **_: 1 / 0  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "own_models", own)
     assert models.build("own_models:build", num_outputs=5, image_size=6).stage_names == NAMES
-    with pytest.raises(UserError, match="^model.name=own_models:wrong returned Linear: it must "):
-        models.build("own_models:wrong", num_outputs=5, image_size=6)
+    for name, size, reason in (
+        ("linear", 6, "returned Linear: it must return StagedNetwork"),
+        ("other", 6, "returned a network of something else than stages"),
+        ("wide", 6, "has outputs of shape (1, 5) for an image of 6 pixels: need (1, 7)"),
+        ("wide", 7, "raised RuntimeError: "),
+        ("raising", 6, "raised ZeroDivisionError: division by zero"),
+    ):
+        with pytest.raises(UserError) as error:
+            models.build(f"own_models:{name}", num_outputs=7, image_size=size)
+        assert str(error.value).startswith(f"model.name=own_models:{name} {reason}")
 
 
 @pytest.mark.parametrize("name", ["no_such_module:build", "transferlab.models:no_such_function"])

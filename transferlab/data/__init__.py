@@ -22,7 +22,10 @@ from transferlab.data.datasets.images import (
     Description,
     ImageSet,
     StoredPixels,
+    check_classes,
+    check_labels,
 )
+from transferlab.errors import UserError
 from transferlab.runtime import plugins
 
 __all__ = [
@@ -39,6 +42,7 @@ DATASETS = {
     "cifar100": "transferlab.data.datasets.cifar:Cifar100",
 }
 
+KEY = "data.name"
 
 # Cached: called for each job of a multirun and each data.per_class of a study, and slow for some
 
@@ -46,12 +50,17 @@ DATASETS = {
 @lru_cache(maxsize=8)
 def describe(name: str, *, root: str | None, val: str | None, holdout: float | None) -> Description:
     """The classes of a data set, and its digest."""
-    return _dataset(name, root, val, holdout).describe()
+    with plugins.guarded(KEY, name, known=DATASETS):
+        described = _dataset(name, root, val, holdout).describe()
+    plugins.require(Description, described, KEY, name)
+    check_classes(described.classes, f"{KEY}={name}")
+    return described
 
 
 def stored(name: str, *, root: str | None) -> StoredPixels | None:
     """How the images of a data set were resized when they were stored, if they were."""
-    return _dataset(name, root, None, None).stored()
+    with plugins.guarded(KEY, name, known=DATASETS):
+        return _dataset(name, root, None, None).stored()
 
 
 @lru_cache(maxsize=8)
@@ -59,7 +68,8 @@ def train_counts(
     name: str, *, root: str | None, val: str | None, holdout: float | None
 ) -> tuple[int, ...]:
     """The number of training images of each class, in the order of the classes of `describe`."""
-    return _dataset(name, root, val, holdout).train_counts()
+    with plugins.guarded(KEY, name, known=DATASETS):
+        return _dataset(name, root, val, holdout).train_counts()
 
 
 def uses(name: str) -> frozenset[str]:
@@ -76,7 +86,8 @@ def changed(
     skipped: Mapping[str, str],
 ) -> tuple[str, ...]:
     """Of images that could not be read, name -> sha256, those whose files have changed since."""
-    return _dataset(name, root, val, holdout).changed(skipped) if skipped else ()
+    with plugins.guarded(KEY, name, known=DATASETS):
+        return _dataset(name, root, val, holdout).changed(skipped) if skipped else ()
 
 
 def load(
@@ -90,11 +101,19 @@ def load(
     cache: Path,
 ) -> ImageSet:
     """The data set with images of `size` pixels a side; `cache` is where a download goes."""
-    return _dataset(name, root, val, holdout).load(size=size, resize=resize, cache=cache)
+    with plugins.guarded(KEY, name, known=DATASETS):
+        images = _dataset(name, root, val, holdout).load(size=size, resize=resize, cache=cache)
+        plugins.require(ImageSet, images, KEY, name)
+        for subset in (images.train, images.val):
+            check_labels(subset.labels, images.classes, f"{KEY}={name}")
+    return images
 
 
 def _dataset(name: str, root: str | None, val: str | None, holdout: float | None) -> DataSet:
-    named = plugins.function("data.name", DATASETS.get(name, name), known=DATASETS)
+    named = plugins.function(KEY, DATASETS.get(name, name), known=DATASETS)
     if isinstance(named, type) and issubclass(named, DataSet):
         return named(root, val, holdout)
+    if not callable(named):
+        kind = type(named).__name__
+        raise UserError(f"{KEY}={name} is a {kind}: it must be a DataSet or a function")
     return Custom(root, val, holdout, name, named)

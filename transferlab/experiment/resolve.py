@@ -15,7 +15,7 @@ from transferlab.experiment import fit
 from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
 from transferlab.experiment.identity import REVISION
 from transferlab.experiment.run import Run, make_run
-from transferlab.experiment.splits import Split, split_rule
+from transferlab.experiment.splits import Split, divide
 
 Sections = tuple[SplitConfig, DataConfig, ModelConfig]
 
@@ -83,7 +83,8 @@ def _describe(config: DataConfig) -> tuple[data.Description, data.StoredPixels |
 
 
 def _resolve(config: RunConfig, description: data.Description) -> _Resolved:
-    halves = split_rule(config.split.name).divide(
+    halves = divide(
+        config.split.name,
         description.classes,
         seed=config.split.seed,
         groups=config.split.groups,

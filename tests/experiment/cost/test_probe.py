@@ -133,12 +133,14 @@ def test_stdout_has_the_answer_alone_whatever_a_users_module_prints(tmp_path: Pa
     assert done.stderr.splitlines() == ["imported", "built"]
 
 
-def test_a_users_network_that_breaks_ends_the_process_with_its_reason_last(tmp_path: Path):
+def test_a_users_network_that_breaks_is_answered_with_its_reason(tmp_path: Path):
     (tmp_path / "own_net.py").write_text(OWN)
     own = SMALL | {"model": "own_net:broken"}
     request = {"networks": [own], "threads": 1, "time": False, "accelerator": "auto"}
 
     done = run(request, tmp_path)
 
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.splitlines()[-1] == "RuntimeError: no such layer"
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["networks"] == [
+        {"error": "model.name=own_net:broken raised RuntimeError: no such layer"}
+    ]

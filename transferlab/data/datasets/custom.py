@@ -4,8 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from transferlab.data.datasets.images import DataSet, Description, ImageSet, class_counts
-from transferlab.errors import UserError
+from transferlab.data.datasets.images import (
+    DataSet,
+    Description,
+    ImageSet,
+    check_classes,
+    class_counts,
+)
+from transferlab.runtime import plugins
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,6 @@ class Custom(DataSet):
         images = self.build(
             root=self.root, val=self.val, holdout=self.holdout, size=size, resize=resize
         )
-        if not isinstance(images, ImageSet):
-            raise UserError(
-                f"data.name={self.name} returned {type(images).__name__}, not an ImageSet"
-            )
+        plugins.require(ImageSet, images, "data.name", self.name)
+        check_classes(images.classes, f"data.name={self.name}")
         return images

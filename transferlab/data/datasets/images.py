@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from transferlab.data import sampling
+from transferlab.errors import UserError
 
 HOLDOUT_SEED = 2014  # fixed, so that every run holds out the same images
 # The keys of `data` that only some data sets use -> the value that asks for nothing
@@ -128,6 +129,32 @@ class DataSet(ABC):
     def stored(self) -> StoredPixels | None:
         """How the images were resized when they were stored; None if they are resized when read."""
         return None
+
+
+def check_classes(classes: object, source: str) -> None:
+    """Raises: UserError unless they are distinct names of Unicode text, in a tuple.
+
+    `source` is the data set, for the message.
+    """
+    if not isinstance(classes, tuple) or not all(isinstance(name, str) for name in classes):
+        raise UserError(f"{source} has classes that are not a tuple of names")
+    for name in classes:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{source} has a class whose name is not text: {name}") from error
+    if not all(classes) or len({*classes}) < len(classes):
+        raise UserError(f"{source} has two classes of the same name, or one without a name")
+
+
+def check_labels(labels: np.ndarray, classes: Sequence[str], source: str) -> None:
+    """Raises: UserError unless they are (N,) int64, positions in the class list, N above 0."""
+    if labels.dtype != np.int64 or labels.ndim != 1 or not labels.size:
+        raise UserError(f"{source} has labels {labels.dtype} {labels.shape}: need int64 (N,)")
+    if not 0 <= labels.min() <= labels.max() < len(classes):
+        raise UserError(
+            f"{source} has the labels {labels.min()}..{labels.max()}: need 0..{len(classes) - 1}"
+        )
 
 
 def class_counts(labels: np.ndarray, classes: Sequence[str]) -> tuple[int, ...]:

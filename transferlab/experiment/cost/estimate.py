@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from transferlab import data
+from transferlab.errors import UserError
 from transferlab.experiment import variants
 from transferlab.experiment.config import DataConfig, RunConfig, total_steps
 from transferlab.experiment.cost.networks import network_of
@@ -101,6 +102,10 @@ def class_counts(config: DataConfig) -> dict[str, int]:
     source = {"root": config.root, "val": config.val, "holdout": config.holdout}
     classes = data.describe(config.name, **source).classes
     counts = data.train_counts(config.name, **source)
+    if len(counts) != len(classes):
+        raise UserError(
+            f"data.name={config.name} counts the images of {len(counts)} classes, of {len(classes)}"
+        )
     limit = max(counts) if config.per_class is None else config.per_class
     return {name: min(count, limit) for name, count in zip(classes, counts, strict=True)}
 

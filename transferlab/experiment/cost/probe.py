@@ -27,6 +27,7 @@ from transferlab.errors import UserError
 from transferlab.models import shapes
 from transferlab.models.shapes import StageShape
 from transferlab.models.stages import StagedNetwork
+from transferlab.runtime import plugins
 from transferlab.runtime.devices import best, gpu_memory_bytes, name_with_threads
 
 BATCH = 16
@@ -48,9 +49,10 @@ def _examine(request: dict[str, Any], device: torch.device, *, timed: bool) -> d
     try:
         with torch.device("meta"):
             network = _build(request)
+        with plugins.guarded("model.name", request["model"], known=models.NETWORKS):
+            stages = shapes.stages(network, request["image_size"])
     except UserError as error:
         return {"error": str(error)}
-    stages = shapes.stages(network, request["image_size"])
     return {
         "stages": [asdict(stage.facts) for stage in stages],
         "device_bytes": gpu_memory_bytes(device),

@@ -7,10 +7,10 @@ conf/split/NAME.yaml. A user's own is named `package.module:attribute`.
 from functools import cache
 
 from transferlab.errors import UserError
-from transferlab.experiment.splits.split import Split, SplitRule
+from transferlab.experiment.splits.split import Split, SplitRule, require_classes
 from transferlab.runtime import commands, plugins
 
-__all__ = ["SPLITS", "Split", "SplitRule", "missing_split", "split_rule"]
+__all__ = ["SPLITS", "Split", "SplitRule", "divide", "missing_split", "split_rule"]
 
 SPLITS = {
     "random": "transferlab.experiment.splits.random:RANDOM",
@@ -26,6 +26,29 @@ def split_rule(name: str) -> SplitRule:
     if not isinstance(rule, SplitRule):
         raise UserError(f"split.name={name} is a {type(rule).__name__}: it must be a SplitRule")
     return rule
+
+
+def divide(
+    name: str,
+    classes: tuple[str, ...],
+    *,
+    seed: int | None,
+    groups: str | None,
+    root: str | None,
+) -> Split:
+    """The halves of the classes by the split `name`; arguments as of `Divide`.
+
+    Raises: UserError for classes that cannot be divided, and a rule of one's own that fails or does
+        not divide them.
+    """
+    rule = split_rule(name)
+    with plugins.guarded("split.name", name, known=SPLITS):
+        split = rule.divide(classes, seed=seed, groups=groups, root=root)
+    plugins.require(Split, split, "split.name", name)
+    chosen = [*split.a, *split.b]
+    if len({*chosen}) < len(chosen) or not {*chosen} <= {*classes}:
+        raise UserError(f"split.name={name} has halves that overlap or hold unknown classes")
+    return require_classes(split, name=name, halves=rule.halves)
 
 
 def missing_split() -> str:
