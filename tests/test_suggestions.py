@@ -10,9 +10,11 @@ import copy
 import importlib
 import itertools
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -130,6 +132,9 @@ class Parsed(Exception):
 
 def works(text: str, folder: Path) -> None:
     """Run or compose a suggestion: a command line, or settings to add to one."""
+    if text.startswith("mv "):
+        subprocess.run(["bash", "-c", text], check=True)
+        return
     if not text.startswith(commands.PROGRAM):
         for word in (with_folder(word, folder) for word in shlex.split(text)):
             compose.parse(word)
@@ -305,7 +310,7 @@ def said_by_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     order = dispatch.Order("quick", make_runs(place), make_runs(place), make_slurm(), 1)
     with monkeypatch.context() as patch:
         for name in ("_jobs", "_cost", "_title"):
-            patch.setattr(sweep, name, lambda *_: "")
+            patch.setattr(sweep, name, lambda *_: [])
         for name in ("look", "cost", "submit"):
             patch.setattr(dispatch, name, lambda order: order)
         patch.setattr(sweep.store, "require_writable", lambda _: None)
@@ -332,9 +337,8 @@ def said_by_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     yield message(folders.require_space, place, 1)
     yield cluster._missing("sbatch")
     run = make_run(made({"runtime.store": str(place)}))
-    yield summary.next_command(
-        run, ["+split=random", commands.override("runtime.wandb_project", "a b")]
-    )
+    words = ["+split=random", commands.override("runtime.wandb_project", "a b")]
+    yield "\n".join(summary.next_command(run, words))
 
 
 def said_of_data(root: Path) -> Iterator[str]:
@@ -344,6 +348,10 @@ def said_of_data(root: Path) -> Iterator[str]:
     yield message(prepared, root=str(root / "64"), size=64, resize="crop")
     yield message(data.describe, "prepared", root=str(root / "64"), val="x", holdout=None)
     yield message(data.describe, "prepared", root=str(root / "none"), val=None, holdout=None)
+    (root / "latin").mkdir()
+    os.mkdir(os.fsencode(root / "latin") + b"/caf\xe9\n")
+    yield message(data.describe, "image_folder", root=str(root / "latin"), val=None, holdout=0.5)
+    assert os.listdir(root / "latin") == ["NAME"]
     for text in ("/lr=0.1", "/run (1)", "/#1", "~/data", "/日本語", "/o'brien", "/[x]", "2026"):
         yield message(compose.parse, f"data.root={text}")
     yield message(compose.check_single, ["data.root=/a,b"])

@@ -54,11 +54,11 @@ versions  python 3.11.7, torch 2.15.0"""
 
 
 def test_the_text_is_aligned_and_marks_met_targets():
-    assert report.as_text(REPORT) == TEXT
+    assert "\n".join(report.as_lines(REPORT)) == TEXT
 
 
 def test_the_json_has_every_digit_and_marks_met_targets():
-    record = json.loads(report.as_json(REPORT))
+    record = json.loads("".join(report.as_json(REPORT)))
 
     assert record["ratios"][0] == {
         "comparison": {"side": "packed", "against": "alone", "kind": "speed", "target": 1.7},

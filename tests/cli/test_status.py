@@ -259,13 +259,13 @@ def test_on_a_terminal_watching_shows_what_fits(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: (20, 5))
     lines = ["9 missing", *(f"missing  A{n}B random0 with more" for n in range(9))]
 
-    assert status._screen(lines).splitlines() == [
+    assert status._screen(lines) == [
         "9 missing",
-        "missing  A0B random…",
-        "missing  A1B random…",
+        "missing  A0B rand...",
+        "missing  A1B rand...",
         "and 7 more",
     ]
-    assert status._screen(lines[:4]).splitlines()[-1] == "missing  A2B random…"
+    assert status._screen(lines[:4])[-1] == "missing  A2B rand..."
 
 
 # --- retry --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from transferlab import store
 from transferlab.cli import summary
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
+from transferlab.experiment.run import Run
 from transferlab.launch import inline
 from transferlab.launch.inline import FinishedRun
 
@@ -55,7 +56,7 @@ def finish(tmp_path: Path) -> Finish:
 
 def cells(outcomes: Sequence[FinishedRun]) -> list[dict[str, str]]:
     """The cells of each line of the table by their headings."""
-    headings, rule, *lines = summary.table(outcomes).splitlines()
+    headings, rule, *lines = summary.table(outcomes)
     edges = [match.span() for match in re.finditer("-+", rule)]
     edges[-1] = (edges[-1][0], 10_000)
     names = [headings[slice(*edge)].strip() for edge in edges]
@@ -66,7 +67,7 @@ def cells(outcomes: Sequence[FinishedRun]) -> list[dict[str, str]]:
 def test_table_has_a_line_for_each_run_under_aligned_heads(finish: Finish):
     base, run = finish("baseB", 0.9, reused=True), finish("R3B", 0.1234, time_s=100.4, steps=7)
 
-    lines = summary.table([base, run]).splitlines()
+    lines = summary.table([base, run])
 
     assert lines[0] == "run    top-1   vs chance  vs base  steps  time           folder"
     assert lines[1].startswith("-----  ------  ---------  -------  -----  -----  ------  ---")
@@ -166,7 +167,7 @@ def test_after_a_base_come_the_runs_that_start_from_it_and_the_other_base(
     for name in others:
         finish(name, 0.9)
 
-    assert summary.next_command(finish("baseB", 0.9).run, [*WORDS, "transfer.variant=baseB"]) == (
+    assert proposed(finish("baseB", 0.9).run, [*WORDS, "transfer.variant=baseB"]) == (
         f"next, {why}:\n  python -m transferlab +split=random train.epochs=2 {ending}"
     )
 
@@ -175,7 +176,7 @@ def test_after_a_transfer_comes_the_base_of_its_target(finish: Finish):
     outcomes = [finish("baseA", 0.9), finish("A5B", 0.8)]
     words = [*WORDS, "transfer.variant=AnB", "transfer.n=5", "+transfer.keep=0"]
 
-    assert summary.next_command(outcomes[-1].run, words) == (
+    assert proposed(outcomes[-1].run, words) == (
         "next, the base of the same target:\n"
         "  python -m transferlab +split=random train.epochs=2 transfer.variant=base "
         "transfer.target=B"
@@ -186,7 +187,7 @@ def test_with_the_base_in_the_store_comes_the_selffer_control(finish: Finish):
     mean = {"data.mean": "target"}
     finish("baseB", 0.9, mean)
 
-    assert summary.next_command(finish("A5B", 0.8, mean).run, [*WORDS, "data.mean=target"]) == (
+    assert proposed(finish("A5B", 0.8, mean).run, [*WORDS, "data.mean=target"]) == (
         "next, the selffer control, same target:\n"
         "  python -m transferlab +split=random train.epochs=2 data.mean=target "
         "transfer.variant=BnB transfer.n=5"
@@ -211,7 +212,7 @@ def test_runs_in_the_store_are_not_proposed(
     for name in others:
         finish(name, 0.9)
 
-    assert summary.next_command(finish("A5B", 0.8).run, WORDS) == (
+    assert proposed(finish("A5B", 0.8).run, WORDS) == (
         f"next, {why}:\n  python -m transferlab +split=random train.epochs=2 {ending}"
     )
 
@@ -230,7 +231,7 @@ def test_last_comes_the_same_kind_of_run_with_one_layer_less(
     for other in others:
         finish(other, 0.9)
 
-    assert summary.next_command(finish(name, 0.8).run, WORDS) == (
+    assert proposed(finish(name, 0.8).run, WORDS) == (
         f"next, one layer less:\n  python -m transferlab +split=random train.epochs=2 {ending}"
     )
 
@@ -239,7 +240,7 @@ def test_below_one_layer_nothing_is_proposed(finish: Finish):
     for name in ("baseB", "B1B", "A1B+"):
         finish(name, 0.9)
 
-    assert summary.next_command(finish("A1B", 0.8).run, WORDS) == (
+    assert proposed(finish("A1B", 0.8).run, WORDS) == (
         "the store has everything to compare this run with"
     )
 
@@ -247,7 +248,7 @@ def test_below_one_layer_nothing_is_proposed(finish: Finish):
 def test_proposed_overrides_survive_the_shell(finish: Finish):
     words = ["+split=random", "data.root=/my images/it's", "runtime.store=$HOME/a b", "seed=0"]
 
-    command = summary.next_command(finish("baseB", 0.9).run, words).splitlines()[1]
+    command = proposed(finish("baseB", 0.9).run, words).splitlines()[1]
 
     assert command == (
         """  python -m transferlab +split=random 'data.root=/my images/it'"'"'s' """
@@ -289,9 +290,13 @@ def labels_proposed(config: Callable[..., RunConfig], words: Sequence[str], name
     """The runs that result from a variant and following every proposed command."""
     first = stored(config(*words, f"transfer.variant={name}"), 0.8)
     followed = []
-    while (said := summary.next_command(first.run, words)).startswith("next, "):
-        proposed = shlex.split(said.splitlines()[1])[3:]
-        followed.append(stored(config(*proposed), 0.8).run.label)
+    while (said := proposed(first.run, words)).startswith("next, "):
+        overrides = shlex.split(said.splitlines()[1])[3:]
+        followed.append(stored(config(*overrides), 0.8).run.label)
         assert len(followed) < 10
     assert said == "the store has everything to compare this run with"
     return followed
+
+
+def proposed(run: Run, words: Sequence[str]) -> str:
+    return "\n".join(summary.next_command(run, words))

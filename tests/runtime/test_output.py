@@ -1,6 +1,8 @@
 """Streams that fail: nothing is stopped, nothing prints a trace, and what is lost is known."""
 
+import ast
 import errno
+import io
 import logging
 import math
 import os
@@ -14,6 +16,7 @@ from typing import TextIO
 
 import pytest
 
+import transferlab
 from transferlab.__main__ import main
 from transferlab.cli import help as help_command
 from transferlab.errors import RunFailed
@@ -21,6 +24,7 @@ from transferlab.runtime import logs, output
 from transferlab.runtime.output import OutputLost
 from transferlab.runtime.progress import Bar, Display
 
+PACKAGE = Path(transferlab.__file__).parent
 FULL = "stdout cannot be written: No space left on device"
 
 
@@ -215,3 +219,50 @@ def test_the_exit_of_the_interpreter_changes_nothing(streams: str, function: str
 
     assert done.returncode == status
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+# --- any text -----------------------------------------------------------------------------------
+
+HOSTILE = "a\x1b[31m\n\u202eb"
+SHOWN = r"a\x1b[31m\n\u202eb"
+
+
+def test_each_line_is_one_line_without_control_characters(capsys: pytest.CaptureFixture[str]):
+    output.show("first", HOSTILE)
+    output.report(HOSTILE)
+    output.note(HOSTILE)
+    output.note()
+
+    assert capsys.readouterr() == (f"first\n{SHOWN}\n{SHOWN}\n", f"{SHOWN}\n")
+
+
+def test_a_screen_is_erased_by_us_alone(capsys: pytest.CaptureFixture[str]):
+    output.redraw("1 running", HOSTILE)
+
+    assert capsys.readouterr().out == f"\x1b[2J\x1b[H1 running\n{SHOWN}\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_on_streams_of_few_characters_a_command_ends_as_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+):
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+
+    assert main(["status", "--store", "/日本"]) == 2
+    assert main(["--cfg", "job", "+split=random", 'data.root="/日"']) == 0  # Hydra prints itself
+
+    assert err.buffer.getvalue().startswith(b"error: /\\u65e5\\u672c is not a store: ")
+    assert b"root: /\\u65e5\n" in out.buffer.getvalue()
+
+
+def test_no_other_module_prints():
+    printing = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("print", "sys.stdout.write", "sys.stderr.write")
+    }
+    assert printing == {"runtime/output.py"}

@@ -7,12 +7,12 @@ from transferlab.bench.harness import Check, Ratio, Report, SideTime
 from transferlab.runtime import tables
 
 
-def as_json(report: Report) -> str:
+def as_json(report: Report) -> list[str]:
     """One object with every digit."""
-    return json.dumps(asdict(report), indent=1)
+    return json.dumps(asdict(report), indent=1).split("\n")
 
 
-def as_text(report: Report) -> str:
+def as_lines(report: Report) -> list[str]:
     """Ratios, times, checks; then where it was measured."""
     lines = [f"bench {report.name}: {report.setting}", ""]
     lines += tables.table(
@@ -24,14 +24,14 @@ def as_text(report: Report) -> str:
     if report.checks:
         lines += ["", *tables.table(("check", "", "found"), [*map(_check, report.checks)])]
     machine, several = report.machine, "" if report.repetitions == 1 else "s, in turn"
-    lines += [
+    return [
+        *lines,
         "",
         f"{report.repetitions} repetition{several}, one thread",
         f"machine   {machine.cpu}, {machine.cores} cores, {machine.gpu or 'no GPU'}, "
         f"load {machine.load}",
         f"versions  {', '.join(f'{name} {text}' for name, text in machine.versions.items())}",
     ]
-    return "\n".join(lines)
 
 
 def _ratio(ratio: Ratio) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger(logs.ROOT).setLevel(logging.WARNING)  # of what it runs, and of its own:
     logging.getLogger(bench.__name__).setLevel(logging.INFO)
     measured = benchmark.measure(selected)
-    output.show(report.as_json(measured) if selected.json else report.as_text(measured))
+    output.show(*(report.as_json if selected.json else report.as_lines)(measured))
     failed = [f"{check.what}: {check.found}" for check in measured.checks if check.passed is False]
     if failed:
         raise RunFailed(f"bench {name}: failed checks: {'; '.join(failed)}")

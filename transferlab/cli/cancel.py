@@ -20,6 +20,6 @@ def run(arguments: Sequence[str]) -> int:
     cancelled = slurm.cancel(selected.store, SlurmCluster())
     if cancelled:
         rows = [(entry.id, entry.name, f"was {entry.state.lower()}") for entry in cancelled]
-        output.report("\n".join(tables.aligned(rows)))
+        output.report(*tables.aligned(rows))
     log.info("cancelled %d tasks of %s", len(cancelled), selected.store)
     return 0

@@ -54,7 +54,7 @@ Exit status: 0 done, 1 failed, 2 usage error, 75 interrupted (run the command ag
 
 def run(arguments: Sequence[str]) -> int:
     """Print the help."""
-    output.show(text(), end="")
+    output.show(*text().splitlines())
     return 0
 
 
@@ -81,4 +81,4 @@ def _starred(names: Sequence[str], default: str | None) -> list[str]:
 
 
 def _config() -> str:
-    return (compose.conf_folder() / "config.yaml").read_text()
+    return (compose.conf_folder() / "config.yaml").read_text("utf-8")

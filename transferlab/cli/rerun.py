@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     done = rerun(selected.folder.expanduser(), selected.into.expanduser(), changes)
     if done.again.reused:
         log.info("trained earlier: delete %s to train it again", done.again.run.folder)
-    output.report("\n".join(_report(selected.folder, done)))
+    output.report(*_report(selected.folder, done))
     return 0 if done.difference is None else DIFFERENT
 
 

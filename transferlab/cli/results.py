@@ -93,9 +93,7 @@ def _archive(options: argparse.Namespace) -> int:
     if options.experiment is not None:
         loaded = catalogue.only(loaded, comparable.chosen(loaded.experiments, options.experiment))
     formats.write(path, archive.text(loaded.table))
-    output.note(str(path))
-    for note in notes.left_out(loaded):
-        output.note(note)
+    output.note(str(path), *notes.left_out(loaded))
     return 0
 
 
@@ -136,8 +134,7 @@ def _table(loaded: Results, options: argparse.Namespace) -> int:
             raise UserError(f"--format {file_format} is binary: write it to a file with --out FILE")
         output.show_bytes(content)
     else:
-        output.show(content, end="")
+        output.show(*content.removesuffix("\n").split("\n"))
     if file_format in ("csv", "parquet"):  # formats without notes
-        for note in table.attrs["notes"]:
-            output.note(note)
+        output.note(*table.attrs["notes"])
     return 0

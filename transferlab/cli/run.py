@@ -52,9 +52,9 @@ def run(arguments: Sequence[str]) -> int:
                 log.error("error: %s", error)
             errors.append(error)
             return None
-        output.report(summary.table(finished))
+        output.report(*summary.table(finished))
         if not several:
-            output.note(summary.next_command(finished[-1].run, parsed.overrides))
+            output.note(*summary.next_command(finished[-1].run, parsed.overrides))
         return float(finished[-1].result["metrics"]["top1_final"])
 
     _with_hydra(task, overrides)

@@ -24,7 +24,6 @@ EVERY_WITH_SLURM_S = 10.0  # each query is a load on the site's controller
 RETRIED = ("failed", "stale", "interrupted")  # by `retry`
 # The states that need attention come first
 ORDER = (*RETRIED, "running", "queued", "blocked", "missing")
-CLEAR = "\x1b[2J\x1b[H"  # the screen of a terminal, and its cursor at the top
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -40,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     if selected.watch:
         return _watch(selected)
     statuses = look(inventory.known_runs(selected.store, selected.study))
-    output.show(_json(statuses) if selected.json else "\n".join(_lines(statuses)))
+    output.show(*(_json if selected.json else _lines)(statuses))
     if not selected.json and any(state.state in RETRIED for state in statuses):
         log.info("to retry: %s", commands.line("retry", "--store", str(selected.store)))
     return 0
@@ -61,11 +60,11 @@ def _watch(selected: Namespace) -> int:
         while True:
             statuses = look(inventory.known_runs(selected.store, selected.study))
             if selected.json:
-                output.show(_json(statuses))
+                output.show(*_json(statuses))
             elif sys.stdout.isatty():
-                output.show(f"{CLEAR}{_screen(_lines(statuses))}")
+                output.redraw(*_screen(_lines(statuses)))
             else:
-                output.show("\n".join(_lines(statuses)))
+                output.show(*_lines(statuses))
             active = [state for state in statuses if state.state in ("running", "queued")]
             if not active:
                 return 0
@@ -75,9 +74,9 @@ def _watch(selected: Namespace) -> int:
         return 0
 
 
-def _json(statuses: Sequence[RunStatus]) -> str:
+def _json(statuses: Sequence[RunStatus]) -> list[str]:
     runs = [status.as_record(state) for state in statuses]
-    return json.dumps({"counts": status.count(statuses), "runs": runs}, indent=1)
+    return json.dumps({"counts": status.count(statuses), "runs": runs}, indent=1).split("\n")
 
 
 def _lines(statuses: Sequence[RunStatus]) -> list[str]:
@@ -105,11 +104,11 @@ def _row(state: RunStatus, *, unique: bool) -> tuple[str, ...]:
     return (state.state, name, "" if unique else state.id, state.job or "", progress, message)
 
 
-def _screen(lines: Sequence[str]) -> str:
+def _screen(lines: Sequence[str]) -> list[str]:
     """As many of the lines as fit on the terminal."""
     width, height = shutil.get_terminal_size()
-    shown = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    shown = [line if len(line) <= width else f"{line[: width - 3]}..." for line in lines]
     if len(shown) >= height:
         more = len(shown) - (height - 2)
         shown = [*shown[: height - 2], f"and {more} more"]
-    return "\n".join(shown)
+    return shown

@@ -14,13 +14,13 @@ from transferlab.runtime import commands, tables
 COLUMNS = ("run", "top-1", "vs chance", "vs base", "steps", "time", "", "folder")
 
 
-def table(runs: Sequence[FinishedRun]) -> str:
+def table(runs: Sequence[FinishedRun]) -> list[str]:
     """One line per run: accuracy, and the difference from chance and from its target's base."""
-    return "\n".join(tables.table(COLUMNS, [_row(finished) for finished in runs]))
+    return tables.table(COLUMNS, [_row(finished) for finished in runs])
 
 
-def next_command(run: Run, overrides: Sequence[str]) -> str:
-    """A command that trains the best run to compare with that the store lacks."""
+def next_command(run: Run, overrides: Sequence[str]) -> list[str]:
+    """The lines with a command that trains the best run to compare with that the store lacks."""
     other_overrides = [
         override for override in overrides if not override.lstrip("+").startswith("transfer.")
     ]
@@ -37,8 +37,9 @@ def next_command(run: Run, overrides: Sequence[str]) -> str:
             transfer_overrides.append(f"transfer.keep={transfer.keep}")
         if transfer.variant == "base":
             transfer_overrides.append(f"transfer.target={transfer.target}")
-        return f"next, {reason}:\n  {commands.line(*other_overrides, *transfer_overrides)}"
-    return "the store has everything to compare this run with"
+        command = commands.line(*other_overrides, *transfer_overrides)
+        return [f"next, {reason}:", f"  {command}"]
+    return ["the store has everything to compare this run with"]
 
 
 def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:

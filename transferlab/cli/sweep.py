@@ -44,7 +44,7 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
     """
     # A dry run is for the plan; a sweep does not end because nobody reads it
     show = output.show if dry_run else output.report
-    show(_title(order))
+    show(*_title(order))
     local = isinstance(order.launcher, LocalSettings)
     if order.todo and not dry_run:
         store.require_writable(order.store)
@@ -53,8 +53,7 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
     if order.todo:
         log.info("measuring the networks ...")
         order = dispatch.look(order)
-        show("\n".join(_jobs(order)))
-        show(_cost(order, dispatch.cost(order)))
+        show(*_jobs(order), *_cost(order, dispatch.cost(order)))
     if dry_run:
         log.info("dry run: nothing started")
     elif order.todo and not local:
@@ -115,7 +114,7 @@ def _truth(key: str, value: object) -> bool:
     return value
 
 
-def _title(order: Order) -> str:
+def _title(order: Order) -> list[str]:
     """The study, its variants, its data, and how many runs are done."""
     variants = ", ".join(f"{name} {n}" for name, n in plan.count_variants(order.runs).items())
     done = len(order.runs) - len(order.todo)
@@ -124,9 +123,8 @@ def _title(order: Order) -> str:
     lines += [f"data: {summarise_data(config)}" for config in sets[:DATA_SETS]]
     lines += [f"data: {len(sets) - DATA_SETS} more"] if len(sets) > DATA_SETS else []
     if not order.todo:
-        return "\n".join([*lines, f"all {done} are done: nothing to do"])
-    lines.append(f"{done} done, {len(order.todo)} to train")
-    return "\n".join(lines)
+        return [*lines, f"all {done} are done: nothing to do"]
+    return [*lines, f"{done} done, {len(order.todo)} to train"]
 
 
 def _jobs(order: Order) -> list[str]:
@@ -166,7 +164,7 @@ def _memory(order: Order) -> list[str]:
     return lines
 
 
-def _cost(order: Order, cost: Estimate) -> str:
+def _cost(order: Order, cost: Estimate) -> list[str]:
     """Time and disk space, and the source of the estimate."""
     folders = (order.store, *order.store.absolute().parents)
     folder = next(folder for folder in folders if folder.exists())
@@ -181,7 +179,7 @@ def _cost(order: Order, cost: Estimate) -> str:
         lines.append(
             "warning: there is not enough disk space; runs will fail when the disk is full"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _print_finished(order: Order) -> None:
@@ -193,4 +191,4 @@ def _print_finished(order: Order) -> None:
         if run.result_file.exists()
     ]
     if finished:
-        output.report(summary.table(finished))
+        output.report(*summary.table(finished))

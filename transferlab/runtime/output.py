@@ -2,15 +2,20 @@
 everything else.
 
 A stream may fail: its reader has left, its disk is full, its terminal is gone. That stops no work
-and prints no trace. Where what was asked for is lost, the command fails.
+and prints no trace. Where what was asked for is lost, the command fails. Control characters in
+names are shown as escapes, and so is what the encoding of a stream lacks.
 """
 
 import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
+
+from transferlab.runtime.escapes import escaped
+
+CLEAR = "\x1b[2J\x1b[H"  # the screen of a terminal, and its cursor at the top
 
 
 class OutputLost(RuntimeError):
@@ -27,7 +32,8 @@ class Outlet:
 
     `error` is the first failure. After it stdout is not written any more, since a reader cannot
     know what is missing; stderr is, since a full disk may have room again. `missing`: whether
-    something that was asked for is lost, rather than only a report.
+    something that was asked for is lost, rather than only a report. Characters that the stream's
+    encoding lacks are written as escapes.
     """
 
     def __init__(self, stream: TextIO | None, *, persistent: bool) -> None:
@@ -41,6 +47,8 @@ class Outlet:
 
     def write(self, text: str) -> int:
         if self.error is None or self.persistent:
+            encoding = self.stream.encoding or "utf-8"
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
             self._try(lambda: self.stream.write(text))
         self.missing |= self.error is not None and not self.reporting
         return len(text)
@@ -87,11 +95,17 @@ def guarded() -> Iterator[Outlet]:
         sys.stdout, sys.stderr = before
 
 
-def show(text: str, *, end: str = "\n") -> None:
+def show(*lines: str) -> None:
     """Print what the command was asked for. Raises: OutputLost if stdout cannot be written."""
     with guarded() as stdout:
-        print(text, end=end, flush=True)
+        _print(lines, sys.stdout)
         check(stdout)
+
+
+def redraw(*lines: str) -> None:
+    """The same in place of all that is on the terminal."""
+    sys.stdout.write(CLEAR)
+    show(*lines)
 
 
 def show_bytes(content: bytes) -> None:
@@ -103,18 +117,24 @@ def show_bytes(content: bytes) -> None:
         raise OutputLost(error) from error
 
 
-def report(text: str) -> None:
+def report(*lines: str) -> None:
     """Print an account of what was done, which stays done if stdout cannot be written."""
     with guarded() as stdout:
         stdout.reporting = True
-        print(text, flush=True)
+        _print(lines, sys.stdout)
         stdout.reporting = False
 
 
-def note(text: str) -> None:
-    """Print a line on stderr."""
+def note(*lines: str) -> None:
+    """Print lines on stderr."""
     with guarded():
-        print(text, file=sys.stderr, flush=True)
+        _print(lines, sys.stderr)
+
+
+def _print(lines: Sequence[str], stream: TextIO) -> None:
+    """Each in a line of its own, whatever characters are in it."""
+    if lines:
+        print(*map(escaped, lines), sep="\n", file=stream, flush=True)
 
 
 def check(stdout: Outlet) -> None:
