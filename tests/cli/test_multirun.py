@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.commandline import TINY, start
 from support.records import made_run
-from support.studies import finish
+from support.studies import finish, make_local
 
 from transferlab import store
 from transferlab.cli import multirun, run
@@ -17,7 +17,7 @@ from transferlab.errors import RunFailed, UserError
 from transferlab.experiment.cost import networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
-from transferlab.experiment.launcher import LocalSettings, SlurmSettings
+from transferlab.experiment.launcher import SlurmSettings
 from transferlab.experiment.run import Run
 from transferlab.launch import dispatch, inline
 from transferlab.launch.dispatch import Order
@@ -128,7 +128,7 @@ def test_a_multirun_is_one_plan_in_which_every_run_comes_once(
 
     (order,) = trained
     assert labels(order.runs) == "baseA baseB A1B A2B"
-    assert order.launcher == LocalSettings("local", jobs=2, threads=1, gpus=None, fail_fast=False)
+    assert order.launcher == make_local(jobs=2)
     assert [pack.labels for pack in order.packs] == ["baseA", "baseB", "A1B A2B"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[:5] == [
@@ -222,7 +222,8 @@ def test_launching_without_hydra_gives_the_same_answers(
     runs: Path, trained: list[Order], config: Any
 ):
     wanted = [config("+split=random", f"transfer.variant={name}") for name in ("A1B", "baseA")]
-    raw = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False}
+    raw = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False,
+           "changed_code": "warn"}  # fmt: skip
 
     assert multirun.launch(wanted, raw, "auto") == [0.7, 0.9]
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from support.commandline import refused
-from support.studies import finish
+from support.studies import finish, make_local
 
 from transferlab import store
 from transferlab.cli import sweep
@@ -18,7 +18,7 @@ from transferlab.experiment import plan, study
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.cost.networks import network_of
-from transferlab.experiment.launcher import LocalSettings, SlurmSettings
+from transferlab.experiment.launcher import SlurmSettings
 from transferlab.experiment.resolve import resolve_all
 from transferlab.launch.cluster import require
 from transferlab.launch.dispatch import Order
@@ -276,7 +276,7 @@ def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Starte
 
     assert names(started) == ["cost", "train", "print"]
     order = started[1][1]
-    assert order.launcher == LocalSettings("local", jobs=2, threads=1, gpus=None, fail_fast=False)
+    assert order.launcher == make_local(jobs=2)
     assert (order.study, order.pack, len(order.todo)) == ("quick", None, 30)
     assert {run.config.seed for run in order.runs} == {3}
 
@@ -348,9 +348,7 @@ def test_the_table_has_the_finished_runs_and_marks_the_reused(
             "learned": True, "prefix_unchanged": None, "skipped": [], "steps": 7, "time_s": 1.0,
         })  # fmt: skip
 
-    sweep._print_finished(
-        Order("quick", planned, planned[1:], LocalSettings("local", 1, 1, None, False), 1)
-    )
+    sweep._print_finished(Order("quick", planned, planned[1:], make_local(), 1))
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[:3] for row in rows] == [

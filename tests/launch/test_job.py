@@ -19,6 +19,8 @@ from transferlab.cli import work as work_command
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import plan
 from transferlab.launch import job as jobs
+from transferlab.launch import progress
+from transferlab.launch.ending import Ending
 from transferlab.launch.job import SlurmTask
 from transferlab.runtime import signals
 from transferlab.store import sweeps
@@ -228,6 +230,45 @@ def test_requeues_by_slurm_count_too(job: Job, workers: Deeds):
 
     assert not (job.folder / "0.started").exists()
     assert note(job, 0)["code"] == 1
+
+
+def test_a_job_that_is_requeued_twice_without_a_step_of_progress_stops_and_says_so(
+    tmp_path: Path, workers: Deeds
+):
+    sweep = start(make_runs(tmp_path / "store", ["baseA"]), make_slurm(requeues=20))
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), "base"))
+    workers(baseA="work")
+    for starts in (0, 1):
+        (job.folder / "0.working").unlink(missing_ok=True)
+        cluster = FakeCluster()
+        thread = signalled(signal.SIGUSR1, after=job.folder / "0.working")
+        assert work(job, starts=starts, cluster=cluster) == 75
+        thread.join()
+        assert cluster.requeued == ["7_0"]
+    (job.folder / "0.started").unlink()
+
+    with pytest.raises(RunFailed) as error:
+        work(job, starts=2)
+    assert str(error.value) == (
+        "job 7_0 was requeued twice without a step of progress, at step 0: increase launcher.time, "
+        "or decrease launcher.signal_s; if it was preempted, submit it again with "
+        f"python -m transferlab retry --store {sweep.store}"
+    )
+    assert not (job.folder / "0.started").exists()
+    assert (note(job, 0)["code"], failure(sweep.runs()[0])) == (1, str(error.value))
+
+
+def test_a_step_of_progress_between_requeues_counts_anew(
+    job: Job, workers: Deeds, monkeypatch: pytest.MonkeyPatch
+):
+    steps = iter([0, 0, 1, 1])
+    monkeypatch.setattr(progress, "checkpoint_step", lambda path: next(steps))
+    monkeypatch.setattr(jobs, "_worker_ending", lambda *arguments: Ending(75))
+    sweep = start(make_runs(job.folder / "store", ["baseA"]), make_slurm(requeues=20))
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), "base"))
+
+    assert [work(job, starts=starts) for starts in range(4)] == [75] * 4
+    assert note(job, 0)["idle"] == 1
 
 
 def test_outside_of_slurm_there_is_nothing_to_requeue(job: Job, workers: Deeds):

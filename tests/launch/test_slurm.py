@@ -439,6 +439,23 @@ def test_where_env_cannot_hold_signals_back_a_job_starts_all_the_same(tmp_path: 
     assert (done.returncode, done.stdout, done.stderr) == (0, "7\n", "")
 
 
+def test_a_job_that_may_not_be_requeued_says_so_to_slurm(store_folder: Path):
+    job = options_of(store_folder, ["baseA"], requeues=0)["base"]
+
+    assert job.options[0] == "--no-requeue" and "--requeue" not in job.options
+
+
+@pytest.mark.parametrize("gres", ["gpu:1", "gpu", "gpu:a100:1", "shard:2,gpu:a100:1"])
+def test_more_devices_than_the_job_requests_are_refused(
+    store_folder: Path, cluster: FakeCluster, gres: str
+):
+    sweep = start(on_devices(make_runs(store_folder, ["baseA"]), 2), make_slurm(gres=gres))
+
+    with pytest.raises(UserError, match=f"^launcher.gres={gres} has fewer GPUs than runtime.dev"):
+        slurm.submit(sweep, sweep.runs(), cluster)
+    assert cluster.asked == []
+
+
 def test_null_is_no_option(store_folder: Path):
     job = options_of(store_folder, ["baseA"], time=None)["base"]
 
@@ -499,7 +516,9 @@ def test_a_missing_template_is_an_error_before_anything_is_submitted(
 ):
     sweep = start(make_runs(store_folder), make_slurm(template=f"{tmp_path}/nowhere"))
 
-    with pytest.raises(UserError, match=f"^launcher.template={tmp_path}/nowhere is not a file$"):
+    with pytest.raises(
+        UserError, match=f"^launcher.template={tmp_path}/nowhere is not a file: name "
+    ):
         slurm.submit(sweep, sweep.runs(), cluster)
     assert cluster.asked == []
 

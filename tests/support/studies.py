@@ -33,7 +33,8 @@ def make_runs(place: Path, labels: Sequence[str] = LABELS, **changes: Any) -> tu
 
 
 def make_local(**changes: Any) -> LocalSettings:
-    raw = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False}
+    raw = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False,
+           "changed_code": "warn"}  # fmt: skip
     launcher = build_launcher({**raw, **changes})
     assert isinstance(launcher, LocalSettings)
     return launcher
@@ -42,7 +43,7 @@ def make_local(**changes: Any) -> LocalSettings:
 def make_slurm(**changes: Any) -> SlurmSettings:
     """A launcher that requests only an hour; `base=dict(...)` and so on change a role."""
     raw = {**NOTHING, "name": "slurm", "time": "1:00:00", "extra": [], "threads": 1,
-           "signal_s": 120, "requeues": 2, "template": None}  # fmt: skip
+           "signal_s": 120, "requeues": 2, "template": None, "changed_code": "warn"}  # fmt: skip
     roles = {role: {**NOTHING, **changes.pop(role, {})} for role in ROLES}
     launcher = build_launcher({**raw, **changes, **roles})
     assert isinstance(launcher, SlurmSettings)

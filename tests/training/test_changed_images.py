@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from pytorch_lightning import Callback
+from support.studies import make_local
 
 from transferlab import data
 from transferlab.data.datasets import folder
 from transferlab.errors import Interrupted, UserError
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.launcher import LocalSettings
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import Run
 from transferlab.launch import dispatch, inline
@@ -186,7 +186,7 @@ def test_a_record_names_what_the_mean_image_and_the_base_lack(study: Study, file
 def test_a_study_refuses_a_result_without_a_repaired_file(study: Study, file: Path, root: Path):
     study("transfer.variant=baseA", SKIP)
     file.write_bytes((root / "a/00.bmp").read_bytes())
-    launcher = LocalSettings("local", jobs=1, threads=1, gpus=None, fail_fast=False)
+    launcher = make_local()
     with pytest.raises(UserError, match="and changed since: delete"):
         dispatch.order("study", [study.run("transfer.variant=baseA", SKIP)], launcher, pack=None)
 

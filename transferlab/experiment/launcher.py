@@ -1,6 +1,7 @@
 """The settings of launchers: the keys of `conf/launcher/`, as frozen dataclasses.
 
-None of them can change a result. Values that become options of `sbatch` are checked here, once.
+None of them can change a result. Values that become options of `sbatch` are checked here, once, and
+settings that contradict each other are refused before the first job.
 """
 
 import dataclasses
@@ -8,14 +9,16 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from transferlab.errors import UserError
-from transferlab.experiment import schema
-from transferlab.experiment.schema import at_least
+from transferlab.experiment import sbatch, schema
+from transferlab.experiment.schema import at_least, at_most
 
 ROLES = ("base", "transfer", "pack")  # of a job
 Count = Annotated[int, at_least(1)]
+ChangedCode = Literal["warn", "refuse"]  # what a job does whose code was edited meanwhile
+NEUTRAL = {"changed_code": "warn"}  # of keys that earlier versions did not record
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class LocalSettings:
     threads: Count
     gpus: tuple[int, ...] | None
     fail_fast: bool
+    changed_code: ChangedCode
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,10 @@ class SlurmSettings(Resources):
 
     name: str
     threads: Count
-    signal_s: Annotated[int, at_least(0)]
+    signal_s: Annotated[int, at_least(0), at_most(65535)]  # the range of sbatch
     requeues: Annotated[int, at_least(0)]
     template: str | None
+    changed_code: ChangedCode
     base: Resources
     transfer: Resources
     pack: Resources
@@ -74,6 +79,35 @@ KINDS: dict[str, type[LocalSettings] | type[SlurmSettings]] = {
 
 def build_launcher(raw: Mapping[str, Any]) -> Launcher:
     """The launcher's settings from a plain dict, strictly. Raises: UserError."""
+    settings = _built(raw)
+    if isinstance(settings, SlurmSettings):
+        require_consistent(settings)
+    return settings
+
+
+def recorded_launcher(raw: Mapping[str, Any]) -> Launcher:
+    """The settings that a store records, perhaps of an earlier version, which may contradict each
+    other: see `require_consistent`. Raises: UserError."""
+    return _built({**NEUTRAL, **raw})
+
+
+def require_consistent(settings: SlurmSettings) -> None:
+    """Raises: UserError for settings that contradict each other or repeat an option of a job."""
+    for role in (None, *ROLES):
+        resources = settings if role is None else settings.resources(role)
+        own = None if role is None else getattr(settings, role)
+        _check_time(resources, settings.signal_s, _key("time", role, own))
+        for option in resources.extra or ():
+            _check_extra(option, resources, _key("extra", role, own))
+
+
+def launcher_dict(settings: Launcher) -> dict[str, Any]:
+    """The plain dict from which `build_launcher` makes the same settings again."""
+    raw: dict[str, Any] = dataclasses.asdict(settings)
+    return raw
+
+
+def _built(raw: Mapping[str, Any]) -> Launcher:
     name = raw.get("name")
     if name not in KINDS:
         raise UserError(f"unknown launcher.name={name}: choose one of {', '.join(KINDS)}")
@@ -86,10 +120,36 @@ def build_launcher(raw: Mapping[str, Any]) -> Launcher:
     return settings
 
 
-def launcher_dict(settings: Launcher) -> dict[str, Any]:
-    """The plain dict from which `build_launcher` makes the same settings again."""
-    raw: dict[str, Any] = dataclasses.asdict(settings)
-    return raw
+def _key(name: str, role: str | None, own: Resources | None) -> str:
+    """The full name of the setting from which a role has its value."""
+    inherited = own is None or getattr(own, name) is None
+    return f"launcher.{name}" if inherited else f"launcher.{role}.{name}"
+
+
+def _check_time(resources: Resources, signal_s: int, key: str) -> None:
+    if resources.time is None:
+        return
+    limit_s = sbatch.seconds(resources.time, key)
+    if limit_s is not None and limit_s <= signal_s:
+        raise UserError(
+            f"{key}={resources.time} ({limit_s} s) is not longer than "
+            f"launcher.signal_s={signal_s}: a job would be asked to save before it has trained; "
+            "increase the time, or decrease launcher.signal_s"
+        )
+
+
+def _check_extra(option: str, resources: Resources, key: str) -> None:
+    for name in sbatch.meant(option.removeprefix("--").partition("=")[0]):
+        setting = sbatch.SETTINGS.get(name)
+        if setting is None:
+            raise UserError(
+                f"{key}={option} contradicts --{name}, which every job has: {sbatch.SET[name]}"
+            )
+        value = vars(resources)[setting]
+        if value is not None:
+            raise UserError(
+                f"{key}={option} contradicts launcher.{setting}={value}: use launcher.{setting}"
+            )
 
 
 def _check_options(resources: Resources, prefix: str) -> None:

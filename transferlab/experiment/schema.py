@@ -39,6 +39,10 @@ def at_least(limit: float) -> Bound:
     return Bound("at least", limit, operator.ge)
 
 
+def at_most(limit: float) -> Bound:
+    return Bound("at most", limit, operator.le)
+
+
 def above(limit: float) -> Bound:
     return Bound("above", limit, operator.gt)
 

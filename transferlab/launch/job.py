@@ -1,7 +1,8 @@
 """One task of a SLURM job: `python -m transferlab work FOLDER`, from `slurm/job.sbatch`.
 
 The only place in a job that handles signals and requeues. SIGUSR1 comes ahead of the time limit:
-the worker saves, and the task is requeued under its own id, at most `launcher.requeues` times.
+the worker saves, and the task is requeued under its own id, at most `launcher.requeues` times, and
+not a third time if the last two starts trained nothing.
 SIGTERM comes from a preemption, `scontrol requeue` or `scancel`: SLURM itself decides whether to
 start it again.
 """
@@ -18,16 +19,17 @@ from types import FrameType
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.launcher import SlurmSettings
 from transferlab.experiment.run import Run
-from transferlab.launch import supervisor
+from transferlab.launch import progress, supervisor
 from transferlab.launch.cluster import Cluster
 from transferlab.launch.ending import Ending
 from transferlab.launch.supervisor import Supervised
-from transferlab.runtime import files, processes, signals
+from transferlab.runtime import commands, files, processes, signals
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
 log = logging.getLogger(__name__)
 POLL_S = 0.2
+IDLE_STARTS = 2  # requeues without a step of progress after which a job stops
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,13 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     job = sweeps.read_job(folder)
     launcher = sweeps.sweep_of(job).launcher
     runs = sweeps.runs_of(job, task.number)
-    sweeps.note(job, task.number, queued_as=task.id, starts=task.starts, signals=None, asked=None)
+    idle = _note_start(job, task, runs)
     requeues = launcher.requeues if isinstance(launcher, SlurmSettings) else 0
     try:
         if task.starts > requeues:
             raise _requeue_limit(f"job {task.id} was requeued {task.starts} times", requeues)
+        if idle == IDLE_STARTS:
+            raise _no_progress(job, task, runs)
         # SLURM silently drops a dependency on a job that it has purged
         if (reason := supervisor.unmet(runs)) is not None:
             raise RunFailed(f"{runs[0].label} cannot start: {reason}")
@@ -108,6 +112,27 @@ def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], received: "_S
     received.forward_to(None)
     sweeps.note(job, task.number, signals=received.names(), asked=received.asked)
     return ending
+
+
+def _note_start(job: Job, task: SlurmTask, runs: Sequence[Run]) -> int:
+    """Note that the task starts; how many of its starts, one after the other, saved no step."""
+    earlier, steps = files.peek(job.task(task.number)), progress.trained(runs)
+    idle = 0
+    if task.starts and earlier.get("trained") == steps:
+        idle = earlier.get("idle", 0) + (earlier.get("starts") != task.starts)
+    sweeps.note(job, task.number, queued_as=task.id, starts=task.starts, trained=steps, idle=idle,
+                signals=None, asked=None)  # fmt: skip
+    return idle
+
+
+def _no_progress(job: Job, task: SlurmTask, runs: Sequence[Run]) -> RunFailed:
+    saved = [step for step in progress.trained(runs) if step is not None]
+    retry = commands.line("retry", "--store", str(sweeps.sweep_of(job).store))
+    return RunFailed(
+        f"job {task.id} was requeued twice without a step of progress, at step "
+        f"{min(saved, default=0)}: increase launcher.time, or decrease launcher.signal_s; if it "
+        f"was preempted, submit it again with {retry}"
+    )
 
 
 def _requeue_limit(event: str, requeues: int) -> RunFailed:

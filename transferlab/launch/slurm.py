@@ -18,12 +18,12 @@ from typing import IO
 
 import transferlab
 from transferlab.errors import Interrupted, UserError
-from transferlab.experiment import plan
-from transferlab.experiment.launcher import Resources, SlurmSettings
+from transferlab.experiment import plan, sbatch
+from transferlab.experiment.launcher import ROLES, Resources, SlurmSettings, require_consistent
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.launch.cluster import Cluster, Queued, Refused
-from transferlab.runtime import files
+from transferlab.runtime import commands, files
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job, Sweep
 
@@ -58,7 +58,10 @@ def submit(
     Raises: UserError with sbatch's message; jobs submitted before it stay, and are recorded.
     """
     assert isinstance(sweep.launcher, SlurmSettings)
+    require_consistent(sweep.launcher)  # which an earlier version may have recorded
     script = template(sweep.launcher)
+    todo = tuple(todo)
+    _require_gpus(sweep.launcher, todo)
     with sweeps.submitting(sweep.store) as hold:
         unfinished = {run.id: run for run in todo if not run.result_file.exists()}
         active = _satisfiable(_adopted(sweep.store, cluster), unfinished)
@@ -101,7 +104,10 @@ def template(launcher: SlurmSettings) -> str:
         inside = package / "slurm" / TEMPLATE
         file = inside if inside.exists() else package.parent / "slurm" / TEMPLATE
     if not file.is_file():
-        raise UserError(f"launcher.template={file} is not a file")
+        raise UserError(
+            f"launcher.template={file} is not a file: name the script that a job runs, or use "
+            f"slurm/{TEMPLATE} with {commands.setting('launcher.template', None)}"
+        )
     return str(file)
 
 
@@ -131,7 +137,22 @@ def options(
         "ntasks-per-node": devices if devices > 1 else None,
     }
     arguments = [f"--{name}={value}" for name, value in values.items() if value is not None]
-    return ("--requeue", *arguments, *(resources.extra or ()))
+    requeue = "--requeue" if launcher.requeues else "--no-requeue"
+    return (requeue, *arguments, *(resources.extra or ()))
+
+
+def _require_gpus(launcher: SlurmSettings, todo: Sequence[Run]) -> None:
+    """Raises: UserError for a run on more devices than its job requests."""
+    for run in todo:
+        runtime = run.config.runtime
+        for role in ROLES if runtime.accelerator != "cpu" else ():
+            gres = launcher.resources(role).gres
+            gpus = sbatch.gpus(gres)
+            if gpus is not None and gpus < runtime.devices:
+                raise UserError(
+                    f"launcher.gres={gres} has fewer GPUs than runtime.devices={runtime.devices}: "
+                    f"request {commands.setting('launcher.gres', f'gpu:{runtime.devices}')}"
+                )
 
 
 def _arrays(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from transferlab.errors import UserError
-from transferlab.experiment.launcher import Launcher, build_launcher, launcher_dict
+from transferlab.experiment.launcher import Launcher, launcher_dict, recorded_launcher
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.runtime import files, locks
@@ -105,7 +105,7 @@ def read(folder: Path) -> Sweep:
     path = folder / "sweep.json"
     raw = records.read_json(path)
     try:
-        return Sweep(folder, raw["study"], build_launcher(raw["launcher"]), raw["pack"])
+        return Sweep(folder, raw["study"], recorded_launcher(raw["launcher"]), raw["pack"])
     except (KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(
             f"{path} is damaged ({error}): delete its folder and run sweep again"

@@ -1,6 +1,9 @@
 """When the runs of a pack are saved, and that a checkpoint holds everything."""
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ import torch
 
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.run import Run
+from transferlab.launch import progress
 from transferlab.models.transfer import same_bits
 from transferlab.training import checkpoints
 from transferlab.training.callbacks.checkpoint import RunCheckpoint
@@ -74,6 +78,24 @@ def test_a_checkpoint_holds_all_of_a_run(
     assert (state.step, state.sums, state.time_s) == (6, (3.0, 2.0, 8.0), 205.0)
     assert state.curve == ({"step": 4, "val/accuracy": 0.5},)
     assert state.skipped == {"old.png": "aa", "new.png": "bb"}
+
+
+@pytest.mark.parametrize("step", [0, 6, 255, 256, 65_536, 450_000, 2**31 + 5])
+def test_the_step_of_a_checkpoint_is_read_without_loading_it(
+    runs: list[Run], states: list[TrainingState], step: int
+):
+    checkpoints.save(runs[0], replace(states[0], step=step, skipped={"step": "aa"}))
+
+    assert progress.checkpoint_step(runs[0].checkpoint_file) == step
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"x" * 100])
+def test_a_damaged_checkpoint_has_no_step(tmp_path: Path, content: bytes):
+    (tmp_path / "last.ckpt").write_bytes(content)
+    os.mkfifo(tmp_path / "fifo")
+
+    names = ("last.ckpt", "fifo", "missing")
+    assert [progress.checkpoint_step(tmp_path / name) for name in names] == [0, 0, 0]
 
 
 def test_a_session_that_only_validates_keeps_the_velocity(
