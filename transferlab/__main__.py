@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.runtime import output
+from transferlab.runtime import output, signals
 from transferlab.runtime.output import OutputLost
 
 # The commands, each in a module of its own that is imported when it is called
@@ -75,7 +75,7 @@ def _command(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 def console() -> None:
     """The console script `transferlab`."""
-    sys.exit(main())
+    sys.exit(signals.process(main))
 
 
 if __name__ == "__main__":

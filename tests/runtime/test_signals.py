@@ -12,7 +12,7 @@ import pytest
 from transferlab.errors import Interrupted
 from transferlab.runtime import signals
 
-INT, TERM, USR1 = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1
+INT, TERM, USR1, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP
 
 
 def send(*numbers: int) -> None:
@@ -20,7 +20,7 @@ def send(*numbers: int) -> None:
         os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize("number", [INT, TERM, USR1])
+@pytest.mark.parametrize("number", [INT, TERM, USR1, HUP])
 def test_while_nothing_is_at_stake_the_first_signal_stops_immediately(number: signal.Signals):
     with signals.watch() as stop, pytest.raises(Interrupted, match=f"^stopped by {number.name}$"):
         send(number)
@@ -28,7 +28,7 @@ def test_while_nothing_is_at_stake_the_first_signal_stops_immediately(number: si
     assert stop.number == number
 
 
-@pytest.mark.parametrize("number", [INT, TERM, USR1])
+@pytest.mark.parametrize("number", [INT, TERM, USR1, HUP])
 def test_a_deferred_signal_is_only_noted(number: int):
     with signals.watch() as stop, stop.deferred():
         assert stop.number is None
@@ -43,6 +43,7 @@ def test_a_deferred_signal_is_only_noted(number: int):
         (USR1, TERM),  # of SLURM, to the whole job
         (TERM, USR1, USR1),
         (USR1, INT, USR1),
+        (HUP, TERM, HUP),  # of a terminal that closes
     ],
 )
 def test_saving_is_not_cut_short(numbers: tuple[int, ...]):
@@ -60,6 +61,20 @@ def test_a_second_impatient_signal_does_not_wait(numbers: tuple[int, ...]):
             send(numbers[-1])
 
 
+def test_after_the_second_impatient_signal_none_interrupts_the_clearing_up():
+    cleared_up = False
+    with signals.watch(), pytest.raises(Interrupted):
+        try:
+            send(TERM)
+        finally:
+            with pytest.raises(Interrupted):
+                send(TERM)
+            send(TERM, INT, HUP)
+            cleared_up = True
+
+    assert cleared_up
+
+
 def test_after_a_first_signal_the_next_waits_for_the_clearing_up():
     cleared_up = False
     with signals.watch(), pytest.raises(Interrupted, match="^stopped by SIGUSR1$"):
@@ -70,6 +85,95 @@ def test_after_a_first_signal_the_next_waits_for_the_clearing_up():
             cleared_up = True
 
     assert cleared_up
+
+
+def test_a_process_that_ignores_hangups_as_nohup_makes_it_goes_on_ignoring_them():
+    before = signal.signal(HUP, signal.SIG_IGN)
+    try:
+        with signals.watch() as stop:
+            send(HUP)
+
+            assert stop.number is None
+        assert signal.getsignal(HUP) is signal.SIG_IGN
+    finally:
+        signal.signal(HUP, before)
+
+
+def test_a_watch_within_another_is_the_same_request():
+    with signals.watch() as outer:
+        with outer.deferred():
+            with signals.watch() as inner, inner.deferred():
+                send(USR1)
+            send(USR1)  # the outer block still defers
+
+        assert inner is outer
+        with pytest.raises(Interrupted, match=r"^stopped by SIGUSR1$"):
+            outer.check()
+
+
+def test_without_a_request_the_check_passes():
+    with signals.watch() as stop:
+        stop.check()
+
+
+PROCESS = """
+    import atexit, os, sys, time
+    from transferlab.runtime import signals
+
+    def say(line):
+        print(line, flush=True)
+
+    def main():
+        try:
+            say("working")
+            time.sleep(300 if sys.argv[1] == "stopped" else 0)
+        finally:
+            say("saving")
+            if sys.argv[1] == "stopped":
+                time.sleep(300)
+        return 3
+
+    atexit.register(lambda: (say("ending"), sys.stdin.readline()))
+    sys.exit(signals.process(main))
+    """
+
+
+def process(way: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PROCESS), way],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_no_signal_changes_the_status_of_a_process_that_is_ending():
+    ending = process("finished")
+    assert ending.stdout is not None
+    for line in ("working\n", "saving\n", "ending\n"):
+        assert ending.stdout.readline() == line
+    for number in (TERM, INT, USR1, HUP, TERM):
+        ending.send_signal(number)
+    _, errors = ending.communicate("\n")
+
+    assert (ending.returncode, errors) == (3, "")
+
+
+def test_signals_after_the_first_leave_the_status_of_an_interrupted_process():
+    stopped = process("stopped")
+    assert stopped.stdout is not None
+    for line, numbers in (
+        ("working\n", [TERM]),
+        ("saving\n", [USR1, HUP, INT]),  # the last insists
+        ("ending\n", [TERM, INT]),
+    ):
+        assert stopped.stdout.readline() == line
+        for number in numbers:
+            stopped.send_signal(number)
+    _, errors = stopped.communicate("\n")
+
+    assert (stopped.returncode, errors) == (75, "")
 
 
 STARTS = """
@@ -85,7 +189,7 @@ STARTS = """
     """
 
 
-@pytest.mark.parametrize("number", [INT, TERM, USR1])
+@pytest.mark.parametrize("number", [INT, TERM, USR1, HUP])
 def test_a_process_that_is_starting_receives_a_signal_when_it_has_handlers(number: signal.Signals):
     with signals.held_back():
         process = subprocess.Popen(

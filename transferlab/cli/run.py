@@ -16,7 +16,7 @@ from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import compose, usage
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
-from transferlab.runtime import logs, output
+from transferlab.runtime import logs, output, signals
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,12 @@ def run(arguments: Sequence[str]) -> int:
                 log.error("error: %s", error)
             errors.append(error)
             return None
-        output.report(*summary.table(finished))
-        if not several:
-            output.note(*summary.next_command(finished[-1].run, parsed.overrides))
+        with signals.watch() as stop, stop.deferred():  # done is done
+            output.report(*summary.table(finished))
+            if not several:
+                output.note(*summary.next_command(finished[-1].run, parsed.overrides))
+        if several:
+            stop.check()
         return float(finished[-1].result["metrics"]["top1_final"])
 
     _with_hydra(task, overrides)

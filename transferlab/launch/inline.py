@@ -48,15 +48,24 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
     for run in todo:
         fit.check_network(run.config)
     if todo:
-        with signals.watch() as stop:
-            from transferlab.training.run import check  # torch and lightning: seconds
-
-            check(todo)
-            for pack in plan.packs(todo):
-                if stop.number is not None:
-                    raise Interrupted("stopped between two runs")
-                train(pack.runs, stop)
+        _train_all(todo)
     return tuple(finished(run, reused=before[run.id] is not None) for run in ordered)
+
+
+def _train_all(runs: Sequence[Run]) -> None:
+    """Train the runs, bases first. A stop that is requested when all are finished is too late."""
+    try:
+        with signals.watch() as stop:
+            with stop.deferred():  # an import that is cut short leaves half a module
+                from transferlab.training.run import check  # torch and lightning: seconds
+            stop.check()
+            check(runs)
+            for pack in plan.packs(runs):
+                stop.check()
+                train(pack.runs, stop)
+    except Interrupted:
+        if not all(run.result_file.exists() for run in runs):
+            raise
 
 
 def finished(run: Run, *, reused: bool) -> FinishedRun:
@@ -73,8 +82,9 @@ def train(runs: Sequence[Run], stop: signals.StopRequest) -> None:
 
     Raises: UserError, RunFailed, Interrupted.
     """
-    from transferlab.training.run import train_pack
-
+    with stop.deferred():
+        from transferlab.training.run import train_pack
+    stop.check()
     with ExitStack() as owned:
         # All processes lock in the same order, so that no two packs wait for each other
         ordered, group = sorted(runs, key=lambda run: run.id), processes.group()

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.experiment.run import Run
 from transferlab.launch import inline
-from transferlab.runtime import logs, processes, signals
+from transferlab.runtime import logs, output, processes, signals
+from transferlab.runtime.signals import StopRequest
 from transferlab.store import sweeps
 
 log = logging.getLogger(__name__)
@@ -30,40 +32,50 @@ def main(arguments: Sequence[str]) -> int:
     Of several processes that train together rank 0 records it: `srun` merges all exit statuses.
     """
     folder, task = Path(arguments[0]), int(arguments[1])
-    if LEASH in os.environ:
-        threading.Thread(target=_exit_with_launcher, daemon=True).start()
-    logs.to_stderr()
-    code = _train(folder, task)
-    if processes.size() > 1 and processes.rank() == 0:
-        sweeps.note(sweeps.read_job(folder), task, worker=code)
-    elif processes.size() > 1 and code:
-        time.sleep(GRACE_S)  # srun kills the others when one has failed
-    return code
+    with output.guarded(), signals.watch() as stop:
+        if LEASH in os.environ:
+            threading.Thread(target=_exit_with_launcher, daemon=True).start()
+        logs.to_stderr()
+        code = _train(folder, task, stop)
+        with stop.deferred():
+            if processes.size() > 1 and processes.rank() == 0:
+                sweeps.note(sweeps.read_job(folder), task, worker=code)
+            elif processes.size() > 1 and code:
+                time.sleep(GRACE_S)  # srun kills the others when one has failed
+        return code
 
 
-def _train(folder: Path, task: int) -> int:
-    # numpy: half of the start-up time of `status`
-    from transferlab.experiment.resolve import resolve_all
-
+def _train(folder: Path, task: int, stop: StopRequest) -> int:
+    runs: Sequence[Run] = ()
     try:
-        with signals.watch() as stop:
-            runs = sweeps.runs_of(sweeps.read_job(folder), task)
-            try:
-                runs = resolve_all(run.config for run in runs)
-            except UserError as error:  # the images have changed since this was submitted
-                for run in runs:
-                    if not run.result_file.exists():
-                        store.note_failure(run, str(error))
-                raise
-            log.info("%s", "  ".join(run.label for run in runs))
-            inline.train(runs, stop)
+        runs = sweeps.runs_of(sweeps.read_job(folder), task)
+        runs = _resolved(runs, stop)
+        log.info("%s", "  ".join(run.label for run in runs))
+        inline.train(runs, stop)
     except (UserError, RunFailed) as error:
         log.error("error: %s", error)
         return error.exit_code
     except KeyboardInterrupt as error:
+        if runs and all(run.result_file.exists() for run in runs):
+            return 0  # the signal came when they were finished
         log.info("%s; saved", str(error) or "stopped")
         return Interrupted.exit_code
     return 0
+
+
+def _resolved(runs: Sequence[Run], stop: StopRequest) -> Sequence[Run]:
+    """The runs with the halves of the images. Raises: UserError if these have changed since the
+    runs were submitted, which is then recorded."""
+    with stop.deferred():  # an import that is cut short leaves half a module
+        from transferlab.experiment.resolve import resolve_all  # numpy: half of what `status` needs
+    stop.check()
+    try:
+        return resolve_all(run.config for run in runs)
+    except UserError as error:
+        for run in runs:
+            if not run.result_file.exists():
+                store.note_failure(run, str(error))
+        raise
 
 
 def _exit_with_launcher() -> None:
@@ -75,4 +87,4 @@ def _exit_with_launcher() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(signals.process(lambda: main(sys.argv[1:])))

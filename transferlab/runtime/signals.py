@@ -1,9 +1,9 @@
-"""SIGINT, SIGTERM, SIGUSR1: stop immediately, or in training after the current step.
+"""SIGINT, SIGTERM, SIGUSR1, SIGHUP: stop immediately, or in training after the current step.
 
-The only signal handler of a process. It replaces Lightning's, with which a single SIGTERM ends a
-half-trained run with exit status 0. SIGUSR1 comes from a launcher, and from SLURM ahead of a time
-limit. It may be repeated, or come with a SIGTERM to the whole job, so it never forces an immediate
-stop.
+The only signal handler of a process, from its first line to its last. It replaces Lightning's, with
+which a single SIGTERM ends a half-trained run with exit status 0. SIGUSR1 comes from a launcher,
+and from SLURM ahead of a time limit; SIGHUP when a terminal closes. Both may be repeated, or come
+with a SIGTERM to the whole job, so they never force an immediate stop.
 """
 
 import contextlib
@@ -11,13 +11,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from transferlab.errors import Interrupted
 
 IMPATIENT = (signal.SIGINT, signal.SIGTERM)
-WATCHED = (*IMPATIENT, signal.SIGUSR1)
+WATCHED = (*IMPATIENT, signal.SIGUSR1, signal.SIGHUP)
 
 
 class StopRequest:
@@ -30,7 +30,7 @@ class StopRequest:
         self.only_note = only_note  # in one of several processes, of which the first decides
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. A second SIGINT or SIGTERM stops immediately."""
+        """The signal handler. A second SIGINT or SIGTERM stops immediately, and none after it."""
         repeated = self.insisted and number in IMPATIENT
         self.insisted |= number in IMPATIENT
         again, self.number = self.number is not None, number
@@ -41,24 +41,31 @@ class StopRequest:
         if again and not repeated:
             return  # the first is being handled
         if not self.only_note and (repeated or not self.deferring):
+            self.only_note = repeated  # so that the cleaning-up cannot be interrupted for ever
             raise Interrupted(f"stopped by {signal.Signals(number).name}")
 
     def install(self) -> None:
         """Take over the watched signals, and receive those that were held back until now; a no-op
-        outside the main thread."""
+        outside the main thread. A process started with `nohup` goes on ignoring SIGHUP."""
         if threading.current_thread() is threading.main_thread():
             for number in WATCHED:
-                signal.signal(number, self)
+                if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+
+    def check(self) -> None:
+        """Raises: Interrupted if a stop was requested while that was deferred."""
+        if self.number is not None:
+            raise Interrupted(f"stopped by {signal.Signals(self.number).name}")
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         """Inside the block a first signal only sets `number`, which the code must check."""
-        self.deferring = True
+        before, self.deferring = self.deferring, True
         try:
             yield
         finally:
-            self.deferring = False
+            self.deferring = before
 
 
 def hold_back() -> None:
@@ -80,7 +87,12 @@ def held_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def watch() -> Iterator[StopRequest]:
-    """Handle the watched signals with a new request; restore the old handlers at the end."""
+    """Handle the watched signals, and restore the old handlers at the end. Within another `watch`
+    it is the same request: a process is stopped once."""
+    current = signal.getsignal(signal.SIGTERM)
+    if isinstance(current, StopRequest):
+        yield current
+        return
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -92,3 +104,27 @@ def watch() -> Iterator[StopRequest]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def process(main: Callable[[], int]) -> int:
+    """The exit status of `main`, which is all that a process does. Signals are handled while it
+    runs, and ignored from its end on: the status is that of `main`, and not that of a signal
+    which comes while the interpreter shuts down."""
+    StopRequest().install()
+    status: int | None = None
+    while True:  # at most twice more: a request raises for the first signal and for one repetition
+        try:
+            status = main() if status is None else status
+            ignore()
+            return status
+        except KeyboardInterrupt:
+            status = Interrupted.exit_code if status is None else status
+        except SystemExit:  # argparse has printed
+            ignore()
+            raise
+
+
+def ignore() -> None:
+    """Ignore the watched signals: at the end of a process, and in one whose parent handles them."""
+    for number in WATCHED:
+        signal.signal(number, signal.SIG_IGN)

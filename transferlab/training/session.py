@@ -80,8 +80,9 @@ class Session:
             moved = not states or states[0].step > step or states[0].validated
             assert moved, "a session made no progress"
         if processes.rank() == 0:
-            for subject, state in zip(self.subjects, states, strict=True):
-                self._record(subject, state)
+            with self.stop.deferred():  # what is done is recorded before it stops
+                for subject, state in zip(self.subjects, states, strict=True):
+                    self._record(subject, state)
         if failed:
             raise RunFailed("; ".join(failed.values()))
 
