@@ -39,7 +39,11 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def train(runs: Sequence[Run], stop: object) -> None:
         for run in runs:
-            assert {path.name for path in run.folder.iterdir()} == {"lock", "owner.json"}
+            assert {path.name for path in run.folder.iterdir()} == {
+                "lock",
+                "lock.holder",
+                "owner.json",
+            }
             store.create(run)
             store.finish(run, RESULT)
             labels.append(run.label)

@@ -1,7 +1,5 @@
 """One holder at a time, perhaps another process, and none once it has died."""
 
-import errno
-import fcntl
 import os
 import signal
 import subprocess
@@ -148,18 +146,6 @@ def test_folder_is_made_by_the_holder_and_not_by_who_only_asks(tmp_path: Path):
     assert not path.parent.parent.exists()
     with locks.held(path, pytest.fail):
         assert path.exists()
-
-
-@BOTH
-def test_nobody_holds_a_lock_on_a_disk_without_locks(
-    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
-):
-    def unsupported(file: object, operation: int) -> None:
-        raise OSError(errno.ENOTSUP, "Operation not supported")
-
-    (tmp_path / "lock").touch()
-    monkeypatch.setattr(fcntl, kind.value, unsupported)
-    assert not locks.is_held(tmp_path / "lock", kind=kind)
 
 
 def test_a_file_that_cannot_be_opened_is_an_error_with_the_callers_advice(tmp_path: Path):

@@ -125,7 +125,7 @@ def test_a_run_is_owned_before_anything_else_is_in_its_folder(tmp_path: Path):
     run = make_run(made({"runtime.store": f"{tmp_path}/runs"}))
 
     with store.owned(run, pytest.fail):
-        assert names(run.folder) == {"lock", "owner.json"}
+        assert names(run.folder) == {"lock", "lock.holder", "owner.json"}
         owner = json.loads(run.owner_file.read_text())
 
     assert (owner["host"], owner["pid"]) == (socket.gethostname(), os.getpid())

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import secrets
-import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,12 +38,11 @@ def replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     temporary = f".{path.name}.{secrets.token_hex(8)}"
     with folders.opened(path.parent) as folder:
 
-        def create(name: str, flags: int) -> int:
-            return os.open(name, flags | os.O_NOFOLLOW, 0o666, dir_fd=folder)
+        def create(name: str, _flags: int) -> int:
+            return folders.create(name, os.O_WRONLY, folder)
 
         try:
-            with open(temporary, "xb", opener=create) as file:  # fails if the name exists
-                folders.share(file.fileno(), folder)
+            with open(temporary, "wb", opener=create) as file:
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -58,8 +56,7 @@ def probe(folder: Path) -> None:
     """Make a file in the folder and delete it. Raises: OSError if it cannot be written."""
     with folders.opened(folder) as descriptor:
         name = f".probe.{secrets.token_hex(8)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        os.close(os.open(name, flags, dir_fd=descriptor))
+        os.close(folders.create(name, os.O_WRONLY, descriptor))
         os.unlink(name, dir_fd=descriptor)
 
 
@@ -79,41 +76,14 @@ def open_update(path: Path) -> IO[bytes]:
 
 
 def _open(path: Path, mode: str, flags: int) -> IO[bytes]:
-    # O_NONBLOCK: a FIFO of that name would be waited for
-    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
     def opener(_name: str, _flags: int) -> int:
         with folders.opened(path.parent) as folder:
             try:
-                descriptor = os.open(path.name, flags | os.O_EXCL, 0o666, dir_fd=folder)
+                return folders.create(path.name, os.O_RDWR | flags, folder)
             except FileExistsError:
-                descriptor = _existing(path, flags, folder)
-            else:
-                folders.share(descriptor, folder)
-            return descriptor
+                return folders.open_existing(path, os.O_RDWR | flags, folder)
 
     return open(path, mode, opener=opener)
-
-
-def _existing(path: Path, flags: int, folder: int) -> int:
-    """The descriptor of a regular file that has no other name. Raises: UnsafePath."""
-    try:
-        descriptor = os.open(path.name, flags & ~os.O_CREAT, dir_fd=folder)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK):
-            link = f"{path} is a symbolic link, which is not followed: delete it"
-            raise UnsafePath(link) from None
-        raise
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
-        return descriptor
-    os.close(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise UnsafePath(f"{path} is not a regular file: delete it")
-    raise UnsafePath(
-        f"{path} has {status.st_nlink} names (hard links), and all of them would be written: "
-        "put a copy in its place"
-    )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ others may write and not only for sticky ones.
 """
 
 import contextlib
+import errno
 import os
 import pwd
 import shlex
@@ -62,6 +63,44 @@ def make(folder: Path) -> None:
             share(descriptor, parent)
         finally:
             os.close(descriptor)
+
+
+def create(name: str, flags: int, folder: int) -> int:
+    """A new file in an open folder, shared as that, by its descriptor.
+
+    Raises: FileExistsError if the name exists, also as a link to nothing; OSError.
+    """
+    flags |= os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o666, dir_fd=folder)
+    share(descriptor, folder)
+    return descriptor
+
+
+def open_existing(path: Path, flags: int, folder: int | None = None) -> int:
+    """The descriptor of a regular file in an open folder, which has no other name if it is to be
+    written. Raises: UnsafePath if it is a link or anything else; OSError.
+    """
+    name = str(path) if folder is None else path.name
+    try:  # O_NONBLOCK: a FIFO of that name would be waited for
+        descriptor = os.open(
+            name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
+        )
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            link = f"{path} is a symbolic link, which is not followed: delete it"
+            raise UnsafePath(link) from None
+        raise
+    status = os.fstat(descriptor)
+    writes = flags & (os.O_WRONLY | os.O_RDWR)
+    if stat.S_ISREG(status.st_mode) and not (writes and status.st_nlink > 1):
+        return descriptor
+    os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafePath(f"{path} is not a regular file: delete it")
+    raise UnsafePath(
+        f"{path} has {status.st_nlink} names (hard links), and all of them would be written: "
+        "put a copy in its place"
+    )
 
 
 def share(descriptor: int, folder: int) -> None:

@@ -204,8 +204,8 @@ def submitting(store: Path) -> Iterator[IO[bytes]]:
     Yields the open lock file. `sbatch` inherits it, so that others wait for a submission under way
     even if its `sweep` was killed.
     """
-    with _held(store / FOLDER / LOCK) as file:
-        yield file
+    with _held(store / FOLDER / LOCK) as hold:
+        yield hold.file
 
 
 @contextlib.contextmanager
@@ -220,5 +220,5 @@ def is_carried_out(job: Job) -> bool:
     return locks.is_held(job.folder / LOCK)
 
 
-def _held(path: Path) -> AbstractContextManager[IO[bytes]]:
+def _held(path: Path) -> AbstractContextManager[locks.Hold]:
     return locks.held(path, lambda: log.info("waiting for another command that submits: %s", path))

@@ -63,14 +63,15 @@ def prepare(
     if (record := workspace.finished(out, settings, index.digest)) is not None:
         workspace.tidy(out)
         return Preparation(record, 0, 0.0)
-    with workspace.hold(out, settings) as partial, signals.watch() as request, request.deferred():
+    with workspace.hold(out, settings) as hold, signals.watch() as request, request.deferred():
+        partial = hold.path.parent
         with contextlib.closing(Journal(partial / workspace.JOURNAL)) as journal:
             made = _Making(partial, index, pixels, journal, request).make_all(jobs)
             unreadable = finish.unreadable_files(index, journal)
             finish.write_unreadable(partial, unreadable)
             _report(unreadable, partial, skip_unreadable)
             record = finish.finish(partial, index, journal, settings, root)
-        workspace.publish(partial, out)
+        workspace.publish(hold, out)
     return Preparation(record, made, time.monotonic() - start)
 
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from transferlab.data.prepare import OUT
 from transferlab.errors import UserError
 from transferlab.runtime import locks
 from transferlab.runtime.files import explained, sync_folder, write_json
+from transferlab.runtime.locks import Hold
 
 LOCK = "lock"
 SETTINGS = "settings.json"
@@ -60,8 +60,8 @@ def finished(out: Path, settings: PrepareSettings, sources: str) -> PreparedReco
 
 
 @contextlib.contextmanager
-def hold(out: Path, settings: PrepareSettings) -> Iterator[Path]:
-    """The folder in which --out is made, for this process alone.
+def hold(out: Path, settings: PrepareSettings) -> Iterator[Hold]:
+    """The lock on the folder in which --out is made, which is its file's parent.
 
     Raises: UserError if another process has it, or it was begun with other settings.
     """
@@ -69,25 +69,23 @@ def hold(out: Path, settings: PrepareSettings) -> Iterator[Path]:
     lock = folder / LOCK
 
     def refuse() -> None:
-        owner = lock.read_text() if lock.exists() else ""
-        raise UserError(f"--out {out} is being made by {owner or 'another process'}: wait for it")
+        owner = locks.describe_holder(lock)
+        raise UserError(f"--out {out} is being made by {owner}: wait for it")
 
-    with locks.held(lock, refuse, advice=OUT) as file:
-        if not (lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno()))):
+    with locks.held(lock, refuse, advice=OUT) as hold:
+        if not (lock.exists() and os.path.samestat(lock.stat(), os.fstat(hold.file.fileno()))):
             # it was renamed between opening and locking
             raise UserError(f"--out {out} has just been finished: run the command again")
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        file.flush()
         _begin_or_resume(folder, settings)
-        yield folder
+        yield hold
 
 
-def publish(folder: Path, out: Path) -> None:
+def publish(hold: Hold, out: Path) -> None:
     """Rename the folder to --out in one step; then delete its working files."""
+    folder = hold.path.parent
     for changed in (*(folder / name for name in SUBSETS), folder):
         sync_folder(changed)
-    with explained(out, OUT):
+    with explained(out, OUT), hold.moving(out / LOCK):
         os.rename(folder, out)
     sync_folder(out.parent)
     tidy(out)
@@ -95,7 +93,7 @@ def publish(folder: Path, out: Path) -> None:
 
 def tidy(out: Path) -> None:
     """Delete the working files from --out."""
-    for name in (JOURNAL, SETTINGS, LOCK):
+    for name in (JOURNAL, SETTINGS, LOCK, locks.record(Path(LOCK)).name):
         with contextlib.suppress(OSError):
             (out / name).unlink(missing_ok=True)
 
