@@ -439,6 +439,22 @@ def test_cancel_names_the_jobs_that_it_cancels(
     assert [job.tasks[0] for job in cluster.jobs.values()] == ["PENDING", "CANCELLED", "CANCELLED"]
 
 
+def test_cancel_names_the_jobs_of_others(
+    store_folder: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+):
+    sweep = start(make_runs(store_folder, ["baseA"]))
+    slurm.submit(sweep, sweep.runs(), cluster)
+    (job,) = sweeps.jobs(sweep)
+    cluster.owners["100"] = 4321
+    capsys.readouterr()
+
+    assert cancel.run(["--store", str(store_folder)]) == 1
+    assert capsys.readouterr().err == (
+        f"cancelled 0 tasks of {store_folder}\n"
+        f"job 100  {job.name} belongs to user4321, who alone can cancel it\n"
+    )
+
+
 def test_a_folder_that_is_no_store_is_left_as_it_is(store_folder: Path, cluster: FakeCluster):
     for command in (cancel, retry, status):
         with pytest.raises(UserError, match="is not a store: name one with --store DIR"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from transferlab.launch import job, local, supervisor
+from transferlab.launch import job, local, queue, supervisor
 from transferlab.runtime import signals
 
 Deeds = Callable[..., None]
@@ -26,6 +26,13 @@ def workers(monkeypatch: pytest.MonkeyPatch, forked_processes: None) -> Deeds:
 
     do()
     return do
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job whose submission was not answered is looked for in a moment, not in a minute."""
+    monkeypatch.setattr(queue, "ASK_S", 0.05)
+    monkeypatch.setattr(queue, "PAUSE_S", 0.01)
 
 
 @pytest.fixture

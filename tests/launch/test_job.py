@@ -15,7 +15,6 @@ from support.fake_cluster import FakeCluster
 from support.studies import by_label, finish, make_runs, make_slurm, on_devices, start
 
 from transferlab import store
-from transferlab.cli import work as work_command
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import plan
 from transferlab.launch import job as jobs
@@ -187,13 +186,6 @@ def test_a_signal_that_arrives_while_the_job_starts_stops_it_before_a_worker_is_
         assert work(job, cluster=cluster) == 75
     assert cluster.requeued == ["7_0"] and not (job.folder / "0.started").exists()
     assert (note(job, 0)["code"], note(job, 0)["signals"]) == (75, ["SIGUSR1"])
-
-
-def test_from_its_end_to_the_exit_of_the_process_no_signal_is_received(job: Job, workers: Deeds):
-    """Python removes handlers before it exits, and a default one would change the exit status."""
-    assert work_command.run([str(job.folder), "--task", "0"]) == 0
-
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) >= set(signals.WATCHED)
 
 
 def test_a_run_that_is_done_when_the_signal_arrives_is_not_requeued(job: Job, workers: Deeds):

@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,10 @@ from transferlab.errors import UserError
 from transferlab.experiment import plan
 from transferlab.experiment.build import vary_config
 from transferlab.experiment.run import Run, make_run
-from transferlab.launch import slurm
+from transferlab.launch import job as jobs
+from transferlab.launch import queue, slurm
+from transferlab.launch.job import SlurmTask
+from transferlab.launch.queue import Cancelled
 from transferlab.launch.slurm import Submission
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
@@ -229,8 +233,14 @@ def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
 ):
     sweep = start(make_runs(store_folder, ["A1B"]))
     cluster.trouble = ["", "never"]
-    with pytest.raises(UserError, match="did not report whether it accepted the job"):
+    with pytest.raises(UserError) as error:
         slurm.submit(sweep, sweep.runs(), cluster)
+    name = sweeps.jobs(sweep)[1].name
+    assert str(error.value) == (
+        f"sbatch did not report whether it accepted the job, and SLURM does not know job {name} "
+        "after 0.05 s: run the command again, which looks for it once more before it submits its "
+        "runs again; should SLURM accept it later, it will exit without training"
+    )
 
     again(sweep, cluster)
 
@@ -238,6 +248,87 @@ def test_a_job_that_never_reached_slurm_is_submitted_by_the_next_call(
         ("100", None),
         ("101", "100_0"),
     ]
+
+
+def test_a_job_that_slurm_accepts_late_is_found_before_its_runs_are_submitted_again(
+    store_folder: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(store_folder, ["A1B"]))
+    cluster.trouble = ["", "late"]
+    with pytest.raises(UserError, match="SLURM does not know job"):
+        slurm.submit(sweep, sweep.runs(), cluster)
+    cluster.accept_late()
+
+    assert again(sweep, cluster).jobs == ()
+    assert [job.id for job in sweeps.jobs(sweep)] == ["100", "101"]
+    assert [(job.id, job.need) for job in cluster.jobs.values()] == [
+        ("100", None),
+        ("101", "100_0"),
+    ]
+
+
+def test_a_job_that_slurm_accepts_after_its_runs_were_submitted_again_exits_without_training(
+    store_folder: Path, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+):
+    sweep = start(make_runs(store_folder, ["A1B"]))
+    cluster.trouble = ["late"]
+    with pytest.raises(UserError, match="SLURM does not know job"):
+        slurm.submit(sweep, sweep.runs(), cluster)
+    (first,) = sweeps.jobs(sweep)
+
+    again(sweep, cluster)
+    assert shown(sweep, cluster) == [("100", ["baseA"], None), ("101", ["A1B"], "100_0")]
+    late = cluster.accept_late()
+
+    assert (
+        f"job {first.name}: sbatch did not report whether SLURM accepted it, and SLURM does not "
+        "know it: its runs are submitted again. It cannot be excluded that SLURM accepts it later; "
+        "it will then exit without training"
+    ) in caplog.messages
+    names = {run.id: run.label for run in sweep.runs()}
+    active = queue.queued_runs(store_folder, cluster)
+    assert {names[run]: entry.id for run, entry in active.items()} == {
+        "baseA": "100_0", "A1B": "101_0",
+    }  # fmt: skip
+    assert jobs.work(first.folder, SlurmTask(late.id, 0, 0), cluster) == 0
+    assert not first.log(0).exists() and not first.task(0).exists()
+    assert again(sweep, cluster).jobs == ()  # and it is not asked about any more
+    assert {entry.id for entry in queue.cancel(store_folder, cluster).tasks} == {
+        "100_0", "101_0", f"{late.id}_0",
+    }  # fmt: skip
+
+
+def test_a_job_that_ended_before_it_was_found_is_known_by_its_name(
+    store_folder: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(store_folder, ["baseA"]))
+    cluster.trouble = ["late"]
+    with pytest.raises(UserError):
+        slurm.submit(sweep, sweep.runs(), cluster)
+    cluster.accept_late()
+    cluster.set("100", "FAILED", "1:0")
+
+    again(sweep, cluster)
+
+    assert [(job.id, job.superseded) for job in sweeps.jobs(sweep)] == [
+        ("100", False),
+        ("101", False),
+    ]
+
+
+def test_while_slurm_does_not_answer_an_open_question_stays_open(
+    store_folder: Path, cluster: FakeCluster
+):
+    sweep = start(make_runs(store_folder, ["baseA"]))
+    cluster.trouble = ["late"]
+    with pytest.raises(UserError):
+        slurm.submit(sweep, sweep.runs(), cluster)
+    cluster.down = True
+
+    with pytest.raises(UserError, match="Unable to contact"):
+        again(sweep, cluster)
+    assert [job.superseded for job in sweeps.jobs(sweep)] == [False]
+    assert cluster.jobs == {}
 
 
 def test_a_job_whose_acceptance_was_lost_is_found_in_the_queue(
@@ -410,6 +501,7 @@ def test_the_options_of_a_job_are_these(
         "role": "transfer",
         "options": list(job.options),
         "id": "101",
+        "superseded": False,
     }
 
 
@@ -534,7 +626,7 @@ def test_runs_in_the_queue_are_found_by_the_names_of_their_jobs(
     cluster.set("100_0", "RUNNING")
     names = {run.id: run.label for run in sweep.runs()}
 
-    found = slurm.in_queue(store_folder, cluster)
+    found = queue.queued_runs(store_folder, cluster)
 
     assert {names[run]: (entry.id, entry.state) for run, entry in found.items()} == {
         "baseA": ("100_0", "RUNNING"),
@@ -552,19 +644,19 @@ def test_reading_the_queue_writes_nothing(store_folder: Path, cluster: FakeClust
         slurm.submit(sweep, sweep.runs(), cluster)
     before = {path: path.stat().st_mtime_ns for path in store_folder.rglob("*")}
 
-    assert len(slurm.in_queue(store_folder, cluster)) == 1
+    assert len(queue.queued_runs(store_folder, cluster)) == 1
     assert {path: path.stat().st_mtime_ns for path in store_folder.rglob("*")} == before
 
 
 def test_a_store_without_slurm_jobs_does_not_query_the_queue(
     store_folder: Path, cluster: FakeCluster
 ):
-    assert slurm.in_queue(store_folder, cluster) == {}
+    assert queue.queued_runs(store_folder, cluster) == {}
     sweep = start(make_runs(store_folder), make_local())
     sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL))
 
-    assert slurm.in_queue(store_folder, cluster) == {}
-    assert slurm.cancel(store_folder, cluster) == ()
+    assert queue.queued_runs(store_folder, cluster) == {}
+    assert queue.cancel(store_folder, cluster) == Cancelled((), ())
     assert cluster.asked == [] and not (store_folder / ".sweeps" / "lock").exists()
 
 
@@ -581,7 +673,7 @@ def test_cancel_takes_this_stores_jobs_and_no_others(
     cluster.set("102", "COMPLETED")
     cluster.set("103", "RUNNING")
 
-    cancelled = slurm.cancel(store_folder, cluster)
+    cancelled = queue.cancel(store_folder, cluster).tasks
 
     assert [(entry.id, entry.state) for entry in cancelled] == [
         ("103_0", "RUNNING"),
@@ -596,7 +688,33 @@ def test_cancel_takes_this_stores_jobs_and_no_others(
         "104": "CANCELLED",
         "105": "CANCELLED",
     }
-    assert slurm.cancel(store_folder, cluster) == ()
+    assert queue.cancel(store_folder, cluster) == Cancelled((), ())
+
+
+def test_jobs_of_other_users_are_queued_and_not_cancelled(store_folder: Path, cluster: FakeCluster):
+    sweep = start(make_runs(store_folder, ["A1B"]))
+    slurm.submit(sweep, sweep.runs(), cluster)
+    cluster.owners["100"] = 4321
+
+    assert again(sweep, cluster).jobs == ()
+    cancelled = queue.cancel(store_folder, cluster)
+
+    assert [entry.id for entry in cancelled.tasks] == ["101_0"]
+    assert [(entry.id, entry.user) for entry in cancelled.others] == [("100_0", "user4321")]
+    assert [job.tasks[0] for job in cluster.jobs.values()] == ["PENDING", "CANCELLED"]
+
+
+def test_another_job_that_has_the_id_of_a_former_one_is_left_alone(
+    store_folder: Path, cluster: FakeCluster
+):
+    """SLURM counts ids anew after the largest."""
+    sweep = start(make_runs(store_folder, ["baseA"]))
+    slurm.submit(sweep, sweep.runs(), cluster)
+    former = cluster.jobs["100"]
+    cluster.jobs["100"] = replace(former, options=("--array=0-0", "--job-name=another"))
+
+    assert queue.queued_runs(store_folder, cluster) == {}
+    assert queue.cancel(store_folder, cluster) == Cancelled((), ())
 
 
 def test_the_working_directory_is_that_of_the_command(store_folder: Path):

@@ -22,7 +22,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import plan
 from transferlab.experiment.build import config_dict, vary_config
 from transferlab.experiment.run import Run, make_run
-from transferlab.launch import slurm, status
+from transferlab.launch import queue, slurm, status
 from transferlab.launch.status import RunStatus
 from transferlab.runtime import files
 from transferlab.store import inventory, sweeps
@@ -302,8 +302,8 @@ def test_a_job_without_a_reason_yet_waits_for_its_base_at_most(
     store_folder: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ):
     submitted(store_folder, cluster, "A1B")
-    queue = tuple(replace(entry, reason="None") for entry in cluster.queue())
-    monkeypatch.setattr(cluster, "queue", lambda: queue)
+    queued = tuple(replace(entry, reason="None") for entry in cluster.queue(["100", "101"], []))
+    monkeypatch.setattr(cluster, "queue", lambda *selected: queued)
 
     assert shown(store_folder, cluster) == {
         "baseA": ("queued", ""),
@@ -406,7 +406,7 @@ def test_a_cancelled_run_is_missing_or_interrupted(store_folder: Path, cluster: 
     run.folder.mkdir(parents=True)
     run.checkpoint_file.write_text("")
     sweeps.note(sweeps.jobs(sweep)[0], 1, queued_as="100_1", started="now", ended="now", code=75)
-    slurm.cancel(store_folder, cluster)
+    queue.cancel(store_folder, cluster)
 
     assert shown(store_folder, cluster) == {
         "baseA": ("missing", "cancelled"),

@@ -5,6 +5,7 @@ tells what happens to the tasks, as with facebookresearch/dora `dora/tests/fake_
 """
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -52,11 +53,13 @@ class FakeCluster:
         self.jobs: dict[str, Submitted] = {}
         self.ids = itertools.count(100)
         # Of the next submissions: "", "refuse", "never" (it does not arrive), "lose" (the answer),
-        # "crash" (of the one who submits)
+        # "crash" (of the one who submits), "late" (see `accept_late`)
         self.trouble: list[str] = []
         self.asked: list[str] = []  # which of the methods were called
         self.requeued: list[str] = []
         self.down = False
+        self.late: list[tuple[Sequence[str], str, Sequence[str]]] = []
+        self.owners: dict[str, int] = {}  # of jobs of other users
 
     # --- the protocol
 
@@ -70,6 +73,9 @@ class FakeCluster:
             raise Refused("sbatch refused the job: sbatch: error: invalid partition specified: gpv")
         if trouble == "never":
             raise UserError("sbatch did not report whether it accepted the job")
+        if trouble == "late":
+            self.late.append((options, script, command))
+            raise UserError("sbatch did not report whether it accepted the job")
         job = self._accept(options, script, command)
         if trouble == "lose":
             raise UserError("sbatch did not report whether it accepted the job")
@@ -77,11 +83,17 @@ class FakeCluster:
             raise KeyboardInterrupt
         return job.id
 
-    def queue(self) -> tuple[Queued, ...]:
+    def queue(self, jobs: Sequence[str], names: Sequence[str]) -> tuple[Queued, ...]:
         self.asked.append("queue")
         if self.down:
             raise UserError("squeue: Unable to contact slurm controller (connect failure)")
-        return tuple(self._entries())
+        return tuple(e for e in self._entries() if e.job in jobs or e.name in names)
+
+    def identities(self, names: Sequence[str]) -> dict[str, str]:
+        self.asked.append("identities")
+        if self.down:
+            raise UserError("squeue: Unable to contact slurm controller (connect failure)")
+        return {job.name: job.id for job in self.jobs.values() if job.name in names}
 
     def max_array(self) -> int:
         return self.limit
@@ -124,6 +136,10 @@ class FakeCluster:
                 if self._state(other.need) in BAD and set(other.tasks.values()) == {"PENDING"}:
                     self.set(other.id, "CANCELLED")
 
+    def accept_late(self) -> Submitted:
+        """SLURM takes a job whose submission was not answered."""
+        return self._accept(*self.late.pop(0))
+
     def forget(self, identity: str) -> None:
         """Purge a job, as SLURM does minutes after its end."""
         del self.jobs[identity]
@@ -147,4 +163,5 @@ class FakeCluster:
             for task, state in job.tasks.items():
                 if state not in OVER:
                     reason = {"PENDING": "Dependency" if waits else "Resources"}.get(state, "None")
-                    yield Queued(f"{job.id}_{task}", state, job.name, reason)
+                    uid = self.owners.get(job.id, os.geteuid())
+                    yield Queued(f"{job.id}_{task}", state, uid, f"user{uid}", job.name, reason)

@@ -125,8 +125,14 @@ class User:
 
     def states(self, *flags: str) -> dict[str, dict[str, Any]]:
         """By label, the record of each run in `status --json`."""
-        found = json.loads(self.ordered("status", "--json", *flags).out)["runs"]
-        return {run["label"]: run for run in found}
+        return {run["label"]: run for run in self.runs(*flags)}
+
+    def runs(self, *flags: str) -> list[dict[str, Any]]:
+        """The record of each run in `status --json`."""
+        found: list[dict[str, Any]] = json.loads(self.ordered("status", "--json", *flags).out)[
+            "runs"
+        ]
+        return found
 
     def summary(self) -> dict[str, str]:
         """By label, the state of each run."""
@@ -155,8 +161,11 @@ class User:
 
     def results(self) -> dict[str, dict[str, Any]]:
         """By label, the record of each finished run."""
-        records = (json.loads(path.read_text()) for path in self.store.glob("*/result.json"))
-        return {record["label"]: record for record in records}
+        return {record["label"]: record for record in self.records()}
+
+    def records(self) -> list[dict[str, Any]]:
+        """The record of each finished run."""
+        return [json.loads(path.read_text()) for path in self.store.glob("*/result.json")]
 
     def folder(self, label: str) -> Path:
         (found,) = (p for p in self.store.glob(f"{label}-*") if p.is_dir())

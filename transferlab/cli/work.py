@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transferlab.launch import job
 from transferlab.launch.cluster import SlurmCluster
-from transferlab.runtime import commands, logs, signals
+from transferlab.runtime import commands, logs
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -20,7 +20,4 @@ def run(arguments: Sequence[str]) -> int:
     task = job.current()
     if selected.task is not None:
         task = replace(task, number=selected.task)
-    try:
-        return job.work(selected.folder, task, SlurmCluster())
-    finally:
-        signals.hold_back()
+    return job.work(selected.folder, task, SlurmCluster())

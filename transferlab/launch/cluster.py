@@ -18,7 +18,9 @@ from transferlab.runtime import commands
 TIMEOUT_S = 120
 RETRY_S = (1, 2, 4, 8)  # a controller that is restarting responds soon
 MAX_ARRAY = 1001  # SLURM's default
-FORMAT = "%i|%T|%j|%r"
+FORMAT = "%i|%T|%U|%u|%j|%r"
+BATCH = 1000  # jobs of one query
+UNKNOWN = "Invalid job id specified"  # of squeue, if it is asked for one job that has left
 NO_ANSWER = "no answer"
 UNREACHABLE = re.compile(
     f"{NO_ANSWER}|Unable to contact slurm controller|timed out|Connection refused", re.I
@@ -28,10 +30,13 @@ SCRUBBED = ("SLURM_", "SQUEUE_", "SACCT_", "SCANCEL_")
 
 @dataclass(frozen=True)
 class Queued:
-    """An entry of the queue: a task of an array. `reason` is why it is pending."""
+    """An entry of the queue: a task of an array. `reason` is why it is pending, `uid` and `user`
+    are the number and the name of the one who submitted it."""
 
     id: str
     state: str
+    uid: int
+    user: str
     name: str
     reason: str
 
@@ -59,7 +64,9 @@ class Cluster(Protocol):
     def submit(self, options: Sequence[str], script: str, command: Sequence[str], *,
                hold: IO[bytes]) -> str: ...  # fmt: skip
 
-    def queue(self) -> tuple[Queued, ...]: ...
+    def queue(self, jobs: Sequence[str], names: Sequence[str]) -> tuple[Queued, ...]: ...
+
+    def identities(self, names: Sequence[str]) -> dict[str, str]: ...
 
     def max_array(self) -> int: ...
 
@@ -90,20 +97,37 @@ class SlurmCluster:
             return identity[0]
         if done.returncode and not UNREACHABLE.search(done.stderr):
             raise Refused(f"sbatch refused the job: {_error(done)}")
-        raise UserError(
-            f"sbatch did not report whether it accepted the job ({_error(done)}): run the command "
-            "again, nothing is submitted twice"
-        )
+        raise UserError(f"sbatch did not report whether it accepted the job ({_error(done)})")
 
-    def queue(self) -> tuple[Queued, ...]:
-        """This user's jobs that have not ended, one entry per task. Raises: UserError."""
-        command = ["squeue", "--me", "--noheader", "--array", f"--format={FORMAT}"]
-        entries = []
-        for line in self._query(command).splitlines():
-            parts = line.strip().split("|", 3)
-            if len(parts) == 4:
-                entries.append(Queued(*parts))
-        return tuple(entries)
+    def queue(self, jobs: Sequence[str], names: Sequence[str]) -> tuple[Queued, ...]:
+        """The jobs with these ids or names that have not ended, one entry per task, of whichever
+        user. Raises: UserError."""
+        selections = [f"--jobs={','.join(batch)}" for batch in _batches(jobs)]
+        selections += [f"--name={','.join(batch)}" for batch in _batches(names)]
+        entries: dict[str, Queued] = {}
+        for selection in selections:
+            command = ["squeue", selection, "--noheader", "--array", f"--format={FORMAT}"]
+            for line in self._query(command, missing=UNKNOWN).splitlines():
+                identity, *others = line.strip().split("|", 5)
+                if len(others) == 5 and others[1].isdigit():
+                    state, uid, user, name, reason = others
+                    entries[identity] = Queued(identity, state, int(uid), user, name, reason)
+        return tuple(entries.values())
+
+    def identities(self, names: Sequence[str]) -> dict[str, str]:
+        """The ids of the jobs with these names that SLURM knows, queued or ended, by name.
+
+        Raises: UserError.
+        """
+        known = {entry.name: entry.job for entry in self.queue([], names)}
+        for batch in _batches([name for name in names if name not in known]):
+            command = ["sacct", "-X", "-n", "-P", "-o", "JobID,JobName", "-S", "now-30days",
+                       f"--name={','.join(batch)}"]  # fmt: skip
+            done = self._call(command, missing_ok=True)
+            for line in done.stdout.splitlines() if done.returncode == 0 else ():
+                identity, _, name = line.partition("|")
+                known[name] = identity.partition("_")[0]
+        return {name: known[name] for name in names if name in known}
 
     def max_array(self) -> int:
         """The maximum number of tasks in an array."""
@@ -153,12 +177,15 @@ class SlurmCluster:
                 endings |= dict.fromkeys(_each(job, fields.get("ArrayTaskId", "")), ending)
         return endings
 
-    def _query(self, command: Sequence[str]) -> str:
-        """The output of a command that may be repeated."""
+    def _query(self, command: Sequence[str], *, missing: str | None = None) -> str:
+        """The output of a command that may be repeated; empty for an error with the text `missing`,
+        which says that what it asks for does not exist."""
         for pause_s in (*RETRY_S, None):
             done = self._call(command)
             if done.returncode == 0:
                 return done.stdout
+            if missing is not None and missing in done.stderr:
+                return ""
             if pause_s is None or NO_ANSWER in done.stderr or not UNREACHABLE.search(done.stderr):
                 break
             time.sleep(pause_s)
@@ -202,6 +229,10 @@ def clean_environment() -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith(SCRUBBED) or key in ("SLURM_CONF", "SLURM_CLUSTERS")
     }
+
+
+def _batches(texts: Sequence[str]) -> list[Sequence[str]]:
+    return [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
 
 
 def _missing(command: str) -> str:

@@ -57,6 +57,10 @@ def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
     """
     received = _Signals()
     job = sweeps.read_job(folder)
+    if job.superseded:
+        log.warning("job %s: another job trains its runs, since SLURM had not accepted this one in "
+                    "time; nothing to do", job.name)  # fmt: skip
+        return 0
     launcher = sweeps.sweep_of(job).launcher
     runs = sweeps.runs_of(job, task.number)
     idle = _note_start(job, task, runs)
@@ -150,11 +154,7 @@ def _srun(devices: int) -> tuple[str, ...]:
 
 
 class _Signals:
-    """Receives the watched signals, and asks the worker to stop as soon as one arrives.
-
-    What a handler misses between the end of the worker and that of this process does not matter any
-    more: see `signals.hold_back`.
-    """
+    """Receives the watched signals, and asks the worker to stop as soon as one arrives."""
 
     def __init__(self) -> None:
         self.seen: set[signal.Signals] = set()

@@ -2,11 +2,9 @@
 
 One array for all dependents of one base, bases first, cut at the site's limit. Queued runs are left
 alone, so the same command can be repeated at any time. A job's record is written before `sbatch` is
-called and holds its name in the queue: if this process dies in between, the next one finds the job
-by that name.
+called and holds its name: if this process dies in between, the next one finds the job by that.
 """
 
-import contextlib
 import logging
 import os
 import shutil
@@ -17,11 +15,12 @@ from pathlib import Path
 from typing import IO
 
 import transferlab
-from transferlab.errors import Interrupted, UserError
+from transferlab.errors import UserError
 from transferlab.experiment import plan, sbatch
 from transferlab.experiment.launcher import ROLES, Resources, SlurmSettings, require_consistent
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
+from transferlab.launch import queue
 from transferlab.launch.cluster import Cluster, Queued, Refused
 from transferlab.runtime import commands, files
 from transferlab.store import sweeps
@@ -29,7 +28,6 @@ from transferlab.store.sweeps import Job, Sweep
 
 log = logging.getLogger(__name__)
 TEMPLATE = "job.sbatch"
-NEVER = "DependencyNeverSatisfied"  # the reason of a job that will not start
 # Begins the command of a job: from here on a signal waits for the handlers of `work`, where the
 # node's env can hold it back (GNU coreutils 8.31)
 HOLD_BACK = (
@@ -64,7 +62,8 @@ def submit(
     _require_gpus(sweep.launcher, todo)
     with sweeps.submitting(sweep.store) as hold:
         unfinished = {run.id: run for run in todo if not run.result_file.exists()}
-        active = _satisfiable(_adopted(sweep.store, cluster), unfinished)
+        queue.settle(sweep.store, cluster, unfinished)
+        active = _satisfiable(queue.queued_runs(sweep.store, cluster), unfinished)
         missing = [run for run in unfinished.values() if run.id not in active]
         waits = {run: f"{entry.job}_{entry.task}" for run, entry in active.items()}
         submitted: list[Job] = []
@@ -77,22 +76,6 @@ def submit(
                 for task, pack in enumerate(group):
                     waits |= {run.id: f"{job.id}_{task}" for run in pack.runs}
         return Submission(tuple(submitted), frozenset(active.keys() & unfinished.keys()))
-
-
-def in_queue(root: Path, cluster: Cluster) -> dict[str, Queued]:
-    """The queued runs of the store, by id. Queries nothing if nothing was submitted."""
-    return _active(_entries(root, cluster))
-
-
-def cancel(root: Path, cluster: Cluster) -> tuple[Queued, ...]:
-    """Cancel the queued jobs of the store, and no others; returns their tasks."""
-    if not _submitted(root):
-        return ()
-    with sweeps.submitting(root):
-        queued = tuple(entry for _, entry in _entries(root, cluster))
-        if queued:
-            cluster.cancel(list(dict.fromkeys(entry.job for entry in queued)))
-    return queued
 
 
 def template(launcher: SlurmSettings) -> str:
@@ -198,11 +181,15 @@ def _submit(
     except Refused:
         shutil.rmtree(job.folder)
         raise
-    except UserError:  # if only the reply was lost, the queue has the job under its name
-        queued = _queued_as(job, cluster)
-        if queued is None:
-            raise
-        identity = queued
+    except UserError as error:  # if only the reply was lost, SLURM has the job under its name
+        known = queue.identity(job, cluster)
+        if known is None:
+            raise UserError(
+                f"{error}, and SLURM does not know job {job.name} after {queue.ASK_S} s: run the "
+                "command again, which looks for it once more before it submits its runs again; "
+                "should SLURM accept it later, it will exit without training"
+            ) from error
+        identity = known
     return sweeps.record(replace(job, id=identity))
 
 
@@ -210,42 +197,6 @@ def _report(job: Job, dependency: str | None) -> None:
     tasks, runs = len(job.packs), sum(map(len, job.packs))
     after = f"  after {dependency}" if dependency else ""
     log.info("job %s  %s  %d tasks, %d runs%s", job.id, job.name, tasks, runs, after)
-
-
-def _queued_as(job: Job, cluster: Cluster) -> str | None:
-    with contextlib.suppress(UserError):
-        return next((entry.job for entry in cluster.queue() if entry.name == job.name), None)
-    return None
-
-
-def _submitted(root: Path) -> dict[str, Job]:
-    """The store's jobs that were submitted to SLURM, by name."""
-    jobs = (job for sweep in sweeps.find(root) for job in sweeps.jobs(sweep))
-    return {job.name: job for job in jobs if job.role != sweeps.LOCAL}
-
-
-def _entries(root: Path, cluster: Cluster) -> list[tuple[Job, Queued]]:
-    """The queued jobs of the store, once for each task."""
-    if not (submitted := _submitted(root)):
-        return []
-    return [(submitted[entry.name], entry) for entry in cluster.queue() if entry.name in submitted]
-
-
-def _active(entries: Iterable[tuple[Job, Queued]]) -> dict[str, Queued]:
-    active: dict[str, Queued] = {}
-    for job, entry in entries:
-        if entry.task < len(job.packs) and not _over(job, entry):
-            active |= dict.fromkeys(job.packs[entry.task], entry)
-    return active
-
-
-def _adopted(root: Path, cluster: Cluster) -> dict[str, Queued]:
-    """As `in_queue`; also records the ids of jobs whose submission was killed before it could."""
-    entries = _entries(root, cluster)
-    for job, entry in {job.name: (job, entry) for job, entry in entries}.values():
-        if job.id is None:
-            sweeps.record(replace(job, id=entry.job))
-    return _active(entries)
 
 
 def _satisfiable(active: dict[str, Queued], unfinished: Mapping[str, Run]) -> dict[str, Queued]:
@@ -256,10 +207,3 @@ def _satisfiable(active: dict[str, Queued], unfinished: Mapping[str, Run]) -> di
         if run.base_id in unfinished and run.base_id not in active
     }
     return {run: entry for run, entry in active.items() if run not in lost or not entry.pending}
-
-
-def _over(job: Job, entry: Queued) -> bool:
-    """Whether the task has failed and SLURM is only completing it, or it will never start."""
-    code = files.peek(job.task(entry.task)).get("code")
-    failed = entry.state == "COMPLETING" and code not in (None, 0, Interrupted.exit_code)
-    return failed or entry.reason == NEVER

@@ -19,7 +19,7 @@ from typing import Any
 from transferlab import store
 from transferlab.errors import Interrupted
 from transferlab.experiment.run import Run
-from transferlab.launch import ending, slurm
+from transferlab.launch import ending, queue
 from transferlab.launch.cluster import Cluster, Queued
 from transferlab.runtime import files
 from transferlab.store import sweeps
@@ -75,7 +75,7 @@ def statuses(known: Sequence[KnownRun], cluster: Cluster | None) -> tuple[RunSta
         return ()
     root = known[0].run.folder.parent
     folders = store.folder_names(root)
-    active = {} if cluster is None else slurm.in_queue(root, cluster)
+    active = {} if cluster is None else queue.queued_runs(root, cluster)
     endings = {} if cluster is None else _endings(known, active, folders, cluster)
     jobs = {entry.job.folder: entry.job for entry in known if entry.job is not None}
     local = {path: job for path, job in jobs.items() if job.role == sweeps.LOCAL}

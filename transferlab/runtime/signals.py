@@ -68,12 +68,6 @@ class StopRequest:
             self.deferring = before
 
 
-def hold_back() -> None:
-    """Hold the watched signals back until this process has ended: its exit status is decided, and
-    Python removes its handlers before it exits."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-
-
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
     """Hold the watched signals back: in this block until its end, and in a process that is started
@@ -109,8 +103,10 @@ def watch() -> Iterator[StopRequest]:
 def process(main: Callable[[], int]) -> int:
     """The exit status of `main`, which is all that a process does. Signals are handled while it
     runs, and ignored from its end on: the status is that of `main`, and not that of a signal
-    which comes while the interpreter shuts down."""
-    StopRequest().install()
+    which comes while the interpreter shuts down. A process that was started with signals held back
+    receives them when `main` installs its own handlers."""
+    if not signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(WATCHED):
+        StopRequest().install()
     status: int | None = None
     while True:  # at most twice more: a request raises for the first signal and for one repetition
         try:

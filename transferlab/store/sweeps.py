@@ -59,7 +59,8 @@ class Sweep:
 class Job:
     """One call of `sbatch`, or of the local launcher: task k trains the runs `packs[k]`.
 
-    `role` is that of the packs, or LOCAL. `id` is SLURM's, None until it is known.
+    `role` is that of the packs, or LOCAL. `id` is SLURM's, None until it is known. `superseded`: it
+    was submitted without an answer, and its runs again in another job; it must not train.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class Job:
     submitted: str
     options: tuple[str, ...]
     id: str | None
+    superseded: bool = False
 
     @property
     def name(self) -> str:
@@ -146,6 +148,7 @@ def record(job: Job) -> Job:
         "submitted": job.submitted,
         "options": job.options,
         "id": job.id,
+        "superseded": job.superseded,
     }
     files.write_json(job.folder / "job.json", {"format": FORMAT, **record})
     return job
@@ -169,6 +172,7 @@ def read_job(folder: Path) -> Job:
             raw["submitted"],
             tuple(raw["options"]),
             raw["id"],
+            bool(raw.get("superseded")),
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error!r}): delete its folder") from error
