@@ -6,13 +6,12 @@ to stdout, everything else to stderr. A command's module is imported when it is 
 
 import difflib
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.runtime import output, signals
+from transferlab.runtime import environment, output, signals
 from transferlab.runtime.output import OutputLost
 
 # The commands, each in a module of its own that is imported when it is called
@@ -27,6 +26,7 @@ HELP_FLAGS = {"-h", "--help"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    environment.drop_empty()
     with output.guarded() as stdout:
         try:
             status = _run(arguments)
@@ -57,7 +57,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _debug() -> None:
     """Print the trace of the current error, for whoever looks for its cause."""
-    if os.environ.get("TRANSFERLAB_DEBUG"):
+    if environment.value(environment.DEBUG):
         traceback.print_exc()
 
 

@@ -1,12 +1,11 @@
 """The parser of commands that have flags of their own, most of them with `--store DIR`."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import NoReturn
 
 from transferlab.errors import UserError
-from transferlab.runtime import commands
+from transferlab.runtime import commands, environment
 
 
 class Flags(argparse.ArgumentParser):
@@ -17,7 +16,7 @@ class Flags(argparse.ArgumentParser):
                          allow_abbrev=False)  # fmt: skip
         if not store:
             return
-        default = os.environ.get("TRANSFERLAB_STORE", "runs")
+        default = environment.value(environment.STORE) or "runs"
         self.add_argument(
             "--store",
             type=lambda text: Path(text).expanduser().absolute(),

@@ -198,7 +198,7 @@ class SlurmCluster:
             return subprocess.run(
                 command,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 errors="replace",
                 check=False,
                 stdin=subprocess.DEVNULL,

@@ -8,7 +8,6 @@ start it again.
 """
 
 import logging
-import os
 import signal
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from transferlab.launch import progress, supervisor
 from transferlab.launch.cluster import Cluster
 from transferlab.launch.ending import Ending
 from transferlab.launch.supervisor import Supervised
-from transferlab.runtime import commands, files, processes, signals
+from transferlab.runtime import commands, environment, files, processes, signals
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
@@ -43,10 +42,10 @@ class SlurmTask:
 
 def current() -> SlurmTask:
     """The task that SLURM's environment names; task 0 without an id outside of a job."""
-    number = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    identity = f"{array}_{number}" if array else os.environ.get("SLURM_JOB_ID", "")
-    return SlurmTask(identity, number, int(os.environ.get("SLURM_RESTART_COUNT", "0")))
+    number = environment.number("SLURM_ARRAY_TASK_ID") or 0
+    array = environment.value("SLURM_ARRAY_JOB_ID")
+    identity = f"{array}_{number}" if array else environment.value("SLURM_JOB_ID") or ""
+    return SlurmTask(identity, number, environment.number("SLURM_RESTART_COUNT") or 0)
 
 
 def work(folder: Path, task: SlurmTask, cluster: Cluster) -> int:
@@ -149,7 +148,7 @@ def _srun(devices: int) -> tuple[str, ...]:
     """One process per device. When one fails the others are killed; when one finishes, rank 0 has
     time to write the results."""
     command = ("srun", f"--ntasks={devices}", "--nodes=1", "--kill-on-bad-exit=1", "--wait=600")
-    cpus = os.environ.get("SLURM_CPUS_PER_TASK")  # which srun does not inherit from the job
+    cpus = environment.value("SLURM_CPUS_PER_TASK")  # which srun does not inherit from the job
     return (*command, *(("--cpus-per-task=" + cpus,) if cpus else ()))
 
 

@@ -17,7 +17,7 @@ from transferlab.experiment.launcher import LocalSettings
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.launch.supervisor import Supervised
-from transferlab.runtime import files, machine, signals
+from transferlab.runtime import environment, files, machine, signals
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job, Sweep
 
@@ -149,15 +149,15 @@ class _WorkerPool:
 
     def _environment(self, slot: int, pack: Pack) -> Mapping[str, str]:
         """The worker's share of the machine."""
-        environment = {
+        variables = {
             "OMP_NUM_THREADS": str(self.launcher.threads),
-            "TRANSFERLAB_CORES": str(max(1, machine.cores() // self.launcher.jobs)),
+            environment.CORES: str(max(1, machine.cores() // self.launcher.jobs)),
         }
         if gpus := self.launcher.gpus:
             numbers = range(slot * pack.devices, (slot + 1) * pack.devices)
             own = dict.fromkeys(str(gpus[number % len(gpus)]) for number in numbers)
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
-        return environment
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+        return variables
 
     def _collect(self) -> None:
         """Record the outcome of the workers that have ended."""

@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from transferlab.runtime import environment
+
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -21,8 +23,8 @@ def cores() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    shares = (os.environ.get(name) for name in ("TRANSFERLAB_CORES", "SLURM_CPUS_PER_TASK"))
-    return min([count, *(int(share) for share in shares if share)])
+    shares = map(environment.number, (environment.CORES, "SLURM_CPUS_PER_TASK"))
+    return min([count, *(share for share in shares if share)])
 
 
 def cpu_name() -> str:
@@ -39,7 +41,7 @@ def gpu_name() -> str | None:
     if tool is None:
         return None
     query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    done = subprocess.run(query, capture_output=True, encoding="utf-8", errors="replace", check=False)
     names = done.stdout.strip().splitlines()
     return names[0] if done.returncode == 0 and names else None
 
@@ -92,6 +94,6 @@ def _numbers(path: Path) -> dict[str, int]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text().splitlines()
+        return path.read_text("utf-8", "replace").splitlines()
     except OSError:
         return []

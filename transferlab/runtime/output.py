@@ -43,7 +43,7 @@ class Outlet:
         self.absent = stream is None  # closed before the interpreter started
         if self.absent:
             self.error = OSError(errno.EBADF, os.strerror(errno.EBADF))
-        self.stream = stream or open(os.devnull, "w")  # noqa: SIM115  until `end`
+        self.stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until `end`
 
     def write(self, text: str) -> int:
         if self.error is None or self.persistent:

@@ -3,8 +3,9 @@
 Otherwise a run is one process, or Lightning starts the others.
 """
 
-import os
 import secrets
+
+from transferlab.runtime.environment import number, value
 
 GROUP = "TRANSFERLAB_RANKS"  # names the processes that train together; set by their job
 # In the messages of gloo and NCCL when another process has ended. The rest varies: "Connection
@@ -25,17 +26,17 @@ def by_srun(devices: int) -> bool:
 
 def size() -> int:
     """The number of processes that train together; 1 unless a job has started several."""
-    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if group() else 1
+    return (number("SLURM_STEP_NUM_TASKS") or 1) if group() else 1
 
 
 def rank() -> int:
     """0 for the process that owns the run and writes its files; 1, 2, ... for the others."""
-    return int(os.environ.get("SLURM_PROCID", "0")) if size() > 1 else 0
+    return (number("SLURM_PROCID") or 0) if size() > 1 else 0
 
 
 def group() -> str | None:
     """The name that this process shares with those that train with it, or None."""
-    return os.environ.get(GROUP)
+    return value(GROUP)
 
 
 def lost(error: BaseException) -> bool:

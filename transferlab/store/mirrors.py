@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from transferlab.experiment.keys import flatten
 from transferlab.experiment.run import Run
+from transferlab.runtime import environment
 
 Row = dict[str, Any]
 
@@ -39,7 +40,7 @@ def mirror(run: Run) -> Mirror | None:
             folder=run.folder / "wandb",
             project=runtime.wandb_project,
             cache=runtime.cache,
-            mode=None if os.environ.get("WANDB_MODE") or logged_in() else "offline",
+            mode=None if environment.value("WANDB_MODE") or logged_in() else "offline",
         )
     return None
 
@@ -133,13 +134,13 @@ class WandB:
 
 def logged_in() -> bool:
     """Whether W&B has a key for its server, in the environment or in `~/.netrc`."""
-    if os.environ.get("WANDB_API_KEY"):
+    if environment.value("WANDB_API_KEY"):
         return True
     try:
-        hosts = netrc.netrc(os.environ.get("NETRC")).hosts
+        hosts = netrc.netrc(environment.value("NETRC")).hosts
     except (OSError, netrc.NetrcParseError):
         return False
-    server = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    server = environment.value("WANDB_BASE_URL") or "https://api.wandb.ai"
     return urlsplit(server).hostname in hosts
 
 

@@ -98,7 +98,7 @@ def _step_s(network: StagedNetwork, outputs: int, size: int, device: torch.devic
 def main() -> None:
     """Answer the request on stdin. Output of a custom module goes to stderr."""
     warnings.simplefilter("ignore")
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as stdout:
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as stdout:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         json.dump(answer(json.load(sys.stdin)), stdout)
 

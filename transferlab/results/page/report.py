@@ -5,7 +5,6 @@ security policy forbids the rest. The same store gives the same page. A sentence
 store does not have yet.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
@@ -23,6 +22,7 @@ from transferlab.results.metrics import metric_of
 from transferlab.results.page import html, overview
 from transferlab.results.page.html import Fragment
 from transferlab.results.published import is_published
+from transferlab.runtime import environment
 
 LEFT_OUT = "left_out"  # has a section of its own, before the other exhibits
 
@@ -31,7 +31,7 @@ def default_store() -> str:
     """TRANSFERLAB_STORE, else `runs` here or in the parent folder, as for a notebook."""
     above = Path("..", "runs")
     beside = above.is_dir() and not Path("runs").is_dir()
-    return os.environ.get("TRANSFERLAB_STORE") or (str(above) if beside else "runs")
+    return environment.value(environment.STORE) or (str(above) if beside else "runs")
 
 
 def section_names() -> tuple[str, ...]:
