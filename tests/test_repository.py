@@ -1,5 +1,6 @@
 """The files of the repository, and rules for them."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -71,3 +72,32 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows():
         or version not in requirement.specifier
     }
     assert wrong == {}
+
+
+def test_the_package_reads_and_writes_text_as_utf_8_in_any_locale():
+    found = {
+        f"{path.relative_to(ROOT)}: {ast.unparse(call)}"
+        for path in (ROOT / "transferlab").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call) and in_locale(call)
+    }
+    assert found == set()
+
+
+BINARY = ("os.open", "Image.open", "archive.open")  # of a zip file
+
+
+def in_locale(call: ast.Call) -> bool:
+    """Whether a call opens, reads or writes text in the encoding of the locale."""
+    name = ast.unparse(call.func)
+    keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+    last = name.rpartition(".")[2]
+    if "encoding" in keywords:
+        return False
+    if last in ("read_text", "write_text"):
+        return len(call.args) < (1 if last == "read_text" else 2)
+    if last in ("open", "fdopen", "NamedTemporaryFile") and name not in BINARY:
+        texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+        modes = [text for text in texts if isinstance(text, str) and len(text) < 4]
+        return not any("b" in mode for mode in modes) and "opener" not in keywords
+    return name.startswith("subprocess.") and "text" in keywords

@@ -1,5 +1,6 @@
 """Studies: from grids in YAML, and overrides, to the runs that they mean."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -297,8 +298,7 @@ def test_an_unknown_study_is_refused_with_the_known_ones(name: str, near: str):
         ),
         (
             "3",
-            "study=DIR/mine.yaml cannot be read: it must be a list of grids: see "
-            "conf/study/quick.yaml",
+            "study=DIR/mine.yaml must be a list of grids: see conf/study/quick.yaml",
         ),
         (
             GRID + "- A3B",
@@ -332,10 +332,59 @@ def test_a_file_that_is_no_study_is_refused(tmp_path: Path, text: str, message: 
     assert refusal(tmp_path, text).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("&a\n- *a\n", "1 contains line 1"),
+        ("- &a\n  split: random\n  seed: *a\n", "1 contains line 1"),
+        ("- split: random\n  seed:\n    &b [1, *b]\n", "3 contains line 3"),
+        ("- &a\n  split:\n    - *a\n", "1 contains line 3 contains line 1"),
+        ("- &a {split: random, <<: *a}\n", "1 contains line 1"),
+        ("- &a\n  <<:\n    <<: *a\n", "1 contains line 3 contains line 1"),
+    ],
+)
+def test_a_study_that_contains_itself_is_refused_with_the_chain(
+    tmp_path: Path, text: str, lines: str
+):
+    message = refusal(tmp_path, text)
+    assert message == (
+        f"DIR/mine.yaml, grid 1 contains itself: line {lines}; remove the alias (*NAME)"
+    )
+
+
+def test_anchors_of_grids_are_read(tmp_path: Path):
+    shared = "- &a {split: random, transfer.n: &n [1, 2]}\n- {<<: *a, split: whole, seed: *n}\n"
+    assert written(tmp_path, shared).grids == (
+        {"split": ("random",), "transfer.n": (1, 2)},
+        {"split": ("whole",), "transfer.n": (1, 2), "seed": (1, 2)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 3000, "study=DIR/mine.yaml is nested too deep: it must be a list of grids"),
+        ("- {seed: 1" + "0" * 5000 + "}", "study=DIR/mine.yaml is not YAML: Exceeds the limit"),
+        ("#" + "x" * 1_000_000, "study=DIR/mine.yaml cannot be read: it has more than 1,000,000 b"),
+        ("- {split: random, <<: 3}", "DIR/mine.yaml, grid 1: << must name grids, as *GRID"),
+        ("- {seed: &a [&b [&c [1, 1], *c], *b]}", "DIR/mine.yaml, grid 1: seed must be a value or"),
+    ],
+    ids=["deep", "digits", "large", "merge", "bomb"],
+)  # fmt: skip
+def test_a_file_that_expands_without_end_is_refused_at_once(
+    tmp_path: Path, text: str, message: str
+):
+    assert refusal(tmp_path, text).startswith(message)
+
+
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path):
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe")
     (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    os.mkfifo(tmp_path / "fifo.yaml")
     for name, message in (
+        ("loop.yaml", "Too many levels of symbolic links"),
+        ("fifo.yaml", "it is not a regular file"),
         ("none.yaml", "No such file or directory"),
         ("folder.yaml", "Is a directory"),
         ("bytes.yaml", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),

@@ -19,7 +19,8 @@ def python(folder: Path, *arguments: str, also: tuple[int, ...] = ()) -> tuple[i
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+                          capture_output=True, encoding="utf-8", errors="replace",
+                          check=False)  # fmt: skip
     if done.returncode not in (0, *also):
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise RunFailed(f"python {' '.join(arguments)} failed: {last}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose, usage
+from transferlab.experiment import compose, study_file, usage
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import PATHS, flatten
@@ -46,7 +46,9 @@ def load(name: str) -> Study:
                 f"{', '.join(known)} (conf/study/), or name a YAML file of your own"
             )
         path = compose.conf_folder() / "study" / f"{name}.yaml"
-    grids = tuple(_grid(path, number, raw) for number, raw in enumerate(_read(path), start=1))
+    grids = tuple(
+        _grid(path, number, raw) for number, raw in enumerate(study_file.read(path), start=1)
+    )
     return Study(path.stem, grids)
 
 
@@ -158,25 +160,6 @@ def _values(override: str, parsed: Any) -> tuple[Any, ...]:
     if not all(value is None or isinstance(value, str | int | float) for value in values):
         raise UserError(f"{override} must be a value or a list of values, as KEY=1,2")
     return values
-
-
-def _read(path: Path) -> list[Any]:
-    import yaml
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:  # as Hydra reads the rest of conf/: 1e-3 is a number, and a duplicate key an error
-        raw = OmegaConf.to_container(OmegaConf.load(path))
-    except UnicodeDecodeError as error:
-        raise UserError(f"study={path} cannot be read: {error}") from error
-    except OSError as error:  # OmegaConf's error for what is neither list nor dict; it has no errno
-        reason = error.strerror or "it must be a list of grids: see conf/study/quick.yaml"
-        raise UserError(f"study={path} cannot be read: {reason}") from error
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"study={path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, list) or not raw:
-        raise UserError(f"study={path} must be a list of grids: see conf/study/quick.yaml")
-    return raw
 
 
 def _grid(path: Path, number: int, raw: Any) -> Axes:

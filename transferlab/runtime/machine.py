@@ -41,7 +41,9 @@ def gpu_name() -> str | None:
     if tool is None:
         return None
     query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    done = subprocess.run(
+        query, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     names = done.stdout.strip().splitlines()
     return names[0] if done.returncode == 0 and names else None
 

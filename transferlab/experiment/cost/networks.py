@@ -105,7 +105,12 @@ def _probe(
     }
     command = [sys.executable, "-m", "transferlab.experiment.cost.probe"]
     done = subprocess.run(
-        command, input=json.dumps(request), capture_output=True, encoding="utf-8", errors="replace", check=False
+        command,
+        input=json.dumps(request),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
