@@ -53,7 +53,7 @@ class Holder:
 def this_node() -> Node:
     """The node that this process runs on, which does not change."""
     try:
-        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        boot = (PROC / "sys/kernel/random/boot_id").read_text("utf-8").strip()
         return Node(socket.gethostname(), boot, os.stat(PROC / "self/ns/pid").st_ino)
     except OSError:
         return Node(socket.gethostname(), "", None)
@@ -170,7 +170,12 @@ def _content(holder: Holder, count: int) -> bytes:
 def _start(pid: int) -> str | None:
     """When a process started, in ticks since the boot; "" if it has ended; None if not seen."""
     try:
-        fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = (
+            (PROC / str(pid) / "stat")
+            .read_text("utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
     except OSError:
         return None
     return "" if fields[0] in "ZX" else fields[19]
