@@ -26,6 +26,7 @@ from transferlab.launch import queue, slurm
 from transferlab.launch.job import SlurmTask
 from transferlab.launch.queue import Cancelled
 from transferlab.launch.slurm import Submission
+from transferlab.runtime import provenance
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
 
@@ -502,6 +503,7 @@ def test_the_options_of_a_job_are_these(
         "options": list(job.options),
         "id": "101",
         "superseded": False,
+        "code": provenance.code(),
     }
 
 

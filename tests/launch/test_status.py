@@ -601,5 +601,6 @@ def test_a_state_as_a_record_has_these_fields(store_folder: Path):
         "step": None,
         "total_steps": None,
         "left_s": None,
+        "edited": None,
     }
     assert os.path.dirname(str(state.log)).startswith(f"{store_folder}/.sweeps/quick-")

@@ -12,7 +12,7 @@ from support import user as users
 from support.cluster import Cluster
 from support.user import RECIPE, STEPS, Essence, User
 
-JOBS = int(os.environ.get("STOPS", "3"))
+JOBS = int(os.environ.get("STOPS", "2"))
 SEEDS = ", ".join(map(str, range(JOBS)))
 STUDY = f"[{{split: random, seed: [{SEEDS}], transfer.variant: [base], transfer.target: [B]}}]"
 pytestmark = pytest.mark.timeout(400 + 60 * JOBS)

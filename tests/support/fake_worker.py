@@ -154,7 +154,8 @@ def main() -> int:
     job, task = sweeps.read_job(Path(sys.argv[1])), int(sys.argv[2])
     if "TRANSFERLAB_LEASH" in os.environ:
         threading.Thread(target=leash, daemon=True).start()
-    names = ("OMP_NUM_THREADS", "TRANSFERLAB_CORES", "CUDA_VISIBLE_DEVICES")
+    names = ("OMP_NUM_THREADS", "TRANSFERLAB_CORES", "CUDA_VISIBLE_DEVICES",
+             "TRANSFERLAB_SUBMITTED")  # fmt: skip
     seen = {name: os.environ.get(name) for name in names}
     (job.folder / f"{task}.environment").write_text(json.dumps(seen))
     (job.folder / f"{task}.started").write_text(str(time.monotonic()))

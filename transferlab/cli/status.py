@@ -19,6 +19,7 @@ from transferlab.store import inventory
 from transferlab.store.inventory import KnownRun
 
 log = logging.getLogger(__name__)
+EDITED = 5  # runs that a line names
 EVERY_S = 2.0
 EVERY_WITH_SLURM_S = 10.0  # each query is a load on the site's controller
 RETRIED = ("failed", "stale", "interrupted")  # by `retry`
@@ -87,7 +88,20 @@ def _lines(statuses: Sequence[RunStatus]) -> list[str]:
     left.sort(key=lambda state: ORDER.index(state.state))
     names = Counter((state.label, state.split) for state in statuses)
     rows = [_row(state, unique=names[state.label, state.split] == 1) for state in left]
-    return [head, *tables.aligned(rows)]
+    return [head, *_edited(statuses), *tables.aligned(rows)]
+
+
+def _edited(statuses: Sequence[RunStatus]) -> list[str]:
+    """A line for each way in which the code of runs differs from that of their submission."""
+    labels: dict[str, list[str]] = {}
+    for state in statuses:
+        if state.edited is not None:
+            labels.setdefault(state.edited, []).append(state.label)
+    return [
+        f"code edited before the start of {len(names)} runs ({', '.join(names[:EDITED])}"
+        f"{', ...' if len(names) > EDITED else ''}): {difference}"
+        for difference, names in labels.items()
+    ]
 
 
 def _row(state: RunStatus, *, unique: bool) -> tuple[str, ...]:

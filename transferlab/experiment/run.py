@@ -44,6 +44,12 @@ class Run:
     def base_id(self) -> str | None:
         return None if self.base is None else self.base.id
 
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """The functions of a user's own that it is trained with: `package.module:attribute`."""
+        names = (self.config.data.name, self.config.model.name, self.config.split.name)
+        return tuple(name for name in names if name is not None and ":" in name)
+
     def half(self, letter: str) -> tuple[str, ...]:
         """The classes of half `A` or `B`, in the order of its labels."""
         assert self.split is not None, f"{self.label} {self.id} has not been resolved"

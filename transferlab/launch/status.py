@@ -36,7 +36,7 @@ class RunStatus:
     """One run: `state` is one of STATES, `words` the reason, in one line.
 
     `job` is its id in the queue, `log` the file of its output; `step` to `left_s` (in s) are known
-    while it is trained.
+    while it is trained. `edited` is how its code differs from that with which it was submitted.
     """
 
     id: str
@@ -51,17 +51,20 @@ class RunStatus:
     step: int | None = None
     total_steps: int | None = None
     left_s: float | None = None
+    edited: str | None = None
 
 
 @dataclass(frozen=True)
 class _Snapshot:
     """What is read once for all runs: the names of the store's folders, the queue by run id, how
-    finished tasks ended, and the folders of jobs that a local launcher is carrying out."""
+    finished tasks ended, the folders of jobs that a local launcher is carrying out, and by folder
+    of a job the tasks whose code was edited."""
 
     folders: frozenset[str]
     active: Mapping[str, Queued]
     endings: Mapping[str, str]
     carried_out: frozenset[Path]
+    edited: Mapping[Path, Mapping[int, str]]
 
 
 def statuses(known: Sequence[KnownRun], cluster: Cluster | None) -> tuple[RunStatus, ...]:
@@ -80,7 +83,8 @@ def statuses(known: Sequence[KnownRun], cluster: Cluster | None) -> tuple[RunSta
     jobs = {entry.job.folder: entry.job for entry in known if entry.job is not None}
     local = {path: job for path, job in jobs.items() if job.role == sweeps.LOCAL}
     carried_out = frozenset(path for path, job in local.items() if sweeps.is_carried_out(job))
-    snapshot = _Snapshot(folders, active, endings, carried_out)
+    edited = {path: sweeps.edited(job) for path, job in jobs.items()}
+    snapshot = _Snapshot(folders, active, endings, carried_out, edited)
     by_id: dict[str, RunStatus] = {}
     for entry in known:
         by_id[entry.run.id] = _status(entry, by_id.get(entry.run.base_id or ""), snapshot)
@@ -109,6 +113,8 @@ def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> Run
         "job": None if entry is None else entry.id,
         "log": _log(known, exists),
     }
+    if known.job is not None:
+        common["edited"] = snapshot.edited[known.job.folder].get(known.task)
     if exists and run.result_file.exists():
         return RunStatus(state="done", **common)
     if exists and store.is_owned(run):

@@ -5,6 +5,7 @@ and outlives it. The local launcher supervises several workers, `work` in a SLUR
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.run import Run
 from transferlab.launch import worker
 from transferlab.launch.ending import Ending
-from transferlab.runtime import files, signals
+from transferlab.runtime import files, provenance, signals
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
@@ -46,6 +47,7 @@ class Supervised:
         self.job, self.task, self.runs = job, task, tuple(runs)
         self.several, self.stopping = bool(prefix), False
         _forget_failures(self.runs)
+        submitted = {provenance.SUBMITTED: json.dumps(dict(job.code))}
         command = [*prefix, sys.executable, "-m", MODULE, str(job.folder), str(task)]
         sweeps.note(job, task, started=files.now(), host=socket.gethostname(), ended=None,
                     code=None, worker=None, signals=None)  # fmt: skip
@@ -60,7 +62,7 @@ class Supervised:
                         stdin=subprocess.PIPE,
                         stdout=log,
                         stderr=log,
-                        env={**os.environ, worker.LEASH: "1", **environment},
+                        env={**os.environ, worker.LEASH: "1", **submitted, **environment},
                         process_group=None if foreground else 0,
                     )
             except FileNotFoundError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.run import Run
-from transferlab.launch import inline
+from transferlab.launch import edited, inline
 from transferlab.runtime import logs, output, processes, signals
 from transferlab.runtime.signals import StopRequest
 from transferlab.store import sweeps
@@ -48,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
 def _train(folder: Path, task: int, stop: StopRequest) -> int:
     runs: Sequence[Run] = ()
     try:
-        runs = sweeps.runs_of(sweeps.read_job(folder), task)
+        job = sweeps.read_job(folder)
+        runs = sweeps.runs_of(job, task)
+        edited.compare(job, task, runs)
         runs = _resolved(runs, stop)
         log.info("%s", "  ".join(run.label for run in runs))
         inline.train(runs, stop)

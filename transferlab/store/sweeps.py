@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.launcher import Launcher, launcher_dict, recorded_launcher
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
-from transferlab.runtime import files, locks
+from transferlab.runtime import files, locks, provenance
 from transferlab.store import records
 from transferlab.store.manifest import Manifest
 from transferlab.store.records import FORMAT
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 FOLDER = ".sweeps"
 LOCK = "lock"
 LOCAL = "local"  # the role of a job of the local launcher, which SLURM does not know
+EDITED = ".edited.json"
 NAME_LENGTH = 60  # characters of a study's name in the names of folders and jobs
 
 
@@ -60,7 +61,8 @@ class Job:
     """One call of `sbatch`, or of the local launcher: task k trains the runs `packs[k]`.
 
     `role` is that of the packs, or LOCAL. `id` is SLURM's, None until it is known. `superseded`: it
-    was submitted without an answer, and its runs again in another job; it must not train.
+    was submitted without an answer, and its runs again in another job; it must not train. `code` is
+    what ran when it was submitted, as `provenance.code`; empty if that is not known.
     """
 
     folder: Path
@@ -70,6 +72,7 @@ class Job:
     options: tuple[str, ...]
     id: str | None
     superseded: bool = False
+    code: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -78,6 +81,10 @@ class Job:
 
     def log(self, task: int) -> Path:
         return self.folder / f"{task}.log"
+
+    def edited(self, task: int) -> Path:
+        """The file that says how the code of a task differs from the submitted one, if it does."""
+        return self.folder / f"{task}{EDITED}"
 
     def task(self, task: int) -> Path:
         """The file in which a task records its id in the queue, and how it ended."""
@@ -137,7 +144,8 @@ def prepare(sweep: Sweep, packs: Sequence[Pack], role: str) -> Job:
     files.make_folder(folder)
     now = datetime.now().astimezone().isoformat()
     ids = tuple(tuple(run.id for run in pack.runs) for pack in packs)
-    return Job(folder, ids, role, now, (), None)
+    code = provenance.code(name for pack in packs for run in pack.runs for name in run.plugins)
+    return Job(folder, ids, role, now, (), None, code=code)
 
 
 def record(job: Job) -> Job:
@@ -149,6 +157,7 @@ def record(job: Job) -> Job:
         "options": job.options,
         "id": job.id,
         "superseded": job.superseded,
+        "code": dict(job.code),
     }
     files.write_json(job.folder / "job.json", {"format": FORMAT, **record})
     return job
@@ -173,6 +182,7 @@ def read_job(folder: Path) -> Job:
             tuple(raw["options"]),
             raw["id"],
             bool(raw.get("superseded")),
+            raw.get("code") or {},
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error!r}): delete its folder") from error
@@ -191,6 +201,22 @@ def runs_of(job: Job, task: int) -> tuple[Run, ...]:
     if unknown := [run for run in job.packs[task] if run not in sweep.manifest.rows]:
         raise UserError(f"{job.folder} is damaged: its sweep has no run {unknown[0]}; sweep again")
     return tuple(sweep.manifest.run(identity, store=sweep.store) for identity in job.packs[task])
+
+
+def note_edited(job: Job, task: int, difference: str) -> None:
+    """Record how the code with which a task starts differs from the submitted one."""
+    with contextlib.suppress(UserError):
+        files.write_json(job.edited(task), {"format": FORMAT, "difference": difference})
+
+
+def edited(job: Job) -> dict[int, str]:
+    """How the code of its tasks differs from the submitted one, for those of which it does."""
+    found = {}
+    for path in job.folder.glob(f"*{EDITED}"):
+        number = path.name.removesuffix(EDITED)
+        if number.isdecimal() and (difference := files.peek(path).get("difference")):
+            found[int(number)] = str(difference)
+    return found
 
 
 def note(job: Job, task: int, **values: Any) -> None:
