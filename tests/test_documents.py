@@ -253,7 +253,7 @@ def test_the_tables_of_conf_have_the_defaults(monkeypatch: pytest.MonkeyPatch):
     defaults = {key: OmegaConf.select(raw, key) for key in known_keys()}
     shown = {k: v if isinstance(v, str) else json.dumps(v) for k, v in defaults.items()}
     assert key_table() == shown
-    assert (shown["runtime.store"], shown["runtime.cache"]) == ("runs", "~/.cache/transferlab")
+    assert (shown["runtime.store"], shown["runtime.cache"]) == ("runs", "null")
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 """Functions compiled on one kind of device: when, how often, and what a failure leads to."""
 
 import logging
+import os
+import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +124,34 @@ def test_a_few_graphs_of_normalisation_serve_all_shapes_of_a_training(
                 assert torch.equal(function(x, 5, 1e-4, 0.75, 1.0), plain(x, 5, 1e-4, 0.75, 1.0))
     assert 1 <= graphs.frame_count <= 6  # torch refuses the ninth
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_compiled_code_is_kept_where_nobody_else_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/mine")
+    compiled.keep_in(tmp_path)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/mine"
+
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    tmp_path.chmod(0o2775)  # a cache that is shared
+    compiled.keep_in(tmp_path)
+    folder = tmp_path / f"compiled-{os.geteuid()}"
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(folder)
+    assert not folder.stat().st_mode & 0o022
+    assert caplog.messages == []
+
+
+def test_code_that_somebody_else_may_have_compiled_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"compiled-{os.geteuid()}").mkdir()
+    (tmp_path / f"compiled-{os.geteuid()}").chmod(0o777)
+
+    compiled.keep_in(tmp_path)
+
+    folder = Path(os.environ.pop("TORCHINDUCTOR_CACHE_DIR"))
+    assert folder.name.startswith("transferlab-compiled-")
+    assert "is not a folder that only you can write" in caplog.messages[0]

@@ -3,6 +3,8 @@
 from argparse import ArgumentTypeError
 from pathlib import Path
 
+from transferlab.runtime import paths
+
 
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
@@ -11,7 +13,7 @@ def positive(text: str) -> int:
 
 
 def folder(text: str) -> Path:
-    path = Path(text).expanduser().absolute()
+    path = paths.expand(text).absolute()
     if not path.is_dir():
         raise ArgumentTypeError(f"{text} is not a folder")
     return path

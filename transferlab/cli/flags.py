@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from transferlab.errors import UserError
-from transferlab.runtime import commands, environment
+from transferlab.runtime import commands, environment, paths
 
 
 class Flags(argparse.ArgumentParser):
@@ -19,11 +19,19 @@ class Flags(argparse.ArgumentParser):
         default = environment.value(environment.STORE) or "runs"
         self.add_argument(
             "--store",
-            type=lambda text: Path(text).expanduser().absolute(),
-            default=Path(default).expanduser().absolute(),
+            type=lambda text: path_of(text).absolute(),
+            default=paths.expand(default).absolute(),
             metavar="DIR",
             help="where the runs are kept (default: runs, or TRANSFERLAB_STORE)",
         )
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {' '.join(self.format_usage().split())}")
+
+
+def path_of(text: str) -> Path:
+    """A path on the command line: the `type` of an argument."""
+    try:
+        return paths.expand(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.cli.flags import Flags
+from transferlab.cli.flags import Flags, path_of
 from transferlab.data import StoredPixels
 from transferlab.data.datasets.prepared_record import IMAGES, Pixels, PreparedRecord
 from transferlab.data.prepare import pipeline, space, verify
@@ -68,7 +68,7 @@ def _flags() -> argparse.ArgumentParser:
 
 
 def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    return path_of(text).absolute()
 
 
 def _prepare(options: argparse.Namespace) -> Preparation:

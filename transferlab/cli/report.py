@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab import results
-from transferlab.cli.flags import Flags
+from transferlab.cli.flags import Flags, path_of
 from transferlab.errors import UserError
 from transferlab.results.metrics import METRICS
 from transferlab.runtime import logs, output
@@ -44,6 +44,6 @@ def _flags() -> Flags:
     flags.add_argument("--published", action=argparse.BooleanOptionalAction,
                        help="draw the paper's networks behind yours (default: where data and "
                        "network are the paper's)")  # fmt: skip
-    flags.add_argument("--out", type=lambda text: Path(text).expanduser(), default=OUT,
+    flags.add_argument("--out", type=path_of, default=OUT,
                        metavar="FILE", help=f"the page (default: {OUT})")  # fmt: skip
     return flags

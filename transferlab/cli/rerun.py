@@ -9,7 +9,7 @@ from typing import Any
 from transferlab.cli.flags import Flags
 from transferlab.experiment import compose
 from transferlab.launch.rerun import Rerun, rerun
-from transferlab.runtime import commands, logs, output, tables
+from transferlab.runtime import commands, logs, output, paths, tables
 
 log = logging.getLogger(__name__)
 SETTING = re.compile(r"[\w.]+=")
@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     compose.check(settings)
     compose.check_single(settings)
     changes = {key: value for key, (value,) in compose.settings(settings).items()}
-    done = rerun(selected.folder.expanduser(), selected.into.expanduser(), changes)
+    done = rerun(paths.expand(selected.folder), paths.expand(selected.into), changes)
     if done.again.reused:
         log.info("trained earlier: delete %s to train it again", done.again.run.folder)
     output.report(*_report(selected.folder, done))

@@ -3,10 +3,9 @@
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from transferlab import results
-from transferlab.cli.flags import Flags
+from transferlab.cli.flags import Flags, path_of
 from transferlab.errors import UserError
 from transferlab.results import Results, archive, catalogue, comparable, formats, notes
 from transferlab.results.metrics import METRICS
@@ -64,9 +63,9 @@ def _flags() -> Flags:
     flags.add_argument("--format", metavar="NAME",
                        help=f"{_list(formats.FORMATS)} (default: by the name of --out, else "
                        "table)")  # fmt: skip
-    flags.add_argument("--out", type=lambda text: Path(text).expanduser(), metavar="FILE",
+    flags.add_argument("--out", type=path_of, metavar="FILE",
                        help="write to a file instead of stdout")  # fmt: skip
-    flags.add_argument("--archive", type=lambda text: Path(text).expanduser(), metavar="FILE.csv",
+    flags.add_argument("--archive", type=path_of, metavar="FILE.csv",
                        help="write the runs to a file that --store FILE.csv reads like a store, "
                        "without the folders of this machine")  # fmt: skip
     return flags

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
-from transferlab.cli.flags import Flags
+from transferlab.cli.flags import Flags, path_of
 from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.results import archive, published
 from transferlab.results.wandb import entries, sync
-from transferlab.runtime import commands, logs, output
+from transferlab.runtime import commands, logs, output, paths
 
 log = logging.getLogger(__name__)
 HIDDEN = ".wandb"  # in the store
@@ -26,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     flags.add_argument("--online", action="store_true",
                        help="send the runs, if you are logged in (default: only write a "
                        "folder)")  # fmt: skip
-    flags.add_argument("--out", type=lambda text: Path(text).expanduser(), metavar="DIR",
+    flags.add_argument("--out", type=path_of, metavar="DIR",
                        help="write to DIR/wandb (default: .wandb in the store)")  # fmt: skip
     options = flags.parse_args(arguments)
     logs.to_stderr()
@@ -38,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
         sync.require_login()
     collected = entries.collect(options.store, study=options.study, project=options.project)
     folder = options.store / HIDDEN if options.out is None else options.out / "wandb"
-    cache = str(compose.compose("config", [])["runtime"]["cache"])
+    cache = paths.cache(compose.compose("config", [])["runtime"]["cache"])
     written, not_written = sync.write(
         collected.entries, folder.absolute(), online=options.online, cache=cache
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from transferlab.experiment import variants
 from transferlab.experiment.schema import above, at_least, below
 from transferlab.experiment.variants import Variant
+from transferlab.runtime import paths
 
 Seed = Annotated[int, at_least(0)]
 Count = Annotated[int, at_least(1)]
@@ -87,7 +88,7 @@ class TrainConfig:
 @dataclass(frozen=True)
 class RuntimeConfig:
     store: str
-    cache: str
+    cache: str | None
     accelerator: str
     devices: Count
     workers: Annotated[int, at_least(0)] | None
@@ -138,7 +139,7 @@ def total_steps(config: RunConfig, train_images: int) -> int:
 
 def cache_folder(config: RunConfig) -> Path:
     """The folder of mean images and downloads."""
-    return Path(config.runtime.cache).expanduser()
+    return paths.cache(config.runtime.cache)
 
 
 @lru_cache(maxsize=65_536)

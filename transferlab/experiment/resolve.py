@@ -7,7 +7,6 @@ recorded digests. Everything else takes the run.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from transferlab import data
 from transferlab.errors import UserError
@@ -16,6 +15,7 @@ from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, Sp
 from transferlab.experiment.identity import REVISION
 from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split, divide
+from transferlab.runtime import paths
 
 Sections = tuple[SplitConfig, DataConfig, ModelConfig]
 
@@ -71,7 +71,7 @@ def summarise_data(config: DataConfig) -> str:
         config.name, root=config.root, val=config.val, holdout=config.holdout
     )
     images = sum(min(count, config.per_class or count) for count in counts)
-    folder = f" {Path(config.root).expanduser().absolute().name}" if config.root else ""
+    folder = f" {paths.expand(config.root).absolute().name}" if config.root else ""
     return f"{config.name}{folder}, {len(counts)} classes, {images:,} training images"
 
 

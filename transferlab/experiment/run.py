@@ -13,6 +13,7 @@ from transferlab.experiment.build import build_config, config_dict
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import identify
 from transferlab.experiment.splits import Split
+from transferlab.runtime import paths
 
 CONFIG = "config.json"
 RESULT = "result.json"
@@ -73,7 +74,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        return Path(self.config.runtime.store).expanduser() / self.folder_name
+        return paths.expand(self.config.runtime.store) / self.folder_name
 
     @property
     def config_file(self) -> Path:

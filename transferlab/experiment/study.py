@@ -17,6 +17,7 @@ from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import PATHS, flatten
 from transferlab.experiment.splits import missing_split
+from transferlab.runtime import paths
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -37,7 +38,7 @@ def load(name: str) -> Study:
     Raises: UserError if it does not exist or is not a list of grids over groups and keys of a run.
     """
     if name.endswith(SUFFIXES):
-        path = Path(name).expanduser()
+        path = paths.expand(name)
     else:
         known = compose.choices("study")
         if name not in known:
@@ -128,7 +129,7 @@ def _with(raw: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(path: object) -> object:
-    return str(Path(path).expanduser().absolute()) if isinstance(path, str) else path
+    return str(paths.expand(path).absolute()) if isinstance(path, str) else path
 
 
 # --- reading ------------------------------------------------------------------------------------

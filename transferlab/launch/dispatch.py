@@ -13,7 +13,7 @@ from pathlib import Path
 from transferlab import store
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import fit, plan
-from transferlab.experiment.config import RunConfig, RuntimeConfig
+from transferlab.experiment.config import RunConfig, RuntimeConfig, cache_folder
 from transferlab.experiment.cost import estimate, networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
@@ -156,7 +156,7 @@ def train(order: Order) -> None:
 
 
 def _facts(order: Order, runs: Iterable[Run], *, timed: bool) -> Facts:
-    cache = Path(order.runs[0].config.runtime.cache).expanduser()
+    cache = cache_folder(order.runs[0].config)
     return networks.facts(runs, timed=timed, threads=order.launcher.threads, cache=cache)
 
 

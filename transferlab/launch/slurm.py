@@ -22,7 +22,7 @@ from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.launch import queue
 from transferlab.launch.cluster import Cluster, Queued, Refused
-from transferlab.runtime import commands, files
+from transferlab.runtime import commands, files, paths
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job, Sweep
 
@@ -81,7 +81,7 @@ def submit(
 def template(launcher: SlurmSettings) -> str:
     """The script that a job runs. Raises: UserError if it is missing."""
     if launcher.template is not None:
-        file = Path(launcher.template).expanduser().absolute()
+        file = paths.expand(launcher.template).absolute()
     else:
         package = Path(transferlab.__file__).parent
         inside = package / "slurm" / TEMPLATE

@@ -19,7 +19,7 @@ from transferlab.results import archive, comparable, pairs, published, rows, sca
 from transferlab.results.comparable import Experiment
 from transferlab.results.judgement import with_metric
 from transferlab.results.scan import Unread
-from transferlab.runtime import commands, files
+from transferlab.runtime import commands, files, paths
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
 
@@ -69,7 +69,7 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     """
     if published.is_published(store):
         return _published(published.named(store), study)
-    folder = Path(store).expanduser()
+    folder = paths.expand(store)
     if archive.is_archive(folder):
         return _archived(folder, study)
     if not folder.is_dir():

@@ -9,19 +9,40 @@ in a pack would be compiled separately. On a CPU eager is as fast.
 
 import functools
 import logging
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from transferlab.runtime import commands
+from transferlab.runtime import commands, folders
 
 log = logging.getLogger(__name__)
 DEVICE = "cuda"
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # read by torch when it first compiles
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def keep_in(cache: Path) -> None:
+    """Keep compiled code in a folder of the cache that nobody else can write, since it is executed.
+
+    torch's own choice has a name in `/tmp` that everybody can guess. One that is set in the
+    environment is left alone. Without such a folder it is compiled anew by each process.
+    """
+    if CACHE_VARIABLE in os.environ:
+        return
+    folder = cache / f"compiled-{os.geteuid()}"
+    try:
+        folders.private(folder)
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="transferlab-compiled-"))
+        log.warning("compiled code is kept in %s: %s", folder, error)
+    os.environ[CACHE_VARIABLE] = str(folder)
 
 
 def on_cuda(function: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatenate[Tensor, P], R]:

@@ -10,7 +10,9 @@ import contextlib
 import errno
 import os
 import pwd
+import secrets
 import shlex
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +137,37 @@ def private(folder: Path) -> Path:
     if not own or status.st_mode & OTHERS:
         raise UnsafePath(f"{folder} is not a folder that only you can write: delete it")
     return folder
+
+
+@contextlib.contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent` whose name nobody can guess, deleted at the end of the block.
+
+    For programs that write by names of their own: what is finished is renamed into its place.
+
+    Raises: OSError; UnsafePath as `opened` does.
+    """
+    folder = parent / f".scratch.{secrets.token_hex(8)}"
+    make(parent)
+    with opened(parent) as descriptor:
+        os.mkdir(folder.name, 0o700, dir_fd=descriptor)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def share_existing(path: Path) -> None:
+    """Share a file that another program has made, as `share` does.
+
+    Raises: OSError; UnsafePath if it is a link.
+    """
+    with opened(path.parent) as folder:
+        descriptor = open_existing(path, os.O_RDONLY, folder)
+        try:
+            share(descriptor, folder)
+        finally:
+            os.close(descriptor)
 
 
 def foreign(path: Path) -> str | None:

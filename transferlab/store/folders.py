@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transferlab.errors import UserError
 from transferlab.experiment.run import RESULT, Run
-from transferlab.runtime import commands, files
+from transferlab.runtime import commands, files, paths
 from transferlab.runtime.files import explained
 
 
@@ -40,7 +40,7 @@ def unfinished(runs: Iterable[Run]) -> tuple[Run, ...]:
     for run in runs:
         store = run.config.runtime.store
         if store not in listings:
-            folder = Path(store).expanduser()
+            folder = paths.expand(store)
             listings[store] = str(folder), folder_names(folder)
         root, names = listings[store]
         name = run.folder_name  # a path built as text, for speed: a study may have 100,000 runs

@@ -7,14 +7,16 @@ one name, the same keys.
 
 import netrc
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from transferlab.experiment.config import cache_folder
 from transferlab.experiment.keys import flatten
 from transferlab.experiment.run import Run
-from transferlab.runtime import environment
+from transferlab.runtime import environment, files, folders
 
 Row = dict[str, Any]
 
@@ -39,7 +41,7 @@ def mirror(run: Run) -> Mirror | None:
             page(run),
             folder=run.folder / "wandb",
             project=runtime.wandb_project,
-            cache=runtime.cache,
+            cache=cache_folder(run.config),
             mode=None if environment.value("WANDB_MODE") or logged_in() else "offline",
         )
     return None
@@ -49,7 +51,12 @@ class _TensorBoard:
     def __init__(self, folder: Path) -> None:
         from tensorboardX import SummaryWriter
 
-        self.writer = SummaryWriter(logdir=str(folder / "tensorboard"))
+        folder, token = folder / "tensorboard", secrets.token_hex(8)
+        files.make_folder(folder)
+        with files.explained(folder):  # a name of only time and host could be planted as a link
+            self.writer = SummaryWriter(logdir=str(folder), filename_suffix=f".{token}")
+            for path in folder.glob(f"*.{token}"):
+                folders.share_existing(path)
 
     def log(self, row: Row) -> None:
         for name, value in row.items():
@@ -99,7 +106,7 @@ class WandB:
         *,
         folder: Path,
         project: str,
-        cache: str,
+        cache: Path,
         mode: str | None,
         rebuilt: bool = False,
     ) -> None:
@@ -144,7 +151,7 @@ def logged_in() -> bool:
     return urlsplit(server).hostname in hosts
 
 
-def prepare(cache: str, *, mode: str | None, rebuilt: bool) -> None:
+def prepare(cache: Path, *, mode: str | None, rebuilt: bool) -> None:
     """Set W&B's variables in the environment, in place, before it is imported.
 
     Its caches go beside ours, so that it makes no folder in the working directory. It prints
@@ -156,5 +163,4 @@ def prepare(cache: str, *, mode: str | None, rebuilt: bool) -> None:
     if rebuilt:
         os.environ.pop("WANDB_RESUME", None)  # rows up to the last step of a mirror would be lost
     for name in ("CACHE", "CONFIG", "DATA", "ARTIFACT"):
-        folder = Path(cache).expanduser() / "wandb" / name.lower()
-        os.environ.setdefault(f"WANDB_{name}_DIR", str(folder))
+        os.environ.setdefault(f"WANDB_{name}_DIR", str(cache / "wandb" / name.lower()))

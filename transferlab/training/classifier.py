@@ -22,6 +22,7 @@ from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
 from transferlab.experiment.run import RESULT, WEIGHTS
 from transferlab.models.stages import StagedNetwork
+from transferlab.runtime import paths
 from transferlab.training import checkpoints, inference
 from transferlab.training.inference import Inference, Preprocessing
 
@@ -137,7 +138,7 @@ def load_run(folder: str | Path) -> Classifier:
     Raises: UserError if the run is not finished or was made by a version that did not keep classes
         and mean image, or if a file is missing or damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = paths.expand(folder)
     record = store.read_copy(folder)
     interface, mean = inference.load(folder, record)
     path = store.check_file(folder / WEIGHTS, record["weights_sha256"], record=folder / RESULT)

@@ -15,10 +15,10 @@ from transferlab.data.loader import auto_workers
 from transferlab.data.mean import Mean
 from transferlab.errors import Interrupted, RunFailed
 from transferlab.experiment.chance import share_of_largest
-from transferlab.experiment.config import total_steps
+from transferlab.experiment.config import cache_folder, total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
 from transferlab.models import transfer
-from transferlab.runtime import commands, devices, logs, machine, processes
+from transferlab.runtime import commands, compiled, devices, logs, machine, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import build, checkpoints, inference, packs
 from transferlab.training.build import Subject
@@ -112,6 +112,8 @@ class Session:
         trainer = build_trainer(self.config, [*callbacks.ordered, *self.watchers], intervals)
         device = trainer.strategy.root_device
         self.device = devices.name(device)
+        if device.type == compiled.DEVICE and runtime.compile:
+            compiled.keep_in(cache_folder(self.config))
         if train.precision == "bfloat16" and not devices.has_bfloat16(device):
             log.warning(
                 "%s emulates bfloat16, which is slow: %s is faster, but a different run",

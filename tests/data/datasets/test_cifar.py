@@ -207,7 +207,10 @@ def test_missing_data_are_downloaded_once(
     root = tmp_path / "cache" / name
     first, second = (cifar.load(name, root=root, size=32) for _ in range(2))
     kind = KINDS[name]
-    assert downloads == [(kind.url, str(root), kind.filename, cifar.DIGESTS[name])]
+    ((url, scratch, file, md5),) = downloads
+    assert (url, file, md5) == (kind.url, kind.filename, cifar.DIGESTS[name])
+    assert Path(scratch).parent == root  # a folder whose name nobody knew
+    assert [path.name for path in root.iterdir()] == [kind.base_folder]
     assert np.array_equal(first.val.pixels, second.val.pixels)
     assert first.val.pixels[1, 16, 16].tolist() == [{"cifar10": 11, "cifar100": 3}[name], 100, 200]
 
@@ -242,11 +245,26 @@ def test_a_download_of_other_files_is_refused(name: str, tmp_path: Path, downloa
     with pytest.raises(UserError) as error:  # the real md5 sums, which the small files do not have
         cifar.load(name, root=tmp_path, size=32)
     kind = KINDS[name]
-    assert str(error.value) == (
-        f"{tmp_path}/{kind.base_folder} differs from {kind.url}: delete it and run the command "
-        "again"
-    )
+    assert str(error.value) == f"{kind.url} has changed: its files have other digests"
     assert len(downloads) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_in_a_shared_cache_are_not_written_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, downloads: list
+):
+    publish(write(tmp_path / "published", "cifar10"), "cifar10", monkeypatch)
+    kind = KINDS["cifar10"]
+    folder = tmp_path / "cache" / kind.base_folder
+    folder.mkdir(parents=True)
+    (tmp_path / "victim").write_bytes(b"mine")
+    for name in (f"../{kind.filename}", "data_batch_1", "batches.meta"):
+        (folder / name).symlink_to(tmp_path / "victim")
+
+    cifar.load("cifar10", root=tmp_path / "cache", size=32)
+
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+    assert not (folder / "data_batch_1").is_symlink()
 
 
 def test_other_class_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

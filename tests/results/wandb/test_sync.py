@@ -268,7 +268,7 @@ def written(store: Path, *, online: bool = False, project: str | None = None) ->
     Fake.runs = []
     collected = entries.collect(store, project=project)
     runs = [entry for entry in collected.entries if entry.page.job_type != "report"]
-    sync.write(runs, store / ".wandb", online=online, cache="cache")
+    sync.write(runs, store / ".wandb", online=online, cache=Path("cache"))
     return [run["page"].name for run in Fake.runs]
 
 

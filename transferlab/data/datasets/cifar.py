@@ -5,6 +5,7 @@ unpickler that creates only arrays and plain values.
 """
 
 import logging
+import os
 import pickle
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ import numpy as np
 from transferlab.data.datasets.decode import resize_all
 from transferlab.data.datasets.images import ArraySubset, DataSet, Description, ImageSet
 from transferlab.errors import UserError
-from transferlab.runtime import commands
+from transferlab.runtime import commands, folders, paths
 
 log = logging.getLogger(__name__)
 CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
@@ -51,7 +52,7 @@ class Cifar(DataSet):
         return (TRAIN_IMAGES // count,) * count
 
     def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
-        root = Path(self.root).expanduser() if self.root else cache / self.name
+        root = paths.expand(self.root) if self.root else cache / self.name
         return load(self.name, root=root, size=size)
 
 
@@ -79,25 +80,28 @@ def load(name: str, *, root: Path, size: int) -> ImageSet:
     folder = root / kind.base_folder
     files = [*kind.train_list, *kind.test_list, [kind.meta["filename"], kind.meta["md5"]]]
 
-    def complete() -> bool:
+    def complete(folder: Path) -> bool:
         return all(utils.check_integrity(str(folder / file), md5) for file, md5 in files)
 
-    if not complete():
+    if not complete(folder):
         log.info("downloading %s into %s", kind.url, root)
         try:
-            utils.download_and_extract_archive(
-                kind.url, str(root), filename=kind.filename, md5=kind.tgz_md5
-            )
+            with folders.scratch(root) as scratch:  # in a shared cache names may be taken by links
+                utils.download_and_extract_archive(
+                    kind.url, str(scratch), filename=kind.filename, md5=kind.tgz_md5
+                )
+                if not complete(scratch / kind.base_folder):
+                    raise UserError(f"{kind.url} has changed: its files have other digests")
+                folders.make(folder)
+                for path in (scratch / kind.base_folder).iterdir():
+                    os.replace(path, folder / path.name)
+                    folders.share_existing(folder / path.name)
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"data={name} cannot be downloaded: {error}; download {kind.url} elsewhere and "
                 f"unpack it into {root}, or name the folder that holds {kind.base_folder} with "
                 f"{commands.setting('data.root', 'DIR')}"
             ) from error
-        if not complete():
-            raise UserError(
-                f"{folder} differs from {kind.url}: delete it and run the command again"
-            )
     names = read_arrays(folder / kind.meta["filename"])[kind.meta["key"]]
     if tuple(names) != CLASSES[name]:
         raise UserError(f"{folder} has other classes than {name}")

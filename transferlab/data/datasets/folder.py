@@ -27,7 +27,7 @@ from transferlab.data.datasets.images import (
 )
 from transferlab.data.datasets.listing import Files, Listing, content_digest, list_files
 from transferlab.errors import UserError
-from transferlab.runtime import commands
+from transferlab.runtime import commands, paths
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def scan(root: str | None, val: str | None, holdout: float | None) -> Index:
             "data.root is missing: name the folder that holds train/CLASS/* and val/* with "
             f"{commands.setting('data.root', 'DIR')}"
         )
-    folder = Path(root).expanduser()
+    folder = paths.expand(root)
     if not folder.is_dir():
         raise UserError(f"data.root={root} is not a folder")
     subfolders = listing.folders(folder)

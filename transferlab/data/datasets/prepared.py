@@ -34,7 +34,7 @@ from transferlab.data.datasets.prepared_record import (
     read_record,
 )
 from transferlab.errors import UserError
-from transferlab.runtime import commands
+from transferlab.runtime import commands, paths
 
 
 class Prepared(DataSet):
@@ -96,7 +96,7 @@ class Prepared(DataSet):
                 "data.root is missing: name the folder --out of prepare with "
                 f"{commands.setting('data.root', 'DIR')}"
             )
-        return Path(self.root).expanduser()
+        return paths.expand(self.root)
 
     def _record(self) -> PreparedRecord:
         folder = self._folder

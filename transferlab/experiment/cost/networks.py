@@ -21,6 +21,7 @@ from typing import Any
 
 from transferlab import __version__
 from transferlab.errors import UserError
+from transferlab.experiment.config import cache_folder
 from transferlab.experiment.run import Run
 from transferlab.models.facts import (
     Facts,
@@ -74,9 +75,8 @@ def facts(
 
 def cached_facts(run: Run) -> NetworkFacts | None:
     """The facts of the run's network from its cache; None if they are not in it."""
-    runtime = run.config.runtime
-    cache = Path(runtime.cache).expanduser()
-    return _read_cache(_files(network_of(run), cache, runtime.accelerator, None, timed=False))
+    cache, accelerator = cache_folder(run.config), run.config.runtime.accelerator
+    return _read_cache(_files(network_of(run), cache, accelerator, None, timed=False))
 
 
 def check(runs: Iterable[Run], facts: Facts) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transferlab.errors import UserError
 from transferlab.experiment.splits.split import Split, SplitRule, require_classes
-from transferlab.runtime import commands
+from transferlab.runtime import commands, paths
 
 GROUPS = ("manmade", "natural")  # half A, half B: the paper's letters
 PUBLISHED_GROUPS = "ilsvrc2012_groups.csv"
@@ -84,10 +84,10 @@ def _divide(
 def _groups_file(classes: Sequence[str], groups: str | None, root: str | None) -> Path | None:
     """The user's file, else None for the published groups, else the file beside the images."""
     if groups is not None:
-        return Path(groups).expanduser()
+        return paths.expand(groups)
     if root is None or set(classes) <= published_groups().keys():
         return None
-    path = Path(root).expanduser() / GROUPS_FILE
+    path = paths.expand(root) / GROUPS_FILE
     return path if path.exists() else None
 
 

@@ -38,7 +38,7 @@ def require_login() -> None:
 
 
 def write(
-    entries: Sequence[Entry], folder: Path, *, online: bool, cache: str
+    entries: Sequence[Entry], folder: Path, *, online: bool, cache: Path
 ) -> tuple[int, list[str]]:
     """Write the new and changed entries below `folder`, which is called `wandb` or `.wandb`;
     `online` sends them as well. Returns their number, and why others were left out.
@@ -57,7 +57,7 @@ def write(
 
 
 def _write_all(
-    entries: Sequence[Entry], folders: Folders, folder: Path, *, online: bool, cache: str
+    entries: Sequence[Entry], folders: Folders, folder: Path, *, online: bool, cache: Path
 ) -> list[str]:
     """Write the entries in place of their old folders. Why some were left out."""
     mode = "online" if online else "offline"
