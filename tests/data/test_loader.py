@@ -1,10 +1,13 @@
 """Training streams and validation sequences: the same batches from any step, rank and worker."""
 
+import ctypes
 import hashlib
-import multiprocessing
 import os
 import signal
+import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +16,16 @@ import torch
 from PIL import Image
 from support.trees import load_folder
 
+from transferlab.data import ring, waiting
 from transferlab.data.datasets import folder
 from transferlab.data.datasets.images import ArraySubset
 from transferlab.data.half import Half, View, cut
-from transferlab.data.loader import Sequence, Stream, auto_workers, end_workers, loader
+from transferlab.data.loader import Sequence, Stream, auto_workers, loader
+from transferlab.data.workers import WorkerLost
 from transferlab.errors import UserError
 
 CPU = torch.device("cpu")
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000  # of Linux
 
 
 @pytest.fixture(autouse=True)
@@ -210,51 +216,113 @@ def test_the_batches_have_the_labels_of_the_half(tmp_path: Path):
 # --- worker processes ------------------------------------------------------------------------
 
 
-def test_workers_that_were_left_behind_are_ended(tmp_path: Path):
-    reading = iter(loader(folder_half(tmp_path).train, stream(), crop=6, workers=1, device=CPU))
-    next(reading)
-    (worker,) = multiprocessing.active_children()
-    try:
-        os.kill(worker.pid, signal.SIGTERM)  # which Python's exit would send
-        worker.join(0.2)
-        assert worker.is_alive()
-        end_workers()
-        assert multiprocessing.active_children() == []
-        assert worker.exitcode == -signal.SIGKILL
-    finally:
-        reading.close()
+def in_a_container(function: Callable[[], object]) -> int:
+    """The exit status of a process without space in /dev/shm that calls a function, 0 if it is
+    true."""
+    process = os.fork()
+    if process == 0:
+        try:
+            libc = ctypes.CDLL(None, use_errno=True)
+            assert libc.unshare(CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
+            assert libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None) == 0
+            assert libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", 0, b"size=4k") == 0
+            (Path("/dev/shm") / "full").write_bytes(bytes(4096))
+            os._exit(0 if function() else 3)
+        finally:
+            os._exit(4)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def test_a_worker_that_dies_before_it_is_waited_for_raises_nothing(
+@pytest.mark.root
+def test_workers_need_neither_space_in_shared_memory_nor_a_short_folder_for_temporary_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    kill = multiprocessing.process.BaseProcess.kill
+    half = folder_half(tmp_path)
+    alone = batches(half.train, stream())
+    long = tmp_path / "/".join(3 * ["a-long-name-of-a-folder" * 3])  # sockets: 107 characters
+    long.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
 
-    def kill_and_pause(process: multiprocessing.process.BaseProcess) -> None:
-        kill(process)
-        time.sleep(0.1)  # as on a busy machine
-
-    monkeypatch.setattr(multiprocessing.process.BaseProcess, "kill", kill_and_pause)
-    reading = iter(loader(folder_half(tmp_path).train, stream(), crop=6, workers=1, device=CPU))
-    next(reading)
-    try:
-        end_workers()
-        assert multiprocessing.active_children() == []
-    finally:
-        reading.close()
+    assert in_a_container(lambda: same(alone, batches(half.train, stream(), workers=2))) == 0
 
 
-def test_processes_that_are_no_workers_are_left_alone():
-    other = multiprocessing.get_context("fork").Process(target=signal.pause)
-    other.start()
-    try:
-        end_workers()
-        assert other.is_alive()
-    finally:
-        other.kill()
-        other.join()
+def children() -> list[int]:
+    """The processes that this one has forked and not waited for."""
+    path = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    return [int(word) for word in path.read_text().split()]
 
 
-def test_without_workers_there_is_nothing_to_end():
-    end_workers()
-    assert multiprocessing.active_children() == []
+@pytest.fixture
+def no_child_is_left():
+    before = children()
+    yield
+    assert children() == before
+
+
+def test_a_killed_worker_is_noticed_and_named_with_the_ways_out(
+    tmp_path: Path, no_child_is_left: None
+):
+    before = children()
+    with loader(
+        folder_half(tmp_path).train, stream(total_steps=99), crop=6, workers=2, device=CPU
+    ) as read:
+        reading = iter(read)
+        next(reading)
+        os.kill((set(children()) - set(before)).pop(), signal.SIGKILL)
+        start = time.monotonic()
+        with pytest.raises(WorkerLost) as error:
+            list(reading)
+
+    assert time.monotonic() - start < 5
+    assert str(error.value) == (
+        "a worker process was killed, perhaps because memory ran out: set runtime.workers=0 or "
+        "runtime.workers=1, and run the command again"
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_reader_that_leaves_takes_thread_and_workers_along(
+    workers: int, tmp_path: Path, no_child_is_left: None
+):
+    before = threading.active_count()
+    with loader(folder_half(tmp_path).train, stream(), crop=6, workers=workers, device=CPU) as read:
+        for _ in read:
+            break
+        assert threading.active_count() == before + 1
+
+    assert threading.active_count() == before
+
+
+def test_memory_that_the_system_refuses_is_named(tmp_path: Path, no_child_is_left: None):
+    huge = Sequence(2**50, 2**50)
+    with loader(folder_half(tmp_path).train, huge, crop=6, workers=2, device=CPU) as read:
+        with pytest.raises(WorkerLost, match=r"GB of memory.*runtime\.workers=0"):
+            next(iter(read))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_while_a_batch_is_awaited_the_reader_is_asked_and_may_leave(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_child_is_left: None
+):
+    monkeypatch.setattr(waiting, "SLICE_S", 0.02)
+    answered = threading.Event()
+    monkeypatch.setattr(folder.FileSubset, "read", lambda *_: answered.wait(60))  # a hung disk
+    monkeypatch.setattr(ring, "LEAVE_S", 0.1)
+    waits: list[float] = []
+
+    def check(waited: float) -> None:
+        waits.append(waited)
+        if waited > 0.1:
+            raise UserError("enough")
+
+    half, threads = folder_half(tmp_path), set(threading.enumerate())
+    start = time.monotonic()
+    with loader(half.train, stream(), crop=6, workers=workers, device=CPU, check=check) as read:
+        with pytest.raises(UserError, match="enough"):
+            next(iter(read))
+
+    assert time.monotonic() - start < 5
+    assert len(waits) >= 3 and waits == sorted(waits)
+    answered.set()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join()

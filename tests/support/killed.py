@@ -15,17 +15,16 @@ from transferlab.data.datasets.prepared_record import Pixels
 class Alone:
     """Runs the tasks in this process, in place of workers."""
 
-    def __init__(self, *_: object) -> None: ...
+    def __init__(self, jobs: int, function: Callable[[Any], Any], *, advice: str) -> None:
+        self.function = function
 
     def __enter__(self) -> "Alone":
         return self
 
     def __exit__(self, *_: object) -> None: ...
 
-    def each(
-        self, function: Callable[[Any], Any], tasks: Iterable[Any]
-    ) -> Iterator[tuple[Any, Any]]:
-        return ((task, function(task)) for task in tasks)
+    def each(self, tasks: Iterable[Any], **_: object) -> Iterator[tuple[Any, Any]]:
+        return ((task, self.function(task)) for task in tasks)
 
 
 def prepare(root: Path, dst: Path, pixels: Pixels, moment: str, count: int) -> None:

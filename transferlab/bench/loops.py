@@ -53,12 +53,12 @@ def load(run: Run, *, steps: int, workers: int = 0) -> PackData:
     subjects = [build.subject(run)]
     means = build.means(subjects, images, workers=readers)
     return build.pack_data(subjects, half, means, start_step=0, total_steps=steps,
-                           val_every=steps, workers=readers)  # fmt: skip
+                           val_every=steps, workers=readers, check=lambda waited: None)  # fmt: skip
 
 
 def read(data: PackData, trainer: Trainer | None = None) -> Iterator[Batch]:
     """The training batches, for the device of a Trainer or the processor."""
-    return data.reader.training(trainer, start_step=0, total_steps=data.total_steps)
+    return iter(data.reader.training(trainer, start_step=0, total_steps=data.total_steps))
 
 
 def fit(

@@ -4,21 +4,21 @@ A batch is a function of the step (see `sampling`), so a stream can start at any
 batches of an uninterrupted one. Mirror, mean and cast are left to the device: see `transforms`.
 """
 
-import multiprocessing
-import signal
-import threading
-from collections.abc import Iterable, Iterator
+import math
+import mmap
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from transferlab.data import sampling
 from transferlab.data.half import View
 from transferlab.data.ring import Batch, Ring
-from transferlab.errors import UserError
+from transferlab.data.workers import AHEAD, WorkerLost, Workers
+from transferlab.runtime import commands
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ class Stream:
     rank: int
     world_size: int
 
+    @property
+    def largest(self) -> int:
+        """The images of the largest batch."""
+        return math.ceil(self.batch_size / self.world_size)
+
     def __iter__(self) -> Iterator[Request]:
         for step in range(self.start_step, self.total_steps):
             epochs, indices = sampling.batch(
@@ -102,65 +107,71 @@ class Sequence:
     rank: int = 0
     world_size: int = 1
 
+    @property
+    def largest(self) -> int:
+        """The images of the largest batch."""
+        return min(self.batch_size, self.count)
+
     def __iter__(self) -> Iterator[Request]:
         indices = np.arange(self.rank, self.count, self.world_size)
         for start in range(0, len(indices), self.batch_size):
             yield Request(indices[start : start + self.batch_size])
 
 
-class Batches:
-    """Answers requests in order.
+class Batches(AbstractContextManager["Batches"]):
+    """Answers requests in order, each time that it is iterated.
 
-    Raises while iterated: UserError that names a file which cannot be read.
+    Raises while iterated: UserError that names a file which cannot be read; RunFailed if a worker
+    process dies, or if no batch comes for `waiting.LIMIT_S`.
     """
 
-    def __init__(self, source: Iterable[Batch]) -> None:
-        self.source = source
+    def __init__(self, read: Callable[[], Generator[Batch, None, None]]) -> None:
+        self.read = read
+        self.begun: list[Generator[Batch, None, None]] = []
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self.source:
-            if "error" in batch:
-                raise UserError(batch["error"])
-            yield batch
+        self.begun.append(self.read())
+        return self.begun[-1]
+
+    def __exit__(self, *_: object) -> None:
+        """End the thread and the processes of iterations that were left early, by an exception
+        for instance."""
+        for iteration in self.begun:
+            iteration.close()
+        self.begun = []
 
 
 def loader(
-    view: View, requests: Iterable[Request], *, crop: int, workers: int, device: torch.device
+    view: View,
+    requests: Stream | Sequence,
+    *,
+    crop: int,
+    workers: int,
+    device: torch.device,
+    check: Callable[[float], object] = lambda waited: None,
 ) -> Batches:
     """The batches of the requests, of images of `crop` pixels a side, for a device.
 
-    Without worker processes one thread reads ahead, and a batch is valid until the second next
-    is requested: see `ring`.
+    One thread reads ahead, with `workers` processes or by itself, and a batch is valid until the
+    second next is requested: see `ring`. While a batch is awaited, `check` is called: see
+    `waiting.slices`.
     """
-    if not workers:
-        fill = partial(answer, view)
-        return Batches(Ring(requests, fill=fill, count=len, crop=crop, device=device))
-    batches: DataLoader[Batch] = DataLoader(
-        _Requests(view, crop),
-        batch_sampler=requests,  # type: ignore[arg-type]
-        collate_fn=_as_is,  # type: ignore[arg-type]
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_leave_signals_to_parent,
-    )
-    return Batches(batches)
 
+    def read() -> Generator[Batch, None, None]:
+        ring = partial(Ring, crop=crop, device=device, check=check)
+        if not workers:
+            yield from ring(requests, fill=partial(answer, view), count=len)
+            return
+        shared = _Shared(view, workers, largest=requests.largest, crop=crop)
+        with Workers(workers, shared.read, advice=_advice(workers)) as pool:
+            yield from ring(
+                pool.each(shared.tasks(requests)),
+                fill=shared.copy,
+                count=lambda answered: len(answered[0][1]),
+                on_leave=pool.kill,
+            )
 
-def end_workers() -> None:
-    """End the worker processes that an exception has left behind.
-
-    They ignore the SIGTERM that Python sends at exit, so that it would wait forever.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return  # signals cannot be set from here, and the main thread is not about to exit
-    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises for a killed worker
-    try:
-        for child in multiprocessing.active_children():
-            if child.daemon:  # a loader's workers are; processes of other devices are not
-                child.kill()
-                child.join()
-    finally:
-        signal.signal(signal.SIGCHLD, handler)
+    return Batches(read)
 
 
 def auto_workers(view: View, cores: int) -> int:
@@ -168,27 +179,48 @@ def auto_workers(view: View, cores: int) -> int:
     return 0 if view.subset.in_memory else max(0, min(cores - 1, 16))
 
 
-class _Requests(Dataset[Batch]):
-    """A view as a worker process reads it, a batch at a time."""
+class _Shared:
+    """Buffers in memory that this process shares with its workers, which fill them with pixels.
 
-    def __init__(self, view: View, crop: int) -> None:
-        self.view, self.crop = view, crop
+    Not in /dev/shm, of which containers have little: the memory has no name.
+    """
 
-    def __getitems__(self, request: Request) -> Batch:
-        out = torch.empty((len(request), self.crop, self.crop, 3), dtype=torch.uint8)
+    def __init__(self, view: View, count: int, *, largest: int, crop: int) -> None:
+        self.view, self.count = view, AHEAD * count
+        shape = (self.count, largest, crop, crop, 3)
         try:
-            return answer(self.view, request, out.numpy())
-        except UserError as error:  # a worker would send its trace along with the message
-            return {"error": str(error)}
+            memory = mmap.mmap(-1, math.prod(shape))
+        except (OSError, OverflowError) as error:
+            raise WorkerLost(
+                f"the batches of {count} worker processes need {math.prod(shape) / 1e9:.3g} GB of "
+                f"memory, which the system refuses: {_advice(count)}"
+            ) from error
+        self.buffers = np.frombuffer(memory, dtype=np.uint8).reshape(shape)
+
+    def tasks(self, requests: Stream | Sequence) -> Iterator[tuple[int, Request]]:
+        """Each request with the number of a buffer, whose last batch has been copied by then."""
+        return ((number % self.count, request) for number, request in enumerate(requests))
+
+    def read(self, task: tuple[int, Request]) -> Batch:
+        """In a worker: answer the request, but for its pixels, of which only the number is sent."""
+        number, request = task
+        buffer = self.buffers[number, : len(request)]
+        batch = answer(self.view, request, buffer)
+        pixels = batch.pop("pixels").numpy()
+        if len(pixels) < len(request):  # unreadable images are left out
+            buffer[: len(pixels)] = pixels
+        return batch | {"count": len(pixels)}
+
+    def copy(self, answered: tuple[tuple[int, Request], Batch], out: np.ndarray) -> Batch:
+        """The batch, with its pixels in `out` (B, P, P, 3)."""
+        (number, _), batch = answered
+        count = batch.pop("count")
+        out[:count] = self.buffers[number, :count]
+        return {"pixels": torch.from_numpy(out[:count]), **batch}
 
 
-def _as_is(batch: Batch) -> Batch:
-    return batch
-
-
-def _leave_signals_to_parent(worker: int) -> None:
-    # Workers inherit the parent's handlers, and a signal to the job reaches them too: they must
-    # survive it, or their death interrupts the parent in the middle of a step
-    torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
+def _advice(count: int) -> str:
+    """What to do if one of so many worker processes dies."""
+    choices = dict.fromkeys((0, count // 2))
+    settings = " or ".join(commands.setting("runtime.workers", choice) for choice in choices)
+    return f"set {settings}, and run the command again"

@@ -78,13 +78,14 @@ def mean_image(
         workers=workers,
         device=torch.device("cpu"),
     )
-    for batch in batches:
-        pixels = batch["pixels"].numpy()
-        part = pixels.sum(axis=0, dtype=np.int64)
-        total = part if total is None else total + part
-        count += len(pixels)
-        skipped |= batch["skipped"]
-        on_progress(count)
+    with batches:
+        for batch in batches:
+            pixels = batch["pixels"].numpy()
+            part = pixels.sum(axis=0, dtype=np.int64)
+            total = part if total is None else total + part
+            count += len(pixels)
+            skipped |= batch["skipped"]
+            on_progress(count)
     if total is None or not count:
         raise UserError(f"none of the {len(view)} images can be read: is data.root the right one?")
     image = (total / count).astype(np.float32)

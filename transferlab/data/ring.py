@@ -9,18 +9,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from transferlab.data import waiting
+
 Batch = dict[str, Any]
 Request = TypeVar("Request")
 LIVE = 2  # batches still in use: Lightning fetches the next one before a step
 AHEAD = 2  # batches filled meanwhile
 END = None
+LEAVE_S = 1.0  # for the thread to end; one that waits for a hung disk does not
 
 
 @dataclass
@@ -31,12 +34,16 @@ class _Slot:
     taken: torch.cuda.Event | None = None
 
 
+Filled = tuple[_Slot, Batch] | BaseException | None
+
+
 class Ring(Generic[Request]):
     """The batches that `fill` makes of the requests, in order.
 
     `fill` reads a request's images into an array (B, P, P, 3) and returns the batch, whose `pixels`
     are that array; `count` is the number of images of a request. An exception of `fill` is raised
-    where the batches are read.
+    where the batches are read. While none is ready, `check` is called: see `waiting.slices`. When
+    the reader leaves, `on_leave` ends what the requests wait for.
     """
 
     def __init__(
@@ -47,14 +54,17 @@ class Ring(Generic[Request]):
         count: Callable[[Request], int],
         crop: int,
         device: torch.device,
+        check: Callable[[float], object] = lambda waited: None,
+        on_leave: Callable[[], object] = lambda: None,
     ) -> None:
+        self.check, self.on_leave = check, on_leave
         self.requests, self.fill, self.count = requests, fill, count
         self.crop, self.device = crop, device
         self.uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __iter__(self) -> Iterator[Batch]:
         free: SimpleQueue[_Slot] = SimpleQueue()
-        full: SimpleQueue[tuple[_Slot, Batch] | Exception | None] = SimpleQueue()
+        full: SimpleQueue[Filled] = SimpleQueue()
         for _ in range(LIVE + AHEAD):
             free.put(_Slot())
         left = threading.Event()
@@ -62,8 +72,8 @@ class Ring(Generic[Request]):
         thread.start()
         live: deque[_Slot] = deque()
         try:
-            while (filled := full.get()) is not END:
-                if isinstance(filled, Exception):
+            while (filled := self._next(full)) is not END:
+                if isinstance(filled, BaseException):
                     raise filled
                 slot, batch = filled
                 live.append(slot)
@@ -73,12 +83,22 @@ class Ring(Generic[Request]):
         finally:
             left.set()
             free.put(_Slot())  # wakes a thread that waits for a slot
-            thread.join()
+            self.on_leave()
+            thread.join(LEAVE_S)
+
+    def _next(self, full: SimpleQueue[Filled]) -> Filled:
+        """What the thread has made next. Raises: as `waiting.slices` does."""
+        for timeout in waiting.slices(self.check):
+            try:
+                return full.get(timeout=timeout)
+            except Empty:
+                continue
+        raise AssertionError("the slices do not end")
 
     def _work(
         self,
         free: SimpleQueue[_Slot],
-        full: SimpleQueue[tuple[_Slot, Batch] | Exception | None],
+        full: SimpleQueue[Filled],
         left: threading.Event,
     ) -> None:
         """Fill slots as they become free, until the requests end or the reader closes."""
@@ -89,7 +109,7 @@ class Ring(Generic[Request]):
                     return
                 batch = self.fill(request, self._buffer(slot, self.count(request)))
                 full.put((slot, batch if self.uploads is None else _pinned(batch)))
-        except Exception as error:
+        except BaseException as error:  # in a thread: nobody else would hear of it
             full.put(error)
         else:
             full.put(END)

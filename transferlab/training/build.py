@@ -3,7 +3,7 @@
 The modules, the reader and the transform take plain arguments: none of them knows a config.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -150,10 +150,11 @@ def pack_data(
     total_steps: int,
     val_every: int,
     workers: int,
+    check: Callable[[float], object],
 ) -> PackData:
     """The batches of a pack: the target half, once for each of the mean images.
 
-    `workers` processes read the images.
+    `workers` processes read the images. `check` is called while a batch is awaited.
     """
     first = subjects[0].run
     config, train = first.config, first.config.train
@@ -172,6 +173,7 @@ def pack_data(
         crop=config.data.crop,
         mirror=train.mirror,
         workers=workers,
+        check=check,
     )
     return PackData(
         reader, views, start_step=start_step, total_steps=total_steps, val_every=val_every

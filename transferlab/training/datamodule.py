@@ -10,7 +10,8 @@ Shapes: B batch, C channels, P pixels a side of a crop.
 import logging
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ class Reader:
     """The batches of one half for the process of a Trainer: its share, on its device.
 
     `batch_size` is that of all processes together, `seed` comes from `seeds.image_seed`. Without a
-    Trainer there is one process, on the CPU.
+    Trainer there is one process, on the CPU. `check` is called while a batch is awaited.
     """
 
     half: Half
@@ -48,15 +49,14 @@ class Reader:
     crop: int
     mirror: bool
     workers: int
+    check: Callable[[float], object] = lambda waited: None
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in which every training image is used; the last one begins the next epoch."""
         return math.ceil(len(self.half.train) / self.batch_size)
 
-    def training(
-        self, trainer: Trainer | None, *, start_step: int, total_steps: int
-    ) -> Iterator[Batch]:
+    def training(self, trainer: Trainer | None, *, start_step: int, total_steps: int) -> Batches:
         """The batches of steps start_step..total_steps-1, one epoch after the other."""
         view = self.half.train
         stream = Stream(
@@ -70,7 +70,7 @@ class Reader:
             mirror=self.mirror,
             **_share(trainer),
         )
-        return iter(self._loader(view, stream, trainer))
+        return self._loader(view, stream, trainer)
 
     def validation(self, trainer: Trainer | None) -> Batches:
         """Every validation image once."""
@@ -80,7 +80,14 @@ class Reader:
 
     def _loader(self, view: View, requests: Stream | Sequence, trainer: Trainer | None) -> Batches:
         device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
-        return loader(view, requests, crop=self.crop, workers=self.workers, device=device)
+        return loader(
+            view,
+            requests,
+            crop=self.crop,
+            workers=self.workers,
+            device=device,
+            check=self.check,
+        )
 
 
 class HalfDataModule(LightningDataModule):
@@ -177,7 +184,7 @@ class HalfDataModule(LightningDataModule):
         # A Trainer that resumes has used the batches before its checkpoint
         step = 0 if trainer is None else trainer.fit_loop.total_batch_idx + 1
         batches = reader.training(trainer, start_step=step, total_steps=sys.maxsize)
-        return Epochs(batches, step, sys.maxsize, reader.steps_per_epoch)
+        return Epochs(iter(batches), step, sys.maxsize, reader.steps_per_epoch)
 
     def val_dataloader(self) -> Batches:
         return self._reader().validation(self.trainer)
@@ -195,11 +202,12 @@ class HalfDataModule(LightningDataModule):
         return self.reader
 
 
-class PackData(LightningDataModule):
+class PackData(LightningDataModule, AbstractContextManager["PackData"]):
     """Training batches of steps start_step..total_steps-1 and the whole validation subset.
 
     For Lightning an epoch is the interval between two validations, so that validations stay on
     fixed steps wherever a run was interrupted. `views` makes the inputs of the pack's networks.
+    As a context it ends the reading of batches, also after an exception.
     """
 
     def __init__(
@@ -214,6 +222,10 @@ class PackData(LightningDataModule):
         super().__init__()
         self.reader, self.views = reader, views
         self.start_step, self.total_steps, self.val_every = start_step, total_steps, val_every
+        self.begun = ExitStack()  # the batches that are being read
+
+    def __exit__(self, *_: object) -> None:
+        self.begun.close()
 
     def setup(self, stage: str | None = None) -> None:
         assert self.trainer is not None
@@ -221,11 +233,11 @@ class PackData(LightningDataModule):
 
     def train_dataloader(self) -> "Intervals":
         steps = {"start_step": self.start_step, "total_steps": self.total_steps}
-        batches = self.reader.training(self.trainer, **steps)
-        return Intervals(batches, self.start_step, self.total_steps, self.val_every)
+        batches = self.begun.enter_context(self.reader.training(self.trainer, **steps))
+        return Intervals(iter(batches), self.start_step, self.total_steps, self.val_every)
 
     def val_dataloader(self) -> Batches:
-        return self.reader.validation(self.trainer)
+        return self.begun.enter_context(self.reader.validation(self.trainer))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> dict[str, Any]:
         """From bytes on the device to the inputs of all views."""

@@ -14,7 +14,6 @@ import torch
 from pytorch_lightning import Callback
 
 from transferlab import store
-from transferlab.data.loader import end_workers
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.run import Run
@@ -58,7 +57,6 @@ def train_pack(
     if (threads := first.config.runtime.threads) is not None:
         torch.set_num_threads(threads)
     with ExitStack() as stack:
-        stack.callback(end_workers)
         for run in runs if processes.rank() == 0 else ():
             store.create(run)
             store.clean(run)
@@ -96,11 +94,11 @@ def _finish(
     try:
         training(members).finish(states)
         return [], []
+    except RunFailed as error:
+        return [], [str(error)]
     except (RuntimeError, MemoryError) as error:
         if devices.is_out_of_memory(error):
             message = str(error)  # the error itself keeps the networks in memory
-        elif isinstance(error, RunFailed):
-            return [], [str(error)]
         elif processes.lost(error):
             raise reason(error) from error
         else:

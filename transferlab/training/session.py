@@ -128,9 +128,10 @@ class Session:
             total_steps=self.total_steps,
             val_every=val_every,
             workers=self.workers,
+            check=callbacks.stop.while_waiting,
         )
         validation_due = step == self.total_steps or (step > 0 and step % val_every == 0)
-        with interruptible(self.stop):
+        with interruptible(self.stop), stream:
             if validation_due and not states[0].validated:  # stopped before or in it
                 trainer.validate(module, datamodule=stream, verbose=False)
             else:

@@ -23,6 +23,8 @@ from transferlab.training.callbacks.arithmetic import Arithmetic
 from transferlab.training.callbacks.quiet import SRUN_ADVICE, Quiet
 from transferlab.training.callbacks.stop import Stopped
 
+PACKAGE = UserError.__module__.partition(".")[0]
+
 
 def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) -> Trainer:
     """A Trainer for `intervals` epochs, each of them the steps up to the next validation.
@@ -39,7 +41,7 @@ def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=SRUN_ADVICE)
-            return Trainer(
+            trainer = Trainer(
                 accelerator=runtime.accelerator,
                 devices=runtime.devices,
                 strategy=strategy,
@@ -63,6 +65,19 @@ def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) 
             f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "
             f"is not available on this machine: {error}"
         ) from error
+    trainer._signal_connector = _NoSignals()  # type: ignore[assignment]
+    return trainer
+
+
+class _NoSignals:
+    """In place of Lightning's handlers: one SIGTERM ends a half-trained run with exit status 0, and
+    waits for other processes within the handler. See `runtime.signals`."""
+
+    received_sigterm = False
+
+    def register_signal_handlers(self) -> None: ...
+
+    def teardown(self) -> None: ...
 
 
 @contextmanager
@@ -85,6 +100,10 @@ def interruptible(stop: StopRequest) -> Iterator[None]:
         if stop.number is not None or isinstance(error, Stopped):
             raise Interrupted("stopped while training") from error
         raise reason(error) from error
+    except RuntimeError as error:
+        if stop.number is not None and processes.lost(error):  # one could not wait for the others
+            raise Interrupted("stopped while training") from error
+        raise
 
 
 def reason(error: BaseException) -> UserError | RunFailed:
@@ -96,7 +115,9 @@ def reason(error: BaseException) -> UserError | RunFailed:
         )
     last_line = (str(error).strip().splitlines() or [repr(error)])[-1]
     kind, _, message = last_line.partition(": ")
-    for error_class in (UserError, RunFailed):
-        if kind == f"{error_class.__module__}.{error_class.__name__}":
-            return error_class(message)
-    return RunFailed(f"training ended early: {last_line}")
+    if kind == f"{UserError.__module__}.{UserError.__name__}":
+        return UserError(message)
+    ours = kind.startswith(
+        UserError.__module__.partition(".")[0] + "."
+    )  # RunFailed, or a kind of it
+    return RunFailed(message if ours else f"training ended early: {last_line}")

@@ -19,7 +19,7 @@ from transferlab.data.datasets.images import Subset
 from transferlab.data.datasets.prepared import Prepared
 from transferlab.data.datasets.prepared_record import IMAGES, Pixels, PrepareSettings
 from transferlab.data.prepare import chunks, space, workspace
-from transferlab.data.prepare.workers import Workers
+from transferlab.data.workers import Workers
 from transferlab.errors import RunFailed, UserError
 from transferlab.runtime import progress
 
@@ -386,7 +386,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
 def test_the_need_of_jpegs_is_estimated_from_a_sample(tmp_path: Path):
     root, dst = tree(tmp_path / "images"), tmp_path / "made"
     index = folder.scan(str(root), "val", None)
-    with Workers(1, lambda: False) as workers:
+    with Workers(1, chunks.make, advice="") as workers:
         need = space.needed(index, Pixels(64, "warp", "jpeg", 95), workers)
         none = space.needed(index, Pixels(64, "warp", "jpeg", 1), workers)
     record = prepare(root, dst, Pixels(64, "warp", "jpeg", 95)).record

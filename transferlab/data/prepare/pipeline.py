@@ -7,9 +7,11 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+from transferlab.data import waiting
 from transferlab.data.datasets import folder
 from transferlab.data.datasets.folder import Index
 from transferlab.data.datasets.prepared_record import (
@@ -22,7 +24,8 @@ from transferlab.data.prepare import OUT, chunks, finish, space, workspace
 from transferlab.data.prepare.chunks import Chunk, ChunkEntry, ChunkTask
 from transferlab.data.prepare.finish import UnreadableFile
 from transferlab.data.prepare.journal import Journal
-from transferlab.data.prepare.workers import Workers
+from transferlab.data.prepare.space import ChunkWorkers
+from transferlab.data.workers import Workers
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.runtime import folders, signals
 from transferlab.runtime.files import explained, open_update
@@ -30,6 +33,8 @@ from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.runtime.signals import StopRequest
 
 log = logging.getLogger(__name__)
+ADVICE = "finished images are kept; run the command again, with fewer --jobs if this happens again"
+LEAVE_S = 10.0  # for the images that were begun to be finished after a signal
 NAMED = 20  # unreadable files that are named; further ones are counted
 
 
@@ -112,7 +117,8 @@ class _Making:
 
         Raises: Interrupted; RunFailed if a worker dies, UserError if the disk is too small.
         """
-        with self._targets() as targets, Workers(jobs, self._is_stopped) as workers:
+        pool: ChunkWorkers = Workers(jobs, chunks.make, advice=ADVICE)
+        with self._targets() as targets, pool as workers:
             self._require_space(workers)
             tasks = (
                 ChunkTask(
@@ -128,7 +134,8 @@ class _Making:
                 return [Bar("preparing", done, self._total, "images", notes, left_s)]
 
             with Display(log) as display:
-                for task, result in workers.each(chunks.make, tasks):
+                slices = partial(waiting.slices, self._leave)
+                for task, result in workers.each(tasks, stop=self._is_stopped, slices=slices):
                     count = len(task.chunk.names)
                     if result is not None:
                         self._keep(task.chunk, *result, targets[task.chunk.subset])
@@ -163,7 +170,7 @@ class _Making:
                 targets[subset] = target
             yield targets
 
-    def _require_space(self, workers: Workers) -> None:
+    def _require_space(self, workers: ChunkWorkers) -> None:
         needed = space.needed(self.index, self.pixels, workers)
         self._raise_if_stopped()
         free = space.require(self.partial, needed)
@@ -192,6 +199,11 @@ class _Making:
 
     def _is_stopped(self) -> bool:
         return self.request.number is not None
+
+    def _leave(self, waited: float) -> None:
+        """Raises: Interrupted if images that were begun do not end, some time after a signal."""
+        if waited >= LEAVE_S:
+            self._raise_if_stopped()
 
     def _raise_if_stopped(self) -> None:
         if self.request.number is not None:

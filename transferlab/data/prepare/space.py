@@ -7,17 +7,17 @@ import numpy as np
 
 from transferlab.data.datasets.folder import Files, Index
 from transferlab.data.datasets.prepared_record import Pixels
-from transferlab.data.prepare import chunks
-from transferlab.data.prepare.chunks import Chunk, ChunkTask
-from transferlab.data.prepare.workers import Workers
+from transferlab.data.prepare.chunks import Chunk, ChunkEntry, ChunkTask
+from transferlab.data.workers import Workers
 from transferlab.errors import UserError
 
 SAMPLE = 64  # images that are encoded to estimate the size of a JPEG
 MARGIN = 1.05  # for those that are larger than the sample's
+ChunkWorkers = Workers[ChunkTask, tuple[ChunkEntry, bytes] | None]
 LABEL_BYTES = 8 + 8 + 16  # of an image in labels.npy, slots.npy, spans.npy
 
 
-def needed(index: Index, pixels: Pixels, workers: Workers) -> int:
+def needed(index: Index, pixels: Pixels, workers: ChunkWorkers) -> int:
     """Bytes of all images and arrays of both subsets; of JPEGs an estimate from a sample."""
     total = 0
     for files in index.subsets.values():
@@ -53,11 +53,11 @@ def text(size_bytes: int) -> str:
     return f"{size_bytes / 1000:.1f} kB"
 
 
-def _jpeg_bytes(files: Files, pixels: Pixels, workers: Workers) -> float:
+def _jpeg_bytes(files: Files, pixels: Pixels, workers: ChunkWorkers) -> float:
     """The mean size of a JPEG, over evenly spaced images; 0 if none of them can be read."""
     positions = np.unique(np.linspace(0, len(files.labels) - 1, SAMPLE).astype(int))
     sample = Chunk("sample", 0, str(files.folder), tuple(files.paths[positions].tolist()))
     sizes: list[int] = []
-    for _, made in workers.each(chunks.make, [ChunkTask(sample, pixels, "", None)]):
+    for _, made in workers.each([ChunkTask(sample, pixels, "", None)]):
         sizes += [] if made is None else filter(None, made[0].sizes)
     return float(np.mean(sizes)) if sizes else 0.0

@@ -6,11 +6,10 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from transferlab.errors import RunFailed
 from transferlab.experiment.run import Run
 from transferlab.training import checkpoints, optimiser
 from transferlab.training.callbacks.curve import Curve
-from transferlab.training.callbacks.nan import NanGuard
+from transferlab.training.callbacks.nan import Diverged, NanGuard
 from transferlab.training.callbacks.skipped import SkippedFiles
 from transferlab.training.callbacks.stop import Stopped
 from transferlab.training.callbacks.timing import Timing
@@ -78,10 +77,8 @@ class RunCheckpoint(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         # Between two steps the state is complete and worth saving, whether an image cannot be read
-        # or a loader died; not after nan, nor after a second Ctrl-C, which does not wait
-        if self.between_steps and not isinstance(
-            exception, Stopped | RunFailed | KeyboardInterrupt
-        ):
+        # or a worker died; not after nan, nor after a second Ctrl-C, which does not wait
+        if self.between_steps and not isinstance(exception, Stopped | Diverged | KeyboardInterrupt):
             self.save(trainer, as_pack(pl_module))
 
     def save(self, trainer: Trainer, module: PackModule) -> None:

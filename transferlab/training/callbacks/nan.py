@@ -15,11 +15,15 @@ from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack
 log = logging.getLogger(__name__)
 
 
+class Diverged(RunFailed):
+    """The losses of all networks are nan or infinite."""
+
+
 class NanGuard(Callback):
     """Fails the runs whose loss is not finite; `failed` has the reasons, by label.
 
     Lightning's own (`EarlyStopping(check_finite=True)`) would stop all networks of the pack.
-    Raises: RunFailed when no member is left.
+    Raises: Diverged when no member is left.
     """
 
     def __init__(self, runs: Sequence[Run], *, lr: float) -> None:
@@ -55,4 +59,4 @@ class NanGuard(Callback):
             if trainer.is_global_zero:
                 store.note_failure(run, message)
         if not module.active:
-            raise RunFailed("; ".join(self.failed.values()))
+            raise Diverged("; ".join(self.failed.values()))

@@ -22,10 +22,12 @@ from transferlab.training.checkpoints import TrainingState
 
 @dataclass(frozen=True)
 class PackCallbacks:
-    """All callbacks of a session, and among them the one that knows which runs failed."""
+    """All callbacks of a session; among them the one that knows which runs failed, and the one that
+    heeds a stop request, also while a batch is awaited."""
 
     ordered: list[Callback]
     nan: NanGuard
+    stop: Stop
 
 
 def pack_callbacks(
@@ -62,6 +64,12 @@ def pack_callbacks(
         every_s=runtime.checkpoint_every_s,
         least_s=runtime.checkpoint_least_s,
     )
+    heed = Stop(
+        stop,
+        save=checkpoint.save,
+        between_steps=lambda: checkpoint.between_steps,
+        val_batches=val_batches,
+    )
     return PackCallbacks(
         [
             nan,
@@ -70,10 +78,11 @@ def pack_callbacks(
             Heartbeat(runs),
             curve,
             Mirrors(runs, curve, nan),
-            Stop(stop, save=checkpoint.save, val_batches=val_batches),
+            heed,
             Bars(curve),
             timing,
             ChildProcess(runs, threads=runtime.threads),
         ],
         nan,
+        heed,
     )

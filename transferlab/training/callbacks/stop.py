@@ -10,6 +10,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from transferlab.runtime.signals import StopRequest
 from transferlab.training.pack_module import PackModule, as_pack
 
+AGREE_S = 10.0  # for a batch to come, after which several processes leave together
+
 
 class Stopped(RuntimeError):
     """Training was left after saving, because a stop was requested. Not a KeyboardInterrupt:
@@ -17,11 +19,10 @@ class Stopped(RuntimeError):
 
 
 class Stop(Callback):
-    """Heeds a stop request after a step or a validation batch: saves and raises `Stopped`.
+    """Heeds a stop request after a step or a validation batch, and while a batch is awaited: saves
+    and raises `Stopped`.
 
     `val_batches` is the number of validation batches that every process has; some have one more.
-    Replaces Lightning's signal handlers, which end a training with exit status 0 on a single
-    SIGTERM.
     """
 
     def __init__(
@@ -29,25 +30,39 @@ class Stop(Callback):
         request: StopRequest,
         *,
         save: Callable[[Trainer, PackModule], None],
+        between_steps: Callable[[], bool],
         val_batches: int,
     ) -> None:
-        self.request, self.save, self.val_batches = request, save, val_batches
+        self.request, self.val_batches = request, val_batches
+        self.save, self.between_steps = save, between_steps
         self.hosts: Any = None  # the processes, by way of their hosts; None for one alone
+        self.trainer: Trainer | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.trainer = trainer
         if multiprocessing.parent_process() is not None:  # started for another device
             self.request = StopRequest(only_note=True)
+            self.request.install()
         if trainer.world_size > 1:
             self.hosts = torch.distributed.new_group(backend="gloo")
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.request.install()  # after Lightning has installed its own
+    def while_waiting(self, waited: float) -> None:
+        """Called while a batch is awaited, for `waited` seconds so far.
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.request.install()
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.request.install()
+        Raises: Stopped if a stop was requested. The state is saved, except with several processes,
+        which may be within a step: these resume from the last checkpoint, unless the batch comes
+        in time for them to leave together.
+        """
+        if self.request.number is None:
+            return
+        assert self.trainer is not None, "batches are read after the set-up"
+        if self.trainer.world_size > 1:
+            if waited >= AGREE_S:
+                raise Stopped
+        elif self.between_steps():
+            self._save_and_leave(self.trainer, self.trainer.lightning_module)
+        else:  # before the first step: there is nothing new
+            raise Stopped
 
     def on_train_batch_end(  # type: ignore[override]
         self,
