@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -395,6 +396,92 @@ def test_a_run_stopped_in_a_validation_repeats_it_and_resumes(
     assert curves[0] == curves[1] and len(curves[0]) == 4
 
 
+# The reads of a training of 24 steps that a disk does not answer, and the step that is then saved:
+# Lightning holds one batch back, and a run that has not made a step has nothing to save
+@pytest.mark.parametrize(
+    ("subset", "read", "step"), [("train", 1, None), ("train", 7, 5), ("val", 2, 8)]
+)
+def test_a_run_stopped_while_a_batch_is_awaited_saves_and_resumes(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    subset: str, read: int, step: int | None,
+):  # fmt: skip
+    from transferlab.data import ring
+    from transferlab.data.half import View
+    from transferlab.errors import Interrupted
+    from transferlab.training import checkpoints
+    from transferlab.training.callbacks.stop import Stop
+
+    use = (*SHORT, "transfer.variant=baseA", "train.val_batch_size=30")
+    whole = carry_out(config(*use, f"runtime.store={tmp_path}/whole"))
+    answered, reads, original = threading.Event(), 0, View.read
+
+    def hang(view, indices, out, *, corners=None, replace):
+        nonlocal reads
+        reads += replace == (subset == "train")
+        if reads == read and replace == (subset == "train"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            answered.wait(60)
+        return original(view, indices, out, corners=corners, replace=replace)
+
+    monkeypatch.setattr(ring, "LEAVE_S", 0.1)
+    threads = set(threading.enumerate())
+    with monkeypatch.context() as patch:
+        patch.setattr(View, "read", hang)
+        patch.setattr(Stop, "is_requested", lambda *_: False)  # after a step
+        with pytest.raises(Interrupted):
+            carry_out(config(*use))
+        answered.set()
+        for thread in set(threading.enumerate()) - threads:
+            thread.join()
+    state = checkpoints.load(resolve(config(*use)))
+    assert (state and state.step) == step
+    assert carry_out(config(*use)).result["weights_sha256"] == whole.result["weights_sha256"]
+
+
+def test_a_run_whose_worker_is_killed_fails_with_its_state_saved_and_resumes(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from transferlab.data import workers
+    from transferlab.errors import RunFailed
+    from transferlab.training import checkpoints
+    from transferlab.training.pack_module import PackModule
+
+    use = (*SHORT, "transfer.variant=baseA", "train.val_every=24")
+    whole = carry_out(config(*use, f"runtime.store={tmp_path}/whole"))
+    step = PackModule.training_step
+
+    def kill(module, batch, batch_idx):
+        for pool in pools:
+            pool.kill()
+        step(module, batch, batch_idx)
+
+    pools: list[workers.Workers] = []
+    enter = workers.Workers.__enter__
+    monkeypatch.setattr(workers.Workers, "__enter__", lambda p: (pools.append(p), enter(p))[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(PackModule, "training_step", kill)
+        with pytest.raises(RunFailed, match="a worker process was killed.*runtime.workers=0"):
+            carry_out(config(*use, "runtime.workers=1"))
+    run = resolve(config(*use))
+    state = checkpoints.load(run)
+    assert state is not None and 1 <= state.step < 24
+    assert "a worker process was killed" in json.loads(run.failure_file.read_text())["error"]
+    outcome = carry_out(config(*use, "runtime.workers=2"))
+    assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
+
+
+def test_training_leaves_the_handlers_of_signals_alone(config: Compose):
+    from transferlab.runtime import signals
+    from transferlab.training.trainer import build_trainer
+
+    trainer = build_trainer(config(*SHORT, "transfer.variant=baseA"), [], intervals=1)
+    with signals.watch() as stop:
+        trainer._signal_connector.register_signal_handlers()
+        assert {signal.getsignal(number) for number in signals.WATCHED} == {stop}
+        trainer._signal_connector.teardown()
+        assert {signal.getsignal(number) for number in signals.WATCHED} == {stop}
+
+
 def test_what_ended_one_of_several_processes_keeps_its_kind():
     from transferlab.errors import RunFailed, UserError
     from transferlab.training import trainer
@@ -404,6 +491,8 @@ def test_what_ended_one_of_several_processes_keeps_its_kind():
     assert type(bad_file) is UserError and str(bad_file) == "a.png is: empty"
     nan = trainer.reason(RuntimeError(trace + "transferlab.errors.RunFailed: A3B: the loss is nan"))
     assert type(nan) is RunFailed and str(nan) == "A3B: the loss is nan"
+    lost = trainer.reason(RuntimeError(trace + "transferlab.data.workers.WorkerLost: was killed"))
+    assert type(lost) is RunFailed and str(lost) == "was killed"
     other = trainer.reason(RuntimeError(trace + "ZeroDivisionError: division by zero"))
     assert str(other) == "training ended early: ZeroDivisionError: division by zero"
 

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from transferlab.errors import Interrupted, RunFailed, UserError
+from transferlab.data.workers import WorkerLost
+from transferlab.errors import Interrupted, UserError
 from transferlab.experiment.run import Run
 from transferlab.launch import progress
 from transferlab.models.transfer import same_bits
 from transferlab.training import checkpoints
 from transferlab.training.callbacks.checkpoint import RunCheckpoint
 from transferlab.training.callbacks.curve import Curve
-from transferlab.training.callbacks.nan import NanGuard
+from transferlab.training.callbacks.nan import Diverged, NanGuard
 from transferlab.training.callbacks.skipped import SkippedFiles
 from transferlab.training.callbacks.stop import Stopped
 from transferlab.training.callbacks.timing import Timing
@@ -131,8 +132,8 @@ def test_the_age_is_that_of_the_last_one(
 
 @pytest.mark.parametrize(
     ("error", "expected"),
-    [(UserError("a.png"), 7), (RuntimeError("a loader died"), 7), (MemoryError(), 7),
-     (Stopped(), None), (RunFailed("nan"), None), (Interrupted("again"), None)],
+    [(UserError("a.png"), 7), (WorkerLost("a worker died"), 7), (MemoryError(), 7),
+     (Stopped(), None), (Diverged("nan"), None), (Interrupted("again"), None)],
 )  # fmt: skip
 def test_an_error_between_two_steps_loses_no_step(
     checkpoint: RunCheckpoint, pack: PackModule, runs: list[Run], trainer: Any,

@@ -26,10 +26,10 @@ def saves(trainer: Any) -> Saves:
     return saves
 
 
-def stop(saves: Saves, number: int | None) -> Stop:
+def stop(saves: Saves, number: int | None, *, between_steps: bool = True) -> Stop:
     request = StopRequest()
     request.number = number
-    return Stop(request, save=saves.save, val_batches=3)
+    return Stop(request, save=saves.save, between_steps=lambda: between_steps, val_batches=3)
 
 
 def test_after_a_step_it_saves_meets_the_others_and_leaves(
@@ -81,26 +81,49 @@ def test_several_processes_of_which_none_was_asked_go_on(
     assert saves == []
 
 
-@pytest.mark.parametrize("hook", ["on_fit_start", "on_train_start", "on_validation_start"])
-def test_the_handlers_that_lightning_installed_are_displaced(
-    pack: PackModule, trainer: Any, saves: Saves, hook: str
+def waiting(saves: Saves, pack: PackModule, trainer: Any, number: int | None, **more: Any) -> Stop:
+    trainer.lightning_module = pack
+    requested = stop(saves, number, **more)
+    requested.trainer = trainer
+    return requested
+
+
+def test_while_a_batch_is_awaited_it_saves_and_leaves(pack: PackModule, trainer: Any, saves: Saves):
+    with pytest.raises(Stopped):
+        waiting(saves, pack, trainer, signal.SIGHUP).while_waiting(0.2)
+    assert saves == ["save 6", "barrier"]
+
+
+def test_before_the_first_step_there_is_nothing_to_save(
+    pack: PackModule, trainer: Any, saves: Saves
 ):
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = [signal.getsignal(number) for number in numbers]
-    requested = stop(saves, None)
-    try:
-        getattr(requested, hook)(trainer, pack)
-        assert [signal.getsignal(number) for number in numbers] == 3 * [requested.request]
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+    with pytest.raises(Stopped):
+        waiting(saves, pack, trainer, signal.SIGTERM, between_steps=False).while_waiting(0.2)
+    assert saves == []
+
+
+def test_without_a_request_it_waits(pack: PackModule, trainer: Any, saves: Saves):
+    waiting(saves, pack, trainer, None).while_waiting(1000)
+
+
+def test_of_several_processes_one_leaves_by_itself_only_if_the_batch_does_not_come(
+    pack: PackModule, trainer: Any, saves: Saves
+):
+    trainer.world_size = 2
+    requested = waiting(saves, pack, trainer, signal.SIGTERM)
+    requested.while_waiting(9.8)
+    with pytest.raises(Stopped):
+        requested.while_waiting(10.0)
+    assert saves == []  # the others may be within a step
 
 
 def test_in_a_process_of_several_a_signal_is_only_noted(
     pack: PackModule, trainer: Any, saves: Saves, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    monkeypatch.setattr(StopRequest, "install", lambda self: saves.append("install"))
     first = stop(saves, None)
     original = first.request
     first.setup(trainer, pack, "fit")
     assert first.request is not original and first.request.only_note
+    assert saves == ["install"]
