@@ -410,9 +410,12 @@ def test_a_run_without_a_sweep_is_for_its_own_command(
 
     assert again(store_folder) == 0
     assert trained == []
-    assert capsys.readouterr().err == (
-        f"{run.folder} was started on its own: run its command again\n"
+    err = capsys.readouterr().err
+    assert err.startswith(
+        f"{run.folder} was started on its own: to resume it, run python -m transferlab "
+        "+split=random "
     )
+    assert f" runtime.store={store_folder} " in err and " transfer.target=A" in err
 
 
 # --- cancel -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from transferlab.cli.flags import Flags
 from transferlab.cli.status import look
 from transferlab.errors import RunFailed
+from transferlab.experiment import command
 from transferlab.experiment.launcher import LocalSettings
 from transferlab.experiment.resolve import resolve_all
 from transferlab.experiment.run import Run
@@ -77,7 +78,8 @@ def _orders(retried: Sequence[KnownRun]) -> list[Order]:
     by_sweep: dict[Path, tuple[Sweep, list[Run]]] = {}
     for entry in retried:
         if entry.sweep is None:
-            log.warning("%s was started on its own: run its command again", entry.run.folder)
+            log.warning("%s was started on its own: to resume it, run %s", entry.run.folder,
+                        command.line(entry.run.config))  # fmt: skip
             continue
         by_sweep.setdefault(entry.sweep.folder, (entry.sweep, []))[1].append(entry.run)
     return [
