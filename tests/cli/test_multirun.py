@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import stores
 from support.commandline import TINY, start
 from support.records import made_run
 from support.studies import finish, make_local
@@ -23,7 +24,7 @@ from transferlab.launch import dispatch, inline
 from transferlab.launch.dispatch import Order
 from transferlab.launch.inline import FinishedRun
 from transferlab.models.facts import Footprint, StageFacts
-from transferlab.store import sweeps
+from transferlab.store import survey
 
 FAKESLURM = Path(__file__).parents[1] / "support" / "fakeslurm"
 TOP1 = {"baseA": 0.9, "baseB": 0.8, "A1B": 0.7, "A2B": 0.6}
@@ -56,10 +57,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
 
 def record(wanted: Run) -> None:
     store.create(wanted)
-    store.finish(wanted, {
-        "weights_sha256": "0" * 64, "learned": True, "prefix_unchanged": None, "skipped": [],
-        "metrics": {"top1_final": TOP1[wanted.label], "chance": 0.2}, "steps": 7, "time_s": 1.0,
-    })  # fmt: skip
+    store.finish(wanted, stores.record(wanted.config, TOP1[wanted.label]))
 
 
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
@@ -263,7 +261,7 @@ def test_a_multirun_is_submitted_bases_first_and_returns(
     assert (from_a["dependency"], from_b["dependency"]) == ("afterok:1_0", "afterok:1_1")
     assert trained == []
     assert values == [None] * 4
-    (sweep,) = sweeps.find(runs)
+    (sweep,) = survey.require(runs).sweeps
     assert isinstance(sweep.launcher, SlurmSettings)
     assert labels(sweep.runs()) == "baseA baseB A1B A2B B1B B2B"
 
@@ -277,7 +275,7 @@ def test_the_same_multirun_again_submits_nothing_that_is_queued(runs: Path, aske
 
 def test_bases_that_are_finished_are_not_waited_for(runs: Path, asked: Path, config: Any):
     run.run(SUBMITTED)
-    (sweep,) = sweeps.find(runs)
+    (sweep,) = survey.require(runs).sweeps
     asked.unlink()
     (runs.parent / "queue").unlink()
     finish(*(run for run in sweep.runs() if run.label.startswith("base")))

@@ -238,7 +238,7 @@ def test_only_a_finished_and_undamaged_run_can_be_compared_with(
     changed = json.loads(original.config_file.read_text())
     changed["config"]["train"]["lr"] = 0.5
     original.config_file.write_text(json.dumps(changed))
-    assert f"{original.config_file} is damaged: it is not the config of run" in refusal(
+    assert f"{original.config_file} is damaged (it is not the config of run" in refusal(
         capsys, original.folder
     )
 

@@ -19,7 +19,7 @@ from transferlab.experiment.run import Run
 from transferlab.launch import dispatch, slurm
 from transferlab.launch.dispatch import Order
 from transferlab.runtime import files, logs
-from transferlab.store import sweeps
+from transferlab.store import survey, sweeps
 from transferlab.store.sweeps import Sweep
 
 Shell = Callable[..., list[str]]
@@ -101,8 +101,9 @@ def test_progress_has_the_steps_and_the_time_left(
 ):
     runs = by_label(make_runs(store_folder, ["A1B", "baseB"]))
     start(tuple(runs.values()), make_local())
-    owner = {"host": "n1", "pid": 7, "heartbeat": files.now(), "step": 120, "total_steps": 660}
-    for label, more in (("baseA", {"left_s": 3675.2}), ("baseB", {"step": None})):
+    owner = {"host": "n1", "pid": 7, "heartbeat": files.now()}
+    progress = {"step": 120, "total_steps": 660, "left_s": 3675.2}
+    for label, more in (("baseA", progress), ("baseB", {})):
         run = runs[label]
         run.folder.mkdir(parents=True)
         files.write_json(run.owner_file, {**owner, **more})
@@ -170,7 +171,7 @@ def test_json_has_the_counts_and_all_runs(store_folder: Path, cluster: FakeClust
 
     assert told["counts"] == {
         "done": 1, "running": 0, "queued": 2, "failed": 1, "stale": 0, "interrupted": 0,
-        "blocked": 1, "missing": 0,
+        "blocked": 1, "missing": 0, "damaged": 0, "unreadable": 0,
     }  # fmt: skip
     assert [run["label"] for run in told["runs"]] == ["baseA", "baseB", "A1B", "A2B", "B1B"]
     assert told["runs"][1] == {
@@ -316,7 +317,7 @@ def local_story(store_folder: Path, study: str = "quick", **changes: Any) -> dic
     fail(sweep, runs["R2B"], "the loss is nan")
     run = runs["baseB"]
     run.folder.mkdir(parents=True)
-    files.write_json(run.owner_file, {"host": "n1", "pid": 5})
+    files.write_json(run.owner_file, {"host": "n1", "pid": 5, "heartbeat": files.now()})
     return runs
 
 
@@ -352,7 +353,7 @@ def test_it_is_launched_as_its_sweep_was(
 
     jobs = [(job.id, job.need, len(job.tasks)) for job in cluster.jobs.values()]
     assert jobs[3:] == [("103", None, 1), ("104", "103_0", 1)]
-    assert [found.folder for found in sweeps.find(store_folder)] == [sweep.folder]
+    assert [found.folder for found in survey.require(store_folder).sweeps] == [sweep.folder]
     assert capsys.readouterr().err.splitlines()[0] == "study quick: retrying 2 runs: baseB B1B"
     assert again(store_folder) == 0  # they wait by now
     assert len(cluster.jobs) == 5

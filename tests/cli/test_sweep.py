@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support import stores
 from support.commandline import refused
 from support.studies import finish, make_local
 
@@ -343,16 +344,13 @@ def test_the_table_has_the_finished_runs_and_marks_the_reused(
     planned = plan.order(resolve_all(configs))
     for run in planned[:3]:
         store.create(run)
-        store.finish(run, {
-            "weights_sha256": "0" * 64, "metrics": {"top1_final": 0.75, "chance": 0.25},
-            "learned": True, "prefix_unchanged": None, "skipped": [], "steps": 7, "time_s": 1.0,
-        })  # fmt: skip
+        store.finish(run, stores.record(run.config, 0.75, steps=7))
 
     sweep._print_finished(Order("quick", planned, planned[1:], make_local(), 1))
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[:3] for row in rows] == [
-        ["baseA", "0.7500", "+0.5000"], ["baseB", "0.7500", "+0.5000"],
-        ["A1B", "0.7500", "+0.5000"],
+        ["baseA", "0.7500", "+0.5500"], ["baseB", "0.7500", "+0.5500"],
+        ["A1B", "0.7500", "+0.5500"],
     ]  # fmt: skip
     assert ["reused" in row for row in rows] == [True, False, False]

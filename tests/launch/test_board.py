@@ -37,7 +37,7 @@ def at_work(*packs: Sequence[Run]) -> dict[int, Any]:
 def owned(run: Run, **progress: object) -> None:
     """As if a process trained the run."""
     run.folder.mkdir(parents=True)
-    files.write_json(run.owner_file, {"host": "n1", "pid": 7, **progress})
+    files.write_json(run.owner_file, {"host": "n1", "pid": 7, "heartbeat": files.now(), **progress})
 
 
 def test_runs_have_their_labels_and_a_pack_its_first_and_last(runs: dict[str, Run]):

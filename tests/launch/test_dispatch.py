@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.fake_cluster import FakeCluster
 from support.records import made, made_run
+from support.stores import record
 from support.studies import by_label, finish, make_local, make_slurm
 
 from transferlab import store
@@ -18,7 +19,7 @@ from transferlab.experiment.run import Run
 from transferlab.launch import dispatch
 from transferlab.launch.local import Progress
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
-from transferlab.store import sweeps
+from transferlab.store import survey, sweeps
 
 # Of each image, 3 kB are kept, 1 kB of them the output
 BYTES = Footprint(kept=3_000, output=1_000, widest=2_000)
@@ -112,7 +113,7 @@ def test_a_run_without_a_record_is_not_finished(store_folder: Path):
     run.checkpoint_file.touch()
 
     assert store.unfinished([run]) == (run,)
-    run.result_file.touch()
+    store.finish(run, record(run.config, 0.5))
     assert store.unfinished([run]) == ()
 
 
@@ -162,7 +163,7 @@ def test_a_store_that_cannot_be_read_is_refused(store_folder: Path):
     with pytest.raises(UserError) as error:
         ordered(store_folder, "baseA")
 
-    assert str(error.value) == f"runtime.store={store_folder} cannot be read: Not a directory"
+    assert str(error.value) == f"{store_folder} cannot be read: Not a directory; name a folder"
 
 
 # --- what it takes ------------------------------------------------------------------------------
@@ -293,7 +294,7 @@ def test_only_missing_runs_are_trained_here(store_folder: Path, monkeypatch: pyt
     dispatch.train(ordered(store_folder, "A1B", "A2B"))
 
     assert given == ["mine: A1B A2B"]
-    (sweep,) = sweeps.find(store_folder)
+    (sweep,) = survey.require(store_folder).sweeps
     assert labels(sweep.runs()) == "baseA A1B A2B"
 
 
@@ -321,7 +322,7 @@ def test_a_cluster_gets_only_missing_runs(store_folder: Path):
     )
 
     (job,) = submission.jobs
-    (sweep,) = sweeps.find(store_folder)
+    (sweep,) = survey.require(store_folder).sweeps
     by_id = {run.id: run.label for run in sweep.runs()}
     assert [[by_id[run] for run in pack] for pack in job.packs] == [["A1B", "A2B"]]
     assert submission.active == frozenset()

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from support.records import made
+from support.stores import record
 
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run, make_run
 from transferlab.launch import inline
-
-RESULT = {"weights_sha256": "0" * 64, "metrics": {}, "skipped": {}}
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 "owner.json",
             }
             store.create(run)
-            store.finish(run, RESULT)
+            store.finish(run, record(run.config, 0.5))
             labels.append(run.label)
 
     fake_run(monkeypatch, train)
@@ -102,7 +101,7 @@ def test_a_run_that_is_waited_for_is_left_alone_and_not_trained_once_it_is_finis
             assert not run.folder.exists()
             on_wait("process 7 on elsewhere")
             store.create(run)
-            store.finish(run, RESULT)
+            store.finish(run, record(run.config, 0.5))
         with owned(wanted, on_wait, **more):
             yield
 
@@ -147,7 +146,7 @@ def test_a_pack_that_fails_leaves_its_finished_members_alone(
     run: Run, base: Run, monkeypatch: pytest.MonkeyPatch
 ):
     def finish_one_and_fail(runs: Sequence[Run], stop: object) -> None:
-        store.finish(runs[0], RESULT)
+        store.finish(runs[0], record(runs[0].config, 0.5))
         raise RunFailed("A3B: the loss is nan")
 
     fake_run(monkeypatch, finish_one_and_fail)
@@ -163,7 +162,7 @@ def test_a_signal_between_two_runs_stops_the_plan(run: Run, monkeypatch: pytest.
     done: list[str] = []
 
     def train(runs: Sequence[Run], stop: Any) -> None:
-        store.finish(runs[0], RESULT)
+        store.finish(runs[0], record(runs[0].config, 0.5))
         done.append(runs[0].label)
         stop.number = 15
 

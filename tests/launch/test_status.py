@@ -45,7 +45,7 @@ def cluster() -> FakeCluster:
 def look(
     store_folder: Path, cluster: FakeCluster | None = None, study: str | None = None
 ) -> list[RunStatus]:
-    return list(status.statuses(inventory.known_runs(store_folder, study), cluster))
+    return list(status.statuses(inventory.known_runs(store_folder, study).runs, cluster))
 
 
 def shown(store_folder: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str, str]]:
@@ -527,6 +527,8 @@ def test_the_count_has_all_states(store_folder: Path, cluster: FakeCluster):
         "stale": 0,
         "interrupted": 0,
         "blocked": 0,
+        "damaged": 0,
+        "unreadable": 0,
         "missing": 0,
     }
 
@@ -544,22 +546,30 @@ def test_a_folder_that_is_no_store_and_an_unknown_study_are_errors(store_folder:
         look(store_folder, study="figure2")
 
 
-def test_a_damaged_record_is_named(store_folder: Path):
-    sweep = start(make_runs(store_folder))
+def test_a_damaged_sweep_is_named_and_hides_no_other(store_folder: Path):
+    sweep = start(make_runs(store_folder), study="one")
+    start(make_runs(store_folder, ["B5B"]), study="two")
     (sweep.folder / "runs.json").write_text("{")
 
-    with pytest.raises(UserError, match=r"runs\.json is damaged"):
-        look(store_folder)
+    known = inventory.known_runs(store_folder)
+    assert [entry.run.label for entry in known.runs] == ["baseB", "B5B"]
+    assert [str(fault).partition(" ")[0] for fault in known.faults] == [
+        str(sweep.folder / "runs.json")
+    ]
 
 
-def test_a_damaged_note_of_a_job_or_a_run_counts_as_none(store_folder: Path):
+def test_a_damaged_note_of_a_job_or_a_run_is_named(store_folder: Path):
     job, runs = local_job(store_folder, "baseA")
-    job.task(0).write_text("{")
     run = runs["baseA"]
     run.folder.mkdir(parents=True)
     run.failure_file.write_text("[]")
+    reason = f"{run.failure_file} is damaged (not a JSON object): delete it"
+    assert shown(store_folder) == {"baseA": ("damaged", reason)}
 
-    assert shown(store_folder) == {"baseA": ("missing", "")}
+    run.failure_file.unlink()
+    job.task(0).write_text("3")
+    reason = f"{job.task(0)} is damaged (not a JSON object): delete it"
+    assert shown(store_folder) == {"baseA": ("damaged", reason)}
 
 
 def test_thousands_of_runs_take_seconds(store_folder: Path, cluster: FakeCluster):

@@ -120,18 +120,24 @@ def spoilt(path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"runs": None}, "KeyError('runs')"),
-        ({"common": None}, "KeyError('common')"),
-        ({"columns": None}, "KeyError('columns')"),
-        ({"runs": []}, "ValueError('not a value for every column')"),
-        ({"runs": [["id", None, "AnB", 3]]}, "ValueError('not a value for every column')"),
+        ({"runs": None}, "runs is missing"),
+        ({"common": None}, "common is missing"),
+        ({"columns": None}, "columns is missing"),
+        ({"runs": []}, "it has no runs"),
+        ({"runs": [["id", None, "AnB", 3]]}, "not a value for every column"),
+        ({"runs": [["id"]]}, "not a value for every column"),
         (
-            {"runs": [["id"]]},
-            "ValueError('not enough values to unpack (expected at least 2, got 1)')",
+            {"runs": [["x/../../outside", None, "base", 0, "A"]]},
+            "run='x/../../outside' must be 12 hexadecimal digits",
         ),
-        ({"runs": [3]}, "TypeError('cannot unpack non-iterable int object')"),
-        ({"runs": 3}, "TypeError(\"'int' object is not iterable\")"),
-        ({"common": 3}, "TypeError(\"'int' object is not iterable\")"),
+        (
+            {"runs": [["0" * 12, "../outside", "AnB", 3, "B"]]},
+            "base='../outside' must be 12 hexadecimal digits",
+        ),
+        ({"runs": [3]}, "runs[0]=3 must be a list"),
+        ({"runs": 3}, "runs=3 must be a list"),
+        ({"common": 3}, "common=3 must be an object"),
+        ({"common": {"shell": "rm"}}, "unknown key 'shell'"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, changes: dict[str, Any], what: str):

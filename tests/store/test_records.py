@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from support.records import BASE_B, made
+from support.stores import record
 
 from transferlab import store
 from transferlab.errors import UserError
-from transferlab.experiment.build import config_dict, vary_config
+from transferlab.experiment.build import vary_config
 from transferlab.experiment.run import Run, make_run
 from transferlab.runtime import files
 
@@ -36,7 +37,7 @@ def run(new: Run) -> Run:
 
 def finished(run: Run) -> Run:
     run.weights_file.write_bytes(CONTENT)
-    store.finish(run, {"weights_sha256": DIGEST, "metrics": {"top1_final": 0.5}})
+    store.finish(run, record(run.config, 0.5, weights_sha256=DIGEST))
     return run
 
 
@@ -88,14 +89,14 @@ def test_a_store_below_a_file_cannot_be_made(new: Run, tmp_path: Path):
         (
             b'{"format": 1, "id"',
             "is damaged (Expecting ':' delimiter: line 1 column 19 (char 18)): restore the "
-            "file, or delete it",
+            "right file, or delete it",
         ),
         (
             b"",
-            "is damaged (Expecting value: line 1 column 1 (char 0)): restore the file, or "
+            "is damaged (Expecting value: line 1 column 1 (char 0)): restore the right file, or "
             "delete it",
         ),
-        (b"[1]", "is damaged (not a JSON object): restore the file, or delete it"),
+        (b"[1]", "is damaged (not a JSON object): restore the right file, or delete it"),
         (
             b'{"format": 2}',
             "was written by an incompatible version (format 2, this one reads 1): use that "
@@ -124,9 +125,9 @@ def test_a_config_that_cannot_be_read_is_refused(
 def test_a_config_with_a_value_changed_is_not_that_of_the_run(
     run: Run, act: Callable[[Run], object]
 ):
-    record = json.loads(run.config_file.read_text())
-    record["config"]["train"]["lr"] *= 2
-    run.config_file.write_text(json.dumps(record))
+    changed = json.loads(run.config_file.read_text())
+    changed["config"]["train"]["lr"] *= 2
+    run.config_file.write_text(json.dumps(changed))
 
     with pytest.raises(UserError, match=f"is not the config of run {run.id}"):
         act(run)
@@ -135,22 +136,20 @@ def test_a_config_with_a_value_changed_is_not_that_of_the_run(
 @pytest.mark.parametrize("act", [store.read_config, store.create])
 @pytest.mark.parametrize(
     "change",
-    [{"id": "another"}, {"id": None}, {"config": None}, {"config": [1]}, {"config": "A3B"}],
+    [{"id": "0" * 12}, {"id": None}, {"config": None}, {"config": [1]}, {"config": "A3B"}],
 )
 def test_a_config_of_another_run_or_without_its_parts_is_refused(
     run: Run, act: Callable[[Run], object], change: dict[str, object]
 ):
-    record = json.loads(run.config_file.read_text()) | change
-    content = json.dumps({key: value for key, value in record.items() if value is not None})
+    changed = json.loads(run.config_file.read_text()) | change
+    content = json.dumps({key: value for key, value in changed.items() if value is not None})
     run.config_file.write_text(content)
 
     with pytest.raises(UserError) as error:
         act(run)
 
-    assert str(error.value) == (
-        f"{run.config_file} is damaged: it is not the config of run {run.id}. Restore the right "
-        "file, or delete it"
-    )
+    reason = f"it is not the config of run {run.id}" if change == {"id": "0" * 12} else [*change][0]
+    assert f"{run.config_file} is damaged ({reason}" in str(error.value)
     assert run.config_file.read_text() == content
 
 
@@ -176,15 +175,10 @@ def test_a_run_is_unfinished_until_its_result_exists(run: Run):
     run.checkpoint_file.write_bytes(b"half way")
     assert store.read_result(run) is None
 
-    store.finish(run, {"weights_sha256": DIGEST, "metrics": {}})
+    written = record(run.config, 0.5, weights_sha256=DIGEST)
+    store.finish(run, written)
 
-    assert store.read_result(run) == {
-        "format": 1,
-        "id": run.id,
-        "label": "A3B",
-        "weights_sha256": DIGEST,
-        "metrics": {},
-    }
+    assert {"format": 1, **(store.read_result(run) or {})} == written
 
 
 def test_finishing_drops_what_only_training_needs(run: Run):
@@ -208,9 +202,13 @@ def test_a_failure_is_noted_and_leaves_the_run_unfinished(run: Run):
         (
             b'{"format": 1',
             "is damaged (Expecting ',' delimiter: line 1 column 13 (char 12)): restore the "
-            "file, or delete it",
+            "right file, or delete it to train the run again",
         ),
-        (b"3", "is damaged (not a JSON object): restore the file, or delete it"),
+        (
+            b"3",
+            "is damaged (not a JSON object): restore the right file, or delete it to train the "
+            "run again",
+        ),
         (
             b'{"format": 7, "id": "x"}',
             "was written by an incompatible version (format 7, this one reads 1): use that "
@@ -234,34 +232,34 @@ def test_a_result_that_is_no_text_is_refused(run: Run):
 
 
 @pytest.mark.parametrize(
-    "record",
+    ("change", "reason"),
     [
-        {"format": 1, "id": "another", "weights_sha256": DIGEST, "metrics": {}},
-        {"format": 1, "weights_sha256": DIGEST, "metrics": {}},
-        {"format": 1, "id": "OWN", "metrics": {}},
-        {"format": 1, "id": "OWN", "weights_sha256": DIGEST},
-        {"format": 1, "id": "OWN", "weights_sha256": None, "metrics": {}},
+        ({"id": "0" * 12}, "it is not the record of run"),
+        ({"id": None}, "id=None must be"),
+        ({"id": "x/../../outside"}, "id='x/../../outside' must be 12 hexadecimal digits"),
+        ({"weights_sha256": None}, "weights_sha256=None must be"),
+        ({"metrics": None}, "metrics=None must be"),
+        ({"label": "A4B"}, "label=A4B must be A3B"),
+        ({"base_id": "0" * 12}, "base_id=000000000000 must be"),
+        ({"skipped": {"train/a/b.png": "1"}}, "skipped.'train/a/b.png'='1' must be 64"),
     ],
 )
-def test_a_result_of_another_run_or_without_a_digest_is_refused(run: Run, record: dict[str, str]):
-    own = {key: run.id if value == "OWN" else value for key, value in record.items()}
-    run.result_file.write_text(json.dumps(own))
+def test_a_result_of_another_run_or_with_a_wrong_value_is_refused(
+    run: Run, change: dict[str, object], reason: str
+):
+    run.result_file.write_text(json.dumps(record(run.config, 0.5, **change)))
 
     with pytest.raises(UserError) as error:
         store.read_result(run)
-
-    assert str(error.value) == (
-        f"{run.result_file} is damaged: it is not the record of run {run.id}. Restore the right "
-        "file, or delete it to train the run again"
-    )
+    assert f"{run.result_file} is damaged ({reason}" in str(error.value)
+    assert str(error.value).endswith("restore the right file, or delete it to train the run again")
 
 
 # --- from a folder ------------------------------------------------------------------------------
 
 
 def complete(run: Run) -> Run:
-    result = {"weights_sha256": DIGEST, "metrics": {}, "config": config_dict(run.config)}
-    store.finish(run, result)
+    store.finish(run, record(run.config, 0.5, weights_sha256=DIGEST))
     return run
 
 
@@ -285,7 +283,7 @@ def test_a_folder_that_is_named_after_another_run_is_refused(run: Run):
 
     with pytest.raises(UserError) as error:
         store.read_finished(other)
-    assert str(error.value) == f"its config is that of run A3B {run.id}, not of this folder"
+    assert f"it is that of run A3B {run.id}, not of this folder" in str(error.value)
 
 
 # --- the files that a record names ---------------------------------------------------------------
@@ -294,14 +292,14 @@ def test_a_folder_that_is_named_after_another_run_is_refused(run: Run):
 def test_a_file_is_the_one_that_its_record_speaks_of(run: Run):
     path = finished(run).weights_file
 
-    assert store.check_file(path, DIGEST, record=run.result_file) == path
+    assert store.read_file(path, DIGEST, record=run.result_file) == CONTENT
 
 
 def test_a_missing_file_is_refused(run: Run):
     finished(run).weights_file.unlink()
 
     with pytest.raises(UserError) as error:
-        store.check_file(run.weights_file, DIGEST, record=run.result_file)
+        store.read_file(run.weights_file, DIGEST, record=run.result_file)
     assert str(error.value) == (
         f"{run.weights_file} is missing: restore the right file, or delete {run.result_file} to "
         "train the run again"
@@ -312,7 +310,7 @@ def test_a_changed_file_is_refused(run: Run):
     finished(run).mean_file.write_bytes(CONTENT[:-1] + b"z")
 
     with pytest.raises(UserError) as error:
-        store.check_file(run.mean_file, DIGEST, record=run.inference_file)
+        store.read_file(run.mean_file, DIGEST, record=run.inference_file)
     assert str(error.value) == (
         f"{run.mean_file} has the digest {files.sha256(run.mean_file)[:12]}..., but "
         f"{run.inference_file} records {DIGEST[:12]}...: the file was changed or damaged; restore "

@@ -13,7 +13,10 @@ from transferlab.experiment.launcher import build_launcher
 from transferlab.experiment.run import Run, make_run
 from transferlab.store import FORMAT, sweeps
 
-LOCAL = {"name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False}
+LOCAL = {
+    "name": "local", "jobs": 1, "threads": 1, "gpus": None, "fail_fast": False,
+    "changed_code": "warn",
+}  # fmt: skip
 
 
 def config(label: str, changes: dict[str, Any] | None = None, *, split: int = 0) -> RunConfig:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from support.records import made
+from support.stores import record
 
 from transferlab import store
 from transferlab.experiment import plan
@@ -14,7 +15,6 @@ from transferlab.experiment.run import Run, make_run
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Sweep
 
-RESULT = {"weights_sha256": "0" * 64, "metrics": {"top1_final": 0.5}, "skipped": {}}
 NOTHING = dict.fromkeys(
     ("partition", "account", "qos", "time", "gres", "cpus", "memory", "constraint", "throttle",
      "extra")
@@ -63,7 +63,7 @@ def finish(*runs: Run) -> None:
     """Make the runs finished."""
     for run in runs:
         store.create(run)
-        store.finish(run, RESULT)
+        store.finish(run, record(run.config, 0.5))
 
 
 def by_label(runs: Sequence[Run]) -> dict[str, Run]:

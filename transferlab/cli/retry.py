@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from transferlab.cli.flags import Flags
-from transferlab.cli.status import look
+from transferlab.cli.status import UNREADABLE, look, report_faults, unreadable
 from transferlab.errors import RunFailed
 from transferlab.experiment import command
 from transferlab.experiment.launcher import LocalSettings
@@ -36,7 +36,12 @@ def run(arguments: Sequence[str]) -> int:
     both = selected.failed == selected.stale
     states = (FAILED if both or selected.failed else ()) + (STALE if both or selected.stale else ())
     known = inventory.known_runs(selected.store, selected.study)
-    retried = _retried(known, look(known), states)
+    statuses = look(known.runs)
+    retried = _retried(known.runs, statuses, states)
+    report_faults(known)
+    for state in statuses:
+        if state.state in ("damaged", "unreadable"):
+            log.warning("left out: %s", state.words)
     if not retried:
         log.info("no run in %s is %s", selected.store, " or ".join(states))
     failures: list[str] = []
@@ -56,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
             failures.append(str(error))
     if failures:
         raise RunFailed("; ".join(failures))
-    return 0
+    return UNREADABLE if unreadable(known, statuses) else 0
 
 
 def _retried(

@@ -15,8 +15,9 @@ from transferlab.launch import status
 from transferlab.launch.cluster import SlurmCluster
 from transferlab.launch.status import RunStatus
 from transferlab.runtime import commands, logs, output, tables
+from transferlab.runtime.reading import Unreadable
 from transferlab.store import inventory
-from transferlab.store.inventory import KnownRun
+from transferlab.store.inventory import Inventory, KnownRun
 
 log = logging.getLogger(__name__)
 EDITED = 5  # runs that a line names
@@ -24,11 +25,13 @@ EVERY_S = 2.0
 EVERY_WITH_SLURM_S = 10.0  # each query is a load on the site's controller
 RETRIED = ("failed", "stale", "interrupted")  # by `retry`
 # The states that need attention come first
-ORDER = (*RETRIED, "running", "queued", "blocked", "missing")
+ORDER = ("unreadable", "damaged", *RETRIED, "running", "queued", "blocked", "missing")
+UNREADABLE = 1  # the exit status if a part of the store cannot be read
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Show the state of the runs of a store: counts, and a line for each run that is not done."""
+    """Show the state of the runs of a store: counts, and a line for each run that is not done. The
+    exit status is 1 if a part of the store cannot be read."""
     flags = Flags("status", run.__doc__ or "")
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument(
@@ -39,11 +42,26 @@ def run(arguments: Sequence[str]) -> int:
     logs.to_stderr()
     if selected.watch:
         return _watch(selected)
-    statuses = look(inventory.known_runs(selected.store, selected.study))
-    output.show(*(_json if selected.json else _lines)(statuses))
+    known = inventory.known_runs(selected.store, selected.study)
+    statuses = look(known.runs)
+    output.show(*(_json(statuses, known) if selected.json else _lines(statuses)))
+    report_faults(known)
     if not selected.json and any(state.state in RETRIED for state in statuses):
         log.info("to retry: %s", commands.line("retry", "--store", str(selected.store)))
-    return 0
+    return UNREADABLE if unreadable(known, statuses) else 0
+
+
+def report_faults(known: Inventory) -> None:
+    """Log what is wrong with records and folders that belong to no run that is shown."""
+    for fault in known.faults:
+        log.warning("left out: %s", fault)
+
+
+def unreadable(known: Inventory, statuses: Sequence[RunStatus]) -> bool:
+    """Whether a part of the store cannot be read, so that what is shown may be incomplete."""
+    return any(isinstance(fault, Unreadable) for fault in known.faults) or any(
+        state.state == "unreadable" for state in statuses
+    )
 
 
 def look(known: Sequence[KnownRun]) -> tuple[RunStatus, ...]:
@@ -59,25 +77,29 @@ def _watch(selected: Namespace) -> int:
     """Print the states until nothing is running or queued, or until Ctrl-C."""
     try:
         while True:
-            statuses = look(inventory.known_runs(selected.store, selected.study))
+            known = inventory.known_runs(selected.store, selected.study)
+            statuses = look(known.runs)
             if selected.json:
-                output.show(*_json(statuses))
+                output.show(*_json(statuses, known))
             elif sys.stdout.isatty():
                 output.redraw(*_screen(_lines(statuses)))
             else:
                 output.show(*_lines(statuses))
             active = [state for state in statuses if state.state in ("running", "queued")]
             if not active:
-                return 0
+                report_faults(known)
+                return UNREADABLE if unreadable(known, statuses) else 0
             slurm = any(state.job is not None for state in active)
             time.sleep(EVERY_WITH_SLURM_S if slurm else EVERY_S)
     except KeyboardInterrupt:
         return 0
 
 
-def _json(statuses: Sequence[RunStatus]) -> list[str]:
+def _json(statuses: Sequence[RunStatus], known: Inventory) -> list[str]:
     runs = [status.as_record(state) for state in statuses]
-    return json.dumps({"counts": status.count(statuses), "runs": runs}, indent=1).split("\n")
+    left_out = [str(fault) for fault in known.faults]
+    record = {"counts": status.count(statuses), "runs": runs, "left_out": left_out}
+    return json.dumps(record, indent=1).split("\n")
 
 
 def _lines(statuses: Sequence[RunStatus]) -> list[str]:

@@ -93,8 +93,6 @@ def _notes(finished: FinishedRun) -> Iterator[str]:
         yield "chance!"
     elif base_result is not None and not base_result["learned"]:
         yield "base at chance!"
-    if result["prefix_unchanged"] not in (None, True):
-        yield "prefix changed!"
     if result["skipped"]:
         yield f"{len(result['skipped'])} files skipped"
 

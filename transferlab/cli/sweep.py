@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from transferlab import store
 from transferlab.cli import summary
-from transferlab.errors import UserError
+from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import compose, plan, study
 from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.launcher import LocalSettings, build_launcher
 from transferlab.experiment.resolve import summarise_data
-from transferlab.launch import cluster, dispatch, inline
+from transferlab.launch import cluster, dispatch
 from transferlab.launch.dispatch import Order
+from transferlab.launch.inline import FinishedRun
 from transferlab.runtime import commands, logs, output
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
     # A dry run is for the plan; a sweep does not end because nobody reads it
     show = output.show if dry_run else output.report
     show(*_title(order))
+    for fault in order.faults.values():
+        log.warning("left out: %s", fault)
     local = isinstance(order.launcher, LocalSettings)
     if order.todo and not dry_run:
         store.require_writable(order.store)
@@ -66,6 +69,12 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
                 dispatch.train(order)
         finally:
             _print_finished(order)
+    left_out = len(order.runs) - len(order.done) - len(order.todo)
+    if left_out:
+        raise RunFailed(
+            f"{left_out} of {len(order.runs)} runs are left out, because a record cannot be used: "
+            "see the warnings above, then run the same command again"
+        )
 
 
 def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
@@ -117,14 +126,16 @@ def _truth(key: str, value: object) -> bool:
 def _title(order: Order) -> list[str]:
     """The study, its variants, its data, and how many runs are done."""
     variants = ", ".join(f"{name} {n}" for name, n in plan.count_variants(order.runs).items())
-    done = len(order.runs) - len(order.todo)
+    done = len(order.done)
+    left_out = len(order.runs) - done - len(order.todo)
     lines = [f"study {order.study}: {len(order.runs)} runs ({variants})  in {order.store}"]
     sets = list(dict.fromkeys(run.config.data for run in order.runs))
     lines += [f"data: {summarise_data(config)}" for config in sets[:DATA_SETS]]
     lines += [f"data: {len(sets) - DATA_SETS} more"] if len(sets) > DATA_SETS else []
-    if not order.todo:
+    if not order.todo and not left_out:
         return [*lines, f"all {done} are done: nothing to do"]
-    return [*lines, f"{done} done, {len(order.todo)} to train"]
+    line = f"{done} done, {len(order.todo)} to train"
+    return [*lines, line + (f", {left_out} left out" if left_out else "")]
 
 
 def _jobs(order: Order) -> list[str]:
@@ -186,9 +197,9 @@ def _print_finished(order: Order) -> None:
     """Print the table of the finished runs."""
     new = {run.id for run in order.todo}
     finished = [
-        inline.finished(run, reused=run.id not in new)
-        for run in order.runs
-        if run.result_file.exists()
+        FinishedRun(run, record, run.id not in new)
+        for run, record, _ in store.outcomes(order.runs)
+        if record is not None
     ]
     if finished:
         output.report(*summary.table(finished))

@@ -23,11 +23,14 @@ from transferlab.experiment.config import (
 from transferlab.experiment.identity import NEUTRAL
 from transferlab.experiment.keys import TYPES, unknown_key
 from transferlab.experiment.splits import missing_split, split_rule
-from transferlab.runtime import commands
+from transferlab.runtime import commands, plugins
 
 
-def build_config(raw: Mapping[str, Any]) -> RunConfig:
+def build_config(raw: Mapping[str, Any], *, recorded: bool = False) -> RunConfig:
     """The frozen, canonical config of one run.
+
+    `recorded`: it comes from a record, which was checked when it was written: a split that it names
+    as `package.module:attribute` is not imported to be asked whether it agrees.
 
     Raises: UserError for a key that is unknown or missing, of the wrong type or out of bounds, with
     its full name, and for values that contradict one another.
@@ -35,10 +38,12 @@ def build_config(raw: Mapping[str, Any]) -> RunConfig:
     if not raw.get("split"):
         raise UserError(missing_split())
     config = schema.build(RunConfig, _with_neutral_values(raw), unknown=unknown_key)
-    return _canonical(vars(config))
+    return _canonical(vars(config), recorded)
 
 
-def vary_config(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+def vary_config(
+    config: RunConfig, values: Mapping[str, Any], *, recorded: bool = False
+) -> RunConfig:
     """The config with some keys, given by their full names, changed: as strict as `build_config`.
 
     Only the sections that change are built anew, so that a large grid is fast.
@@ -55,7 +60,7 @@ def vary_config(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     for group, changed in changes.items():
         section = sections[group]
         sections[group] = type(section)(**(vars(section) | changed))
-    return _canonical(sections)
+    return _canonical(sections, recorded)
 
 
 def config_dict(config: RunConfig) -> dict[str, Any]:
@@ -77,11 +82,16 @@ def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
 # --- canonical form -----------------------------------------------------------------------------
 
 
-def _canonical(sections: Mapping[str, Any]) -> RunConfig:
+def _canonical(sections: Mapping[str, Any], recorded: bool) -> RunConfig:
     """The config with these sections. Raises: UserError if they contradict one another."""
     transfer, split = sections["transfer"], sections["split"]
-    canonical = {"transfer": _canonical_transfer(transfer), "split": _canonical_split(split)}
-    config = RunConfig(**{**sections, **canonical})
+    sections = {**sections, "transfer": _canonical_transfer(transfer)}
+    if recorded and plugins.is_own(split.name):
+        config = RunConfig(**sections)
+    else:
+        config = RunConfig(**{**sections, "split": _canonical_split(split)})
+        _check_split_seed(config.split)
+        _check_halves(config)
     _check_agreement(config)
     return config
 
@@ -105,14 +115,12 @@ def _canonical_split(split: SplitConfig) -> SplitConfig:
 
 def _check_agreement(config: RunConfig) -> None:
     """Raises: UserError."""
-    _check_split_seed(config.split)
     _check_images(config.data)
     _check_length(config.train)
     _check_momentum(config.train)
     _check_schedule(config.train)
     _check_devices(config)
     _check_kept_stages(config)
-    _check_halves(config)
 
 
 def _check_split_seed(split: SplitConfig) -> None:

@@ -17,6 +17,7 @@ from transferlab.runtime import paths
 
 CONFIG = "config.json"
 RESULT = "result.json"
+FAILURE = "failure.json"
 # What the network of a finished run needs to be used, in any folder: see `training.inference`
 WEIGHTS = "weights.safetensors"
 MEAN = "mean.safetensors"
@@ -116,7 +117,7 @@ class Run:
     @property
     def failure_file(self) -> Path:
         """Why the last attempt stopped, if it failed."""
-        return self.folder / "failure.json"
+        return self.folder / FAILURE
 
     @property
     def owner_file(self) -> Path:

@@ -5,8 +5,8 @@ The common path of a study, a Hydra multirun and a retry.
 
 import logging
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 class Order:
     """Runs to be carried out: `runs` are all runs of a study, `todo` those not finished.
 
-    `room` is the memory that their packs must fit into; None until `look` has determined it.
+    `faults` has, by run id, what is wrong with records that cannot be used; these runs and their
+    dependents are not in `todo`. `room` is the memory that their packs must fit into; None until
+    `look` has determined it.
     """
 
     study: str
@@ -46,6 +48,17 @@ class Order:
     launcher: Launcher
     pack: int | None
     room: Room | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def done(self) -> tuple[Run, ...]:
+        """The runs that are finished."""
+        todo = {run.id for run in self.todo}
+        return tuple(r for r in self.runs if r.id not in todo and not self.waits_for(r))
+
+    def waits_for(self, run: Run) -> str | None:
+        """What is wrong with its record, or that of its base; None if it can be trained or used."""
+        return self.faults.get(run.id) or self.faults.get(run.base_id or "")
 
     @property
     def store(self) -> Path:
@@ -93,12 +106,15 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
             f"{commands.setting('runtime.store', 'DIR')}"
         )
     planned = plan.order(runs)
-    todo = store.unfinished(planned)
-    unfinished = {run.id for run in todo}
-    for run in planned:
-        if run.id not in unfinished and (result := store.read_result(run)) is not None:
-            require_same_images(run, result["skipped"], run.folder)
-    return Order(study, planned, todo, launcher, pack)
+    todo, faults = [], {}
+    for run, record, fault in store.outcomes(planned):
+        if fault is not None:
+            faults[run.id] = str(fault)
+        elif record is not None:
+            require_same_images(run, record["skipped"], run.folder)
+        elif run.base_id not in faults:
+            todo.append(run)
+    return Order(study, planned, tuple(todo), launcher, pack, faults=faults)
 
 
 def look(order: Order) -> Order:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from transferlab import store
 from transferlab.errors import RunFailed
 from transferlab.experiment.run import Run
-from transferlab.runtime import commands, provenance
+from transferlab.runtime import commands, provenance, reading
 from transferlab.store import sweeps
 from transferlab.store.sweeps import Job
 
@@ -32,6 +32,6 @@ def compare(job: Job, task: int, runs: Sequence[Run]) -> None:
         f"launcher.changed_code=refuse: restore the code, or accept the new one with {retry}"
     )
     for run in runs:
-        if not run.result_file.exists():
+        if not reading.exists(run.result_file):
             store.note_failure(run, message)
     raise RunFailed(message)

@@ -15,7 +15,7 @@ from transferlab.experiment import fit, plan
 from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
-from transferlab.runtime import processes, signals
+from transferlab.runtime import processes, reading, signals
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def _train_all(runs: Sequence[Run]) -> None:
                 stop.check()
                 train(pack.runs, stop)
     except Interrupted:
-        if not all(run.result_file.exists() for run in runs):
+        if store.unfinished(runs):
             raise
 
 
@@ -101,8 +101,8 @@ def train(runs: Sequence[Run], stop: signals.StopRequest) -> None:
         except Exception as error:
             for run in left:
                 # Of several processes the first to fail knows the reason
-                recorded = processes.size() > 1 and run.failure_file.exists()
-                if not run.result_file.exists() and not recorded:
+                recorded = processes.size() > 1 and reading.exists(run.failure_file)
+                if not reading.exists(run.result_file) and not recorded:
                     store.note_failure(run, _message(error))
             raise
 
@@ -117,7 +117,7 @@ def _message(error: Exception) -> str:
 def _announce(run: Run, *, reused: bool) -> None:
     if reused:
         log.info("%s  reused  %s", run.label, run.folder)
-    elif run.checkpoint_file.exists():
+    elif reading.exists(run.checkpoint_file):
         log.info("%s  resumes from its checkpoint  %s", run.label, run.folder)
     else:
         log.info("%s  to be trained  %s", run.label, run.folder)

@@ -119,7 +119,7 @@ def _worker_ending(job: Job, task: SlurmTask, runs: Sequence[Run], received: "_S
 
 def _note_start(job: Job, task: SlurmTask, runs: Sequence[Run]) -> int:
     """Note that the task starts; how many of its starts, one after the other, saved no step."""
-    earlier, steps = files.peek(job.task(task.number)), progress.trained(runs)
+    earlier, steps = sweeps.read_note(job, task.number), progress.trained(runs)
     idle = 0
     if task.starts and earlier.get("trained") == steps:
         idle = earlier.get("idle", 0) + (earlier.get("starts") != task.starts)

@@ -11,14 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from transferlab import store
 from transferlab.errors import Interrupted
 from transferlab.experiment import plan
 from transferlab.experiment.launcher import LocalSettings
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.launch.supervisor import Supervised
-from transferlab.runtime import environment, files, machine, signals
-from transferlab.store import sweeps
+from transferlab.runtime import environment, machine, signals
+from transferlab.store import schemas, sweeps
 from transferlab.store.sweeps import Job, Sweep
 
 log = logging.getLogger(__name__)
@@ -167,14 +168,17 @@ class _WorkerPool:
                 continue
             del self.progress.running[task]
             self.slots.append(self.slot_of.pop(task))
-            for run in self.packs[task].runs:
-                if run.result_file.exists():
+            for run, record, fault in store.outcomes(self.packs[task].runs):
+                if record is not None:
                     self.progress.done.add(run.id)
                     self.unfinished.discard(run.id)
+                elif fault is not None:
+                    self.progress.failed[run.id] = str(fault)
                 elif ending.interrupted:
                     self.progress.interrupted.add(run.id)
                 else:
-                    error = files.peek(run.failure_file).get("error", ending.message)
+                    failure = store.peek(run.failure_file, schemas.FAILURE)
+                    error = failure.get("error", ending.message)
                     self.progress.failed[run.id] = f"{error}; see {worker.job.log(task)}"
             self.observer.ended(self.packs[task], self.progress)
 
@@ -182,6 +186,6 @@ class _WorkerPool:
 def running(progress: Progress) -> list[tuple[Pack, dict[str, object]]]:
     """Each pack that is being trained, with what the owner of its first run reports."""
     return [
-        (Pack(worker.runs), files.peek(worker.runs[0].owner_file))
+        (Pack(worker.runs), store.peek(worker.runs[0].owner_file, schemas.OWNER))
         for worker in progress.running.values()
     ]

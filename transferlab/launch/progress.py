@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from transferlab import store
 from transferlab.experiment.run import Run
 
 INTEGERS = ("BININT", "BININT1", "BININT2", "LONG1")
@@ -16,9 +17,8 @@ LIMIT = 2**20  # bytes of a record that are scanned: its first fields
 
 def trained(runs: Sequence[Run]) -> list[int | None]:
     """The step to which each run is trained and saved; None for one that is finished."""
-    return [
-        None if run.result_file.exists() else checkpoint_step(run.checkpoint_file) for run in runs
-    ]
+    left = {run.id for run in store.unfinished(runs)}
+    return [checkpoint_step(run.checkpoint_file) if run.id in left else None for run in runs]
 
 
 def checkpoint_step(path: Path) -> int:

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from transferlab.errors import Interrupted, UserError
 from transferlab.launch.cluster import TIMEOUT_S, Cluster, Queued
-from transferlab.runtime import files
-from transferlab.store import sweeps
+from transferlab.store import reader, schemas, survey, sweeps
 from transferlab.store.sweeps import Job
 
 log = logging.getLogger(__name__)
@@ -115,7 +114,7 @@ def _look_for(
 
 def _submitted(root: Path) -> list[Job]:
     """The store's jobs that were submitted to SLURM."""
-    jobs = (job for sweep in sweeps.find(root) for job in sweeps.jobs(sweep))
+    jobs = (job for of_sweep in survey.read(root).jobs.values() for job in of_sweep)
     return [job for job in jobs if job.role != sweeps.LOCAL]
 
 
@@ -132,6 +131,6 @@ def _entries(jobs: Iterable[Job], cluster: Cluster) -> list[tuple[Job, Queued]]:
 
 def _over(job: Job, entry: Queued) -> bool:
     """Whether the task has failed and SLURM is only completing it, or it will never start."""
-    code = files.peek(job.task(entry.task)).get("code")
+    code = reader.peek(job.task(entry.task), schemas.NOTE).get("code")
     failed = entry.state == "COMPLETING" and code not in (None, 0, Interrupted.exit_code)
     return failed or entry.reason == NEVER

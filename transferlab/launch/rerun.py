@@ -59,8 +59,10 @@ def rerun(folder: Path, into: Path, changes: Mapping[str, Any]) -> Rerun:
     Raises: UserError if the folder is damaged, the run is not finished, or its images are missing
         or others; RunFailed; Interrupted.
     """
-    record, config = store.read_copy(folder), store.read_copied_config(folder)
-    weights = store.check_file(folder / WEIGHTS, record["weights_sha256"], record=folder / RESULT)
+    record = store.read_copy(folder).values
+    config = store.read_copied_config(folder, record["id"])
+    weights = folder / WEIGHTS
+    store.read_file(weights, record["weights_sha256"], record=folder / RESULT)
     _check(changes)
     here = {**_runtime(config, record), "runtime.store": str(into)}
     if config.revision != REVISION:

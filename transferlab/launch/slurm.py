@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import transferlab
+from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment import plan, sbatch
 from transferlab.experiment.launcher import ROLES, Resources, SlurmSettings, require_consistent
@@ -23,7 +24,7 @@ from transferlab.experiment.run import Run
 from transferlab.launch import queue
 from transferlab.launch.cluster import Cluster, Queued, Refused
 from transferlab.runtime import commands, files, paths
-from transferlab.store import sweeps
+from transferlab.store import survey, sweeps
 from transferlab.store.sweeps import Job, Sweep
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ def submit(
     todo = tuple(todo)
     _require_gpus(sweep.launcher, todo)
     with sweeps.submitting(sweep.store) as hold:
-        unfinished = {run.id: run for run in todo if not run.result_file.exists()}
+        survey.require(sweep.store)  # a job that may be queued must not be overlooked
+        unfinished = {run.id: run for run in store.unfinished(todo)}
         queue.settle(sweep.store, cluster, unfinished)
         active = _satisfiable(queue.queued_runs(sweep.store, cluster), unfinished)
         missing = [run for run in unfinished.values() if run.id not in active]

@@ -21,14 +21,19 @@ from transferlab.errors import Interrupted
 from transferlab.experiment.run import Run
 from transferlab.launch import ending, queue
 from transferlab.launch.cluster import Cluster, Queued
-from transferlab.runtime import files
-from transferlab.store import sweeps
+from transferlab.runtime import reading
+from transferlab.runtime.reading import Damaged, Unreadable
+from transferlab.store import schemas, sweeps
 from transferlab.store.inventory import KnownRun
 
-STATES = ("done", "running", "queued", "failed", "stale", "interrupted", "blocked", "missing")
+STATES = (
+    "done", "running", "queued", "failed", "stale", "interrupted", "blocked", "missing", "damaged",
+    "unreadable",
+)  # fmt: skip
 STALE_S = 600  # a heartbeat is due every 20 s, but not during a validation
 CLOCKS_S = 1  # by which those of a node and of the file server may differ
-HOLDING = ("failed", "stale", "blocked")  # states in which a base blocks dependents
+# States in which a base blocks its dependents
+HOLDING = ("failed", "stale", "blocked", "damaged", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ def as_record(status: RunStatus) -> dict[str, Any]:
 
 
 def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> RunStatus:
+    """The status of a run; a record of it that cannot be used is one, too."""
     run, entry = known.run, snapshot.active.get(known.run.id)
     exists = run.folder_name in snapshot.folders
     common: dict[str, Any] = {
@@ -115,10 +121,27 @@ def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> Run
     }
     if known.job is not None:
         common["edited"] = snapshot.edited[known.job.folder].get(known.task)
-    if exists and run.result_file.exists():
+    try:
+        return _of_records(known, base, snapshot, exists, common)
+    except Damaged as error:
+        return RunStatus(state="damaged", words=str(error), **common)
+    except Unreadable as error:
+        return RunStatus(state="unreadable", words=str(error), **common)
+
+
+def _of_records(
+    known: KnownRun,
+    base: RunStatus | None,
+    snapshot: _Snapshot,
+    exists: bool,
+    common: Mapping[str, Any],
+) -> RunStatus:
+    """The status of a run by its records and the queue. Raises: Damaged, Unreadable."""
+    run, entry = known.run, snapshot.active.get(known.run.id)
+    if exists and store.read_result(run) is not None:
         return RunStatus(state="done", **common)
     if exists and store.is_owned(run):
-        return _owned(files.peek(run.owner_file), entry, common)
+        return _owned(store.peek(run.owner_file, schemas.OWNER), entry, common)
     if entry is not None and not entry.pending:
         return RunStatus(state="running", words="starting", **common)
     if base is not None and base.state in HOLDING:
@@ -127,7 +150,7 @@ def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> Run
         return RunStatus(state="blocked", words=f"{base.label} {reason}", **common)
     if entry is not None:
         return RunStatus(state="queued", words=_reason(entry, base), **common)
-    note = {} if known.job is None else files.peek(known.job.task(known.task))
+    note = {} if known.job is None else sweeps.read_note(known.job, known.task)
     if known.job is not None and known.job.folder in snapshot.carried_out and not note.get("ended"):
         if note.get("started"):
             return RunStatus(state="running", words="starting", **common)
@@ -158,14 +181,14 @@ def _ended(
     """
     identity, code = note.get("queued_as") or _identity(known), note.get("code")
     common = {**common, "job": identity, "code": code}
-    saved = exists and known.run.checkpoint_file.exists()
+    saved = exists and reading.exists(known.run.checkpoint_file)
     cause = ending.cause(note, report)
     reasons = _reasons(known, note, report, exists)
     if cause == ending.OUT_OF_TIME and not saved:  # the next attempt would get no further
         reasons.append(f"SLURM reports {report}")
     if reasons:
         return RunStatus(state="failed", words=", ".join(dict.fromkeys(reasons)), **common)
-    owner = files.peek(known.run.owner_file) if exists else {}
+    owner = store.peek(known.run.owner_file, schemas.OWNER) if exists else {}
     progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps")}
     started = bool(note.get("started") or owner)
     if cause is not None and (saved or started):
@@ -212,8 +235,8 @@ def _reason(entry: Queued, base: RunStatus | None) -> str:
 
 def _reasons(known: KnownRun, note: Mapping[str, Any], report: str, exists: bool) -> list[str]:
     """Why a run failed: its error, SLURM's report where that adds to it, else its exit status."""
-    failure = files.peek(known.run.failure_file) if exists else {}
-    own = [str(failure["error"]).splitlines()[0]] if failure.get("error") else []
+    failure = store.read_failure(known.run) if exists else None
+    own = [] if failure is None else failure.splitlines()[:1]
     return [*own, *ending.failures(note, report, explained=bool(own))]
 
 
@@ -226,11 +249,18 @@ def _endings(
     """SLURM's report of the ended tasks whose runs are not finished."""
     jobs: dict[str, None] = {}
     for entry in known:
-        done = entry.run.folder_name in folders and entry.run.result_file.exists()
-        ended = not done and entry.run.id not in active
-        if ended and entry.job is not None and entry.job.id is not None:
+        if entry.job is None or entry.job.id is None or entry.run.id in active:
+            continue
+        if entry.run.folder_name not in folders or not _is_done(entry.run):
             jobs[entry.job.id] = None
     return cluster.endings(list(jobs)) if jobs else {}
+
+
+def _is_done(run: Run) -> bool:
+    try:
+        return store.read_result(run) is not None
+    except (Damaged, Unreadable):
+        return True  # however its job ended, that is what there is to be said
 
 
 def _identity(known: KnownRun) -> str | None:

@@ -18,8 +18,8 @@ from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.run import Run
 from transferlab.launch import worker
 from transferlab.launch.ending import Ending
-from transferlab.runtime import files, provenance, signals
-from transferlab.store import sweeps
+from transferlab.runtime import files, provenance, reading, signals
+from transferlab.store import schemas, sweeps
 from transferlab.store.sweeps import Job
 
 MODULE = "transferlab.launch.worker"
@@ -89,7 +89,7 @@ class Supervised:
         self.process.stdin.close()
         ending = Ending(self._code_of_first() if self.several else code, asked=self.stopping)
         reason = None if ending.good or ending.interrupted else self._reason(ending)
-        finished = all(run.result_file.exists() for run in self.runs)
+        finished = not store.unfinished(self.runs)
         if ending.interrupted and finished:  # the signal came after the last run was finished
             ending = Ending(0)
         elif ending.good and not finished:
@@ -103,7 +103,7 @@ class Supervised:
     def _code_of_first(self) -> int:
         """The exit status of rank 0. That of `srun` is the highest of all processes, those that it
         killed included, or 0 if it was killed itself."""
-        code = files.peek(self.job.task(self.task)).get("worker")
+        code = store.peek(self.job.task(self.task), schemas.NOTE).get("worker")
         if isinstance(code, int):
             return code
         return Interrupted.exit_code if self.stopping else RunFailed.exit_code
@@ -121,7 +121,7 @@ class Supervised:
 def note_failures(runs: Sequence[Run], reason: str) -> None:
     """Record the reason for the runs that are not finished and have none of their own."""
     for run in runs:
-        if not run.result_file.exists() and not run.failure_file.exists():
+        if not reading.exists(run.result_file) and not reading.exists(run.failure_file):
             store.note_failure(run, reason)
 
 
@@ -129,7 +129,7 @@ def unmet(runs: Sequence[Run]) -> str | None:
     """Why the runs cannot start: a base that is not finished; None if all are."""
     for base in (run.base for run in runs):
         if base is not None and store.read_result(base) is None:
-            error = files.peek(base.failure_file).get("error")
+            error = store.read_failure(base)
             return f"{base.label} is not finished" + (f": {error}" if error else "")
     return None
 

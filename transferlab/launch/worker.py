@@ -17,7 +17,7 @@ from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.run import Run
 from transferlab.launch import edited, inline
-from transferlab.runtime import logs, output, processes, signals
+from transferlab.runtime import logs, output, processes, reading, signals
 from transferlab.runtime.signals import StopRequest
 from transferlab.store import sweeps
 
@@ -58,7 +58,7 @@ def _train(folder: Path, task: int, stop: StopRequest) -> int:
         log.error("error: %s", error)
         return error.exit_code
     except KeyboardInterrupt as error:
-        if runs and all(run.result_file.exists() for run in runs):
+        if runs and not store.unfinished(runs):
             return 0  # the signal came when they were finished
         log.info("%s; saved", str(error) or "stopped")
         return Interrupted.exit_code
@@ -75,7 +75,7 @@ def _resolved(runs: Sequence[Run], stop: StopRequest) -> Sequence[Run]:
         return resolve_all(run.config for run in runs)
     except UserError as error:
         for run in runs:
-            if not run.result_file.exists():
+            if not reading.exists(run.result_file):
                 store.note_failure(run, str(error))
         raise
 

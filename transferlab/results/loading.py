@@ -14,13 +14,17 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from transferlab import store
 from transferlab.errors import UserError
+from transferlab.experiment.run import FAILURE
 from transferlab.results import archive, comparable, pairs, published, rows, scan
 from transferlab.results.comparable import Experiment
 from transferlab.results.judgement import with_metric
 from transferlab.results.scan import Unread
-from transferlab.runtime import commands, files, paths
-from transferlab.store import sweeps
+from transferlab.runtime import commands, paths, reading
+from transferlab.runtime.reading import Damaged, Unreadable
+from transferlab.store import reader, schemas, survey
+from transferlab.store.curves import read_curve
 from transferlab.store.sweeps import Sweep
 
 FINAL = "top1_final"
@@ -30,7 +34,7 @@ LEADING = (
     "counts", "target_base_top1", "delta_to_target_base",
 )  # fmt: skip
 LEFT_OUT = ("id", "label", "split", "kind", "reason", "folder")
-KINDS = ("damaged", "failed", "chance", "base", "missing")
+KINDS = ("damaged", "unreadable", "failed", "chance", "base", "missing")
 FINISHED = ("chance", "base")  # the kinds of finished runs, which are in the table too
 CURVE = ("id", "label", "step", "top1", "val_loss", "train_loss")
 
@@ -72,11 +76,12 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     folder = paths.expand(store)
     if archive.is_archive(folder):
         return _archived(folder, study)
-    if not folder.is_dir():
+    if not reading.is_folder(folder):
         raise UserError(f"{folder} is not a store: name one with --store DIR, or {_fill(folder)}")
     finished, unread = scan.read(folder)
-    readable, left_out = read_sweeps(folder)
-    expected = _expected(folder, readable, study)
+    surveyed = survey.read(folder, study)
+    left_out = [_fault(error) for error in surveyed.faults]
+    expected = {identity: s for s in surveyed.sweeps for identity in s.manifest.rows}
     if not (finished.num_rows or unread or expected or left_out):
         raise UserError(f"{folder} holds no run: {_fill(folder)}")
     table = _finished(finished)
@@ -87,20 +92,6 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     begun = {*table["id"], *(run.id for run in unread)}
     left_out += _missing(folder, {key: expected[key] for key in expected if key not in begun})
     return Results(str(folder), table, _left_out(left_out))
-
-
-def read_sweeps(store: Path) -> tuple[list[Sweep], list[dict[str, str]]]:
-    """The sweeps of a store, by the names of their folders, and a row of `Results.left_out` for
-    each that cannot be read."""
-    readable, damaged = [], []
-    for path in sorted((store / sweeps.FOLDER).glob("*/sweep.json")):
-        try:
-            sweep = sweeps.read(path.parent)
-            if sweep.manifest.rows:  # raises if the list of its runs is damaged
-                readable.append(sweep)
-        except UserError as error:
-            damaged.append(_row("", path.parent.name, "", "damaged", str(error), path.parent))
-    return readable, damaged
 
 
 def judged(results: Results, metric: str) -> Results:
@@ -117,17 +108,25 @@ def judged(results: Results, metric: str) -> Results:
 def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
     """The learning curves of those runs, or of all: a row a validation, columns `CURVE`.
 
-    `attrs["missing"]` lists the ids without a curve.
+    `attrs["missing"]` lists the ids without a curve, `attrs["faults"]` has, by id, what is wrong
+    with curves that cannot be used.
     """
     table = results.table if ids is None else results.table[results.table["id"].isin(list(ids))]
+    faults: dict[str, str] = {}
     if published.is_published(results.store):
         points = pd.DataFrame(published.curves(results.store))
         curves = table[["id", "label"]].merge(points, on="id")[list(CURVE)]
     else:
-        parts = [_curve(*run) for run in table[["id", "label", "path"]].itertuples(index=False)]
+        parts = []
+        for run in table.itertuples(index=False):
+            try:
+                parts.append(_curve(run))
+            except (Damaged, Unreadable) as error:
+                faults[str(run.id)] = str(error)
         parts = [part for part in parts if part is not None]
         curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CURVE)
     curves.attrs["missing"] = sorted(set(table["id"]) - set(curves["id"]))
+    curves.attrs["faults"] = faults
     return curves
 
 
@@ -210,15 +209,35 @@ def _not_counting(table: pd.DataFrame, metric: str) -> Iterator[dict[str, str]]:
 
 def _unread(run: Unread) -> dict[str, str]:
     """A folder without a row: a damaged record, a failure, or not finished yet."""
-    config = files.peek(run.folder / "config.json")
-    label = str(config.get("label") or run.folder.name.partition("-")[0])
-    name, seed = _split_of(config)
-    kind, reason = "damaged", run.damage
-    if reason is None:
-        failure = files.peek(run.folder / "failure.json").get("error")
-        kind = "failed" if failure else "missing"
-        reason = str(failure).splitlines()[0] if failure else "not finished"
-    return _row(run.id, label, _split_label(name, seed), kind, reason, run.folder)
+    label, split = run.folder.name.partition("-")[0], ""
+    kind, reason = ("unreadable" if run.unreadable else "damaged"), run.damage
+    try:
+        if reason is None:
+            kind, reason = _state_of(run.folder)
+        if (begun := store.read_run(run.folder)) is not None:
+            label, split = begun.label, begun.config.split_label
+    except (Damaged, Unreadable) as error:
+        if run.damage is None:
+            kind, reason = _kind(error), str(error)
+    assert reason is not None
+    return _row(run.id, label, split, kind, reason, run.folder)
+
+
+def _state_of(folder: Path) -> tuple[str, str]:
+    """Kind and reason of a run without a record. Raises: Damaged, Unreadable."""
+    failure = reader.read(folder / FAILURE, schemas.FAILURE)
+    if failure is None:
+        return "missing", "not finished"
+    return "failed", (failure["error"].splitlines() or ["no reason was recorded"])[0]
+
+
+def _fault(error: Damaged | Unreadable) -> dict[str, str]:
+    """A sweep or job that cannot be read, which names its file."""
+    return _row("", "", "", _kind(error), str(error), "")
+
+
+def _kind(error: Damaged | Unreadable) -> str:
+    return "unreadable" if isinstance(error, Unreadable) else "damaged"
 
 
 def _missing(store: Path, planned: Mapping[str, Sweep]) -> Iterator[dict[str, str]]:
@@ -233,17 +252,6 @@ def _missing(store: Path, planned: Mapping[str, Sweep]) -> Iterator[dict[str, st
         yield _row(run.id, run.label, run.config.split_label, "missing", reason, run.folder)
 
 
-def _expected(store: Path, readable: Iterable[Sweep], study: str | None) -> dict[str, Sweep]:
-    """Run id -> the sweep that planned it, of one study or of all. Raises: UserError."""
-    expected: dict[str, Sweep] = {}
-    for sweep in readable:
-        if study in (None, sweep.study, sweep.folder.name):
-            expected |= dict.fromkeys(sweep.manifest.rows, sweep)
-    if study is not None and not expected:
-        sweeps.find(store, study)  # raises an error that lists the studies
-    return expected
-
-
 def _fill(folder: Path) -> str:
     return f"fill it with {commands.study('quick', folder)}"
 
@@ -253,19 +261,14 @@ def _split_label(name: object, seed: Any) -> str:
     return f"{name}{'' if seed is None or pd.isna(seed) else seed}"
 
 
-def _split_of(record: Mapping[str, Any]) -> tuple[object, Any]:
-    """Name and seed of the split in a `config.json` that may be anything."""
-    try:
-        return record["config"]["split"]["name"], record["config"]["split"]["seed"]
-    except (KeyError, TypeError):
-        return "", None
-
-
-def _curve(identity: str, label: str, path: str) -> pd.DataFrame | None:
-    try:
-        curve = pd.read_csv(Path(path) / "metrics.csv")
-        names = {"val/accuracy": "top1", "val/loss": "val_loss", "train/loss": "train_loss"}
-        curve = curve.rename(columns=names)[["step", *names.values()]]
-    except (OSError, ValueError, KeyError):
+def _curve(run: Any) -> pd.DataFrame | None:
+    """The curve of a run, a row of the table, None if it has none. Raises: Damaged, Unreadable."""
+    name, folder = f"{run.label} {run.id}", Path(run.path)
+    rows = read_curve(folder, run=name, steps=run.steps, top1=run.top1_final)
+    if rows is None:
         return None
-    return curve.assign(id=identity, label=label)[list(CURVE)]
+    columns = {
+        "step": "step", "top1": "val/accuracy", "val_loss": "val/loss", "train_loss": "train/loss",
+    }  # fmt: skip
+    curve = pd.DataFrame({key: [row[column] for row in rows] for key, column in columns.items()})
+    return curve.assign(id=run.id, label=run.label)[list(CURVE)]

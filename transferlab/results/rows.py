@@ -5,6 +5,7 @@ compared or averaged here.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -22,6 +23,8 @@ from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import known_keys
 from transferlab.results.metrics import METRICS
 from transferlab.runtime.provenance import VERSIONS
+from transferlab.runtime.reading import shown
+from transferlab.store.schemas import LARGEST
 
 ACCURACIES = (*METRICS, "chance")
 ARCHIVES = ("cifar10", "cifar100")  # data sets whose root is where their archive is unpacked
@@ -123,8 +126,6 @@ def read(folder: Path) -> dict[str, Any]:
     if finished is None:
         raise UserError("it was deleted while the store was read")
     run, record = finished
-    if record.get("prefix_unchanged") is False:
-        raise UserError("its frozen stages have changed since they were copied")
     return row(
         dict(zip(_KEYS, _values(run.config), strict=True)),
         record,
@@ -188,7 +189,11 @@ def _checked(key: str, kind: type, value: object) -> object:
     if kind is float and type(value) is int:
         value = float(value)  # type: ignore[arg-type]
     if type(value) is not kind:
-        raise UserError(f"{key}={value!r} is not of the type {kind.__name__}")
+        raise UserError(f"{key}={shown(value)} is not of the type {kind.__name__}")
+    if kind is int and abs(value) > LARGEST:  # type: ignore[operator, arg-type]
+        raise UserError(f"{key}={value} is beyond 64 bits")
+    if kind is float and not math.isfinite(value):  # type: ignore[arg-type]
+        raise UserError(f"{key}={value} is not finite")
     if key in ACCURACIES and not 0 <= value <= 1:  # type: ignore[operator]
         raise UserError(f"{key}={value} is not an accuracy: must be between 0 and 1")
     return value

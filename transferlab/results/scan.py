@@ -9,7 +9,6 @@ import hashlib
 import io
 import logging
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,33 +20,36 @@ import pyarrow.parquet as pq
 
 from transferlab import __version__, store
 from transferlab.errors import UserError
+from transferlab.experiment.run import RESULT
 from transferlab.results import rows
-from transferlab.runtime import files
+from transferlab.runtime import files, reading
+from transferlab.runtime.reading import MISSING, Damaged, Unreadable, unreadable
+from transferlab.store import reader, schemas
+from transferlab.store.folders import RUN_FOLDER
 
 log = logging.getLogger(__name__)
 FOLDER = ".results"
-MADE = 3  # increased when the content of rows changes, to invalidate cached ones
-RUN_FOLDER = re.compile(r".*-([0-9a-f]{12})")
+LIMIT = 4096 * reading.MEGABYTE
+MADE = 4  # increased when the content of rows changes, to invalidate cached ones
 STAMP = ("_mtime_ns", "_size")  # of the record when its row was made
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A run folder without a row: `damage` is None if it has no record."""
+    """A run folder without a row: `damage` is None if it has no record. `unreadable`: it may have
+    one, which this user cannot read."""
 
     folder: Path
     id: str
     damage: str | None
+    unreadable: bool = False
 
 
 def read(store_folder: Path) -> tuple[pa.Table, list[Unread]]:
     """The rows of all finished runs of a store, in the order of folder names, and the run folders
     without a row. Raises: UserError if the store cannot be read."""
-    stamps = dict(_stamps(store_folder))
-    finished = {name: stamp for name, stamp in stamps.items() if stamp is not None}
-    unread = [
-        Unread(store_folder / name, _identity(name), None) for name in stamps.keys() - finished
-    ]
+    unread: list[Unread] = []
+    finished = dict(_stamps(store_folder, unread))
     table = _load(store_folder)
     cached = _cached_stamps(table)
     current = {name for name, stamp in finished.items() if cached.get(name) == stamp}
@@ -70,25 +72,29 @@ def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread:
     identity = _identity(folder.name)
     try:
         row = rows.read(folder)
-    except (UserError, AssertionError, KeyError, TypeError, AttributeError) as error:
-        damage = str(error) if isinstance(error, UserError) else repr(error)
+    except UserError as error:
+        damage = str(error)
         if str(folder) not in damage:
-            damage = f"{folder / 'result.json'} is damaged ({damage})"
-        return Unread(folder, identity, damage)
+            damage = str(reader.damaged(folder / RESULT, error, schemas.RESULT))
+        return Unread(folder, identity, damage, isinstance(error, Unreadable))
     return row | dict(zip(STAMP, stamp, strict=True))
 
 
 # --- the store ----------------------------------------------------------------------------------
 
 
-def _stamps(store_folder: Path) -> Iterator[tuple[str, tuple[int, int] | None]]:
-    """The run folders, with time and size of their records, None without one."""
+def _stamps(store_folder: Path, unread: list[Unread]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The folders with a record, with its time and size; adds run folders without to `unread`."""
     for name in sorted(store.folder_names(store_folder)):
+        path = f"{store_folder}/{name}/{RESULT}"
         try:
-            status = os.stat(f"{store_folder}/{name}/result.json")
-        except OSError:
+            status = os.stat(path, follow_symlinks=False)
+        except OSError as error:
+            damage = None if error.errno in MISSING else str(unreadable(path, error))
             if RUN_FOLDER.fullmatch(name):  # no other folder belongs to a run
-                yield name, None
+                unread.append(
+                    Unread(store_folder / name, _identity(name), damage, damage is not None)
+                )
         else:
             yield name, (status.st_mtime_ns, status.st_size)
 
@@ -114,18 +120,33 @@ def _cached_stamps(table: pa.Table) -> dict[str, tuple[int, int]]:
 
 
 def _load(store_folder: Path) -> pa.Table:
-    """The rows saved last; none if there are none, or they have been changed since."""
-    for path in (store_folder / FOLDER).glob("*.parquet"):
+    """The rows that this user saved last; none if there are none, or they have been changed since.
+
+    Those that another user saved are not read: they could be anything.
+    """
+    for path in _files(store_folder):
         try:
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() != path.stem:
+            content = reading.read(path, limit=LIMIT)
+            if content is None or content.owner != os.geteuid():
                 continue
-            table = pq.read_table(io.BytesIO(content))
-        except (OSError, pa.ArrowException):
+            if hashlib.sha256(content.data).hexdigest() != path.stem.rpartition("-")[2]:
+                continue
+            table = pq.read_table(io.BytesIO(content.data))
+        except (Damaged, Unreadable, pa.ArrowException):
             continue
         if table.schema.equals(_schema(), check_metadata=True):
             return table
     return _schema().empty_table()
+
+
+def _files(store_folder: Path) -> list[Path]:
+    """The files of rows that this user has saved, by their names."""
+    folder, prefix = store_folder / FOLDER, f"{os.geteuid()}-"
+    try:
+        names = reading.names(folder)
+    except Unreadable:
+        return []
+    return [folder / n for n in names if n.startswith(prefix) and n.endswith(".parquet")]
 
 
 def _save(store_folder: Path, table: pa.Table) -> None:
@@ -133,14 +154,15 @@ def _save(store_folder: Path, table: pa.Table) -> None:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     content = buffer.getvalue()
-    path = store_folder / FOLDER / f"{hashlib.sha256(content).hexdigest()}.parquet"
+    name = f"{os.geteuid()}-{hashlib.sha256(content).hexdigest()}.parquet"
+    path = store_folder / FOLDER / name
     try:
         files.make_folder(path.parent)
         files.write(path, lambda file: file.write(content))
     except UserError as error:
         log.debug("rows are not cached: %s", error)
         return
-    for other in path.parent.glob("*.parquet"):
+    for other in _files(store_folder):
         if other != path:
             with contextlib.suppress(OSError):
                 other.unlink()

@@ -13,6 +13,11 @@ from typing import Any
 from transferlab.errors import RunFailed, UserError
 
 
+def is_own(name: str) -> bool:
+    """Whether the name is that of a user's own function or class, which has to be imported."""
+    return ":" in name
+
+
 def function(key: str, name: str, *, known: Iterable[str]) -> Any:
     """The function or class that `name`, the value of `key`, names; `known`: the short names.
 

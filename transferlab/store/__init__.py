@@ -3,27 +3,34 @@
 May import: errors, runtime, experiment.
 """
 
-from transferlab.store.folders import folder_names, require_space, require_writable, unfinished
+from transferlab.store.folders import folder_names, require_space, require_writable
 from transferlab.store.lock import is_owned, owned, report_progress, wait_for
+from transferlab.store.reader import peek
 from transferlab.store.records import (
-    FORMAT,
-    check_file,
+    LARGEST_FILE,
+    Outcome,
     clean,
     create,
     finish,
     finished_records,
     note_failure,
+    outcomes,
     read_config,
     read_copied_config,
     read_copy,
+    read_failure,
+    read_file,
     read_finished,
-    read_json,
     read_result,
+    read_run,
+    unfinished,
 )
+from transferlab.store.schemas import FORMAT
 
 __all__ = [
     "FORMAT",
-    "check_file",
+    "LARGEST_FILE",
+    "Outcome",
     "clean",
     "create",
     "finish",
@@ -31,13 +38,17 @@ __all__ = [
     "folder_names",
     "is_owned",
     "note_failure",
+    "outcomes",
     "owned",
+    "peek",
     "read_config",
     "read_copied_config",
     "read_copy",
+    "read_failure",
+    "read_file",
     "read_finished",
-    "read_json",
     "read_result",
+    "read_run",
     "report_progress",
     "require_space",
     "require_writable",

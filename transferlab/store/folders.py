@@ -1,52 +1,28 @@
-"""The run folders of a store: their names, the unfinished runs, the space on the disk.
-
-A run is finished if and only if its `result.json` exists. Nothing in a store is unpickled.
-"""
+"""The run folders of a store: their names, and the space on the disk."""
 
 import os
+import re
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 from transferlab.errors import UserError
-from transferlab.experiment.run import RESULT, Run
-from transferlab.runtime import commands, files, paths
+from transferlab.experiment.run import Run
+from transferlab.runtime import commands, files, reading
 from transferlab.runtime.files import explained
+
+RUN_FOLDER = re.compile(r".*-([0-9a-f]{12})", re.DOTALL)
 
 
 def folder_names(store: Path) -> frozenset[str]:
-    """The names of the run folders in a store, by one listing; none if the store is missing.
+    """The names in a store, by one listing; none if the store is missing.
 
-    Raises: UserError if it cannot be read.
+    Of names that begin with a dot only those that end as a run's: the others are ours (`.sweeps`),
+    or hidden on purpose.
+
+    Raises: Unreadable.
     """
-    try:
-        with os.scandir(store) as entries:
-            return frozenset(entry.name for entry in entries if not entry.name.startswith("."))
-    except FileNotFoundError:
-        return frozenset()
-    except OSError as error:
-        raise UserError(f"runtime.store={store} cannot be read: {error.strerror}") from error
-
-
-def unfinished(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """The runs without a result, in their order.
-
-    Lists each store once, and opens only folders that exist.
-
-    Raises: UserError if a store cannot be read.
-    """
-    listings: dict[str, tuple[str, frozenset[str]]] = {}
-    left = []
-    for run in runs:
-        store = run.config.runtime.store
-        if store not in listings:
-            folder = paths.expand(store)
-            listings[store] = str(folder), folder_names(folder)
-        root, names = listings[store]
-        name = run.folder_name  # a path built as text, for speed: a study may have 100,000 runs
-        if name not in names or not os.path.exists(f"{root}/{name}/{RESULT}"):
-            left.append(run)
-    return tuple(left)
+    names = reading.names(store)
+    return frozenset(n for n in names if not n.startswith(".") or RUN_FOLDER.fullmatch(n))
 
 
 def require_space(folder: Path, need_bytes: int) -> None:

@@ -3,20 +3,19 @@
 Names the latest sweep and job of each run; `launch.status` determines its state.
 """
 
-import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from transferlab.errors import UserError
-from transferlab.experiment.build import build_config
-from transferlab.experiment.run import CONFIG, Run, make_run
-from transferlab.runtime import commands, files
-from transferlab.store import sweeps
-from transferlab.store.folders import folder_names
+from transferlab.experiment.run import Run
+from transferlab.runtime import commands, reading
+from transferlab.runtime.reading import Damaged, Unreadable
+from transferlab.store import records, survey
+from transferlab.store.folders import RUN_FOLDER, folder_names
 from transferlab.store.sweeps import Job, Sweep
 
-RUN_ID = re.compile(r"[0-9a-f]{12}")
+Fault = Damaged | Unreadable
 
 
 @dataclass(frozen=True)
@@ -32,50 +31,71 @@ class KnownRun:
     task: int
 
 
-def known_runs(store: Path, study: str | None = None) -> tuple[KnownRun, ...]:
-    """The runs of a study, or all that the store knows, bases first.
+@dataclass(frozen=True)
+class Inventory:
+    """The runs, bases first, and what is wrong with records and folders that are left out."""
 
-    Raises: UserError if a record is damaged, or the store or the study is missing.
+    runs: tuple[KnownRun, ...]
+    faults: tuple[Fault, ...]
+
+
+def known_runs(store: Path, study: str | None = None) -> Inventory:
+    """The runs of a study, or all that the store knows.
+
+    Raises: UserError if the store or the study is missing; Unreadable if the store cannot be read.
     """
     check(store)
     known: dict[str, KnownRun] = {}
-    for sweep in sweeps.find(store, study):
+    surveyed = survey.read(store, study)
+    faults = list(surveyed.faults)
+    for sweep in surveyed.sweeps:
         jobs = {
             identity: (job, task)
-            for job in sweeps.jobs(sweep)
+            for job in surveyed.jobs[sweep.folder]
             for task, pack in enumerate(job.packs)
             for identity in pack
         }
-        for run in sweep.runs():
+        for run in _runs_of(sweep, faults):
             job, task = jobs.get(run.id, (None, 0))
             earlier = known.get(run.id)
             if job is None and earlier is not None:
                 job, task = earlier.job, earlier.task
             known[run.id] = KnownRun(run, sweep, job, task)
     if study is None:
-        known |= {run.id: KnownRun(run, None, None, 0) for run in _without_sweep(store, known)}
-    return tuple(sorted(known.values(), key=lambda entry: entry.run.base is not None))
+        alone = _without_sweep(store, known, faults)
+        known |= {run.id: KnownRun(run, None, None, 0) for run in alone}
+    runs = sorted(known.values(), key=lambda entry: entry.run.base is not None)
+    return Inventory(tuple(runs), tuple(faults))
 
 
 def check(store: Path) -> None:
-    """Raises: UserError if there is no store."""
-    if not store.is_dir():
+    """Raises: UserError if there is no store, Unreadable if that cannot be determined."""
+    if not reading.is_folder(store):
         raise UserError(
             f"{store} is not a store: name one with --store DIR, or fill it with "
             f"{commands.study('quick', store)}"
         )
 
 
-def _without_sweep(store: Path, known: Container[str]) -> Iterator[Run]:
+def _runs_of(sweep: Sweep, faults: list[Fault]) -> Iterator[Run]:
+    """The runs of a sweep, but for rows that are damaged."""
+    for identity in sweep.manifest.rows:
+        try:
+            yield sweep.manifest.run(identity, store=sweep.store)
+        except Damaged as error:
+            faults.append(error)
+
+
+def _without_sweep(store: Path, known: Container[str], faults: list[Fault]) -> Iterator[Run]:
     """Runs that are part of no sweep: each was trained by a command of its own."""
     for name in sorted(folder_names(store)):
-        identity = name.rpartition("-")[2]
-        if identity in known or not RUN_ID.fullmatch(identity):
+        match = RUN_FOLDER.fullmatch(name)
+        if match is None or match[1] in known:
             continue
-        record = files.peek(store / name / CONFIG)
         try:
-            run = make_run(build_config(record["config"])).in_store(store)
-        except (KeyError, TypeError, UserError, AssertionError):
+            run = records.read_run(store / name)
+        except (Damaged, Unreadable) as error:
+            faults.append(error)
             continue
-        if run.folder_name == name:
-            yield run
+        if run is not None:
+            yield run.in_store(store)

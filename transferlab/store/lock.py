@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from transferlab.experiment.run import Run
-from transferlab.runtime import locks
-from transferlab.runtime.files import now, peek, write_json
+from transferlab.runtime import locks, reading
+from transferlab.runtime.files import now, write_json
+from transferlab.runtime.reading import Unreadable
+from transferlab.store import schemas
+from transferlab.store.reader import peek
 
 
 def is_owned(run: Run) -> bool:
@@ -39,7 +42,7 @@ def owned(run: Run, on_wait: Callable[[str], None], *, group: str | None = None)
 def wait_for(runs: Iterable[Run], group: str) -> None:
     """Wait until each of the runs is finished, or held by a process of the group."""
     for run in runs:
-        while not run.result_file.exists() and peek(run.owner_file).get("group") != group:
+        while not reading.exists(run.result_file) and _owner_of(run).get("group") != group:
             time.sleep(locks.WAIT_S)
 
 
@@ -56,8 +59,15 @@ def _owner() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": now()}
 
 
+def _owner_of(run: Run) -> dict[str, Any]:
+    return peek(run.owner_file, schemas.OWNER)
+
+
 def _describe_owner(run: Run) -> str:
-    owner = peek(run.owner_file)
-    if "pid" not in owner or "host" not in owner:
+    try:
+        owner = _owner_of(run)
+    except Unreadable:
+        owner = {}
+    if not owner:
         return "another process"
     return f"process {owner['pid']} on {owner['host']}"

@@ -6,6 +6,7 @@ its own runs from it.
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,21 +16,24 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.identity import base_of
 from transferlab.experiment.keys import flatten, known_keys
-from transferlab.experiment.run import Run
-from transferlab.store import records
-from transferlab.store.records import FORMAT
+from transferlab.experiment.run import Run, make_run
+from transferlab.runtime import reading, typed
+from transferlab.runtime.reading import Damaged
+from transferlab.store import reader, schemas
+from transferlab.store.schemas import FORMAT, RunId
 
 
 @dataclass(frozen=True)
 class Manifest:
     """`columns` are the keys in which the runs differ; `rows` have, by run id, the id of the base
-    and the values of the columns."""
+    and the values of the columns. `owner` is the user id of the owner of the file."""
 
     common: dict[str, Any]
     columns: tuple[str, ...]
     rows: dict[str, tuple[str | None, tuple[Any, ...]]]
+    owner: int
+    source: Path | None = None  # for messages
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Manifest":
@@ -43,22 +47,23 @@ class Manifest:
         }
         columns = tuple(keys[i] for i in varied)
         first = dict(zip(keys, values[0], strict=True))
-        return cls({k: v for k, v in first.items() if k not in columns}, columns, rows)
+        common = {k: v for k, v in first.items() if k not in columns}
+        return cls(common, columns, rows, os.geteuid())
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
-        """The manifest in a file. Raises: UserError if it is damaged."""
-        raw = records.read_json(path)
+        """The manifest in a file. Raises: Damaged, Unreadable."""
+        record = reader.require(path, schemas.MANIFEST)
+        raw = record.values
         try:
-            rows = {run: (base, tuple(values)) for run, base, *values in raw["runs"]}
-            common, columns = dict(raw["common"]), tuple(raw["columns"])
-            if not rows or any(len(values) != len(columns) for _, values in rows.values()):
-                raise ValueError("not a value for every column")
-            return cls(common, columns, rows)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{path} is damaged ({error!r}): delete its folder and run sweep again"
-            ) from error
+            rows = dict(_row(row, len(raw["columns"])) for row in raw["runs"])
+            if not rows:
+                raise ValueError("it has no runs")
+            if unknown := {*raw["common"], *raw["columns"]}.difference(known_keys()):
+                raise ValueError(f"unknown key {reading.shown(min(unknown))}")
+        except ValueError as error:
+            raise reader.damaged(path, error, schemas.MANIFEST) from error
+        return cls(raw["common"], tuple(raw["columns"]), rows, record.owner, path)
 
     @cached_property
     def json(self) -> str:
@@ -80,25 +85,40 @@ class Manifest:
     def run(self, identity: str, *, store: Path) -> Run:
         """The run with that id, in `store`, which may have moved since this was written.
 
-        Raises: UserError if its row is damaged; KeyError if it has none.
+        Raises: Damaged if its row is that of another run; KeyError if it has none.
         """
         base_id, values = self.rows[identity]
         changes = dict(zip(self.columns, values, strict=True)) | {"runtime.store": str(store)}
-        config = vary_config(self._first, changes)
-        base = base_of(config)
-        if base is None or base_id is None:
-            return Run(identity, None, config, None)
-        return Run(identity, Run(base_id, None, base, None), config, None)
+        try:
+            run = make_run(vary_config(self._first, changes, recorded=True))
+        except (UserError, AssertionError) as error:
+            raise self._damaged(f"run {identity}: {error}") from error
+        if (run.id, run.base_id) != (identity, base_id):
+            raise self._damaged(f"run {identity}: its config is that of {run.label} {run.id}")
+        return run
 
     def runs(self, *, store: Path) -> tuple[Run, ...]:
         """All runs, bases first."""
         return tuple(self.run(identity, store=store) for identity in self.rows)
 
+    def _damaged(self, reason: str) -> Damaged:
+        return reader.damaged(self.source or "the list of runs", reason, schemas.MANIFEST)
+
     @cached_property
     def _first(self) -> RunConfig:
         values = next(iter(self.rows.values()))[1]
         flat = self.common | dict(zip(self.columns, values, strict=True))
-        return build_config(_nested(flat))
+        return build_config(_nested(flat), recorded=True)
+
+
+def _row(row: list[Any], columns: int) -> tuple[str, tuple[str | None, tuple[Any, ...]]]:
+    """Id, and base with values, of a row. Raises: ValueError."""
+    if len(row) != 2 + columns:
+        raise ValueError("not a value for every column")
+    identity, base, *values = row
+    typed.check(RunId, identity, key="run")
+    typed.check(RunId | None, base, key="base")
+    return identity, (base, tuple(values))
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ recorded before it is submitted, so that nothing is submitted twice.
 
 import contextlib
 import logging
+import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,14 +22,17 @@ from transferlab.errors import UserError
 from transferlab.experiment.launcher import Launcher, launcher_dict, recorded_launcher
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
-from transferlab.runtime import files, locks, provenance
-from transferlab.store import records
+from transferlab.runtime import files, locks, provenance, reading
+from transferlab.runtime.reading import Damaged, Unreadable
+from transferlab.store import reader, schemas
 from transferlab.store.manifest import Manifest
-from transferlab.store.records import FORMAT
+from transferlab.store.schemas import FORMAT
 
 log = logging.getLogger(__name__)
 FOLDER = ".sweeps"
 LOCK = "lock"
+JOBS = "jobs"
+RECORD, RUNS, JOB_RECORD = "sweep.json", "runs.json", "job.json"
 LOCAL = "local"  # the role of a job of the local launcher, which SLURM does not know
 EDITED = ".edited.json"
 NAME_LENGTH = 60  # characters of a study's name in the names of folders and jobs
@@ -36,12 +40,14 @@ NAME_LENGTH = 60  # characters of a study's name in the names of folders and job
 
 @dataclass(frozen=True)
 class Sweep:
-    """A study that was started: its folder, and how it is launched."""
+    """A study that was started: its folder, how it is launched, and the user id of the owner of
+    the record that says so."""
 
     folder: Path
     study: str
     launcher: Launcher
     pack: int | None
+    owner: int
 
     @property
     def store(self) -> Path:
@@ -49,7 +55,7 @@ class Sweep:
 
     @cached_property
     def manifest(self) -> Manifest:
-        return Manifest.read(self.folder / "runs.json")
+        return Manifest.read(self.folder / RUNS)
 
     def runs(self) -> tuple[Run, ...]:
         """All its runs, bases first, with the configs of that time."""
@@ -71,6 +77,7 @@ class Job:
     submitted: str
     options: tuple[str, ...]
     id: str | None
+    owner: int  # the user id of the owner of its record
     superseded: bool = False
     code: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,50 +109,36 @@ def start(
     name = re.sub(r"[^\w.+-]+", "_", study).lstrip(".")[:NAME_LENGTH] or "study"
     folder = store / FOLDER / f"{name}-{manifest.digest}"
     files.make_folder(folder)
-    if not (folder / "runs.json").exists():
-        files.write(folder / "runs.json", lambda file: file.write(manifest.json.encode()))
+    if not _holds(folder / RUNS, manifest):
+        files.write(folder / RUNS, lambda file: file.write(manifest.json.encode()))
     raw = {"study": study, "pack": pack, "launcher": launcher_dict(launcher)}
-    files.write_json(folder / "sweep.json", {"format": FORMAT, **raw})
-    return Sweep(folder, study, launcher, pack)
+    files.write_json(folder / RECORD, {"format": FORMAT, **raw})
+    sweep = Sweep(folder, study, launcher, pack, os.geteuid())
+    sweep.__dict__["manifest"] = manifest  # the same as in the file, without reading it
+    return sweep
 
 
 def read(folder: Path) -> Sweep:
-    """The sweep in a folder. Raises: UserError if its record is damaged."""
-    path = folder / "sweep.json"
-    raw = records.read_json(path)
+    """The sweep in a folder. Raises: Damaged, Unreadable."""
+    path = folder / RECORD
+    record = reader.require(path, schemas.SWEEP)
+    raw = record.values
     try:
-        return Sweep(folder, raw["study"], recorded_launcher(raw["launcher"]), raw["pack"])
-    except (KeyError, TypeError, AttributeError, UserError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): delete its folder and run sweep again"
-        ) from error
-
-
-def find(store: Path, study: str | None = None) -> tuple[Sweep, ...]:
-    """The sweeps of a store, of one study or of all; the latest last.
-
-    Raises: UserError if there is none of that study.
-    """
-    paths = sorted((store / FOLDER).glob("*/sweep.json"), key=lambda path: path.stat().st_mtime)
-    sweeps = tuple(read(path.parent) for path in paths)
-    if study is None:
-        return sweeps
-    matches = tuple(sweep for sweep in sweeps if study in (sweep.study, sweep.folder.name))
-    if not matches:
-        names = ", ".join(sorted({sweep.study for sweep in sweeps})) or "no study"
-        raise UserError(f"study={study} was never started in {store}, which has {names}")
-    return matches
+        launcher = recorded_launcher(raw["launcher"])
+    except UserError as error:
+        raise reader.damaged(path, error, schemas.SWEEP) from error
+    return Sweep(folder, raw["study"], launcher, raw["pack"], record.owner)
 
 
 def prepare(sweep: Sweep, packs: Sequence[Pack], role: str) -> Job:
     """A job of these packs, under a unique name; not yet recorded."""
     key = secrets.token_hex(4)
-    folder = sweep.folder / "jobs" / f"{sweep.folder.name.rpartition('-')[0]}-{role}-{key}"
+    folder = sweep.folder / JOBS / f"{sweep.folder.name.rpartition('-')[0]}-{role}-{key}"
     files.make_folder(folder)
     now = datetime.now().astimezone().isoformat()
     ids = tuple(tuple(run.id for run in pack.runs) for pack in packs)
     code = provenance.code(name for pack in packs for run in pack.runs for name in run.plugins)
-    return Job(folder, ids, role, now, (), None, code=code)
+    return Job(folder, ids, role, now, (), None, os.geteuid(), code=code)
 
 
 def record(job: Job) -> Job:
@@ -159,33 +152,30 @@ def record(job: Job) -> Job:
         "superseded": job.superseded,
         "code": dict(job.code),
     }
-    files.write_json(job.folder / "job.json", {"format": FORMAT, **record})
+    files.write_json(job.folder / JOB_RECORD, {"format": FORMAT, **record})
     return job
 
 
 def jobs(sweep: Sweep) -> tuple[Job, ...]:
-    """The sweep's jobs, the latest last. Raises: UserError if a record is damaged."""
-    jobs = [read_job(path.parent) for path in (sweep.folder / "jobs").glob("*/job.json")]
+    """The sweep's jobs, the latest last. Raises: Damaged, Unreadable."""
+    parent = sweep.folder / JOBS
+    folders = (parent / name for name in reading.names(parent))
+    return in_order(read_job(path) for path in folders if reading.exists(path / JOB_RECORD))
+
+
+def in_order(jobs: Iterable[Job]) -> tuple[Job, ...]:
+    """Jobs by the time of their submission, the latest last."""
     return tuple(sorted(jobs, key=lambda job: (job.submitted, job.name)))
 
 
 def read_job(folder: Path) -> Job:
-    """The job in a folder. Raises: UserError if its record is damaged."""
-    path = folder / "job.json"
-    raw = records.read_json(path)
-    try:
-        return Job(
-            folder,
-            tuple(tuple(pack) for pack in raw["packs"]),
-            raw["role"],
-            raw["submitted"],
-            tuple(raw["options"]),
-            raw["id"],
-            bool(raw.get("superseded")),
-            raw.get("code") or {},
-        )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error!r}): delete its folder") from error
+    """The job in a folder. Raises: Damaged, Unreadable."""
+    record = reader.require(folder / JOB_RECORD, schemas.JOB)
+    raw = record.values
+    packs = tuple(map(tuple, raw["packs"]))
+    options = tuple(raw["options"])
+    return Job(folder, packs, raw["role"], raw["submitted"], options, raw["id"], record.owner,
+               raw.get("superseded", False), raw.get("code") or {})  # fmt: skip
 
 
 def sweep_of(job: Job) -> Sweep:
@@ -199,7 +189,8 @@ def runs_of(job: Job, task: int) -> tuple[Run, ...]:
         raise UserError(f"{job.folder} has no task {task}: choose 0..{len(job.packs) - 1}")
     sweep = sweep_of(job)
     if unknown := [run for run in job.packs[task] if run not in sweep.manifest.rows]:
-        raise UserError(f"{job.folder} is damaged: its sweep has no run {unknown[0]}; sweep again")
+        reason = f"its sweep has no run {unknown[0]}"
+        raise reader.damaged(job.folder / JOB_RECORD, reason, schemas.JOB)
     return tuple(sweep.manifest.run(identity, store=sweep.store) for identity in job.packs[task])
 
 
@@ -211,19 +202,34 @@ def note_edited(job: Job, task: int, difference: str) -> None:
 
 def edited(job: Job) -> dict[int, str]:
     """How the code of its tasks differs from the submitted one, for those of which it does."""
-    found = {}
-    for path in job.folder.glob(f"*{EDITED}"):
-        number = path.name.removesuffix(EDITED)
-        if number.isdecimal() and (difference := files.peek(path).get("difference")):
-            found[int(number)] = str(difference)
+    found: dict[int, str] = {}
+    try:
+        names = reading.names(job.folder)
+    except Unreadable:  # the status of its runs says so
+        return found
+    for name in names:
+        number = name.removesuffix(EDITED)
+        if number != name and number.isdecimal():
+            record = reader.peek(job.folder / name, schemas.EDITED)
+            if "difference" in record:
+                found[int(number)] = record["difference"]
     return found
+
+
+def read_note(job: Job, task: int) -> dict[str, Any]:
+    """How a task was started, and how it ended; empty if it was not.
+
+    Raises: Damaged, Unreadable.
+    """
+    return reader.read(job.task(task), schemas.NOTE) or {}
 
 
 def note(job: Job, task: int, **values: Any) -> None:
     """Add values to a task's note. Ignores a full disk, since nothing depends on the note."""
+    assert values.keys() <= schemas.Note.__annotations__.keys(), "a value that nothing reads"
     path = job.task(task)
-    earlier: Mapping[str, Any] = files.peek(path)
     with contextlib.suppress(UserError):
+        earlier = reader.peek(path, schemas.NOTE)
         files.write_json(path, {"format": FORMAT, **earlier, **values})
 
 
@@ -248,6 +254,15 @@ def carrying_out(job: Job) -> Iterator[None]:
 def is_carried_out(job: Job) -> bool:
     """Whether a local launcher carries out the job."""
     return locks.is_held(job.folder / LOCK)
+
+
+def _holds(path: Path, manifest: Manifest) -> bool:
+    """Whether the file is that of the manifest. Another's is replaced: its name is a digest."""
+    try:
+        content = reading.read(path, limit=schemas.MANIFEST.limit)
+    except (Damaged, Unreadable):
+        return False
+    return content is not None and content.data == manifest.json.encode()
 
 
 def _held(path: Path) -> AbstractContextManager[locks.Hold]:

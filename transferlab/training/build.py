@@ -61,10 +61,11 @@ def subjects(runs: Iterable[Run]) -> list[Subject]:
                 )
             skipped[base.id] = result["skipped"]
             require_same_images(base, skipped[base.id], base.folder)
-            path = store.check_file(
-                base.weights_file, result["weights_sha256"], record=base.result_file
-            )
-            loaded[base.id] = checkpoints.load_weights(path)
+            path = base.weights_file
+            data = store.read_file(path, result["weights_sha256"], record=base.result_file)
+            loaded[base.id] = checkpoints.parse_weights(data, path)
+            with torch.device("meta"):
+                checkpoints.require_alike(loaded[base.id], network(base), path)
         if base is None:
             subjects.append(Subject(run, None, {}))
         else:

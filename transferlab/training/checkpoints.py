@@ -5,6 +5,7 @@ later. Loaded with `weights_only=True`; weights are safetensors.
 """
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment.run import Run
-from transferlab.runtime import files
+from transferlab.runtime import files, reading
+from transferlab.runtime.reading import Damaged
 
 FORMAT = 1
+REMEDY = "restore the right file, or delete it and its result.json to train the run again"
 
 
 @dataclass(frozen=True)
@@ -58,17 +62,18 @@ def load(run: Run) -> TrainingState | None:
 
     Raises: UserError for a checkpoint that is damaged, foreign or of another version.
     """
-    if not run.checkpoint_file.exists():
+    remedy = "restore a good copy, or delete it to train the run from the start"
+    content = reading.read(run.checkpoint_file, limit=store.LARGEST_FILE, remedy=remedy)
+    if content is None:
         return None
     try:
-        record = torch.load(run.checkpoint_file, map_location="cpu", weights_only=True)
+        record = torch.load(io.BytesIO(content.data), map_location="cpu", weights_only=True)
         if record["format"] != FORMAT or record["id"] != run.id:
             raise ValueError(f"format {record['format']}, run {record['id']}")
         state = TrainingState(**{field.name: record[field.name] for field in fields(TrainingState)})
     except Exception as error:  # torch.load raises anything for a damaged file
         raise UserError(
-            f"{run.checkpoint_file} cannot be read ({type(error).__name__}: {error}): restore "
-            "a good copy, or delete it to train the run from the start"
+            f"{run.checkpoint_file} cannot be read ({type(error).__name__}: {error}): {remedy}"
         ) from error
     return state
 
@@ -81,8 +86,49 @@ def save_weights(run: Run, weights: dict[str, Tensor]) -> str:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises: UserError if it is damaged."""
+    """The tensors of a safetensors file. Raises: UserError as `parse_weights` does, and if the file
+    is missing or cannot be read."""
+    content = reading.read(path, limit=store.LARGEST_FILE, remedy=REMEDY)
+    if content is None:
+        raise Damaged(f"{path} is missing: {REMEDY}")
+    return parse_weights(content.data, path)
+
+
+def parse_weights(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors in the content of a safetensors file, `path`.
+
+    Raises: Damaged if it is none, or a value is not finite.
+    """
     try:
-        return safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it and its result.json") from error
+        weights = safetensors.torch.load(data)
+    except (ValueError, safetensors.SafetensorError) as error:
+        raise Damaged(f"{path} is damaged ({error}): {REMEDY}") from error
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise Damaged(f"{path} is damaged ({name} has values that are not finite): {REMEDY}")
+    return weights
+
+
+def require_alike(weights: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:
+    """Raises: Damaged, with all differences, unless the tensors in `path` have the names, shapes
+    and types of those of the network."""
+    found, needed = (
+        {name: f"{name} {_form(tensor)}" for name, tensor in tensors.items()}
+        for tensors in (weights, network.state_dict())
+    )
+    parts = [
+        f"{title} {', '.join(sorted(forms))}"
+        for title, forms in (
+            ("only in the file", set(found.values()) - set(needed.values())),
+            ("only in the network", set(needed.values()) - set(found.values())),
+        )
+        if forms
+    ]
+    if parts:
+        raise Damaged(f"{path} is not of this network ({'; '.join(parts)}): {REMEDY}")
+
+
+def _form(tensor: Tensor) -> str:
+    """`64x3x11x11 float32`."""
+    shape = "x".join(map(str, tensor.shape)) or "scalar"
+    return f"{shape} {str(tensor.dtype).removeprefix('torch.')}"

@@ -23,6 +23,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.run import RESULT, WEIGHTS
 from transferlab.models.stages import StagedNetwork
 from transferlab.runtime import paths
+from transferlab.runtime.reading import Damaged
 from transferlab.training import checkpoints, inference
 from transferlab.training.inference import Inference, Preprocessing
 
@@ -139,22 +140,25 @@ def load_run(folder: str | Path) -> Classifier:
         and mean image, or if a file is missing or damaged.
     """
     folder = paths.expand(folder)
-    record = store.read_copy(folder)
-    interface, mean = inference.load(folder, record)
-    path = store.check_file(folder / WEIGHTS, record["weights_sha256"], record=folder / RESULT)
+    record = store.read_copy(folder).values
+    interface, mean, owner = inference.load(folder, record)
+    path = folder / WEIGHTS
+    data = store.read_file(path, record["weights_sha256"], record=folder / RESULT)
+    weights = checkpoints.parse_weights(data, path)
     network = models.build(
         interface.model,
         num_outputs=interface.num_outputs,
         image_size=interface.preprocessing.crop,
     )
     try:
-        network.load_state_dict(checkpoints.load_weights(path))
-    except RuntimeError as error:
-        made_by = record["versions"]["transferlab"]
+        checkpoints.require_alike(weights, network, path)
+    except Damaged as error:
+        made_by = record["versions"].get("transferlab", "unknown")
         raise UserError(
             f"{path} is not of model.name={interface.model} as it is now, but as version {made_by} "
             f"built it: {error}"
         ) from error
+    network.load_state_dict(weights)
     if interface.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Classifier(network.eval(), interface, mean, record)

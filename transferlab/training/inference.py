@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment.run import INFERENCE, MEAN, RESULT, Run
 from transferlab.runtime import commands, files
+from transferlab.runtime.reading import Damaged
+from transferlab.store import reader, schemas
 
 CHANNELS = "RGB"  # the order in which `data.datasets.decode` returns them
 TENSOR = "mean"  # the name of the mean image in its file
@@ -81,8 +84,9 @@ def save(run: Run, classes: Sequence[str], mean: np.ndarray | None) -> str:
     return files.sha256(run.inference_file)
 
 
-def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | None]:
-    """What `save` wrote, and the mean image; `record` is the run's `result.json`.
+def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | None, int]:
+    """What `save` wrote, the mean image, and the user id of the owner of `inference.json`; `record`
+    is the run's `result.json`.
 
     Raises: UserError if a file is missing, damaged or of another version.
     """
@@ -92,8 +96,11 @@ def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | 
             "classes nor the mean image. Train it again in this one: "
             + commands.line("rerun", str(folder))
         )
-    path = store.check_file(folder / INFERENCE, record["inference_sha256"], record=folder / RESULT)
-    raw = store.read_json(path)
+    path, kind = folder / INFERENCE, schemas.INFERENCE
+    read = reader.require(path, kind)
+    if read.sha256 != record["inference_sha256"]:
+        raise reader.damaged(path, f"{folder / RESULT} records another digest", kind)
+    raw = read.values
     preprocessing = Preprocessing(**raw["preprocessing"])
     inference = Inference(
         raw["model"],
@@ -103,7 +110,21 @@ def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | 
         raw["precision"],
         raw["channels_last"],
     )
-    if preprocessing.mean_sha256 is None:
-        return inference, None
-    mean = store.check_file(folder / MEAN, preprocessing.mean_sha256, record=path)
-    return inference, safetensors.numpy.load_file(mean)[TENSOR]
+    mean = None
+    if preprocessing.mean_sha256 is not None:
+        mean = _mean(folder / MEAN, preprocessing, record=path)
+    return inference, mean, read.owner
+
+
+def _mean(path: Path, preprocessing: Preprocessing, *, record: Path) -> np.ndarray:
+    """The mean image (S, S, 3) float32, S = `size`. Raises: Damaged, Unreadable."""
+    assert preprocessing.mean_sha256 is not None
+    data = store.read_file(path, preprocessing.mean_sha256, record=record)
+    shape = (preprocessing.size, preprocessing.size, len(CHANNELS))
+    try:
+        mean = safetensors.numpy.load(data)[TENSOR]
+        if mean.shape != shape or mean.dtype != np.float32 or not np.isfinite(mean).all():
+            raise ValueError(f"it is no mean image {shape} of finite float32")
+    except (ValueError, KeyError, safetensors.SafetensorError) as error:
+        raise Damaged(f"{path} is damaged ({error}): restore the right file") from error
+    return mean

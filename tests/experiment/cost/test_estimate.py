@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import stores
 from support.records import made_run
 
 from transferlab import store
@@ -318,8 +319,8 @@ def test_where_nothing_is_to_be_trained_nothing_is_needed():
 
 def test_the_records_are_those_of_the_finished_runs(tmp_path: Path):
     for name, content in {
-        "baseA": b'{"format": 1, "id": "a"}',
-        "baseB": b'{"format": 1, "id": "b"}',
+        "baseA": json.dumps(stores.record(base().config, 0.5)).encode(),
+        "other": b'{"format": 1, "id": "b"}',
         "cut-off": b'{"format": 1, "id":',
         "bytes": b"\xff\xfe",
         "list": b"[1]",
@@ -335,7 +336,7 @@ def test_the_records_are_those_of_the_finished_runs(tmp_path: Path):
 
     found = list(store.finished_records(tmp_path))
 
-    assert sorted(each["id"] for each in found) == ["a", "b"]
+    assert [each["id"] for each in found] == [base().id]
 
 
 def test_a_missing_store_has_no_records(tmp_path: Path):
@@ -344,7 +345,9 @@ def test_a_missing_store_has_no_records(tmp_path: Path):
 
 def test_what_the_store_says_is_what_a_run_wrote(tmp_path: Path):
     (tmp_path / "baseB").mkdir()
-    (tmp_path / "baseB" / "result.json").write_text(json.dumps(record(base(), 36.9)))
+    (tmp_path / "baseB" / "result.json").write_text(
+        json.dumps(stores.record(base().config, 0.5) | record(base(), 36.9))
+    )
 
     found = hours((base(),), records=tuple(store.finished_records(tmp_path)), facts=UNTIMED)
 

@@ -4,7 +4,6 @@ Made from the store alone, each with a digest of its content, by which `sync` re
 written. Curves are read and figures drawn when they are needed; nothing is sent or written here.
 """
 
-import csv
 import hashlib
 import io
 import json
@@ -25,8 +24,10 @@ from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
 from transferlab.results.metrics import METRICS
 from transferlab.results.notes import KINDS
-from transferlab.runtime import files
-from transferlab.store import mirrors
+from transferlab.runtime import reading
+from transferlab.runtime.reading import Damaged
+from transferlab.store import mirrors, survey
+from transferlab.store.curves import LARGEST_CURVE, read_curve
 from transferlab.store.mirrors import Page, Row
 
 MADE = 3  # increased when the content of entries changes, so that all are written again
@@ -94,7 +95,7 @@ def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
 def _studies(store_folder: Path) -> dict[str, set[str]]:
     """Study -> the ids of its runs, by name. Sweeps that cannot be read are in `left_out`."""
     studies: dict[str, set[str]] = {}
-    for sweep in loading.read_sweeps(store_folder)[0]:
+    for sweep in survey.read(store_folder).sweeps:
         studies.setdefault(sweep.study, set()).update(sweep.manifest.rows)
     return dict(sorted(studies.items()))
 
@@ -124,39 +125,25 @@ def _run(row: Mapping[Hashable, Any], studies: Sequence[str], project: str | Non
         summary["delta_to_target_base"] = delta
     project = config.runtime.wandb_project if project is None else project
     run = run.in_store(folder.parent)
-    curve = files.sha256(run.metrics_file) if run.metrics_file.is_file() else None
-    digest = _digest(asdict(page), project, summary, curve)
-    return Entry(page, project, partial(read_curve, run, record), summary, dict, digest)
-
-
-def read_curve(run: Run, record: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The rows of `metrics.csv`, the same that a mirror receives during training.
-
-    Raises: UserError if they are not the complete curve of that record.
-    """
     try:
-        with run.metrics_file.open(encoding="utf-8", newline="") as file:
-            rows = tuple(_point(line) for line in csv.DictReader(file, strict=True))
-        steps = [row["step"] for row in rows]
-        if steps != sorted(set(steps)):
-            raise ValueError("its steps do not increase")
-        last = (steps[-1], rows[-1]["val/accuracy"]) if rows else None
-        if last != (record["steps"], record["metrics"]["top1_final"]):
-            raise ValueError("its last row differs from the run's record")
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        content = reading.read(run.metrics_file, limit=LARGEST_CURVE)
+        curve = None if content is None else hashlib.sha256(content.data).hexdigest()
+    except Damaged:
+        curve = None  # reading its rows says what is wrong
+    digest = _digest(asdict(page), project, summary, curve)
+    return Entry(page, project, partial(rows_of, run, record), summary, dict, digest)
+
+
+def rows_of(run: Run, record: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The rows of `metrics.csv`. Raises: UserError if it is not the curve of that record."""
+    name, top1 = f"{run.label} {run.id}", record["metrics"]["top1_final"]
+    rows = read_curve(run.folder, run=name, steps=record["steps"], top1=top1)
+    if rows is None:
         raise UserError(
-            f"{run.metrics_file} is not the curve of {run.label} {run.id} ({reason}): restore the "
-            f"file, or delete {run.folder} to train the run again"
-        ) from error
+            f"{run.metrics_file} is not the curve of {name} (it is missing): restore the file, or "
+            f"delete {run.folder} to train the run again"
+        )
     return rows
-
-
-def _point(line: Mapping[str, str]) -> Row:
-    row: Row = {name: float(value) for name, value in line.items() if name != "step"}
-    if not all(map(math.isfinite, row.values())):
-        raise ValueError("it has a value that is not finite")
-    return {"step": int(line["step"]), **row}
 
 
 # --- a study ------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from typing import NoReturn
 
 from transferlab.errors import RunFailed, UserError
 from transferlab.results.wandb.entries import Entry
-from transferlab.runtime import files, locks
+from transferlab.runtime import files, locks, reading
 from transferlab.runtime.progress import Bar, Display
-from transferlab.store import FORMAT, mirrors
+from transferlab.store import FORMAT, mirrors, reader, schemas
 
 log = logging.getLogger(__name__)
 NOTE = "transferlab.json"  # in the folder of a W&B run that `sync` has written
@@ -115,16 +115,19 @@ def _with_progress(entries: Sequence[Entry]) -> Iterator[Entry]:
 def _written(folder: Path, *, online: bool) -> Folders:
     """The folders that `sync` has written; others are left alone."""
     folders: dict[str, list[Path]] = {}
-    for path in folder.iterdir():
-        match = FOLDER.fullmatch(path.name)
-        if match and bool(match[1]) != online and (path / NOTE).exists():
-            folders.setdefault(match[2], []).append(path)
+    for name in reading.names(folder):
+        match = FOLDER.fullmatch(name)
+        if match and bool(match[1]) != online and reading.exists(folder / name / NOTE):
+            folders.setdefault(match[2], []).append(folder / name)
     return folders
 
 
 def _is_current(entry: Entry, folders: Folders) -> bool:
     of_entry = folders.get(entry.page.id, ())
-    return len(of_entry) == 1 and files.peek(of_entry[0] / NOTE).get("digest") == entry.digest
+    if len(of_entry) != 1:
+        return False
+    note = reader.peek(of_entry[0] / NOTE, schemas.MIRROR)
+    return note.get("digest") == entry.digest
 
 
 def _note(folder: Path, digest: str | None) -> None:

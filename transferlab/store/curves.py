@@ -1,0 +1,67 @@
+"""The learning curve of a finished run: `metrics.csv`, a row a validation."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transferlab.runtime import reading
+from transferlab.runtime.reading import MEGABYTE, Damaged
+from transferlab.store.schemas import LARGEST
+
+FILE = "metrics.csv"
+LARGEST_CURVE = 1024 * MEGABYTE
+FRACTIONS = ("train/accuracy", "val/accuracy")
+REQUIRED = ("step", "train/loss", "val/loss", "val/accuracy")
+Row = dict[str, Any]
+
+
+def read_curve(folder: Path, *, run: str, steps: int, top1: float) -> tuple[Row, ...] | None:
+    """The rows of the curve in a run's folder, as a mirror receives them; None if it has none.
+
+    `run` is the label and id for messages; `steps` and `top1`, the step and accuracy of the last
+    validation, are those of the run's record.
+
+    Raises: Damaged if it is not the complete curve of that record; Unreadable.
+    """
+    path = folder / FILE
+    remedy = f"restore the file, or delete {folder} to train the run again"
+    content = reading.read(path, limit=LARGEST_CURVE, remedy=remedy)
+    if content is None:
+        return None
+    try:
+        lines = csv.DictReader(io.StringIO(content.data.decode("utf-8"), newline=""), strict=True)
+        if missing := [key for key in REQUIRED if key not in (lines.fieldnames or ())]:
+            raise ValueError(f"it has no column {missing[0]}")
+        rows = tuple(map(_row, lines))
+        if any(row["step"] <= before["step"] for before, row in zip(rows, rows[1:], strict=False)):
+            raise ValueError("its steps do not increase")
+        if not rows or (rows[-1]["step"], rows[-1]["val/accuracy"]) != (steps, top1):
+            raise ValueError("its last row differs from the run's record")
+    except (ValueError, csv.Error) as error:
+        raise Damaged(f"{path} is not the curve of {run} ({error}): {remedy}") from error
+    return rows
+
+
+def _row(line: Mapping[str | None, Any]) -> Row:
+    """The values of a line. Raises: ValueError for one that is no number, or out of bounds."""
+    if None in line or None in line.values():
+        raise ValueError("a line has more or fewer values than the first one")
+    row: Row = {str(name): _number(str(name), text) for name, text in line.items()}
+    return {**row, "step": int(row["step"])}
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        value = int(text[:20]) if name == "step" else float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name}={reading.shown(text)} is not a finite number")
+    if (name == "step" and not 0 <= value <= LARGEST) or (
+        name in FRACTIONS and not 0 <= value <= 1
+    ):
+        raise ValueError(f"{name}={reading.shown(text)} is out of bounds")
+    return value
