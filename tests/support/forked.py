@@ -35,10 +35,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from support import torch, users
+from support import torch, users, without_locks
 
 TESTS = Path(__file__).parents[1]
 SOCKET = "FORKED_SOCKET"  # the server for further processes that a forked process starts
+WITHOUT_LOCKS = "FORKED_WITHOUT_LOCKS"  # set: the kernel refuses it every lock on a file
 USER = "FORKED_USER"  # the number of the user that a process of root's becomes
 PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
 STREAMS = (0, 1, 2)
@@ -284,9 +285,12 @@ def run(request: dict[str, Any], path: str) -> None:
     os.setpgid(0, request["group"])
     if USER in request["env"]:
         users.become(int(request["env"][USER]), reads=True)
+    if WITHOUT_LOCKS in request["env"]:
+        without_locks.refuse_locks()
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"] | {SOCKET: path})
+    tempfile.tempdir = None  # that of the environment
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     subprocess.Popen, spawning = Popen, Spawning()  # type: ignore[misc]
     os.waitpid, multiprocessing.util.spawnv_passfds = spawning.wait, spawning.spawn  # type: ignore[assignment]
