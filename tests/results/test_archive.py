@@ -11,7 +11,7 @@ from transferlab.__main__ import main
 from transferlab.errors import UserError
 from transferlab.results import catalogue
 
-MACHINE = ("runtime.", "data.root", "data.val", "data.unreadable", "split.groups", "path")
+MACHINE = ("host", "runtime.", "data.root", "data.val", "data.unreadable", "split.groups", "path")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_an_archive_names_no_folder_of_the_machine(store: Path, file: Path):
     assert len(lines) == 9
     assert not [key for key in head.split(",") if key.startswith(MACHINE)]
     assert str(store) not in file.read_text()
-    assert {"commit", "host", "time_s", "weights_sha256", "train.lr"} <= set(head.split(","))
+    assert {"commit", "time_s", "weights_sha256", "train.lr"} <= set(head.split(","))
 
 
 @pytest.mark.parametrize(

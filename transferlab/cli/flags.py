@@ -7,6 +7,8 @@ from typing import NoReturn
 from transferlab.errors import UserError
 from transferlab.runtime import commands, environment, paths
 
+WITH_PATHS = "name hosts and full paths, which are left out of what may be sent around"
+
 
 class Flags(argparse.ArgumentParser):
     """A parser whose errors are UserErrors. `store`: whether the command reads a store."""

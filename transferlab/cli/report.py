@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab import results
-from transferlab.cli.flags import Flags, path_of
+from transferlab.cli.flags import WITH_PATHS, Flags, path_of
 from transferlab.errors import UserError
 from transferlab.results.metrics import METRICS
 from transferlab.runtime import logs, output
@@ -26,7 +26,11 @@ def run(arguments: Sequence[str]) -> int:
 
     loaded = results.load(options.store, study=options.study)
     page = report.page(
-        loaded, options.metric, published=options.published, experiment=options.experiment
+        loaded,
+        options.metric,
+        published=options.published,
+        experiment=options.experiment,
+        with_paths=options.with_paths,
     )
     formats.write(options.out, page)
     output.note(str(options.out))
@@ -44,6 +48,7 @@ def _flags() -> Flags:
     flags.add_argument("--published", action=argparse.BooleanOptionalAction,
                        help="draw the paper's networks behind yours (default: where data and "
                        "network are the paper's)")  # fmt: skip
+    flags.add_argument("--with-paths", action="store_true", help=WITH_PATHS)
     flags.add_argument("--out", type=path_of, default=OUT,
                        metavar="FILE", help=f"the page (default: {OUT})")  # fmt: skip
     return flags

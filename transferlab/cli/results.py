@@ -5,17 +5,18 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from transferlab import results
-from transferlab.cli.flags import Flags, path_of
+from transferlab.cli.flags import WITH_PATHS, Flags, path_of
 from transferlab.errors import UserError
 from transferlab.results import Results, archive, catalogue, comparable, formats, notes
 from transferlab.results.metrics import METRICS
+from transferlab.results.sharing import Sharing
 from transferlab.runtime import logs, output
 
 TABLE = "runs"
 # What is asked for, the first that is given -> the flags without effect on it
 UNUSED = {
     "archive": ("table", "plot", "published", "width", "metric", "format", "out"),
-    "plot": ("table", "format"),
+    "plot": ("table", "format", "with_paths"),
     "table": ("published", "width"),
 }
 
@@ -65,6 +66,7 @@ def _flags() -> Flags:
                        "table)")  # fmt: skip
     flags.add_argument("--out", type=path_of, metavar="FILE",
                        help="write to a file instead of stdout")  # fmt: skip
+    flags.add_argument("--with-paths", action="store_true", default=None, help=WITH_PATHS)
     flags.add_argument("--archive", type=path_of, metavar="FILE.csv",
                        help="write the runs to a file that --store FILE.csv reads like a store, "
                        "without the folders of this machine")  # fmt: skip
@@ -76,7 +78,8 @@ def _refuse_unused(options: argparse.Namespace) -> None:
     asked = next((name for name in UNUSED if getattr(options, name) is not None), "table")
     for name in UNUSED[asked]:
         if getattr(options, name) is not None:
-            raise UserError(f"--{name} has no effect with --{asked}: omit one of them")
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} has no effect with --{asked}: omit one of them")
 
 
 def _list(names: Iterable[str]) -> str:
@@ -91,7 +94,7 @@ def _archive(options: argparse.Namespace) -> int:
     loaded = results.load(options.store, study=options.study)
     if options.experiment is not None:
         loaded = catalogue.only(loaded, comparable.chosen(loaded.experiments, options.experiment))
-    formats.write(path, archive.text(loaded.table))
+    formats.write(path, archive.text(loaded.table, with_paths=bool(options.with_paths)))
     output.note(str(path), *notes.left_out(loaded))
     return 0
 
@@ -122,6 +125,8 @@ def _table(loaded: Results, options: argparse.Namespace) -> int:
     """Show or write a table."""
     name, metric, experiment = options.table or TABLE, options.metric, options.experiment
     table = results.table(loaded, name, metric, experiment=experiment)
+    if not options.with_paths:
+        table = Sharing(loaded).table(table)
     of_file = None if options.out is None else formats.of_file(options.out)
     file_format = options.format or of_file or "table"
     content = formats.render(table, file_format)

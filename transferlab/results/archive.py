@@ -1,8 +1,8 @@
 """Finished runs in one CSV file, read like a store: what a repository keeps of a study.
 
 `results --archive FILE.csv` writes it, and `--store FILE.csv` reads it. It has the columns of
-`rows` but for those that are empty or name folders of one machine. Learning curves and weights stay
-in the store.
+`rows` but for those that are empty or name a machine or its folders. Learning curves and weights
+stay in the store.
 """
 
 import csv
@@ -14,10 +14,11 @@ import pyarrow as pa
 
 from transferlab.errors import UserError
 from transferlab.experiment.identity import NOT_IN_ID
-from transferlab.results import rows
+from transferlab.results import formats, rows
+from transferlab.runtime.escapes import restored
 
 SUFFIX = ".csv"
-LOCAL = frozenset(("path", *NOT_IN_ID))
+LOCAL = frozenset(("path", "host", *NOT_IN_ID))
 REMEDY = "make it anew with results --archive FILE.csv"
 ORDER = ["split", "split_seed", "seed", "target", "base", "fine_tuned", "n", "id"]
 
@@ -27,12 +28,17 @@ def is_archive(store: Path | str) -> bool:
     return Path(store).suffix.lower() == SUFFIX and not Path(store).is_dir()
 
 
-def text(table: pd.DataFrame) -> str:
-    """The runs of a results table as an archive, sorted by split, seed, target and variant."""
-    shared = [key for key in rows.kinds() if key not in LOCAL and not key.startswith("runtime.")]
+def text(table: pd.DataFrame, *, with_paths: bool = False) -> str:
+    """The runs of a results table as an archive, sorted by split, seed, target and variant.
+
+    `with_paths`: with the hosts, and the folders but that of the run, which a reader sets.
+    """
+    local = [key for key in rows.kinds() if key in LOCAL or key.startswith("runtime.")]
+    left_out = {"path"} if with_paths else {*local}
+    shared = [key for key in rows.kinds() if key not in left_out]
     kept = [key for key in shared if key in rows.HEAD or table[key].notna().any()]
     ordered = table.sort_values(ORDER, na_position="first")[kept]
-    return str(ordered.to_csv(index=False, lineterminator="\n"))
+    return formats.csv(ordered)
 
 
 def read(file: Path) -> pa.Table:
@@ -54,7 +60,7 @@ def read(file: Path) -> pa.Table:
     by_id: dict[object, Mapping[str, object]] = {}
     for line, cells in found:
         try:
-            row = rows.from_text(cells)
+            row = rows.from_text({k: restored(v) if v else v for k, v in cells.items()})
         except UserError as error:
             raise UserError(f"{file} line {line}: {error}") from error
         if row["id"] in by_id:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from transferlab.errors import UserError
 from transferlab.runtime import files, tables
+from transferlab.runtime.escapes import escaped, inert
 
 OUT = files.Advice(
     full="make room, or write to another disk",
@@ -49,21 +50,27 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def title(table: pd.DataFrame) -> str:
-    """`Figure 2: top1_final, digits (10 classes, 1.44k images) alexnet_small quick`."""
+    """`Figure 2: top1_final, digits (10 classes, 1.44k images) alexnet_small quick`, in a line."""
     parts = [table.attrs["metric"]]
     if "experiment" in table and table["experiment"].nunique() == 1:
         parts.append(table["experiment"].iloc[0])
-    return f"{table.attrs['title']}: {', '.join(parts)}"
+    return escaped(f"{table.attrs['title']}: {', '.join(parts)}")
 
 
-def cells(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns to be shown as text, accuracies in percent."""
+def cells(table: pd.DataFrame, *, pasted: bool) -> pd.DataFrame:
+    """The columns to be shown as text, accuracies in percent.
+
+    `pasted`: the format is one that a spreadsheet takes apart, as HTML, so that a text which begins
+    like a formula is marked as text.
+    """
     percent = dict.fromkeys(table.attrs.get("percent", ()), DIGITS) | table.attrs.get("digits", {})
     keys = [key for key in table.attrs.get("shown", table.columns) if key in table]
     if "experiment" in keys and table["experiment"].nunique() < 2:
         keys.remove("experiment")  # it is in the title
     shown = {
-        f"{key} %" if key in percent else key: [_cell(v, percent.get(key)) for v in table[key]]
+        f"{key} %" if key in percent else key: [
+            _cell(v, percent.get(key), pasted) for v in table[key]
+        ]
         for key in keys
     }
     return pd.DataFrame(shown, dtype=object)
@@ -84,7 +91,7 @@ def is_number(table: pd.DataFrame, key: object) -> bool:
 
 
 def _text(table: pd.DataFrame) -> str:
-    shown = cells(table)
+    shown = cells(table, pasted=False)
     numbers = [index for index, key in enumerate(shown) if is_number(table, key)]
     rows: list[list[str]] = shown.to_numpy().tolist()
     lines = tables.table([str(key) for key in shown], rows, right=numbers)
@@ -92,7 +99,7 @@ def _text(table: pd.DataFrame) -> str:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    shown = cells(table)
+    shown = cells(table, pasted=True)
     rule = ["---:" if is_number(table, key) else "---" for key in shown]
     rows = [list(shown.columns), rule, *shown.itertuples(index=False)]
     lines = ["| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows]
@@ -102,10 +109,10 @@ def _markdown(table: pd.DataFrame) -> str:
 
 def _latex(table: pd.DataFrame) -> str:
     """A table environment with booktabs' rules."""
-    shown = cells(table)
+    shown = cells(table, pasted=False)
     columns = "".join("r" if is_number(table, key) else "l" for key in shown)
-    rows = [" & ".join(map(_escaped, row)) + r" \\" for row in shown.itertuples(index=False)]
-    head = " & ".join(map(_escaped, shown.columns)) + r" \\"
+    rows = [" & ".join(map(_latex_text, row)) + r" \\" for row in shown.itertuples(index=False)]
+    head = " & ".join(map(_latex_text, shown.columns)) + r" \\"
     return (
         "\n".join(
             [
@@ -113,7 +120,7 @@ def _latex(table: pd.DataFrame) -> str:
                 *(f"% {note}" for note in _notes(table)),
                 r"\begin{table}",
                 r"\centering",
-                rf"\caption{{{_escaped(title(table))}}}",
+                rf"\caption{{{_latex_text(title(table))}}}",
                 rf"\begin{{tabular}}{{{columns}}}",
                 r"\toprule",
                 head,
@@ -129,10 +136,10 @@ def _latex(table: pd.DataFrame) -> str:
 
 
 def _notes(table: pd.DataFrame) -> list[str]:
-    return list(table.attrs.get("notes", ()))
+    return [escaped(note) for note in table.attrs.get("notes", ())]
 
 
-def _cell(value: object, digits: int | None) -> str:
+def _cell(value: object, digits: int | None, pasted: bool) -> str:
     """`digits` of a percentage, None for any other value."""
     if value is None or value is pd.NA or value != value:
         return ""
@@ -141,18 +148,29 @@ def _cell(value: object, digits: int | None) -> str:
     if isinstance(value, float):
         text = f"{value:.4g}" if digits is None else f"{100 * value:.{digits}f}"
         return text.removeprefix("-") if not text.strip("-0.") else text
-    return str(value)
+    text = escaped(str(value))
+    return inert(text) if pasted and isinstance(value, str) else text
 
 
-def _escaped(text: object) -> str:
+def _latex_text(text: object) -> str:
     return "".join(LATEX.get(letter, letter) for letter in str(text))
 
 
 # --- machine formats ----------------------------------------------------------------------------
 
 
-def _csv(table: pd.DataFrame) -> str:
-    return str(table.to_csv(index=False, lineterminator="\n"))
+def csv(table: pd.DataFrame) -> str:
+    """Comma-separated values. No text in it is a formula to a spreadsheet or steers a terminal;
+    `escapes.restored` undoes the first."""
+    safe = table.copy()
+    for key in table:
+        if not pd.api.types.is_numeric_dtype(table[key]):
+            safe[key] = table[key].map(_safe, na_action="ignore")
+    return str(safe.to_csv(index=False, lineterminator="\n"))
+
+
+def _safe(value: object) -> object:
+    return inert(escaped(value)) if isinstance(value, str) else value
 
 
 def _json(table: pd.DataFrame) -> str:
@@ -170,7 +188,7 @@ def _parquet(table: pd.DataFrame) -> bytes:
 
 FORMATS: Mapping[str, Callable[[pd.DataFrame], str | bytes]] = {
     "table": _text,
-    "csv": _csv,
+    "csv": csv,
     "json": _json,
     "markdown": _markdown,
     "latex": _latex,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from transferlab.experiment import compose
+from transferlab.runtime.escapes import escaped
 
 LETTERS = 40  # of a folder's or a network's name, at most
 DIFFERENT = 3  # keys in which a recipe may differ from the one that it is named after
@@ -96,7 +97,7 @@ def _known_recipe(name: str) -> Mapping[str, str]:
 def _assignment(key: str, value: str) -> str:
     """`lr=0.02`; of a name `data=prepared`."""
     section, _, leaf = key.rpartition(".")
-    shown = value[:DIGITS] if key == DIGEST else _plain(value)
+    shown = value[:DIGITS] if key == DIGEST else escaped(_plain(value))
     return f"{section if leaf == 'name' else leaf}={shown}"
 
 
@@ -109,4 +110,5 @@ def _plain(value: str) -> str:
 
 
 def _short(name: str) -> str:
+    name = escaped(name)
     return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from transferlab.experiment.config import cache_folder
-from transferlab.experiment.keys import flatten
+from transferlab.experiment.keys import PATHS, flatten
 from transferlab.experiment.run import Run
 from transferlab.runtime import environment, files, folders
 
@@ -80,7 +80,8 @@ class Page:
 
 
 def page(run: Run, *, study: str | None = None, tags: tuple[str, ...] = ()) -> Page:
-    """The page of a run; its studies are unknown while it is trained."""
+    """The page of a run; its studies are unknown while it is trained. It names no folder of the
+    machine: of paths the last part is left."""
     config = run.config
     return Page(
         id=run.id,
@@ -88,16 +89,23 @@ def page(run: Run, *, study: str | None = None, tags: tuple[str, ...] = ()) -> P
         group=config.split_label if study is None else f"{study}/{config.split_label}",
         job_type=config.transfer.variant,
         tags=tags,
-        config=flatten(config),
+        config=_shared(flatten(config)),
     )
+
+
+def _shared(flat: dict[str, Any]) -> dict[str, Any]:
+    """The values of a config without the folders above those that they name."""
+    paths = {key: Path(flat[key]).name for key in PATHS if flat[key] is not None}
+    local = ("runtime.store", "runtime.cache")
+    return {key: paths.get(key, value) for key, value in flat.items() if key not in local}
 
 
 class WandB:
     """An open run of Weights & Biases, with its own folder in `folder` and its caches in `cache`.
 
-    `folder` is called `wandb` or `.wandb`. With `mode` None W&B decides itself. `rebuilt`: the
-    finished run is written as a whole: it replaces any with its id, and contains nothing about this
-    machine.
+    `folder` is called `wandb` or `.wandb`. With `mode` None W&B decides itself. Host, user, command
+    line and commit are not sent. `rebuilt`: the finished run is written as a whole: it replaces any
+    with its id, and contains no load of this machine either.
     """
 
     def __init__(
@@ -115,8 +123,8 @@ class WandB:
 
         quiet = wandb.Settings(
             console="off", silent=True, use_dot_wandb=folder.name.startswith("."),
-            symlink=not rebuilt, x_save_requirements=not rebuilt, x_disable_meta=rebuilt,
-            x_disable_stats=rebuilt, x_disable_machine_info=rebuilt, disable_git=rebuilt,
+            symlink=not rebuilt, x_save_requirements=not rebuilt, x_disable_stats=rebuilt,
+            x_disable_meta=True, x_disable_machine_info=True, disable_git=True, host="",
         )  # fmt: skip
         self.run = wandb.init(
             dir=str(folder.parent),

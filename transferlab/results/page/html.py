@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from transferlab.results import formats
 from transferlab.results.figures import layout
+from transferlab.runtime.escapes import escaped, inert
 
 SVG = {"svg.fonttype": "path", "svg.image_inline": True}
 _ID = re.compile(r'(\bid="|url\(#|href="#)([^")]*)')
@@ -37,20 +38,25 @@ def join(pieces: Iterable[str]) -> Fragment:
     return Fragment("\n".join(piece for piece in pieces if piece))
 
 
-def paragraph(text: str) -> Fragment:
-    return Fragment(f"<p>{escape(text)}</p>")
+def paragraph(sentences: str) -> Fragment:
+    return Fragment(f"<p>{text(sentences)}</p>")
 
 
-def placeholder(text: str) -> Fragment:
+def text(text: str) -> str:
+    """A text as HTML, in one line, without effect on the page."""
+    return escape(escaped(text))
+
+
+def placeholder(sentence: str) -> Fragment:
     """A sentence in place of a figure."""
-    return Fragment(f'<p class="placeholder">{escape(text)}</p>')
+    return Fragment(f'<p class="placeholder">{text(sentence)}</p>')
 
 
 def notes(sentences: Sequence[str]) -> Fragment:
     """The notes of a table as a list."""
     if not sentences:
         return Fragment()
-    items = "".join(f"<li>{escape(note)}</li>" for note in sentences)
+    items = "".join(f"<li>{text(note)}</li>" for note in sentences)
     return Fragment(f'<ul class="notes">{items}</ul>')
 
 
@@ -59,7 +65,7 @@ def table(frame: pd.DataFrame) -> Fragment:
 
     `data-value` is the number of a cell, by which its column is sorted.
     """
-    cells = formats.cells(frame)
+    cells = formats.cells(frame, pasted=True)
     numeric = {key: formats.is_number(frame, key) for key in cells}
     head = "".join(
         f'<th scope="col"{_class(numeric[key])}>{_heading(str(key))}</th>' for key in cells
@@ -69,7 +75,7 @@ def table(frame: pd.DataFrame) -> Fragment:
         for key, values in ((key, frame[formats.column_of(key)]) for key in cells)
     ]
     rows = "\n".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns, strict=True))
-    caption = escape(_caption(frame))
+    caption = text(_caption(frame))
     return Fragment(
         f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0"><table>'
         f"<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n"
@@ -80,7 +86,7 @@ def table(frame: pd.DataFrame) -> Fragment:
 def facts(frame: pd.DataFrame) -> Fragment:
     """A table of two columns, name and value, as a list of terms."""
     lines = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
+        f"<dt>{text(inert(name))}</dt><dd>{text(inert(value))}</dd>"
         for name, value in frame.itertuples(index=False)
     )
     return Fragment(f"<dl>{lines}</dl>")
@@ -103,17 +109,17 @@ def figure(drawn: Figure, name: str, *, alt: str) -> Fragment:
     svg = _ID.sub(lambda match: match[1] + f"{name}-{match[2]}".replace(" ", "-"), svg)
     width, height = drawn.get_size_inches()
     shape = f'style="width: 100%; max-width: {WIDER * width:.4g}in; height: auto"'
-    opening = f'<svg role="img" aria-label="{escape(alt)}" {shape} '
+    opening = f'<svg role="img" aria-label="{text(alt)}" {shape} '
     svg = opening + re.sub(r' (?:width|height)="[^"]*"', "", svg.removeprefix("<svg "), count=2)
     return Fragment(f'<figure id="{name}-figure" class="figure">{svg}</figure>')
 
 
 def data(frame: pd.DataFrame, name: str) -> Fragment:
     """A table's every column and digit as CSV: a file to save, and if it is short, its text."""
-    text = str(formats.render(frame, "csv"))
-    encoded = base64.b64encode(text.encode()).decode()
+    content = str(formats.render(frame, "csv"))
+    encoded = base64.b64encode(content.encode()).decode()
     rows = f"{len(frame)} row{'' if len(frame) == 1 else 's'}"
-    shown = f'<pre tabindex="0">{escape(text)}</pre>' if len(frame) <= SHOWN_LINES else ""
+    shown = f'<pre tabindex="0">{escape(content)}</pre>' if len(frame) <= SHOWN_LINES else ""
     return Fragment(
         f'<details class="data"><summary>Data as CSV: {escape(name)}, {rows}</summary>'
         f'<p><a download="{escape(name)}.csv" href="data:text/csv;charset=utf-8;base64,{encoded}">'

@@ -22,13 +22,13 @@ OTHER = "other"  # the series of a folder whose name has no variant
 ORDER = (*SERIES, FILTERS, OTHER)
 
 
-def facts(results: Results, metric: str) -> pd.DataFrame:
-    """The store in a few lines, columns `name` and `value`."""
+def facts(results: Results, metric: str, *, store: str) -> pd.DataFrame:
+    """The store in a few lines, columns `name` and `value`. `store`: what it is called."""
     table = results.table
     seeds = table["split_seed"].astype(object).where(table["split_seed"].notna(), "").astype(str)
     splits = (table["split"] + seeds).unique()
     lines = {
-        "store": results.store,
+        "store": store,
         "finished runs": str(len(table)),
         "left out": counts(results.left_out["kind"].replace(KINDS)) or "nothing",
         "experiments": str(len(results.experiments)),
@@ -68,19 +68,19 @@ def coverage(results: Results) -> pd.DataFrame:
     return table
 
 
-def provenance(results: Results) -> pd.DataFrame:
+def provenance(results: Results, *, store: str, hosts: bool) -> pd.DataFrame:
     """The provenance of the numbers, columns `name` and `value`; independent of the current
-    time."""
+    time. `store`: what it is called; `hosts`: whether they are named."""
     table = results.table
     dates = table["finished"].dropna()
     commits = table["commit"].str[:12] + table["dirty"].map({True: " (with changes)"}).fillna("")
     versions = [(name, _several(table[f"versions.{name}"])) for name in VERSIONS]
     lines = {
-        "store": results.store,
+        "store": store,
         "trained": f"{dates.min()} to {dates.max()}" if len(dates) else "",
         "commit": _several(commits),
         "device": _several(table["device"]),
-        "host": _several(table["host"]),
+        "host": _several(table["host"]) if hosts else "",
         "versions": "; ".join(f"{name} {version}" for name, version in versions if version),
         "made by": f"transferlab {__version__}",
     }

@@ -22,6 +22,7 @@ from transferlab.results.metrics import metric_of
 from transferlab.results.page import html, overview
 from transferlab.results.page.html import Fragment
 from transferlab.results.published import is_published
+from transferlab.results.sharing import Sharing
 from transferlab.runtime import environment
 
 LEFT_OUT = "left_out"  # has a section of its own, before the other exhibits
@@ -39,23 +40,23 @@ def section_names() -> tuple[str, ...]:
     return tuple(name for name in catalogue.EXHIBITS if name != LEFT_OUT)
 
 
-def summary(results: Results, metric: str | None = None) -> Fragment:
-    """What the store holds and how much of it is finished."""
-    counts = overview.coverage(results)
+def summary(results: Results, metric: str | None = None, *, with_paths: bool = False) -> Fragment:
+    """What the store holds and how much of it is finished. `with_paths`: see `page`."""
+    counts, store = overview.coverage(results), _store(results, with_paths)
     return html.join(
         [
-            html.facts(overview.facts(results, metric_of(metric, results.metric))),
+            html.facts(overview.facts(results, metric_of(metric, results.metric), store=store)),
             html.paragraph(catalogue.COVERAGE),
             html.table(counts) if len(counts) else "",
         ]
     )
 
 
-def missing(results: Results) -> Fragment:
-    """What is in no table or in no mean, each with its reason."""
+def missing(results: Results, *, with_paths: bool = False) -> Fragment:
+    """What is in no table or in no mean, each with its reason. `with_paths`: see `page`."""
     if results.left_out.empty:
         return html.paragraph("Nothing is left out: every expected run is finished.")
-    return section(results, LEFT_OUT)
+    return section(results, LEFT_OUT, with_paths=with_paths)
 
 
 def section(
@@ -65,12 +66,13 @@ def section(
     *,
     published: bool | None = None,
     experiment: str | None = None,
+    with_paths: bool = False,
 ) -> Fragment:
     """An exhibit: its explanation, its figures, its table, and the data of both.
 
     `published` draws the paper's networks behind one's own; None: where data and network are the
-    paper's. `experiment`: the id or a part of the name of the only one to be shown. Raises:
-    UserError for another name, or an experiment that is unknown or ambiguous.
+    paper's. `experiment`: the id or a part of the name of the only one to be shown. `with_paths`:
+    see `page`. Raises: UserError for another name, or an experiment that is unknown or ambiguous.
     """
     if name not in catalogue.EXHIBITS:
         known = ", ".join(section_names())
@@ -80,16 +82,18 @@ def section(
     if exhibit.figure is not None:
         pieces += _figures(catalogue.select(results, name, metric, experiment), name, published)
     if exhibit.table is not None:
-        pieces += _table(catalogue.table(results, name, metric, experiment=experiment), name)
+        table = catalogue.table(results, name, metric, experiment=experiment)
+        pieces += _table(table if with_paths else Sharing(results).table(table), name)
     return html.join(pieces)
 
 
-def sources(results: Results) -> Fragment:
-    """The provenance of the numbers."""
+def sources(results: Results, *, with_paths: bool = False) -> Fragment:
+    """The provenance of the numbers. `with_paths`: see `page`."""
+    store = _store(results, with_paths)
     return html.join(
         [
             html.paragraph(catalogue.PUBLISHED) if is_published(results.store) else "",
-            html.facts(overview.provenance(results)),
+            html.facts(overview.provenance(results, store=store, hosts=with_paths)),
         ]
     )
 
@@ -100,23 +104,35 @@ def page(
     *,
     published: bool | None = None,
     experiment: str | None = None,
+    with_paths: bool = False,
 ) -> str:
-    """Everything as one HTML page. Arguments as for `section`."""
+    """Everything as one HTML page. Arguments as for `section`.
+
+    `with_paths`: hosts and folders are named as the store records them. They are left out by
+    default, since a page is made to be sent around.
+    """
     shown = results = judged(results, metric_of(metric, results.metric))
     if experiment is not None:
         one = comparable.chosen(results.experiments, experiment)
         shown, experiment = catalogue.only(results, one), one.id
     parts = {
-        "overview": ("Overview", summary(shown, metric)),
-        LEFT_OUT: (catalogue.EXHIBITS[LEFT_OUT].title, missing(shown)),
+        "overview": ("Overview", summary(shown, metric, with_paths=with_paths)),
+        LEFT_OUT: (catalogue.EXHIBITS[LEFT_OUT].title, missing(shown, with_paths=with_paths)),
         **{
             name: (
                 catalogue.EXHIBITS[name].title,
-                section(results, name, metric, published=published, experiment=experiment),
+                section(
+                    results,
+                    name,
+                    metric,
+                    published=published,
+                    experiment=experiment,
+                    with_paths=with_paths,
+                ),
             )
             for name in section_names()
         },
-        "provenance": ("Provenance", sources(shown)),
+        "provenance": ("Provenance", sources(shown, with_paths=with_paths)),
     }
     script = _file("script.js")
     policy = (
@@ -126,7 +142,7 @@ def page(
     return Template(_file("page.html")).substitute(
         policy=policy,
         title=escape(catalogue.TITLE),
-        store=escape(results.store),
+        store=html.text(_store(results, with_paths)),
         data=html.facts(overview.data_sets(shown)),
         subject=escape(catalogue.SUBJECT),
         style=_file("style.css"),
@@ -134,6 +150,10 @@ def page(
         contents="".join(_entry(name, title) for name, (title, _) in parts.items()),
         sections="\n".join(_part(name, title, body) for name, (title, body) in parts.items()),
     )
+
+
+def _store(results: Results, with_paths: bool) -> str:
+    return results.store if with_paths else Sharing(results).store
 
 
 def _figures(selection: Selection, name: str, published: bool | None) -> Iterator[str]:

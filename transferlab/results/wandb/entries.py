@@ -24,13 +24,14 @@ from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
 from transferlab.results.metrics import METRICS
 from transferlab.results.notes import KINDS
+from transferlab.results.sharing import Sharing
 from transferlab.runtime import reading
 from transferlab.runtime.reading import Damaged
 from transferlab.store import mirrors, survey
 from transferlab.store.curves import LARGEST_CURVE, read_curve
 from transferlab.store.mirrors import Page, Row
 
-MADE = 3  # increased when the content of entries changes, so that all are written again
+MADE = 4  # increased when the content of entries changes, so that all are written again
 TAG_LETTERS = 64  # at most
 
 
@@ -152,8 +153,11 @@ def rows_of(run: Run, record: Mapping[str, Any]) -> tuple[Row, ...]:
 def _report(study: str, results: Results, runs: Sequence[Entry]) -> Entry:
     """Tables and figures of a study. Its id is that of the run that finished first, so that it
     stays while the study grows, and names the study wherever the store is."""
+    shared = Sharing(results)
     tables = {
-        name: catalogue.table(results, name) for name in catalogue.table_names() if name != "runs"
+        name: shared.table(catalogue.table(results, name))
+        for name in catalogue.table_names()
+        if name != "runs"
     }
     notes = {name: table.attrs["notes"] for name, table in tables.items() if table.attrs["notes"]}
     first = results.table.sort_values(["finished", "id"], ignore_index=True)["id"][0]
