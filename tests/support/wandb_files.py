@@ -25,6 +25,7 @@ class Read:
     history: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
+    host: str | None = None
 
 
 def read(folder: Path) -> Read:
@@ -37,6 +38,7 @@ def read(folder: Path) -> Read:
             run = record.run
             found.id, found.project, found.name = run.run_id, run.project, run.display_name
             found.group, found.job_type, found.tags = run.run_group, run.job_type, [*run.tags]
+            found.host = run.host
             found.config = _values(run.config.update)
         elif kind == "history":
             found.history.append((record.history.step.num, _values(record.history.item)))

@@ -135,6 +135,7 @@ def test_a_run_keeps_its_id_name_and_config(done: Done):
     read = done.read(done.selffer.id)
 
     assert (read.id, read.project, read.name) == (done.selffer.id, "transferlab", "B3B")
+    assert read.host == ""
     assert (read.group, read.job_type, read.exit_code) == ("quick/random0", "BnB", 0)
     assert read.tags == ["quick", "random", "digits", "alexnet_small"]
     local = ("runtime.store", "runtime.cache")  # of this machine
