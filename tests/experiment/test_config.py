@@ -193,9 +193,14 @@ def test_each_key_refuses_a_list(key: str):
         (
             "train.schedule",
             "linear",
-            "train.schedule=linear must be step or cosine, not a string",
+            "train.schedule=linear must be step or cosine",
         ),
-        ("data.mean", "half", "data.mean=half must be base or target or none, not a string"),
+        (
+            "runtime.accelerator",
+            "abacus",
+            "runtime.accelerator=abacus must be auto or cpu or gpu or cuda or mps",
+        ),
+        ("data.mean", "half", "data.mean=half must be base or target or none"),
         ("model.name", 3, "model.name=3 must be a string, not an integer"),
         ("data.root", 3, "data.root=3 must be a string or null, not an integer"),
         (
@@ -220,6 +225,8 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
     ("changes", "message"),
     [
         ({"seed": -1}, "seed=-1 must be at least 0"),
+        ({"seed": 2**63}, "seed=9223372036854775808 must be below 9223372036854775808"),
+        ({"split.seed": 10**30}, f"split.seed={10**30} must be below 9223372036854775808"),
         ({"runtime.memory_gb": 0.0}, "runtime.memory_gb=0.0 must be above 0"),
         ({"split.seed": -1}, "split.seed=-1 must be at least 0"),
         (

@@ -12,7 +12,7 @@ from PIL import Image
 
 from transferlab import store
 from transferlab.data.datasets.folder import FileSubset
-from transferlab.errors import RunFailed
+from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import compose
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
@@ -24,6 +24,7 @@ from transferlab.runtime.signals import StopRequest
 from transferlab.training import packs
 from transferlab.training.checkpoints import load
 from transferlab.training.pack_module import PackModule
+from transferlab.training.run import check
 
 Compose = Callable[..., RunConfig]
 SHORT = (
@@ -128,6 +129,52 @@ def test_a_pack_that_fits_is_trained_as_one(pack: list[Run], alone: dict[str, st
 
     assert digests(pack) == alone
     assert [r["pack_size"] for r in results(pack).values() if r is not None] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"train.batch_size": 1_000_000},
+            "R1B needs 83.0 GB of memory with train.batch_size=1000000, and 16.0 GB are free: set "
+            "a lower train.batch_size, or use a machine with more memory; runtime.memory_gb=83 "
+            "overrules this estimate",
+        ),
+        (
+            {"train.batch_size": 1_000_000, "runtime.devices": 2},
+            "each of the 2 processes of R1B needs 41.5 GB of memory with "
+            "train.batch_size=1000000, and 8.0 GB are free: ",
+        ),
+        ({"train.val_batch_size": 2_000_000}, "with train.val_batch_size=2000000, and 16.0 GB"),
+        ({"train.batch_size": 1_000_000, "runtime.memory_gb": 50}, ", and 50.0 GB are free"),
+    ],
+)
+def test_a_batch_that_is_larger_than_the_memory_is_refused_before_anything_is_made(
+    pack: list[Run], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+):
+    monkeypatch.setattr(machine, "free_bytes", lambda: 16_000_000_000)
+    monkeypatch.setattr(machine, "total_bytes", lambda: 16_000_000_000)
+    large = make_run(vary_config(pack[0].config, changes), pack[0].split)
+
+    with pytest.raises(UserError) as refused:
+        check([large])
+    assert message in str(refused.value)
+    assert not large.folder.exists()
+
+
+def test_a_run_whose_memory_is_taken_by_others_is_refused_where_it_is_trained(
+    pack: list[Run], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(machine, "free_bytes", lambda: 1_000_000)
+
+    with pytest.raises(UserError, match=r"^R1B needs .* and 0\.0 GB are free"):
+        train(pack[:1])
+
+
+def test_the_estimate_of_memory_can_be_overruled(pack: list[Run], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "free_bytes", lambda: 1_000_000)
+
+    check([vary(pack[0], 2.0)])
 
 
 def vary(run: Run, memory_gb: float) -> Run:

@@ -19,6 +19,7 @@ from transferlab.experiment.run import Run
 from transferlab.launch import inline
 from transferlab.launch.inline import FinishedRun
 from transferlab.runtime import files
+from transferlab.runtime.devices import present
 
 Compose = Callable[..., RunConfig]
 SMALL = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null")
@@ -542,10 +543,18 @@ def test_a_defect_leaves_its_trace_in_the_log(config: Compose, monkeypatch: pyte
     assert "training ended by a bug" in text and "ZeroDivisionError: division by zero" in text
 
 
-def test_a_missing_device_is_refused(config: Compose):
+@pytest.mark.parametrize(("accelerator", "devices"), [("mps", 1), ("cuda", 99)])
+def test_a_missing_device_is_refused(config: Compose, accelerator: str, devices: int):
     from transferlab.errors import UserError
 
-    run_config = config(*SHORT, "transfer.variant=baseA", "runtime.accelerator=abacus")
-    with pytest.raises(UserError, match="runtime.accelerator=abacus with runtime.devices=1 is not"):
+    run_config = config(
+        *SHORT, "transfer.variant=baseA", f"runtime.accelerator={accelerator}",
+        f"runtime.devices={devices}", "train.batch_size=99",
+    )  # fmt: skip
+    message = (
+        f"runtime.accelerator={accelerator} with runtime.devices={devices} is not available on "
+        f"this machine, which has {present()}"
+    )
+    with pytest.raises(UserError, match=f"^{message}$"):
         carry_out(run_config)
     assert not resolve(run_config).folder.exists()

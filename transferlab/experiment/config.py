@@ -16,7 +16,7 @@ from transferlab.experiment.schema import above, at_least, below
 from transferlab.experiment.variants import Variant
 from transferlab.runtime import paths
 
-Seed = Annotated[int, at_least(0)]
+Seed = Annotated[int, at_least(0), below(2**63)]  # an integer of torch, numpy and every table
 Count = Annotated[int, at_least(1)]
 NonNegative = Annotated[float, at_least(0)]
 Positive = Annotated[float, above(0)]
@@ -89,7 +89,7 @@ class TrainConfig:
 class RuntimeConfig:
     store: str
     cache: str | None
-    accelerator: str
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: Count
     workers: Annotated[int, at_least(0)] | None
     threads: Count | None

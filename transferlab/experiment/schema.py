@@ -141,7 +141,9 @@ def _shown(given: object) -> object:
 
 def _mismatch(given: object, kinds: Sequence[Any]) -> str:
     """The type of the value, where its spelling does not show it."""
-    if given is None:
+    if given is None or any(
+        type(choice) is type(given) for kind in kinds for choice in _choices(kind)
+    ):
         return ""
     if type(given) in (int, float) and float in kinds:
         return ", and finite"
@@ -149,10 +151,14 @@ def _mismatch(given: object, kinds: Sequence[Any]) -> str:
     return f", not {names.get(type(given), type(given).__name__)}"
 
 
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
 def _name(kind: Any) -> str:
     """What a message calls a type."""
     if kind is types.NoneType:
         return "null"
-    if get_origin(kind) is Literal:
-        return " or ".join(str(choice) for choice in get_args(kind))
+    if _choices(kind):
+        return " or ".join(map(str, _choices(kind)))
     return "a list" if get_origin(kind) is tuple else TYPE_NAMES[kind]

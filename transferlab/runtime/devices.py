@@ -34,6 +34,12 @@ def best(accelerator: str) -> torch.device:
     return torch.device("cpu") if device is None else device
 
 
+def present() -> str:
+    """The devices that this machine has, as a message names them: `2 of cuda`, `only cpu`."""
+    device = torch.accelerator.current_accelerator(True)
+    return "only cpu" if device is None else f"{torch.accelerator.device_count()} of {device.type}"
+
+
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 natively, not via float32."""
     if device.type != "cpu":

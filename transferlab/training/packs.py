@@ -6,10 +6,12 @@ checkpoint.
 """
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
 
+from transferlab.errors import UserError
 from transferlab.experiment import plan
 from transferlab.experiment.cost import memory, networks
 from transferlab.experiment.cost.memory import Room
@@ -17,7 +19,7 @@ from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
 from transferlab.models import shapes
 from transferlab.models.facts import NetworkFacts, NetworkShape
-from transferlab.runtime import devices
+from transferlab.runtime import commands, devices
 from transferlab.training import build, checkpoints
 from transferlab.training.build import Subject
 from transferlab.training.checkpoints import TrainingState
@@ -25,6 +27,10 @@ from transferlab.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 Group = list[tuple[Subject, TrainingState]]  # runs at one step, with their states
+# Bytes of a parameter (value, gradient, momentum, update), and of the activations of an image for
+# each of its own as float32: of alexnet 11, of VGG-16 and DenseNet a few hundred. What has room
+# for so much needs no closer look, which takes seconds
+PARAMETER_BYTES, ACTIVATIONS = 16, 1000
 
 
 def by_step(subjects: Iterable[Subject]) -> list[Group]:
@@ -50,8 +56,12 @@ def state_of(subject: Subject) -> TrainingState:
 
 
 def fitting(group: Group) -> list[Group]:
-    """The group, divided into parts that fit into the memory that this process may use."""
+    """The group, divided into parts that fit into the memory that this process may use.
+
+    Raises: UserError if one of the runs does not fit by itself: see `require_memory`.
+    """
     if len(group) == 1:
+        require_memory(group[0][0].run)
         return [group]
     runs = [subject.run for subject, _ in group]
     config = runs[0].config
@@ -67,7 +77,41 @@ def fitting(group: Group) -> list[Group]:
             memory.used_of(need, limit),
             len(parts),
         )
+    for part in parts:
+        if len(part) == 1:
+            require_memory(part[0][0].run)
     return [list(part) for part in parts]
+
+
+def require_memory(run: Run) -> None:
+    """Raises: UserError if training the run needs more memory than is free, so that the machine
+    would swap. A GPU does not: there the estimate is only used to divide packs."""
+    config, train = run.config, run.config.train
+    devices_used = config.runtime.devices
+    device = build_trainer(config, [], intervals=1).strategy.root_device
+    with torch.device("meta"):
+        parameters = sum(value.numel() for value in build.network(run).parameters())
+    images = max(train.batch_size // devices_used, train.val_batch_size)
+    activations = images * 3 * config.data.crop**2 * memory.VALUE * ACTIVATIONS
+    free = room([], device, alike=devices_used > 1).limit(run)
+    if device.type != "cpu" or free is None:
+        return
+    if config.runtime.memory_gb is None:
+        free //= devices_used
+    if PARAMETER_BYTES * parameters + activations <= free:
+        return
+    need = memory.training_bytes([run], room([run], device, alike=False).facts)
+    if need <= free:
+        return
+    sizes = {"train.batch_size": train.batch_size, "train.val_batch_size": train.val_batch_size}
+    key = max(sizes, key=sizes.__getitem__)
+    each = "" if devices_used == 1 else f"each of the {devices_used} processes of "
+    override = commands.setting("runtime.memory_gb", math.ceil(need / memory.GB))
+    raise UserError(
+        f"{each}{run.label} needs {need / memory.GB:,.1f} GB of memory with {key}={sizes[key]}, "
+        f"and {free / memory.GB:,.1f} GB are free: set a lower {key}, or use a machine with more "
+        f"memory; {override} overrules this estimate"
+    )
 
 
 def halves(members: Sequence[Subject]) -> list[Group]:

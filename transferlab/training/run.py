@@ -23,7 +23,7 @@ from transferlab.training import build, inputs, packs
 from transferlab.training.build import Subject
 from transferlab.training.packs import Group
 from transferlab.training.session import Session
-from transferlab.training.trainer import build_trainer, reason
+from transferlab.training.trainer import reason
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,11 @@ log = logging.getLogger(__name__)
 def check(runs: Iterable[Run]) -> None:
     """Build the networks of all runs without memory, before anything is trained.
 
-    Raises: UserError for a cut point, an image size, a number of outputs or a device that does
-    not fit.
+    Raises: UserError for a cut point, an image size, a number of outputs, a device or a batch that
+    does not fit.
     """
     for run in runs:
-        with torch.device("meta"):
-            build.network(run)
-        build_trainer(run.config, [], intervals=1)
+        packs.require_memory(run)
 
 
 def train_pack(

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.config import RunConfig, cache_folder
-from transferlab.runtime import processes
+from transferlab.runtime import devices, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training.callbacks.arithmetic import Arithmetic
 from transferlab.training.callbacks.quiet import SRUN_ADVICE, Quiet
@@ -63,7 +63,7 @@ def build_trainer(config: RunConfig, callbacks: list[Callback], intervals: int) 
     except (MisconfigurationException, ValueError) as error:
         raise UserError(
             f"runtime.accelerator={runtime.accelerator} with runtime.devices={runtime.devices} "
-            f"is not available on this machine: {error}"
+            f"is not available on this machine, which has {devices.present()}"
         ) from error
     trainer._signal_connector = _NoSignals()  # type: ignore[assignment]
     return trainer
