@@ -29,7 +29,7 @@ from support.records import made
 from support.studies import make_local, make_runs, make_slurm
 
 import transferlab
-from transferlab import __main__, data, results
+from transferlab import __main__, data, results, runtime
 from transferlab.cli import status, summary, sweep
 from transferlab.data.datasets.prepared_record import (
     FORMAT,
@@ -132,7 +132,7 @@ class Parsed(Exception):
 
 def works(text: str, folder: Path) -> None:
     """Run or compose a suggestion: a command line, or settings to add to one."""
-    if text.startswith("mv "):
+    if text.startswith(("mv ", "chmod ")):
         subprocess.run(["bash", "-c", text], check=True)
         return
     if not text.startswith(commands.PROGRAM):
@@ -333,6 +333,9 @@ def said_by_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     yield message(inventory.check, place / "none")
     yield message(results.load, place / "none")
     yield message(results.load, place)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: 12345)
+        yield runtime.folders.foreign(place / "none") or ""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     yield message(folders.require_space, place, 1)
     yield cluster._missing("sbatch")

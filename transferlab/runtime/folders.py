@@ -11,11 +11,12 @@ import errno
 import os
 import pwd
 import secrets
-import shlex
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from transferlab.runtime import commands
 
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 LINKS = 40  # that are followed on one path, as in Linux
@@ -183,7 +184,7 @@ def foreign(path: Path) -> str | None:
         return None
     if status.st_uid == os.geteuid():
         return None
-    command = f"chmod -R g+w {shlex.quote(str(nearest))}"
+    command = commands.line(str(nearest), program="chmod -R g+w")
     return (
         f"{nearest} belongs to {user(status.st_uid)} (mode {stat.S_IMODE(status.st_mode):o}), who "
         f"can share it with the group: {command}, and umask 002 from then on"
