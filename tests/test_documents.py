@@ -24,6 +24,7 @@ import transferlab.cli.help
 from transferlab import __main__
 from transferlab.cli import sweep
 from transferlab.experiment import compose, fit, study, usage
+from transferlab.experiment.conf import conf_folder
 from transferlab.experiment.keys import known_keys
 from transferlab.experiment.launcher import build_launcher
 from transferlab.results import catalogue
@@ -101,7 +102,7 @@ def composed(words: list[str], *, ends: bool = False) -> list[DictConfig]:
 
 @functools.cache
 def composed_job(overrides: tuple[str, ...]) -> DictConfig:
-    with initialize_config_dir(config_dir=str(compose.conf_folder()), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
         return hydra_compose(config_name="config", overrides=list(overrides))
 
 

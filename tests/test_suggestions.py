@@ -30,7 +30,7 @@ from support.studies import make_local, make_runs, make_slurm
 
 import transferlab
 from transferlab import __main__, data, results, runtime
-from transferlab.cli import status, summary, sweep
+from transferlab.cli import hydra_flags, status, summary, sweep
 from transferlab.data.datasets.prepared_record import (
     FORMAT,
     RECORD,
@@ -42,6 +42,7 @@ from transferlab.data.datasets.prepared_record import (
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import compose, fit, reuse, study, usage
 from transferlab.experiment.build import build_config
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.keys import known_keys
 from transferlab.experiment.launcher import build_launcher
 from transferlab.experiment.resolve import resolve
@@ -181,10 +182,10 @@ def trains(words: Sequence[str]) -> None:
     compose.check(words)
     compose.check_single(words)
     settings = compose.settings(words)
-    groups = [word for word in words if key(word) in compose.groups()]
+    groups = [word for word in words if key(word) in CONF.groups()]
     raw = copy.deepcopy(composed(tuple(map(compose.with_plus, groups))))
     for name, (value,) in settings.items():
-        if name not in compose.groups():
+        if name not in CONF.groups():
             group, _, leaf = name.rpartition(".")
             raw[group][leaf] = value
     config = build_config(raw)
@@ -358,6 +359,7 @@ def said_of_data(root: Path) -> Iterator[str]:
     for text in ("/lr=0.1", "/run (1)", "/#1", "~/data", "/日本語", "/o'brien", "/[x]", "2026"):
         yield message(compose.parse, f"data.root={text}")
     yield message(compose.check_single, ["data.root=/a,b"])
+    yield message(hydra_flags.parse, ["--experimental-rerun", "x"])
     yield message(compose.check, ["+study=quick"])
     yield message(compose.check, ["qqqq=1"])
     for size, classes in [*((size, 4) for size in STORED), (64, 3), (64, 1)]:
@@ -378,6 +380,7 @@ def test_every_suggestion_works_as_it_is_printed(
         for suggested in written.take():
             assert suggested in text
             works(suggested, root / "images")
+        written.take()  # what the tried commands themselves would suggest
     works("runtime.store=DIR", root)
     assert "runtime.store=DIR" in files.IN_STORE.refused
     assert {site for site in SITES if not site[0].startswith(ELSEWHERE)} - written.reached == set()
@@ -405,7 +408,7 @@ SAID = re.compile(r"\S+(: | has| makes| needs)")
 
 
 def test_no_other_module_writes_a_command_or_a_setting():
-    names = "|".join(map(re.escape, [*known_keys(), *compose.groups(), "study", "launcher"]))
+    names = "|".join(map(re.escape, [*known_keys(), *CONF.groups(), "study", "launcher"]))
     pattern = re.compile(rf"{commands.PROGRAM} \S|(?<![\w./])\+?({names})=[\w\"'\[]")
     found = {
         f"{path.relative_to(PACKAGE)}: {text[match.start() :][:40]}"

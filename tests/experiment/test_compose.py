@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 import transferlab
 from transferlab.errors import UserError
-from transferlab.experiment import compose
+from transferlab.experiment import compose, conf
+from transferlab.experiment.conf import CONF
 
 
 def refusal(*words: str) -> str:
@@ -21,27 +22,25 @@ def refusal(*words: str) -> str:
 def test_conf_is_beside_the_package_here_and_in_it_where_it_was_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    assert compose.conf_folder() == Path(transferlab.__file__).parents[1] / "conf"
+    assert conf.conf_folder() == Path(transferlab.__file__).parents[1] / "conf"
 
     (tmp_path / "transferlab" / "conf").mkdir(parents=True)
-    monkeypatch.setattr(
-        compose, "__file__", str(tmp_path / "transferlab" / "experiment" / "compose.py")
-    )
-    assert compose.conf_folder() == tmp_path / "transferlab" / "conf"
+    monkeypatch.setattr(conf, "__file__", str(tmp_path / "transferlab" / "experiment" / "conf.py"))
+    assert conf.conf_folder() == tmp_path / "transferlab" / "conf"
 
 
 def test_a_run_is_composed_of_seven_groups():
-    assert compose.groups() == [
+    assert CONF.groups() == [
         "data", "logger", "model", "runtime", "split", "train", "transfer",
     ]  # fmt: skip
-    assert compose.choices("model") == ["alexnet", "alexnet_small"]
-    assert compose.choices("study")[0] == "manmade_natural"
-    assert compose.choices("nothing") == []
+    assert CONF.choices("model") == ["alexnet", "alexnet_small"]
+    assert CONF.choices("study")[0] == "manmade_natural"
+    assert CONF.choices("nothing") == []
 
 
 def test_a_base_of_a_group_is_no_choice():
     for group in ("data", "train"):
-        assert (compose.conf_folder() / group / "_base.yaml").exists()
+        assert (conf.conf_folder() / group / "_base.yaml").exists()
         with pytest.raises(UserError, match=f"unknown {group}=_base"):
             compose.check([f"{group}=_base"])
 
@@ -77,7 +76,7 @@ def test_an_error_of_hydra_is_reported_on_one_line():
     ("raw", "message"),
     [
         ({"seed": "???"}, "Missing mandatory value: seed"),
-        ({"seed": "${nothing}"}, "Interpolation key 'nothing' not found"),
+        ({"seed": "${nothing}"}, "seed=${nothing}: Interpolation key 'nothing' not found"),
     ],
 )
 def test_a_value_that_is_missing_is_refused(raw: dict[str, str], message: str):

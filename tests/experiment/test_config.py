@@ -11,8 +11,8 @@ import yaml
 from support.records import BASE_B, ELSEWHERE, RECORD, SCIENCE, YOSINSKI, changed, leaves, made
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose
 from transferlab.experiment.build import build_config, config_dict, vary_config
+from transferlab.experiment.conf import CONF, conf_folder
 from transferlab.experiment.config import RunConfig, total_steps
 from transferlab.experiment.identity import NEUTRAL, run_id
 from transferlab.experiment.keys import flatten, known_keys
@@ -35,7 +35,7 @@ def refused(changes: dict[str, Any]) -> str:
 
 # --- conf/ --------------------------------------------------------------------------------------
 
-FILES = sorted((group, choice) for group in compose.groups() for choice in compose.choices(group))
+FILES = sorted((group, choice) for group in CONF.groups() for choice in CONF.choices(group))
 
 
 def test_conf_has_a_group_for_every_part_of_a_run_and_one_for_the_logger():
@@ -54,7 +54,7 @@ def test_each_file_in_conf_composes_and_builds_with_its_values(
     half_a = [] if choice != "whole" else ["transfer.variant=BnB"]  # it has none
     built = config_dict(config(*split, "transfer.n=3", *half_a, f"{plus}{group}={choice}"))
 
-    values = yaml.safe_load((compose.conf_folder() / group / f"{choice}.yaml").read_text())
+    values = yaml.safe_load((conf_folder() / group / f"{choice}.yaml").read_text())
     place = "runtime" if group == "logger" else group
     theirs = ("store", "cache") if group == "runtime" else ("n", "target")  # set by others
     expected = {key: value for key, value in values.items() if key not in (*theirs, "defaults")}

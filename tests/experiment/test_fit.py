@@ -7,7 +7,8 @@ import pytest
 
 from transferlab.data import StoredPixels
 from transferlab.errors import UserError
-from transferlab.experiment import compose, fit
+from transferlab.experiment import fit
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.config import RunConfig
 from transferlab.models.facts import IMAGE_SIZES
 
@@ -109,4 +110,4 @@ def test_the_inputs_of_a_network_are_those_of_conf(config: Compose, model: str, 
 
 def test_a_network_with_image_sizes_has_inputs_and_a_recipe():
     assert IMAGE_SIZES.keys() == fit.INPUTS.keys() == fit.RECIPES.keys()
-    assert {*fit.RECIPES.values()} <= {*compose.choices("train")}
+    assert {*fit.RECIPES.values()} <= {*CONF.choices("train")}

@@ -11,6 +11,7 @@ import pytest
 from transferlab import models
 from transferlab.errors import UserError
 from transferlab.experiment import compose, plan, splits, study
+from transferlab.experiment import conf as conf_files
 from transferlab.experiment.build import build_config
 from transferlab.experiment.resolve import resolve, resolve_all
 from transferlab.experiment.splits import Split, SplitRule
@@ -20,8 +21,8 @@ from transferlab.experiment.splits import Split, SplitRule
 def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of conf/, which is composed from."""
     folder = tmp_path / "conf"
-    shutil.copytree(compose.conf_folder(), folder)
-    monkeypatch.setattr(compose, "conf_folder", lambda: folder)
+    shutil.copytree(conf_files.conf_folder(), folder)
+    monkeypatch.setattr(conf_files, "conf_folder", lambda: folder)
     return folder
 
 

@@ -181,8 +181,12 @@ def test_what_a_run_transfers_is_not_replaced_where_no_grid_names_it(tmp_path: P
         ("~transfer.n", "~transfer.n cannot be part of a study: write KEY=VALUE"),
         ("data@there=digits", "data@there=digits cannot be part of a study: write KEY=VALUE"),
         (
-            "data.root=${oc.env:HOME}",
-            "data.root=${oc.env:HOME} cannot be part of a study: write KEY=VALUE",
+            "transfer.n=range(1,1)",
+            "transfer.n=range(1,1) has no values: a list needs at least one, or no run is started",
+        ),
+        (
+            "transfer.n=interval(1,2)",
+            "transfer.n=interval(1,2) has no values to choose from: write a list or a range",
         ),
         ("transfer.n=1,x", "transfer.n=x must be an integer or null, not a string"),
         ("transfer.n=x", "transfer.n=x must be an integer or null, not a string"),

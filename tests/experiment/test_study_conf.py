@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from support.golden_networks import NETWORKS, Network
 
-from transferlab.experiment import compose, plan, study
+from transferlab.experiment import plan, study
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.resolve import resolve_all
 from transferlab.experiment.run import Run
 
@@ -42,7 +43,7 @@ def planned(name: str, *overrides: str) -> tuple[Run, ...]:
 
 
 def test_every_study_of_conf_is_counted():
-    assert compose.choices("study") == sorted(COUNTS)
+    assert CONF.choices("study") == sorted(COUNTS)
 
 
 @pytest.mark.parametrize(

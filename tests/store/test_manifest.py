@@ -10,7 +10,8 @@ import pytest
 from support.records import made
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose, plan, study
+from transferlab.experiment import plan, study
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import known_keys
 from transferlab.experiment.resolve import resolve_all
@@ -31,7 +32,7 @@ def saved(runs: Sequence[Run], folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", compose.choices("study"))
+@pytest.mark.parametrize("name", CONF.choices("study"))
 def test_every_study_is_read_as_it_was_written(imagenet: Path, tmp_path: Path, name: str):
     words = ["data=imagenet", f"data.root={imagenet}", f"runtime.store={STORE}"]
     runs = plan.order(resolve_all(study.expand(study.load(name), words)))

@@ -4,7 +4,9 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from transferlab.experiment import compose, variants
+from transferlab.cli import hydra_flags
+from transferlab.experiment import variants
+from transferlab.experiment.conf import CONF, Conf, conf_folder
 from transferlab.runtime import output
 
 WIDTH = 100
@@ -54,15 +56,17 @@ Exit status: 0 done, 1 failed, 2 usage error, 75 interrupted (run the command ag
 
 def run(arguments: Sequence[str]) -> int:
     """Print the help."""
-    output.show(*text().splitlines())
+    output.show(*text(hydra_flags.conf(arguments)).splitlines())
     return 0
 
 
-def text() -> str:
-    """The help, with the choices that conf/ has and its defaults marked."""
+def text(conf: Conf = CONF) -> str:
+    """The help, with the choices of all groups and the defaults of conf/ marked."""
     defaults = dict(re.findall(r"^  - (\w+): (\w+)$", _config(), re.MULTILINE))
     groups = ("split", "data", "model", "train", "logger", "study")
-    listed = {group: _wrapped(_marked(group, defaults.get(group))) for group in groups}
+    listed = {
+        group: _wrapped(_starred(conf.choices(group), defaults.get(group))) for group in groups
+    }
     return TEXT.format(**listed, variants=" ".join(_starred(variants.PATTERNS, "AnB")))
 
 
@@ -72,13 +76,9 @@ def _wrapped(names: Sequence[str]) -> str:
     return f"\n{INDENT}".join(lines)
 
 
-def _marked(group: str, default: str | None) -> list[str]:
-    return _starred(compose.choices(group), default)
-
-
 def _starred(names: Sequence[str], default: str | None) -> list[str]:
     return [f"{name}*" if name == default else name for name in names]
 
 
 def _config() -> str:
-    return (compose.conf_folder() / "config.yaml").read_text("utf-8")
+    return (conf_folder() / "config.yaml").read_text("utf-8")

@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Sequence
 
 from transferlab import store
-from transferlab.cli import summary
+from transferlab.cli import hydra_flags, summary
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import compose, plan, study
+from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.launcher import LocalSettings, build_launcher
@@ -28,11 +29,14 @@ def run(arguments: Sequence[str]) -> int:
     Raises: UserError, RunFailed, Interrupted.
     """
     logs.to_stderr()
-    name, sweep_overrides, run_overrides = _sorted(arguments)
-    raw = compose.compose("sweep", sweep_overrides)
+    line = hydra_flags.parse(arguments)
+    if flags := [flag for flag in line.flag_names if flag != "--config-dir"]:
+        raise UserError(f"sweep has no {flags[0]}: it takes KEY=VALUE and --config-dir DIR")
+    name, sweep_overrides, run_overrides = _sorted(line.overrides, line.conf)
+    raw = compose.compose("sweep", sweep_overrides, line.conf)
     launcher = build_launcher(raw["launcher"])
-    loaded = study.load(name)
-    runs = dispatch.resolved(study.expand(loaded, run_overrides), launcher)
+    loaded = study.load(name, line.conf)
+    runs = dispatch.resolved(study.expand(loaded, run_overrides, line.conf), launcher)
     order = dispatch.order(loaded.name, runs, launcher, pack=pack_size(raw["sweep"]["pack"]))
     carry_out(order, dry_run=_truth("dry_run", raw["dry_run"]))
     return 0
@@ -77,14 +81,18 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
         )
 
 
-def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
+def _sorted(arguments: Sequence[str], conf: Conf = CONF) -> tuple[str, list[str], list[str]]:
     """The study, the overrides of conf/sweep.yaml, and those of the runs."""
     name, sweep_overrides, run_overrides = "", [], []
     for argument in arguments:
-        override = None if argument.startswith("-") else compose.parse(argument)
-        if override is None or override.is_delete() or override.package is not None:
+        override = compose.parse(argument)
+        if override.is_delete() or override.package is not None:
             raise UserError(f"{argument} is not an override: sweep takes KEY=VALUE; see --help")
         key = override.key_or_group
+        if key == "hydra.searchpath":  # that of `conf`
+            continue
+        if key.startswith(("hydra.", "hydra/")):
+            raise UserError(f"{argument} has no effect in a sweep, only in a multirun, -m: omit it")
         if key not in SWEEP_KEYS and not key.startswith(("launcher.", "sweep.")):
             run_overrides.append(argument)
             continue
@@ -94,7 +102,7 @@ def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
             name = str(*compose.values(override))
             continue
         if key == "launcher":
-            compose.check_choice("launcher", str(override.value()))
+            compose.check_choice("launcher", str(override.value()), conf)
         elif key.startswith("sweep.") and key not in SWEEP_KEYS:
             raise UserError(f"unknown key {key}: did you mean sweep.pack?")
         bare = argument.lstrip("+")
@@ -103,7 +111,7 @@ def _sorted(arguments: Sequence[str]) -> tuple[str, list[str], list[str]]:
     if not name:
         raise UserError(
             f"missing study: choose one with {commands.setting('+study', 'NAME')}, "
-            f"{', '.join(compose.choices('study'))}"
+            f"{', '.join(conf.choices('study'))}"
         )
     return name, sweep_overrides, run_overrides
 

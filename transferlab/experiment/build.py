@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import schema, variants
+from transferlab.experiment import schema, variables, variants
 from transferlab.experiment.config import (
     DataConfig,
     RunConfig,
@@ -21,7 +21,7 @@ from transferlab.experiment.config import (
     TransferConfig,
 )
 from transferlab.experiment.identity import NEUTRAL
-from transferlab.experiment.keys import TYPES, unknown_key
+from transferlab.experiment.keys import PATHS, TYPES, unknown_key
 from transferlab.experiment.splits import missing_split, split_rule
 from transferlab.runtime import commands, plugins
 
@@ -64,8 +64,14 @@ def vary_config(
 
 
 def config_dict(config: RunConfig) -> dict[str, Any]:
-    """The nested dict from which `build_config` makes the same config again."""
-    return dataclasses.asdict(config)
+    """The nested dict of a record, from which `build_config` makes the same config again.
+
+    A path from the environment is in it as it was written: see `variables`.
+    """
+    nested = dataclasses.asdict(config)
+    for section, leaf in (key.split(".") for key in PATHS):
+        nested[section][leaf] = variables.written(nested[section][leaf])
+    return nested
 
 
 def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:

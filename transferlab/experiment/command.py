@@ -5,7 +5,9 @@ from typing import Any
 
 from transferlab.experiment import compose
 from transferlab.experiment.build import config_dict
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.config import RunConfig
+from transferlab.experiment.variables import REFERENCE, written
 from transferlab.runtime import commands
 
 FOUND = ("revision", "data.digest", "split.digest")  # from the code and the images
@@ -14,16 +16,21 @@ FOUND = ("revision", "data.digest", "split.digest")  # from the code and the ima
 def line(config: RunConfig) -> str:
     """The command that trains this config, and resumes it if it was interrupted."""
     name = config.split.name
-    choice = name if name in compose.choices("split") else "random"
+    choice = name if name in CONF.choices("split") else "random"
     defaults = dict(_leaves(compose.compose("config", [f"+split={choice}"])))
     changed = {
         key: value
         for key, value in _leaves(config_dict(config))
-        if key not in FOUND and defaults[key] != value
+        if key not in FOUND and written(defaults[key]) != value
     }
     if config.transfer.variant == "base":  # which has no stages to copy
         changed.pop("transfer.n", None)
-    settings = [commands.override(key, value) for key, value in changed.items()]
+    settings = [
+        commands.interpolation(key, value)
+        if REFERENCE.search(str(value))
+        else commands.override(key, value)
+        for key, value in changed.items()
+    ]
     return commands.line(commands.override("+split", choice), *settings)
 
 

@@ -1,34 +1,23 @@
 """From a command line's overrides and `conf/` to plain dicts and to the config of a run.
 
-Hydra composes; no other module sees its config objects. Unknown groups, choices and
-keys are refused before Hydra sees them, with the nearest known one.
+Hydra composes; no other module parses its overrides. Unknown groups, choices and keys are refused
+before Hydra sees them, with the nearest known one, and lists without values, which it ignores.
 """
 
 import difflib
 import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from transferlab.errors import UserError
+from transferlab.experiment import interpolation
 from transferlab.experiment.build import build_config
+from transferlab.experiment.conf import CONF, Conf, reason
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.keys import TEXTS, known_keys, unknown_key
+from transferlab.experiment.keys import SWEEP_KEYS, TEXTS, known_keys, unknown_key
 from transferlab.runtime import commands
-
-# Not groups of a run: `sweep.yaml` composes launchers, `study` reads studies itself, and
-# conf/hydra/ belongs to Hydra
-OTHER_GROUPS = ("hydra", "launcher", "study")
-SWEEP_KEYS = ("study", "launcher", "sweep", "dry_run")
-
-
-def conf_folder() -> Path:
-    """The folder of the config files: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def run_config(composed: Any) -> RunConfig:
@@ -38,44 +27,27 @@ def run_config(composed: Any) -> RunConfig:
 
 def plain(composed: Any) -> dict[str, Any]:
     """What Hydra composed as a dict, with interpolations resolved. Raises: UserError."""
+    return interpolation.plain(without_hydra(composed))
+
+
+def without_hydra(composed: Any) -> Any:
+    """What Hydra composed, without its own part."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
-    run = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
-    try:
-        raw = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from error
-    assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items()}
+    return OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
 
 
-def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+def compose(name: str, overrides: Sequence[str], conf: Conf = CONF) -> dict[str, Any]:
     """`conf/NAME.yaml` with the overrides, as a plain dict. Raises: UserError."""
-    import hydra
-
-    with explained(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return plain(hydra.compose(name, overrides=list(overrides)))
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Hydra's errors about an override or a file of conf/ become UserError with one line."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(reason(error)) from error
-    except YAMLError as error:
-        raise UserError(f"a file of conf/ is not YAML: {' '.join(str(error).split())}") from error
+    return plain(conf.composed(overrides, name=name))
 
 
 def with_plus(override: str) -> str:
     """`split` has no default, so Hydra requires `+split=`; `split=` is accepted as well."""
     return f"+{override}" if re.match(r"split=", override) else override
+
+
+# --- parsing ------------------------------------------------------------------------------------
 
 
 def parse(override: str) -> Any:
@@ -92,10 +64,106 @@ def parse(override: str) -> Any:
     except HydraException as error:
         if quoted := _quoted(override):
             raise UserError(f"{override} is not a text to Hydra: write {quoted}") from error
-        raise UserError(f"{override}: {reason(error)}") from error
+        key, _, text = override.partition("=")
+        quoted = shlex.quote(commands.interpolation(key, text))
+        hint = f"; quote it: {quoted}" if "${" in text else ""
+        raise UserError(f"{override}: {reason(error)}{hint}") from error
     if isinstance(parsed.value(), int | float | list | dict) and (quoted := _quoted(override)):
         raise UserError(f"{override} is not a text to Hydra: write {quoted}")
     return parsed
+
+
+def _quoted(override: str) -> str:
+    """The override of a key of `TEXTS` as it is typed in a shell, its value quoted for Hydra."""
+    key, _, text = override.partition("=")
+    return commands.setting(key, text) if key.lstrip("+") in TEXTS else ""
+
+
+def settings(overrides: Iterable[str], conf: Conf = CONF) -> dict[str, tuple[Any, ...]]:
+    """Group or key -> the value, or the values of a list, that the overrides set."""
+    parsed = [override for override in map(parse, overrides) if not override.is_delete()]
+    return {override.key_or_group: values(override, conf) for override in parsed}
+
+
+def values(parsed: Any, conf: Conf = CONF) -> tuple[Any, ...]:
+    """The values of a parsed override: those of a list, else one.
+
+    Raises: UserError for a list without values.
+    """
+    from hydra.core.override_parser.types import QuotedString
+
+    found = _listed(parsed, conf) if parsed.is_discrete_sweep() else (parsed.value(),)
+    return tuple(value.text if isinstance(value, QuotedString) else value for value in found)
+
+
+def spelled(override: str, conf: Conf = CONF) -> list[str]:
+    """The overrides of one value each that a list stands for, in Hydra's spelling.
+
+    An interval, which has no values, and an override of one value are returned as they are.
+    """
+    from hydra.core.override_parser.types import Transformer
+
+    parsed = parse(override)
+    if not parsed.is_discrete_sweep():
+        return [override]
+    key = parsed.get_key_element()
+    return [f"{key}={Transformer.str(value)}" for value in _listed(parsed, conf)]
+
+
+def enumerated(override: str, conf: Conf = CONF) -> str:
+    """A glob as the list of the choices that it matches; any other override as it is.
+
+    Hydra would also take files that others inherit from, and not look into `hydra.searchpath`.
+    """
+    from hydra.core.override_parser.types import Glob
+
+    parsed = parse(override)
+    if not isinstance(parsed.value(), Glob) or parsed.is_hydra_override():
+        return override
+    return f"{parsed.get_key_element()}={','.join(map(str, _listed(parsed, conf)))}"
+
+
+def _listed(parsed: Any, conf: Conf) -> tuple[Any, ...]:
+    """The values of a list, as Hydra has parsed them. Raises: UserError if there are none."""
+    from hydra.core.override_parser.types import Glob
+    from hydra.errors import HydraException
+
+    word, key = parsed.input_line, parsed.key_or_group
+    if isinstance(parsed.value(), Glob):
+        if key not in conf.groups():
+            raise UserError(
+                f"{word} lists the choices of a group, and {key} is none: choose one of "
+                f"{', '.join(conf.groups())}"
+            )
+        found = tuple(parsed.value().filter(conf.choices(key)))
+    else:
+        try:
+            found = tuple(parsed.sweep_iterator())
+        except (HydraException, ValueError) as error:
+            raise UserError(f"{word}: {error}") from error
+    if not found:
+        raise UserError(f"{word} has no values: a list needs at least one, or no run is started")
+    return found
+
+
+def points(
+    overrides: Sequence[str], varied: Collection[str] | None = None, conf: Conf = CONF
+) -> Iterator[list[str]]:
+    """The overrides of a multirun for every combination of the values of the keys in `varied`.
+
+    None: of all keys. Of other lists the first value is taken. An interval is left out.
+    """
+    lists = []
+    for override in overrides:
+        parsed = parse(override)
+        if parsed.is_sweep_override() and not parsed.is_discrete_sweep():
+            continue
+        each = spelled(override, conf)
+        lists.append(each if varied is None or parsed.key_or_group in varied else each[:1])
+    return (list(point) for point in itertools.product(*lists))
+
+
+# --- checking -----------------------------------------------------------------------------------
 
 
 def check_single(overrides: Iterable[str]) -> None:
@@ -107,108 +175,78 @@ def check_single(overrides: Iterable[str]) -> None:
             raise UserError(f"{override} is a list of values: add -m for a run of each{text}")
 
 
-def _quoted(override: str) -> str:
-    """The override of a key of `TEXTS` as it is typed in a shell, its value quoted for Hydra."""
-    key, _, text = override.partition("=")
-    return commands.setting(key, text) if key.lstrip("+") in TEXTS else ""
+def check(overrides: Sequence[str], conf: Conf = CONF) -> None:
+    """Refuse unknown groups, choices and keys of a run, and lists without values.
 
-
-def check(overrides: Sequence[str]) -> None:
-    """Refuse unknown groups, choices and keys of a run.
+    What Hydra composes into the config of a run passes.
 
     Raises: UserError, with the nearest known one.
     """
-    for override in overrides:
-        parsed = parse(override)
-        key = parsed.key_or_group
+    parsed = [parse(override) for override in overrides]
+    deleted = {override.key_or_group for override in parsed if override.is_delete()}
+    for override in parsed:
+        key = override.key_or_group
         if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
             continue
-        if key in groups():
-            values = (
-                list(parsed.sweep_string_iterator())
-                if parsed.is_sweep_override()
-                else [str(parsed.value())]
-            )
-            for value in values:
-                check_choice(key, value)
+        set_to = values(override, conf)
+        if key in deleted or (override.package is not None and key in conf.groups()):
+            continue
+        for value in set_to:
+            if isinstance(value, Mapping):
+                for name in _leaves(value, key):
+                    check_key(name, conf)
+            elif key not in conf.groups():
+                check_key(key, conf)
+            else:
+                for name in value if isinstance(value, list) else [value]:
+                    check_choice(key, "null" if name is None else str(name), conf)
+
+
+def _leaves(value: Mapping[Any, Any], prefix: str) -> Iterator[str]:
+    """The full names of the keys of a mapping."""
+    for name, item in value.items():
+        key = f"{prefix}.{name}"
+        if isinstance(item, Mapping):
+            yield from _leaves(item, key)
         else:
-            check_key(key)
+            yield key
 
 
-def settings(overrides: Iterable[str]) -> dict[str, tuple[Any, ...]]:
-    """Group or key -> the value, or the values of a list, that the overrides set."""
-    parsed = [override for override in map(parse, overrides) if not override.is_delete()]
-    return {override.key_or_group: values(override) for override in parsed}
-
-
-def values(parsed: Any) -> tuple[Any, ...]:
-    """The values of a parsed override: those of a list, else one."""
-    from hydra.core.override_parser.types import QuotedString
-
-    several = parsed.is_discrete_sweep()
-    found = parsed.sweep_iterator() if several else (parsed.value(),)
-    return tuple(value.text if isinstance(value, QuotedString) else value for value in found)
-
-
-def points(overrides: Sequence[str], varied: Collection[str]) -> Iterator[list[str]]:
-    """The overrides of a multirun for every combination of the values of the keys in `varied`.
-
-    Of other lists the first value is taken; an interval, which has no values, is left out.
-    """
-    lists = []
-    for override, parsed in ((override, parse(override)) for override in overrides):
-        if parsed.is_discrete_sweep():
-            key, values = parsed.get_key_element(), parsed.sweep_string_iterator()
-            spelled = [f"{key}={value}" for value in values]
-            lists.append(spelled if parsed.key_or_group in varied else spelled[:1])
-        elif not parsed.is_sweep_override():
-            lists.append([override])
-    return (list(point) for point in itertools.product(*lists))
-
-
-def check_key(key: str) -> None:
+def check_key(key: str, conf: Conf = CONF) -> None:
     """Raises: UserError, with the nearest known key, if no run has the key."""
     if key in known_keys():
         return
-    if key.partition(".")[0] in SWEEP_KEYS:
-        raise UserError(
-            f"{key} belongs to a sweep, not to a run: "
-            f"{commands.line('sweep', commands.override('+study', 'NAME'))}"
-        )
-    near = difflib.get_close_matches(key, groups(), n=1)
-    if "." not in key and near:
+    near = difflib.get_close_matches(key, conf.groups(), n=1)
+    if "." not in key and near and key not in SWEEP_KEYS:
         raise UserError(f"unknown group {key}: did you mean {near[0]}=?")
     raise UserError(unknown_key(key))
 
 
-def check_choice(group: str, value: str) -> None:
-    """Raises: UserError, with the known choices, if conf/GROUP/ has no such file."""
-    known = choices(group)
+def check_choice(group: str, value: str, conf: Conf = CONF) -> None:
+    """Raises: UserError, with the known choices, if the group has no such file, and as
+    `check_hidden` does."""
+    known = conf.choices(group)
     if value not in known:
+        folders = [folder / group for folder in conf.folders[1:] if (folder / group).is_dir()]
+        searched = ", ".join([f"conf/{group}/", *map(str, folders)])
         raise UserError(
             f"unknown {group}={value}: {nearest(value, known)}choose one of "
-            f"{', '.join(known)} (conf/{group}/)"
+            f"{', '.join(known)} ({searched})"
         )
+    check_hidden(group, value, conf)
 
 
-def choices(group: str) -> list[str]:
-    """The names of the files in conf/GROUP/, without those that others inherit from (`_base`)."""
-    return sorted(path.stem for path in (conf_folder() / group).glob("[!_]*.yaml"))
-
-
-def groups() -> list[str]:
-    """The groups of conf/ that a run is composed of."""
-    folders = (path.name for path in conf_folder().iterdir() if path.is_dir())
-    return sorted(name for name in folders if name not in OTHER_GROUPS)
+def check_hidden(group: str, value: object, conf: Conf) -> None:
+    """Raises: UserError if the choice is also a file of the user's that Hydra does not read."""
+    files = conf.files(group, str(value))
+    for file in files[1:]:
+        if file.read_bytes() != files[0].read_bytes():
+            raise UserError(
+                f"{group}={value} is {files[0]}, which hides {file}: give your file another name"
+            )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean X? ` for a similar known name, else an empty text."""
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {matches[0]}? " if matches else ""
-
-
-def reason(error: BaseException) -> str:
-    """The first line of Hydra's message and, where it wraps another, of that one."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:2]) if lines else type(error).__name__

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from transferlab.experiment import variants
+from transferlab.experiment import variables, variants
 from transferlab.experiment.schema import above, at_least, below
 from transferlab.experiment.variants import Variant
 from transferlab.runtime import paths
@@ -138,8 +138,9 @@ def total_steps(config: RunConfig, train_images: int) -> int:
 
 
 def cache_folder(config: RunConfig) -> Path:
-    """The folder of mean images and downloads."""
-    return paths.cache(config.runtime.cache)
+    """The folder of mean images and downloads. Raises: UserError as `variables.expand` does."""
+    setting = config.runtime.cache
+    return paths.cache(None if setting is None else variables.expand("runtime.cache", setting))
 
 
 @lru_cache(maxsize=65_536)

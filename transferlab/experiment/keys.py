@@ -8,6 +8,7 @@ from typing import Any
 
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.schema import field_types
+from transferlab.experiment.variables import written
 from transferlab.runtime import commands
 
 
@@ -22,6 +23,7 @@ def _types() -> dict[str, Any]:
     return types
 
 
+SWEEP_KEYS = ("study", "launcher", "sweep", "dry_run")  # of the command sweep, not of a run
 # Keys of any text, and those of them that are paths on this machine
 PATHS = ("runtime.store", "runtime.cache", "data.root", "split.groups")
 TEXTS = (*PATHS, "data.val", "runtime.wandb_project", "study", "launcher.template")
@@ -39,8 +41,19 @@ def flatten(config: RunConfig) -> dict[str, Any]:
     return dict(zip(TYPES, _VALUES(config), strict=True))
 
 
+def recorded(config: RunConfig) -> dict[str, Any]:
+    """Key -> value as every record has it, a path from the environment as it was written."""
+    flat = flatten(config)
+    return flat | {key: written(flat[key]) for key in PATHS}
+
+
 def unknown_key(key: str) -> str:
     """The message for an unknown key, with the nearest known one and the folder of its files."""
+    if key.partition(".")[0] in SWEEP_KEYS:
+        return (
+            f"{key} belongs to a sweep, not to a run: "
+            f"{commands.line('sweep', commands.override('+study', 'NAME'))}"
+        )
     near = _nearest(key)
     if near is None:
         return f"unknown key {key}: {commands.line('--cfg', 'job')} lists all keys"

@@ -5,7 +5,8 @@ its configs once, and a worker process the runs of its job, which checks the ima
 recorded digests. Everything else takes the run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from transferlab import data
@@ -15,6 +16,7 @@ from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, Sp
 from transferlab.experiment.identity import REVISION
 from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split, divide
+from transferlab.experiment.variables import conceal, displayed, expand
 from transferlab.runtime import paths
 
 Sections = tuple[SplitConfig, DataConfig, ModelConfig]
@@ -54,11 +56,13 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
         _check_revision(config)
         key = (config.split, config.data, config.model)
         if key not in resolved:
-            if config.data not in described:
-                described[config.data] = _describe(config.data)
-            description, stored = described[config.data]
-            fit.check_stored(config, stored)
-            resolved[key] = _resolve(config, description)
+            here = _here(config)
+            with _concealing(here):
+                if here.data not in described:
+                    described[here.data] = _describe(here.data)
+                description, stored = described[here.data]
+                fit.check_stored(here, stored)
+                resolved[key] = _resolve(here, description)
         parts = resolved[key]
         config = replace(config, split=parts.split, data=parts.data, model=parts.model)
         runs.append(make_run(config, parts.halves))
@@ -71,8 +75,27 @@ def summarise_data(config: DataConfig) -> str:
         config.name, root=config.root, val=config.val, holdout=config.holdout
     )
     images = sum(min(count, config.per_class or count) for count in counts)
-    folder = f" {paths.expand(config.root).absolute().name}" if config.root else ""
+    folder = f" {paths.expand(displayed(config.root)).absolute().name}" if config.root else ""
     return f"{config.name}{folder}, {len(counts)} classes, {images:,} training images"
+
+
+def _here(config: RunConfig) -> RunConfig:
+    """The config with what its record leaves to the environment read from this one."""
+    root, groups = config.data.root, config.split.groups
+    return replace(
+        config,
+        data=replace(config.data, root=root and expand("data.root", root)),
+        split=replace(config.split, groups=groups and expand("split.groups", groups)),
+    )
+
+
+@contextmanager
+def _concealing(config: RunConfig) -> Iterator[None]:
+    """Errors are recorded: they show paths from the environment as they were written."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(conceal(str(error), (config.data.root, config.split.groups))) from error
 
 
 def _describe(config: DataConfig) -> tuple[data.Description, data.StoredPixels | None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from transferlab.experiment.build import build_config, config_dict
+from transferlab.experiment.build import vary_config
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import identify
 from transferlab.experiment.splits import Split
@@ -136,8 +136,8 @@ class Run:
 
     def sibling(self, transfer: TransferConfig) -> "Run":
         """The run with another variant or cut, and all else the same. Raises: UserError."""
-        config = build_config(config_dict(replace(self.config, transfer=transfer)))
-        return make_run(config, self.split)
+        changes = {f"transfer.{name}": value for name, value in vars(transfer).items()}
+        return make_run(vary_config(self.config, changes), self.split)
 
 
 def make_run(config: RunConfig, split: Split | None = None) -> Run:

@@ -113,7 +113,7 @@ def _convert(kind: Any, given: object, key: str) -> object:
     """`given` as a value of one type; MISMATCH if it is of another."""
     if kind is float:
         return _finite(given) if type(given) in (int, float) else MISMATCH  # type: ignore[arg-type]
-    if type(given) is kind:
+    if type(given) is kind or (kind is str and isinstance(given, str)):
         return given
     if get_origin(kind) is Literal:
         return given if given in get_args(kind) else MISMATCH

@@ -2,18 +2,20 @@
 
 A study is `conf/study/NAME.yaml` or a YAML file of the user's: a list of grids, each of which maps
 groups (`split`, `data`, ...) and keys (`transfer.n`, ...) to a value or a list of values and stands
-for all combinations. Overrides on the command line take precedence, and may be lists.
+for all combinations. Overrides on the command line take precedence, and may be lists. A value may
+be an interpolation, which is resolved in each run.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose, study_file, usage
+from transferlab.experiment import compose, interpolation, study_file, usage, variables
 from transferlab.experiment.build import build_config, vary_config
+from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import PATHS, flatten
 from transferlab.experiment.splits import missing_split
@@ -32,28 +34,29 @@ class Study:
     grids: tuple[Axes, ...]
 
 
-def load(name: str) -> Study:
-    """The study of that name in conf/study/, or in a YAML file.
+def load(name: str, conf: Conf = CONF) -> Study:
+    """The study of that name in conf/study/, in a folder of `conf`, or in a YAML file.
 
     Raises: UserError if it does not exist or is not a list of grids over groups and keys of a run.
     """
     if name.endswith(SUFFIXES):
         path = paths.expand(name)
     else:
-        known = compose.choices("study")
+        known = conf.choices("study")
         if name not in known:
             raise UserError(
                 f"unknown study={name}: {compose.nearest(name, known)}choose one of "
                 f"{', '.join(known)} (conf/study/), or name a YAML file of your own"
             )
-        path = compose.conf_folder() / "study" / f"{name}.yaml"
+        compose.check_choice("study", name, conf)
+        path = conf.files("study", name)[0]
     grids = tuple(
-        _grid(path, number, raw) for number, raw in enumerate(study_file.read(path), start=1)
+        _grid(path, number, raw, conf) for number, raw in enumerate(study_file.read(path), start=1)
     )
     return Study(path.stem, grids)
 
 
-def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
+def expand(study: Study, overrides: Sequence[str], conf: Conf = CONF) -> tuple[RunConfig, ...]:
     """The configs of all points of the study's grids, duplicates included.
 
     An override replaces the values that the grids have for its key. `transfer.*` only where a grid
@@ -61,16 +64,17 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
 
     Raises: UserError as composing and building do, and for a key that none of its runs uses.
     """
-    overriding = _axes(overrides)
+    overriding = _axes(overrides, conf)
     for key in overriding:
         if key.startswith("transfer.") and not any(key in grid for grid in study.grids):
             raise UserError(f"{key} is in no grid of study={study.name}: write a study of your own")
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
+    groups = conf.groups()
     configs: list[RunConfig] = []
     for grid in study.grids:
         begin = len(configs)
         axes = {**grid, **_of_grid(overriding, grid)}
-        choices = {key: values for key, values in axes.items() if key in compose.groups()}
+        choices = {key: values for key, values in axes.items() if key in groups}
         keys = {key: values for key, values in axes.items() if key not in choices}
         for combination in _points(choices):
             if "split" not in combination:
@@ -79,7 +83,7 @@ def expand(study: Study, overrides: Sequence[str]) -> tuple[RunConfig, ...]:
                 compose.with_plus(f"{key}={name}") for key, name in combination.items()
             )
             if group_overrides not in composed:
-                composed[group_overrides] = compose.compose("config", group_overrides)
+                composed[group_overrides] = _unresolved(conf.composed(group_overrides))
             configs += _vary(composed[group_overrides], keys)
         own = {key: values for key, values in grid.items() if key not in overriding}
         usage.check(own, configs[begin:], overridden=overriding)
@@ -96,13 +100,33 @@ def absolute(config: RunConfig) -> RunConfig:
     """The config with all its paths made absolute: a job may start in another folder."""
     flat = flatten(config)
     paths = {key: flat[key] for key in PATHS if isinstance(flat[key], str)}
-    return vary_config(config, {key: _absolute(path) for key, path in paths.items()})
+    return vary_config(config, {key: variables.absolute(path) for key, path in paths.items()})
+
+
+def _unresolved(composed: Any) -> dict[str, Any]:
+    """What Hydra composed as a dict, with interpolations as they are written."""
+    from omegaconf import OmegaConf
+
+    raw: dict[str, Any] = OmegaConf.to_container(compose.without_hydra(composed))  # type: ignore[assignment]
+    return raw
+
+
+def _resolved(raw: dict[str, Any]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    return interpolation.plain(OmegaConf.create(raw))
 
 
 def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
     """The composed config at every point of the keys."""
     constants = {key: values[0] for key, values in keys.items() if len(values) == 1}
     raw = _with(raw, constants)
+    varied = (value for key in keys.keys() - constants for value in keys[key])
+    if any(map(interpolation.depends, _leaves(raw))) or any("${" in str(v) for v in varied):
+        for point in _points({key: keys[key] for key in keys if key not in constants}):
+            yield absolute(build_config(_resolved(_with(raw, point))))
+        return
+    raw = _resolved(raw)
     transfer = {f"transfer.{leaf}": value for leaf, value in raw["transfer"].items()}
     first: RunConfig | None = None
     for point in _points({key: values for key, values in keys.items() if key not in constants}):
@@ -111,7 +135,8 @@ def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
             first = absolute(build_config(_with(raw, values)))
             yield first
         else:
-            values |= {key: _absolute(values[key]) for key in PATHS if key in values}
+            paths = {key: values[key] for key in PATHS if isinstance(values.get(key), str)}
+            values |= {key: variables.absolute(path) for key, path in paths.items()}
             yield vary_config(first, values)
 
 
@@ -128,42 +153,45 @@ def _with(raw: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _absolute(path: object) -> object:
-    return str(paths.expand(path).absolute()) if isinstance(path, str) else path
+def _leaves(raw: Mapping[str, Any]) -> Iterable[Any]:
+    for value in raw.values():
+        yield from _leaves(value) if isinstance(value, Mapping) else (value,)
 
 
 # --- reading ------------------------------------------------------------------------------------
 
 
-def _axes(overrides: Sequence[str]) -> Axes:
+def _axes(overrides: Sequence[str], conf: Conf) -> Axes:
     """The overrides of a command line as axes."""
     axes: dict[str, tuple[Any, ...]] = {}
     for override in overrides:
         parsed = compose.parse(override)
         key = parsed.key_or_group
-        if parsed.is_delete() or parsed.package is not None or "${" in override:
+        if parsed.is_delete() or parsed.package is not None:
             raise UserError(f"{override} cannot be part of a study: write KEY=VALUE")
-        axes[key] = _values(override, parsed)
-        _check(key, axes[key])
+        if parsed.is_interval_sweep():
+            raise UserError(f"{override} has no values to choose from: write a list or a range")
+        axes[key] = _values(override, parsed, conf)
+        _check(key, axes[key], conf)
     return axes
 
 
-def _check(key: str, values: tuple[Any, ...]) -> None:
-    if key not in compose.groups():
-        compose.check_key(key)
+def _check(key: str, values: tuple[Any, ...], conf: Conf) -> None:
+    if key not in conf.groups():
+        compose.check_key(key, conf)
         return
     for value in values:
-        compose.check_choice(key, str(value))
+        compose.check_choice(key, str(value), conf)
 
 
-def _values(override: str, parsed: Any) -> tuple[Any, ...]:
-    values = compose.values(parsed)
+def _values(override: str, parsed: Any, conf: Conf) -> tuple[Any, ...]:
+    values = compose.values(parsed, conf)
     if not all(value is None or isinstance(value, str | int | float) for value in values):
         raise UserError(f"{override} must be a value or a list of values, as KEY=1,2")
     return values
 
 
-def _grid(path: Path, number: int, raw: Any) -> Axes:
+def _grid(path: Path, number: int, raw: Any, conf: Conf) -> Axes:
     source = f"{path}, grid {number}"
     if not isinstance(raw, dict) or not raw:
         raise UserError(f"{source} must map keys to values: see conf/study/quick.yaml")
@@ -173,7 +201,7 @@ def _grid(path: Path, number: int, raw: Any) -> Axes:
         if not values or not all(v is None or isinstance(v, str | int | float) for v in values):
             raise UserError(f"{source}: {key} must be a value or a list of values")
         try:
-            _check(str(key), values)
+            _check(str(key), values, conf)
         except UserError as error:
             raise UserError(f"{source}: {error}") from error
         axes[str(key)] = values

@@ -17,7 +17,7 @@ from typing import Any
 from transferlab import data
 from transferlab.errors import UserError
 from transferlab.experiment import compose
-from transferlab.experiment.build import build_config
+from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.splits import SPLITS, split_rule
 from transferlab.runtime import commands
@@ -97,21 +97,21 @@ def check(
                 raise UserError(_message(key, values[0], choice, configs[0]))
 
 
-def check_multirun(overrides: Sequence[str]) -> None:
+def check_multirun(overrides: Sequence[str], conf: Conf = CONF) -> None:
     """As `check`, for the runs of a Hydra multirun with these overrides, before one is started.
 
     Combinations that make no run are left to their jobs, which report why.
     """
-    settings = compose.settings(overrides)
+    settings = compose.settings(overrides, conf)
     if not any(key in choice.neutral for key in settings for choice in CHOICES):
         return
     choices = {name for choice in CHOICES for name in choice.settings()}
     relevant = [o for o in overrides if _section(o) in ("split", "data", "train")]
     configs = []
-    for point in compose.points(relevant, choices):
+    for point in compose.points(relevant, choices, conf):
         with suppress(UserError):
-            raw = compose.compose("config", [*point, "transfer.variant=BnB", "transfer.n=1"])
-            configs.append(build_config(raw))
+            point = [*point, "transfer.variant=BnB", "transfer.n=1"]
+            configs.append(compose.run_config(conf.composed(point)))
     if configs:
         check(settings, configs)
 

@@ -16,6 +16,8 @@ from transferlab.experiment.build import vary_config
 from transferlab.experiment.compose import compose
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import NEUTRAL, NOT_IN_ID, REVISION
+from transferlab.experiment.interpolation import depends
+from transferlab.experiment.keys import PATHS
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import RESULT, WEIGHTS
 from transferlab.launch import inline
@@ -87,8 +89,9 @@ def rerun(folder: Path, into: Path, changes: Mapping[str, Any]) -> Rerun:
 
 
 def _check(changes: Mapping[str, Any]) -> None:
-    """Raises: UserError for a key that is part of the id, and for the store."""
-    for key in changes:
+    """Raises: UserError for a key that is part of the id, for the store, and for a value that is
+    not in the record: of other interpolations than a path from the environment."""
+    for key, value in changes.items():
         if key == "runtime.store":
             raise UserError("runtime.store is the other store here: name it with --into DIR")
         if not key.startswith("runtime.") and key not in NOT_IN_ID:
@@ -96,6 +99,8 @@ def _check(changes: Mapping[str, Any]) -> None:
                 f"{key} is part of what identifies a run, which trains again as it is: change only "
                 f"{', '.join(NOT_IN_ID)} and keys of runtime"
             )
+        if "${" in str(value) and (depends(value) or key not in PATHS):
+            raise UserError(f"{key}={value} is an interpolation: write the value")
 
 
 def _runtime(config: RunConfig, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from transferlab.experiment import compose
+from transferlab.experiment.conf import CONF
 from transferlab.runtime.escapes import escaped
 
 LETTERS = 40  # of a folder's or a network's name, at most
@@ -73,7 +74,7 @@ def _recipe(keys: Mapping[str, str]) -> str:
     """`small32`, `small32 lr=0.05`, or OWN if it differs in more keys from every known recipe."""
     own = {key: _plain(value) for key, value in keys.items() if key.startswith(TRAIN)}
     nearest, fewest = OWN, DIFFERENT + 1
-    for name in compose.choices("train"):
+    for name in CONF.choices("train"):
         other = _known_recipe(name)
         different = [key for key, value in own.items() if value != other[key]]
         if len(different) < fewest:

@@ -158,7 +158,7 @@ def _validations(config: Mapping[str, Any], record: Mapping[str, Any]) -> int | 
 
 def _data_set(name: str, root: str | None) -> str:
     """The name of the folder of images; where it is unknown or only contains the archive, `name`"""
-    folder = "" if root is None or name in ARCHIVES else Path(root).name.strip(".")
+    folder = "" if root is None or name in ARCHIVES else Path(shown(root)).name.strip(".")
     return folder or name
 
 

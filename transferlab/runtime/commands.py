@@ -24,6 +24,11 @@ def override(key: str, value: object) -> str:
     return f"{key}={_text(value) if isinstance(value, str) else _shown(value)}"
 
 
+def interpolation(key: str, text: str) -> str:
+    """`key="${...}"`, which Hydra's grammar reads without quotes only in simple cases."""
+    return f"{key}='{text}'" if '"' in text else f'{key}="{text}"'
+
+
 def setting(key: str, value: object) -> str:
     """`key=value` as it is typed in a shell: `data.size=64`, `'data.root="/lr=0.1"'`."""
     return quoted(override(key, value))

@@ -16,7 +16,7 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.keys import flatten, known_keys
+from transferlab.experiment.keys import known_keys, recorded
 from transferlab.experiment.run import Run, make_run
 from transferlab.runtime import reading, typed
 from transferlab.runtime.reading import Damaged
@@ -39,7 +39,7 @@ class Manifest:
     def of(cls, runs: Sequence[Run]) -> "Manifest":
         """The manifest of the runs of a plan, which has at least one."""
         keys = known_keys()
-        values = [tuple(flatten(run.config).values()) for run in runs]
+        values = [tuple(recorded(run.config).values()) for run in runs]
         varied = [i for i, column in enumerate(zip(*values, strict=True)) if len({*column}) > 1]
         rows = {
             run.id: (run.base_id, tuple(row[i] for i in varied))

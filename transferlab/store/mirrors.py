@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from transferlab.experiment.config import cache_folder
-from transferlab.experiment.keys import PATHS, flatten
+from transferlab.experiment.keys import PATHS, recorded
 from transferlab.experiment.run import Run
 from transferlab.runtime import environment, files, folders
 
@@ -89,7 +89,7 @@ def page(run: Run, *, study: str | None = None, tags: tuple[str, ...] = ()) -> P
         group=config.split_label if study is None else f"{study}/{config.split_label}",
         job_type=config.transfer.variant,
         tags=tags,
-        config=_shared(flatten(config)),
+        config=_shared(recorded(config)),
     )
 
 

@@ -17,6 +17,7 @@ from transferlab.experiment.build import build_config, config_dict
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import run_id
 from transferlab.experiment.run import CONFIG, RESULT, Run, make_run
+from transferlab.experiment.variables import conceal
 from transferlab.runtime import paths, reading
 from transferlab.runtime.files import now, write_json
 from transferlab.runtime.reading import Damaged, Unreadable
@@ -152,6 +153,7 @@ def finish(run: Run, record: Mapping[str, Any]) -> None:
 
 def note_failure(run: Run, error: str) -> None:
     """Record in `failure.json` why the run stopped; it stays unfinished."""
+    error = conceal(error, (run.config.data.root, run.config.split.groups))
     with contextlib.suppress(UserError):  # a full disk may be the reason of the failure
         make_folder(run)
         write_json(run.failure_file, {"error": error, "time": now()})

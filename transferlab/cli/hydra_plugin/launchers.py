@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 
 class _Planned(Launcher):
@@ -31,17 +31,15 @@ class _Planned(Launcher):
     ) -> Sequence[JobReturn]:
         """Carry the jobs out; the return value of a job is its accuracy, once that is known."""
         from transferlab.cli import multirun
-        from transferlab.experiment import compose
+        from transferlab.experiment import compose, interpolation
 
         assert self.hydra_context is not None and self.config is not None
         loader = self.hydra_context.config_loader
         composed = [
             loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides
         ]
-        settings = {
-            key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-            for key, value in self.settings.items()
-        }
+        given = interpolation.plain(self.config.hydra.launcher, "hydra.launcher.")
+        settings = {key: given[key] for key in self.settings}
         results = multirun.launch(
             [compose.run_config(each) for each in composed], settings, self.pack_size
         )
