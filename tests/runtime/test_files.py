@@ -278,3 +278,33 @@ def test_a_private_folder_of_another_user_is_refused(shared: Path):
 
     with pytest.raises(OSError, match="own is not a folder that only you can write"):
         folders.private(shared / "own")
+
+
+# --- what other programs make
+
+
+def test_a_tree_that_another_program_has_made_is_shared(shared: Path, tmp_path: Path):
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "victim").chmod(0o600)
+    earlier = os.umask(0o022)
+    try:
+        (shared / "run" / "logs").mkdir(parents=True)
+        (shared / "run" / "logs" / "debug.log").touch()
+        (shared / "run" / "link").symlink_to(tmp_path / "victim")
+        os.mkfifo(shared / "run" / "fifo")
+    finally:
+        os.umask(earlier)
+
+    folders.share_tree(shared / "run")
+
+    paths = [shared / name for name in ("run", "run/logs", "run/logs/debug.log")]
+    assert [mode(path) for path in paths] == ["0o2775", "0o2775", "0o664"]
+    assert mode(tmp_path / "victim") == "0o600"
+
+
+def test_a_log_that_slurm_has_made_is_shared_when_it_is_continued(shared: Path):
+    (shared / "0.log").touch(0o644)
+
+    append(shared / "0.log")
+
+    assert mode(shared / "0.log") == "0o664"

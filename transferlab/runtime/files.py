@@ -81,7 +81,9 @@ def _open(path: Path, mode: str, flags: int) -> IO[bytes]:
             try:
                 return folders.create(path.name, os.O_RDWR | flags, folder)
             except FileExistsError:
-                return folders.open_existing(path, os.O_RDWR | flags, folder)
+                descriptor = folders.open_existing(path, os.O_RDWR | flags, folder)
+                folders.share(descriptor, folder)  # SLURM made the log of a job, for one
+                return descriptor
 
     return open(path, mode, opener=opener)
 

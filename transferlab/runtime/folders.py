@@ -107,7 +107,7 @@ def open_existing(path: Path, flags: int, folder: int | None = None) -> int:
 
 
 def share(descriptor: int, folder: int) -> None:
-    """Let the group of a folder write what was just made in it, if it may write the folder.
+    """Let the group of a folder write what this user made in it, if it may write the folder.
 
     Nobody else gains anything: a file that cannot be given to that group stays as it is. In a
     sticky folder such as `/tmp` everybody keeps what is his own.
@@ -116,7 +116,9 @@ def share(descriptor: int, folder: int) -> None:
     if not parent.st_mode & stat.S_IWGRP or parent.st_mode & stat.S_ISVTX:
         return
     more = 0o2070 if stat.S_ISDIR(own.st_mode) else 0o060
-    with contextlib.suppress(OSError):  # another's, or a disk without modes
+    if own.st_uid != os.geteuid() or (own.st_mode & more == more and own.st_gid == parent.st_gid):
+        return
+    with contextlib.suppress(OSError):  # a group in which this user is not; a disk without modes
         if own.st_gid != parent.st_gid:
             os.chown(descriptor, -1, parent.st_gid)
         os.chmod(descriptor, stat.S_IMODE(own.st_mode) | more)
@@ -158,17 +160,16 @@ def scratch(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def share_existing(path: Path) -> None:
-    """Share a file that another program has made, as `share` does.
+def share_tree(folder: Path) -> None:
+    """Share what another program has made, a folder and all below it, as `share` does; in place.
 
-    Raises: OSError; UnsafePath if it is a link.
+    Follows no link, and leaves alone what another user made. Raises: OSError.
     """
-    with opened(path.parent) as folder:
-        descriptor = open_existing(path, os.O_RDONLY, folder)
-        try:
-            share(descriptor, folder)
-        finally:
-            os.close(descriptor)
+    with opened(folder.parent) as parent:
+        _share_by_name(folder.name, parent)
+    for _, names, others, descriptor in os.fwalk(folder):
+        for name in (*names, *others):
+            _share_by_name(name, descriptor)
 
 
 def foreign(path: Path) -> str | None:
@@ -197,6 +198,16 @@ def user(number: int) -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return f"user {number}"
+
+
+def _share_by_name(name: str, folder: int) -> None:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.suppress(OSError):  # a link, or deleted since
+        descriptor = os.open(name, flags, dir_fd=folder)
+        try:
+            share(descriptor, folder)
+        finally:
+            os.close(descriptor)
 
 
 def _walk(folder: Path) -> int:

@@ -164,7 +164,7 @@ def is_held(path: Path, *, kind: Kind = Kind.OPEN_FILE) -> bool:
     if holders.alive(holder):
         return True
     try:
-        with path.open("rb") as file:
+        with open(folders.open_existing(path, os.O_RDONLY), "rb") as file:
             return _system_lock(file, kind, fcntl.LOCK_SH) is False
     except OSError:
         return False

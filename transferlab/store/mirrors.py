@@ -5,6 +5,7 @@ Weights & Biases receives the same data of a run during training and from `sync`
 one name, the same keys.
 """
 
+import contextlib
 import netrc
 import os
 import secrets
@@ -55,8 +56,7 @@ class _TensorBoard:
         files.make_folder(folder)
         with files.explained(folder):  # a name of only time and host could be planted as a link
             self.writer = SummaryWriter(logdir=str(folder), filename_suffix=f".{token}")
-            for path in folder.glob(f"*.{token}"):
-                folders.share_existing(path)
+            folders.share_tree(folder)
 
     def log(self, row: Row) -> None:
         for name, value in row.items():
@@ -119,6 +119,7 @@ class WandB:
         rebuilt: bool = False,
     ) -> None:
         prepare(cache, mode=mode, rebuilt=rebuilt)
+        files.make_folder(folder)  # W&B itself would follow a link; in it, it takes no name twice
         import wandb
 
         quiet = wandb.Settings(
@@ -145,6 +146,8 @@ class WandB:
 
     def close(self, exit_code: int) -> None:
         self.run.finish(exit_code=exit_code)
+        with contextlib.suppress(OSError):
+            folders.share_tree(Path(self.run.settings.sync_dir))
 
 
 def logged_in() -> bool:

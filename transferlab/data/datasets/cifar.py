@@ -95,7 +95,7 @@ def load(name: str, *, root: Path, size: int) -> ImageSet:
                 folders.make(folder)
                 for path in (scratch / kind.base_folder).iterdir():
                     os.replace(path, folder / path.name)
-                    folders.share_existing(folder / path.name)
+                folders.share_tree(folder)
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"data={name} cannot be downloaded: {error}; download {kind.url} elsewhere and "
