@@ -292,7 +292,7 @@ def test_a_folder_that_is_named_after_another_run_is_refused(run: Run):
 def test_a_file_is_the_one_that_its_record_speaks_of(run: Run):
     path = finished(run).weights_file
 
-    assert store.read_file(path, DIGEST, record=run.result_file) == CONTENT
+    assert store.read_file(path, DIGEST, record=run.result_file).data == CONTENT
 
 
 def test_a_missing_file_is_refused(run: Run):

@@ -3,6 +3,7 @@ is written out here and shares no code with the package.
 """
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -288,3 +289,24 @@ def test_a_run_of_an_earlier_version_says_what_is_missing_and_how_to_get_it(fold
         "classes nor the mean image. Train it again in this one: python -m transferlab rerun "
         f"{folder}"
     )
+
+
+def test_a_network_that_a_strangers_run_names_is_imported_only_with_trust(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    interface = json.loads((folder / "inference.json").read_text())
+    (folder / "inference.json").write_text(json.dumps(interface | {"model": "nowhere:build"}))
+    record = json.loads((folder / "result.json").read_text())
+    record["inference_sha256"] = files.sha256(folder / "inference.json")
+    (folder / "result.json").write_text(json.dumps(record))
+
+    with pytest.raises(UserError, match="model.name=nowhere:build cannot be imported"):
+        transferlab.load_run(folder)  # one's own
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(UserError, match="names code that this command would run: model.name=now"):
+        transferlab.load_run(folder)
+    with pytest.raises(UserError, match="model.name=nowhere:build cannot be imported"):
+        transferlab.load_run(folder, trust=True)
+    monkeypatch.setenv("TRANSFERLAB_TRUST", str(folder.parent))
+    with pytest.raises(UserError, match="model.name=nowhere:build cannot be imported"):
+        transferlab.load_run(folder)

@@ -16,7 +16,8 @@ from transferlab.launch import dispatch
 from transferlab.launch.dispatch import Order
 from transferlab.launch.status import RunStatus
 from transferlab.runtime import logs
-from transferlab.store import inventory
+from transferlab.runtime.reading import Damaged
+from transferlab.store import inventory, sweeps
 from transferlab.store.inventory import KnownRun
 from transferlab.store.sweeps import Sweep
 
@@ -79,7 +80,7 @@ def _retried(
 
 
 def _orders(retried: Sequence[KnownRun]) -> list[Order]:
-    """The runs to retry, sweep by sweep."""
+    """The runs to retry, sweep by sweep. Raises: UserError if another user's sweep names code."""
     by_sweep: dict[Path, tuple[Sweep, list[Run]]] = {}
     for entry in retried:
         if entry.sweep is None:
@@ -87,7 +88,13 @@ def _orders(retried: Sequence[KnownRun]) -> list[Order]:
                         command.line(entry.run.config))  # fmt: skip
             continue
         by_sweep.setdefault(entry.sweep.folder, (entry.sweep, []))[1].append(entry.run)
-    return [
-        Order(sweep.study, sweep.runs(), tuple(runs), sweep.launcher, sweep.pack)
-        for sweep, runs in by_sweep.values()
-    ]
+    orders = []
+    for sweep, runs in by_sweep.values():
+        sweeps.require_trusted(sweep, runs)
+        try:
+            planned = sweep.runs()
+        except Damaged as error:
+            log.warning("left out: %s", error)
+            continue
+        orders.append(Order(sweep.study, planned, tuple(runs), sweep.launcher, sweep.pack))
+    return orders

@@ -50,8 +50,8 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
     # A dry run is for the plan; a sweep does not end because nobody reads it
     show = output.show if dry_run else output.report
     show(*_title(order))
-    for fault in order.faults.values():
-        log.warning("left out: %s", fault)
+    for reason in dict.fromkeys(order.left_out.values()):
+        log.warning("left out: %s", reason)
     local = isinstance(order.launcher, LocalSettings)
     if order.todo and not dry_run:
         store.require_writable(order.store)
@@ -73,11 +73,10 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
                 dispatch.train(order)
         finally:
             _print_finished(order)
-    left_out = len(order.runs) - len(order.done) - len(order.todo)
-    if left_out:
+    if order.left_out:
         raise RunFailed(
-            f"{left_out} of {len(order.runs)} runs are left out, because a record cannot be used: "
-            "see the warnings above, then run the same command again"
+            f"{len(order.left_out)} of {len(order.runs)} runs are left out, because a record "
+            "cannot be used: see the warnings above, then run the same command again"
         )
 
 
@@ -134,8 +133,7 @@ def _truth(key: str, value: object) -> bool:
 def _title(order: Order) -> list[str]:
     """The study, its variants, its data, and how many runs are done."""
     variants = ", ".join(f"{name} {n}" for name, n in plan.count_variants(order.runs).items())
-    done = len(order.done)
-    left_out = len(order.runs) - done - len(order.todo)
+    done, left_out = order.done, len(order.left_out)
     lines = [f"study {order.study}: {len(order.runs)} runs ({variants})  in {order.store}"]
     sets = list(dict.fromkeys(run.config.data for run in order.runs))
     lines += [f"data: {summarise_data(config)}" for config in sets[:DATA_SETS]]

@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 class Order:
     """Runs to be carried out: `runs` are all runs of a study, `todo` those not finished.
 
-    `faults` has, by run id, what is wrong with records that cannot be used; these runs and their
-    dependents are not in `todo`. `room` is the memory that their packs must fit into; None until
-    `look` has determined it.
+    `left_out` has, by run id, the reason of those that are neither finished nor in `todo`: a record
+    that cannot be used, their own or that of their base. `room` is the memory that their packs must
+    fit into; None until `look` has determined it.
     """
 
     study: str
@@ -48,17 +48,12 @@ class Order:
     launcher: Launcher
     pack: int | None
     room: Room | None = None
-    faults: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def done(self) -> tuple[Run, ...]:
-        """The runs that are finished."""
-        todo = {run.id for run in self.todo}
-        return tuple(r for r in self.runs if r.id not in todo and not self.waits_for(r))
-
-    def waits_for(self, run: Run) -> str | None:
-        """What is wrong with its record, or that of its base; None if it can be trained or used."""
-        return self.faults.get(run.id) or self.faults.get(run.base_id or "")
+    def done(self) -> int:
+        """The number of finished runs."""
+        return len(self.runs) - len(self.todo) - len(self.left_out)
 
     @property
     def store(self) -> Path:
@@ -106,15 +101,17 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
             f"{commands.setting('runtime.store', 'DIR')}"
         )
     planned = plan.order(runs)
-    todo, faults = [], {}
+    todo, left_out = [], {}
     for run, record, fault in store.outcomes(planned):
         if fault is not None:
-            faults[run.id] = str(fault)
+            left_out[run.id] = str(fault)
         elif record is not None:
             require_same_images(run, record["skipped"], run.folder)
-        elif run.base_id not in faults:
+        elif run.base_id in left_out:
+            left_out[run.id] = left_out[run.base_id]
+        else:
             todo.append(run)
-    return Order(study, planned, tuple(todo), launcher, pack, faults=faults)
+    return Order(study, planned, tuple(todo), launcher, pack, left_out=left_out)
 
 
 def look(order: Order) -> Order:

@@ -5,6 +5,7 @@ its own target half, on the same split, seed, data, model and recipe; nothing is
 that are damaged, failed, at chance level or missing are listed separately, with the reason.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +28,7 @@ from transferlab.store import reader, schemas, survey
 from transferlab.store.curves import read_curve
 from transferlab.store.sweeps import Sweep
 
+log = logging.getLogger(__name__)
 FINAL = "top1_final"
 LEADING = (
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
@@ -123,6 +125,7 @@ def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
                 parts.append(_curve(run))
             except (Damaged, Unreadable) as error:
                 faults[str(run.id)] = str(error)
+                log.warning("left out: %s", error)
         parts = [part for part in parts if part is not None]
         curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CURVE)
     curves.attrs["missing"] = sorted(set(table["id"]) - set(curves["id"]))

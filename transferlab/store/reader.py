@@ -3,7 +3,6 @@
 `read` raises what is wrong with a record; `peek` ignores damage, for what is only shown.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,10 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Record:
-    """The checked values of a record, and the file that they were read from."""
+    """The checked values of a record, and the user id of the owner of its file."""
 
     values: Values
-    content: FileContent
-
-    @property
-    def owner(self) -> int:
-        """The user id of the owner of the file."""
-        return self.content.owner
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.content.data).hexdigest()
+    owner: int
 
 
 def read(path: Path | str, kind: RecordKind) -> Values | None:
@@ -44,19 +34,23 @@ def read(path: Path | str, kind: RecordKind) -> Values | None:
 def read_record(path: Path | str, kind: RecordKind) -> Record | None:
     """As `read`, with the file."""
     content = reading.read(path, limit=kind.limit, remedy=kind.remedy)
-    if content is None:
-        return None
+    return None if content is None else Record(parse(path, content, kind), content.owner)
+
+
+def parse(path: Path | str, content: FileContent, kind: RecordKind) -> Values:
+    """The values of a record whose content has been read from `path`. Raises: Damaged."""
     try:
         value = reading.json_value(content.data)
         if type(value) is not dict:
             raise ValueError("not a JSON object")
         if kind.versioned and (value.get("format") != FORMAT or value["format"] is True):
             raise another_version(path, value.get("format"))
-        return Record(typed.check(kind.schema, value), content)
+        values: Values = typed.check(kind.schema, value)
     except Damaged:
         raise
     except ValueError as error:
         raise damaged(path, error, kind) from error
+    return values
 
 
 def require(path: Path | str, kind: RecordKind) -> Record:

@@ -20,8 +20,8 @@ from transferlab.experiment.run import CONFIG, RESULT, Run, make_run
 from transferlab.experiment.variables import conceal
 from transferlab.runtime import paths, reading
 from transferlab.runtime.files import now, write_json
-from transferlab.runtime.reading import Damaged, Unreadable
-from transferlab.store import reader, schemas
+from transferlab.runtime.reading import Damaged, FileContent, Unreadable
+from transferlab.store import reader, schemas, trust
 from transferlab.store.folders import folder_names, make_folder
 from transferlab.store.reader import Record, Values
 from transferlab.store.schemas import FORMAT, RecordKind
@@ -58,7 +58,7 @@ def read_config(run: Run) -> RunConfig:
 
     Raises: Damaged if it is missing or foreign as well; Unreadable.
     """
-    return _read_config(run.config_file, run.id)
+    return _read_config(run.config_file, run.id)[0]
 
 
 def read_run(folder: Path) -> Run | None:
@@ -70,7 +70,7 @@ def read_run(folder: Path) -> Run | None:
     if not reading.exists(folder / CONFIG):
         finished = read_finished(folder)
         return None if finished is None else finished[0]
-    run = make_run(_read_config(folder / CONFIG, folder.name.rpartition("-")[2]))
+    run = make_run(_read_config(folder / CONFIG, folder.name.rpartition("-")[2])[0])
     _require_name(run, folder, folder / CONFIG, schemas.CONFIG)
     return run
 
@@ -140,8 +140,13 @@ def read_copy(folder: Path) -> Record:
 
 
 def read_copied_config(folder: Path, identity: str) -> RunConfig:
-    """The config in such a folder. Raises: Damaged, Unreadable."""
-    return _read_config(folder / CONFIG, identity)
+    """The config in such a folder, to be trained again.
+
+    Raises: Damaged, Unreadable; UserError if it is another user's and names code.
+    """
+    config, owner = _read_config(folder / CONFIG, identity)
+    trust.require(folder / CONFIG, owner, trust.of_configs([config]), folder=folder)
+    return config
 
 
 def finish(run: Run, record: Mapping[str, Any]) -> None:
@@ -165,7 +170,7 @@ def read_failure(run: Run) -> str | None:
     return None if failure is None else failure["error"] or "no reason was recorded"
 
 
-def read_file(path: Path, recorded: str, *, record: Path) -> bytes:
+def read_file(path: Path, recorded: str, *, record: Path) -> FileContent:
     """The content of a finished run's file, which has the sha256 that `record` names.
 
     Raises: Damaged if it is missing or has another digest; Unreadable.
@@ -179,7 +184,7 @@ def read_file(path: Path, recorded: str, *, record: Path) -> bytes:
             f"{path} has the digest {digest[:12]}..., but {record} records {recorded[:12]}...: "
             f"the file was changed or damaged; {remedy}"
         )
-    return content.data
+    return content
 
 
 def clean(run: Run) -> None:
@@ -201,8 +206,10 @@ def finished_records(store: Path) -> Iterator[Values]:
 # --- whose record it is -------------------------------------------------------------------------
 
 
-def _read_config(path: Path, identity: str) -> RunConfig:
-    record = reader.require(path, schemas.CONFIG).values
+def _read_config(path: Path, identity: str) -> tuple[RunConfig, int]:
+    """The config of that run in a file, and the user id of the owner of the file."""
+    read = reader.require(path, schemas.CONFIG)
+    record = read.values
     reason = f"it is not the config of run {identity}"
     if record["id"] != identity:
         raise reader.damaged(path, reason, schemas.CONFIG)
@@ -213,7 +220,7 @@ def _read_config(path: Path, identity: str) -> RunConfig:
         raise reader.damaged(path, f"{reason}: {error}", schemas.CONFIG) from error
     if not matches:
         raise reader.damaged(path, reason, schemas.CONFIG)
-    return config
+    return config, read.owner
 
 
 def _result_of(run: Run, path: Path | str) -> Values | None:

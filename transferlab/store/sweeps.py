@@ -24,7 +24,7 @@ from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.runtime import files, locks, provenance, reading
 from transferlab.runtime.reading import Damaged, Unreadable
-from transferlab.store import reader, schemas
+from transferlab.store import reader, schemas, trust
 from transferlab.store.manifest import Manifest
 from transferlab.store.schemas import FORMAT
 
@@ -183,15 +183,33 @@ def sweep_of(job: Job) -> Sweep:
     return read(job.folder.parent.parent)
 
 
+def require_trusted(sweep: Sweep, runs: Iterable[Run]) -> None:
+    """Raises: UserError if another user wrote the sweep, and it names code that its launcher or
+    these runs would run."""
+    code = trust.of_launcher(sweep.launcher)
+    trust.require(sweep.folder / RECORD, sweep.owner, code, folder=sweep.store)
+    _require_trusted_runs(sweep, runs)
+
+
+def _require_trusted_runs(sweep: Sweep, runs: Iterable[Run]) -> None:
+    code = trust.of_configs(run.config for run in runs)
+    trust.require(sweep.folder / RUNS, sweep.manifest.owner, code, folder=sweep.store)
+
+
 def runs_of(job: Job, task: int) -> tuple[Run, ...]:
-    """The runs of one task of a job. Raises: UserError if the job has no such task."""
+    """The runs of one task of a job, to be trained.
+
+    Raises: UserError if the job has no such task, or another user's sweep names code.
+    """
     if not 0 <= task < len(job.packs):
         raise UserError(f"{job.folder} has no task {task}: choose 0..{len(job.packs) - 1}")
     sweep = sweep_of(job)
     if unknown := [run for run in job.packs[task] if run not in sweep.manifest.rows]:
         reason = f"its sweep has no run {unknown[0]}"
         raise reader.damaged(job.folder / JOB_RECORD, reason, schemas.JOB)
-    return tuple(sweep.manifest.run(identity, store=sweep.store) for identity in job.packs[task])
+    runs = tuple(sweep.manifest.run(run, store=sweep.store) for run in job.packs[task])
+    _require_trusted_runs(sweep, runs)
+    return runs
 
 
 def note_edited(job: Job, task: int, difference: str) -> None:
@@ -257,12 +275,14 @@ def is_carried_out(job: Job) -> bool:
 
 
 def _holds(path: Path, manifest: Manifest) -> bool:
-    """Whether the file is that of the manifest. Another's is replaced: its name is a digest."""
+    """Whether the file is that of the manifest, and this user's. Another is replaced: the name of
+    its folder is a digest, and what is in it will be trained."""
     try:
         content = reading.read(path, limit=schemas.MANIFEST.limit)
     except (Damaged, Unreadable):
         return False
-    return content is not None and content.data == manifest.json.encode()
+    own = content is not None and content.owner == os.geteuid()
+    return own and content is not None and content.data == manifest.json.encode()
 
 
 def _held(path: Path) -> AbstractContextManager[locks.Hold]:

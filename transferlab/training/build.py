@@ -62,8 +62,8 @@ def subjects(runs: Iterable[Run]) -> list[Subject]:
             skipped[base.id] = result["skipped"]
             require_same_images(base, skipped[base.id], base.folder)
             path = base.weights_file
-            data = store.read_file(path, result["weights_sha256"], record=base.result_file)
-            loaded[base.id] = checkpoints.parse_weights(data, path)
+            file = store.read_file(path, result["weights_sha256"], record=base.result_file)
+            loaded[base.id] = checkpoints.parse_weights(file.data, path)
             with torch.device("meta"):
                 checkpoints.require_alike(loaded[base.id], network(base), path)
         if base is None:

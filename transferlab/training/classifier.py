@@ -20,9 +20,9 @@ from transferlab.data.datasets import decode
 from transferlab.data.datasets.images import centre_corners
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
-from transferlab.experiment.run import RESULT, WEIGHTS
+from transferlab.experiment.run import INFERENCE, RESULT, WEIGHTS
 from transferlab.models.stages import StagedNetwork
-from transferlab.runtime import paths
+from transferlab.runtime import paths, plugins
 from transferlab.runtime.reading import Damaged
 from transferlab.training import checkpoints, inference
 from transferlab.training.inference import Inference, Preprocessing
@@ -130,11 +130,12 @@ class Classifier:
         return self.classes[output] if output < len(self.classes) else f"output {output}"
 
 
-def load_run(folder: str | Path) -> Classifier:
+def load_run(folder: str | Path, *, trust: bool = False) -> Classifier:
     """The network of the finished run in a folder, ready to classify pictures.
 
     The folder may have been copied from its store and renamed. Weights are safetensors, the rest is
-    JSON, and every digest is checked.
+    JSON, and every digest is checked. A network of somebody's own, `package.module:function`, is
+    imported only if its record is this user's, or with `trust` (see `store.trust`).
 
     Raises: UserError if the run is not finished or was made by a version that did not keep classes
         and mean image, or if a file is missing or damaged.
@@ -143,8 +144,11 @@ def load_run(folder: str | Path) -> Classifier:
     record = store.read_copy(folder).values
     interface, mean, owner = inference.load(folder, record)
     path = folder / WEIGHTS
-    data = store.read_file(path, record["weights_sha256"], record=folder / RESULT)
-    weights = checkpoints.parse_weights(data, path)
+    file = store.read_file(path, record["weights_sha256"], record=folder / RESULT)
+    weights = checkpoints.parse_weights(file.data, path)
+    if not trust and plugins.is_own(interface.model):
+        named = [f"model.name={interface.model}"]
+        store.trust.require(folder / INFERENCE, owner, named, folder=folder)
     network = models.build(
         interface.model,
         num_outputs=interface.num_outputs,

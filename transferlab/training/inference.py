@@ -96,11 +96,9 @@ def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | 
             "classes nor the mean image. Train it again in this one: "
             + commands.line("rerun", str(folder))
         )
-    path, kind = folder / INFERENCE, schemas.INFERENCE
-    read = reader.require(path, kind)
-    if read.sha256 != record["inference_sha256"]:
-        raise reader.damaged(path, f"{folder / RESULT} records another digest", kind)
-    raw = read.values
+    path = folder / INFERENCE
+    file = store.read_file(path, record["inference_sha256"], record=folder / RESULT)
+    raw = reader.parse(path, file, schemas.INFERENCE)
     preprocessing = Preprocessing(**raw["preprocessing"])
     inference = Inference(
         raw["model"],
@@ -113,16 +111,16 @@ def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | 
     mean = None
     if preprocessing.mean_sha256 is not None:
         mean = _mean(folder / MEAN, preprocessing, record=path)
-    return inference, mean, read.owner
+    return inference, mean, file.owner
 
 
 def _mean(path: Path, preprocessing: Preprocessing, *, record: Path) -> np.ndarray:
     """The mean image (S, S, 3) float32, S = `size`. Raises: Damaged, Unreadable."""
     assert preprocessing.mean_sha256 is not None
-    data = store.read_file(path, preprocessing.mean_sha256, record=record)
+    file = store.read_file(path, preprocessing.mean_sha256, record=record)
     shape = (preprocessing.size, preprocessing.size, len(CHANNELS))
     try:
-        mean = safetensors.numpy.load(data)[TENSOR]
+        mean = safetensors.numpy.load(file.data)[TENSOR]
         if mean.shape != shape or mean.dtype != np.float32 or not np.isfinite(mean).all():
             raise ValueError(f"it is no mean image {shape} of finite float32")
     except (ValueError, KeyError, safetensors.SafetensorError) as error:

@@ -16,6 +16,7 @@ from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import accuracy_axis, title
 from transferlab.results.figures.style import SERIES, Look
 
+NAMED = 3  # runs in a note
 SPLITS = {"random": "random halves", "manmade_natural": "man-made/natural", "whole": "all classes"}
 LINES = {"random": "-", "manmade_natural": "--", "whole": ":"}
 FILTERS = Look("random filters", style.PURPLE, "X")
@@ -48,7 +49,18 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     title(axes, selection.experiment.name, None)
     without = len(runs) - len(curves)
     note = f"No curve is kept of {without} of {len(runs)} networks."
-    return [*([note] if without else []), *select.left_out(selection)]
+    return [*([note] if without else []), *_damaged(selection), *select.left_out(selection)]
+
+
+def _damaged(selection: Selection) -> list[str]:
+    """A sentence on the curves that cannot be used, without their folders."""
+    table = loading.curves(selection.results, selection.ids)
+    faults, runs = table.attrs["faults"], selection.experiment.runs
+    names = [f"{r.label} {r.id}" for r in runs.itertuples() if r.id in faults]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    if not names:
+        return []
+    return [f"The curve of {', '.join(names[:NAMED])}{more} cannot be used: it is damaged."]
 
 
 def _curves(selection: Selection) -> dict[str, pd.DataFrame]:
