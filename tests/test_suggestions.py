@@ -24,9 +24,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 from support.commandline import images
 from support.records import made
-from support.studies import make_local, make_runs, make_slurm
+from support.studies import make_local, make_runs, make_slurm, on_devices, start
 
 import transferlab
 from transferlab import __main__, data, results, runtime
@@ -40,18 +41,18 @@ from transferlab.data.datasets.prepared_record import (
     StoredSubset,
 )
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment import compose, fit, reuse, study, usage
+from transferlab.experiment import command, compose, fit, reuse, study, usage
 from transferlab.experiment.build import build_config
 from transferlab.experiment.conf import CONF
 from transferlab.experiment.keys import known_keys
 from transferlab.experiment.launcher import build_launcher
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import make_run
-from transferlab.launch import cluster, dispatch
+from transferlab.launch import cluster, dispatch, edited, job, slurm
 from transferlab.launch.local import Progress
 from transferlab.launch.status import RunStatus
 from transferlab.results import catalogue
-from transferlab.runtime import commands, files
+from transferlab.runtime import commands, escapes, files
 from transferlab.store import folders, inventory
 
 PACKAGE = Path(transferlab.__file__).parent
@@ -59,7 +60,8 @@ WRITERS = ("setting", "settings", "line", "study")
 ELSEWHERE = (  # made at import, or needs torch or wandb: see below
     "runtime/files.py", "runtime/compiled.py", "data/half.py", "data/datasets/cifar.py",
     "training/inference.py", "results/figures/select.py", "cli/sync.py",
-    "cli/rerun.py", "training/session.py",
+    "cli/rerun.py", "training/session.py", "data/loader.py",
+    "training/packs.py",
 )  # fmt: skip
 STORED = {
     8: "warp",
@@ -139,7 +141,7 @@ def works(text: str, folder: Path) -> None:
     if not text.startswith(commands.PROGRAM):
         for word in (with_folder(word, folder) for word in shlex.split(text)):
             compose.parse(word)
-            if not word.startswith(("launcher=", "+study=")):
+            if not word.startswith(("launcher", "+study=")):
                 compose.check([word])
         return
     words = [with_folder(word, folder) for word in shlex.split(text)[3:]]
@@ -340,9 +342,30 @@ def said_by_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     yield message(folders.require_space, place, 1)
     yield cluster._missing("sbatch")
+    yield from said_by_jobs(place, monkeypatch)
+    yield command.line(build_config(compose.compose("config", ["+split=random", "transfer.n=1"])))
     run = make_run(made({"runtime.store": str(place)}))
     words = ["+split=random", commands.override("runtime.wandb_project", "a b")]
     yield "\n".join(summary.next_command(run, words))
+
+
+def said_by_jobs(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Errors about launchers and their jobs."""
+    runs = make_runs(place)
+    yield message(slurm.template, make_slurm(template="/none"))
+    few = make_slurm(gres="gpu:1")
+    on_gpus = on_devices(make_runs(place, runtime__accelerator="gpu"), 2)
+    yield message(slurm._require_gpus, few, on_gpus)
+    sweep = start(runs, make_slurm(changed_code="refuse"))
+    task = job.SlurmTask("7_0", 0, 2)
+    with monkeypatch.context() as patch:
+        for name in ("note", "note_edited"):
+            patch.setattr(job.sweeps, name, lambda *_, **__: None)
+        patch.setattr(job.sweeps, "sweep_of", lambda _: sweep)
+        patch.setattr(edited.provenance, "difference", lambda *_: "other files")
+        submitted: Any = SimpleNamespace(code={"commit": None})
+        yield str(job._no_progress(submitted, task, runs))
+        yield message(edited.compare, submitted, 0, runs)
 
 
 def said_of_data(root: Path) -> Iterator[str]:
@@ -386,6 +409,34 @@ def test_every_suggestion_works_as_it_is_printed(
     assert {site for site in SITES if not site[0].startswith(ELSEWHERE)} - written.reached == set()
 
 
+HOSTILE = ["it's $HOME", '-"a"\\', "a=${x}, [b] #~", "日本\n\x1b[31m\u202e", "caf\udce9"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_suggestions_with_any_store_can_be_pasted(name: str, tmp_path: Path):
+    """What bash makes of each is read back as the same store."""
+    place = tmp_path / name
+    lines = {
+        commands.line("status", "--store", str(place)): ["status", "--store", str(place)],
+        f"{commands.line(str(place), program='wandb sync')}/offline-run-*": [
+            f"{place}/offline-run-1"
+        ],
+        commands.study("quick", place): [
+            "sweep", "+study=quick", commands.override("runtime.store", str(place)),
+        ],
+    }  # fmt: skip
+    (place / "offline-run-1").mkdir(parents=True)
+    for line, words in lines.items():
+        assert escapes.escaped(line) == line  # it is shown as it was written
+        program = line.replace(commands.PROGRAM, "printf '%s\\0'").replace(
+            "wandb sync", "printf '%s\\0'"
+        )
+        read = subprocess.run(["bash", "-c", program], capture_output=True, check=True).stdout
+        assert [os.fsdecode(word) for word in read.split(b"\0")[:-1]] == words
+    (read_by_hydra,) = compose.settings([words[-1]])["runtime.store"]
+    assert OmegaConf.create([read_by_hydra])[0] == str(place)
+
+
 def test_suggestions_that_need_torch_or_wandb_to_be_reached_work_as_well(root: Path):
     varying = set()
     for (file, _), call in SITES.items():
@@ -394,8 +445,13 @@ def test_suggestions_that_need_torch_or_wandb_to_be_reached_work_as_well(root: P
             varying.add(file)
         elif file.startswith(ELSEWHERE):
             works(getattr(commands, ast.unparse(call.func).split(".")[1])(*words), root / "images")
-    assert varying == {"training/inference.py", "results/figures/select.py", "cli/sync.py"}
+    assert varying == {
+        "training/inference.py", "results/figures/select.py", "cli/sync.py", "data/loader.py",
+        "training/packs.py",
+    }  # fmt: skip
     works(commands.line("rerun", str(root)), root)
+    works(commands.setting("runtime.workers", 0), root)
+    works(commands.setting("runtime.memory_gb", 3), root)
     for name in {exhibit.study for exhibit in catalogue.EXHIBITS.values()}:
         works(commands.study(name, root), root)
     line = f"{commands.line(str(root), program='wandb sync')}/offline-run-*"
