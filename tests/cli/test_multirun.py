@@ -114,6 +114,28 @@ def test_hydras_own_launcher_carries_out_one_job_after_the_other(
     assert trained == []
 
 
+def test_what_hydra_makes_in_a_groups_store_is_the_groups(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def carry_out(runs: Sequence[Run]) -> tuple[FinishedRun, ...]:
+        raise UserError("enough")
+
+    monkeypatch.setattr(inline, "carry_out", carry_out)
+    runs.mkdir()
+    runs.chmod(0o2775)
+    earlier = os.umask(0o022)
+    try:
+        with pytest.raises(UserError, match="of the runs failed"):
+            run.run(["-m", "+split=random", "transfer.variant=A1B,baseB"])
+    finally:
+        os.umask(earlier)
+
+    made = {path.name: path.stat().st_mode & 0o2060 for path in runs.rglob("*")}
+    assert {".multirun", "multirun.yaml"} < {*made}
+    assert made.pop("multirun.yaml") == 0o060
+    assert {*made.values()} == {0o2060}
+
+
 # --- hydra/launcher=local -----------------------------------------------------------------------
 
 

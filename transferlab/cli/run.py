@@ -21,9 +21,10 @@ from transferlab.experiment import compose, conf, study, usage
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
-from transferlab.runtime import logs, output, signals
+from transferlab.runtime import files, folders, logs, output, paths, signals
 
 log = logging.getLogger(__name__)
+MULTIRUNS = ".multirun"  # where `hydra.sweep.dir` in conf/config.yaml is
 OF_ALL_JOBS = ("plugins", "searchpath")  # what --info shows of them is the same for all jobs
 
 
@@ -90,7 +91,11 @@ def _train_jobs(line: CommandLine, overrides: Sequence[str]) -> int:
         stop.check()
         return float(finished[-1].result["metrics"]["top1_final"])
 
-    _with_hydra(["--multirun", *line.words(overrides)], task)
+    multiruns = _multiruns(line, overrides)
+    try:
+        _with_hydra(["--multirun", *line.words(overrides)], task)
+    finally:
+        folders.share_tree(multiruns)
     for error in errors:
         if not isinstance(error, UserError | RunFailed):
             raise error
@@ -98,6 +103,15 @@ def _train_jobs(line: CommandLine, overrides: Sequence[str]) -> int:
         kind = RunFailed if any(isinstance(error, RunFailed) for error in errors) else UserError
         raise kind(f"{len(errors)} of the runs failed, see above")
     return 0
+
+
+def _multiruns(line: CommandLine, overrides: Sequence[str]) -> Path:
+    """The folder of a store in which Hydra makes one for each multirun, made here for its group."""
+    first = next(compose.points(overrides, conf=line.conf))
+    composed = compose.compose("config", first, line.conf)
+    folder = paths.expand(composed["runtime"]["store"]) / MULTIRUNS
+    files.make_folder(folder)
+    return folder
 
 
 def _config(composed: Any, folder: Path) -> RunConfig:
