@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab import results
+from transferlab.cli import faults
 from transferlab.cli.flags import WITH_PATHS, Flags, path_of
 from transferlab.errors import UserError
 from transferlab.results.metrics import METRICS
@@ -34,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     formats.write(options.out, page)
     output.note(str(options.out))
-    return 0
+    return faults.exit_status(loaded)
 
 
 def _flags() -> Flags:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from transferlab import results
+from transferlab.cli import faults
 from transferlab.cli.flags import WITH_PATHS, Flags, path_of
 from transferlab.errors import UserError
 from transferlab.results import Results, archive, catalogue, comparable, formats, notes
@@ -96,7 +97,7 @@ def _archive(options: argparse.Namespace) -> int:
         loaded = catalogue.only(loaded, comparable.chosen(loaded.experiments, options.experiment))
     formats.write(path, archive.text(loaded.table, with_paths=bool(options.with_paths)))
     output.note(str(path), *notes.left_out(loaded))
-    return 0
+    return faults.exit_status(loaded)
 
 
 def _plot(options: argparse.Namespace) -> int:
@@ -108,8 +109,9 @@ def _plot(options: argparse.Namespace) -> int:
     from transferlab.results.figures import layout
 
     figures.kind_of(path)
+    loaded = results.load(options.store, study=options.study)
     figure = figures.draw(
-        results.load(options.store, study=options.study),
+        loaded,
         name,
         options.metric,
         options.published,
@@ -118,7 +120,7 @@ def _plot(options: argparse.Namespace) -> int:
     )
     figures.write(figure, path)
     output.note(str(path))
-    return 0
+    return faults.exit_status(loaded)
 
 
 def _table(loaded: Results, options: argparse.Namespace) -> int:
@@ -141,4 +143,4 @@ def _table(loaded: Results, options: argparse.Namespace) -> int:
         output.show(*content.removesuffix("\n").split("\n"))
     if file_format in ("csv", "parquet"):  # formats without notes
         output.note(*table.attrs["notes"])
-    return 0
+    return faults.exit_status(loaded)

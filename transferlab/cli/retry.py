@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from transferlab.cli import faults
 from transferlab.cli.flags import Flags
-from transferlab.cli.status import UNREADABLE, look, report_faults, unreadable
+from transferlab.cli.status import exit_status, look
 from transferlab.errors import RunFailed
 from transferlab.experiment import command
 from transferlab.experiment.launcher import LocalSettings
@@ -39,10 +40,8 @@ def run(arguments: Sequence[str]) -> int:
     known = inventory.known_runs(selected.store, selected.study)
     statuses = look(known.runs)
     retried = _retried(known.runs, statuses, states)
-    report_faults(known)
-    for state in statuses:
-        if state.state in ("damaged", "unreadable"):
-            log.warning("left out: %s", state.words)
+    unusable = [state.words for state in statuses if state.state in ("damaged", "unreadable")]
+    faults.warn([*map(str, known.faults), *unusable])
     if not retried:
         log.info("no run in %s is %s", selected.store, " or ".join(states))
     failures: list[str] = []
@@ -62,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
             failures.append(str(error))
     if failures:
         raise RunFailed("; ".join(failures))
-    return UNREADABLE if unreadable(known, statuses) else 0
+    return exit_status(known, statuses)
 
 
 def _retried(
@@ -94,7 +93,7 @@ def _orders(retried: Sequence[KnownRun]) -> list[Order]:
         try:
             planned = sweep.runs()
         except Damaged as error:
-            log.warning("left out: %s", error)
+            faults.warn([str(error)])
             continue
         orders.append(Order(sweep.study, planned, tuple(runs), sweep.launcher, sweep.pack))
     return orders

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 
+from transferlab.cli import faults
 from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
 from transferlab.launch import status
@@ -26,7 +27,6 @@ EVERY_WITH_SLURM_S = 10.0  # each query is a load on the site's controller
 RETRIED = ("failed", "stale", "interrupted")  # by `retry`
 # The states that need attention come first
 ORDER = ("unreadable", "damaged", *RETRIED, "running", "queued", "blocked", "missing")
-UNREADABLE = 1  # the exit status if a part of the store cannot be read
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -45,23 +45,17 @@ def run(arguments: Sequence[str]) -> int:
     known = inventory.known_runs(selected.store, selected.study)
     statuses = look(known.runs)
     output.show(*(_json(statuses, known) if selected.json else _lines(statuses)))
-    report_faults(known)
+    faults.warn(map(str, known.faults))
     if not selected.json and any(state.state in RETRIED for state in statuses):
         log.info("to retry: %s", commands.line("retry", "--store", str(selected.store)))
-    return UNREADABLE if unreadable(known, statuses) else 0
+    return exit_status(known, statuses)
 
 
-def report_faults(known: Inventory) -> None:
-    """Log what is wrong with records and folders that belong to no run that is shown."""
-    for fault in known.faults:
-        log.warning("left out: %s", fault)
-
-
-def unreadable(known: Inventory, statuses: Sequence[RunStatus]) -> bool:
-    """Whether a part of the store cannot be read, so that what is shown may be incomplete."""
-    return any(isinstance(fault, Unreadable) for fault in known.faults) or any(
-        state.state == "unreadable" for state in statuses
-    )
+def exit_status(known: Inventory, statuses: Sequence[RunStatus]) -> int:
+    """0 if all of the store could be read."""
+    unread = any(isinstance(fault, Unreadable) for fault in known.faults)
+    unread = unread or any(state.state == "unreadable" for state in statuses)
+    return faults.INCOMPLETE if unread else 0
 
 
 def look(known: Sequence[KnownRun]) -> tuple[RunStatus, ...]:
@@ -87,8 +81,8 @@ def _watch(selected: Namespace) -> int:
                 output.show(*_lines(statuses))
             active = [state for state in statuses if state.state in ("running", "queued")]
             if not active:
-                report_faults(known)
-                return UNREADABLE if unreadable(known, statuses) else 0
+                faults.warn(map(str, known.faults))
+                return exit_status(known, statuses)
             slurm = any(state.job is not None for state in active)
             time.sleep(EVERY_WITH_SLURM_S if slurm else EVERY_S)
     except KeyboardInterrupt:

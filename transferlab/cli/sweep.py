@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 
 from transferlab import store
-from transferlab.cli import hydra_flags, summary
+from transferlab.cli import faults, hydra_flags, summary
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import compose, plan, study
 from transferlab.experiment.conf import CONF, Conf
@@ -50,8 +50,7 @@ def carry_out(order: Order, *, dry_run: bool = False) -> None:
     # A dry run is for the plan; a sweep does not end because nobody reads it
     show = output.show if dry_run else output.report
     show(*_title(order))
-    for reason in dict.fromkeys(order.left_out.values()):
-        log.warning("left out: %s", reason)
+    faults.warn(order.left_out.values())
     local = isinstance(order.launcher, LocalSettings)
     if order.todo and not dry_run:
         store.require_writable(order.store)

@@ -315,6 +315,21 @@ def test_holdout_leaves_an_image_on_either_side(part: float, tmp_path: Path):
     assert np.bincount(index.val.labels).tolist() == [1, 1]
 
 
+def test_folders_that_begin_with_a_dot_are_no_classes_and_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    root = tree(tmp_path)
+    for number in range(7):
+        picture(root / "train" / f".{number}" / "0.png")
+
+    classes = folder.scan(str(root), "val", None).classes
+    assert not any(name.startswith(".") for name in classes)
+    assert caplog.messages == [
+        f"{root}/train: folders that begin with a dot are no classes, rename them if they are: "
+        ".0, .1, .2, .3, .4 and 2 more"
+    ]
+
+
 # --- deeper folders, and files that are not read ---------------------------------------------
 
 

@@ -6,6 +6,7 @@ process.
 """
 
 import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,12 @@ from transferlab.errors import UserError
 from transferlab.runtime import commands
 from transferlab.runtime.files import sha256
 
+log = logging.getLogger(__name__)
 DirEntry = os.DirEntry[str]
 Identity = tuple[int, int]  # of a folder: its device and inode
 SAMPLED = 5  # files of each class whose content the digest covers
 HIDDEN = "hidden"
+NAMED = 5  # hidden folders in a warning
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,19 @@ def folders(folder: Path) -> list[str]:
 def class_names(folder: Path) -> list[str]:
     """Names of the class folders in `folder`, as UTF-8 in any locale.
 
-    In the order of their bytes, the usual numbering of classes.
+    In the order of their bytes, the usual numbering of classes. Logs the names of folders that
+    begin with a dot, such as `.ipynb_checkpoints`, which are no classes.
 
     Raises: UserError for a name that is not UTF-8, which no record can hold.
     """
     names = sorted(map(os.fsencode, folders(folder)))
+    hidden = sorted(e.name for e in _entries(folder) if e.is_dir() and e.name.startswith("."))
+    if hidden:
+        more = f" and {len(hidden) - NAMED} more" if len(hidden) > NAMED else ""
+        log.warning(
+            "%s: folders that begin with a dot are no classes, rename them if they are: %s%s",
+            folder, ", ".join(hidden[:NAMED]), more,
+        )  # fmt: skip
     try:
         return [name.decode() for name in names]
     except UnicodeDecodeError as error:
