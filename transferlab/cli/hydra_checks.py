@@ -7,7 +7,7 @@ without a word, is refused.
 import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from transferlab.cli.hydra_flags import CommandLine
 from transferlab.errors import UserError
@@ -16,15 +16,24 @@ from transferlab.experiment import compose
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-def checked(line: CommandLine) -> tuple[list[str], bool]:
-    """The overrides, with globs and the sweeper's parameters written out; whether it is a multirun.
+class Checked(NamedTuple):
+    """The overrides, with globs and the sweeper's parameters written out; whether they are those of
+    a multirun; and what Hydra composes without the lists."""
+
+    overrides: list[str]
+    several: bool
+    composed: Any
+
+
+def checked(line: CommandLine) -> Checked:
+    """What is to be done.
 
     Raises: UserError for what Hydra cannot compose, or composes into no run.
     """
     compose.check(line.overrides, line.conf)
     overrides = [compose.enumerated(override, line.conf) for override in line.overrides]
     try:
-        hydra = line.conf.composed(overrides, multirun=True).hydra
+        composed = line.conf.composed(overrides, multirun=True)
     except UserError as error:
         if not line.flags.multirun:
             check_launcher(overrides)
@@ -35,6 +44,7 @@ def checked(line: CommandLine) -> tuple[list[str], bool]:
             f"{parameters[0]}: Hydra takes the parameters of a sweeper from a file, "
             "--config-name; on the command line write their lists as overrides"
         ) from error
+    hydra = composed.hydra
     for group, choice in hydra.runtime.choices.items():
         compose.check_hidden(group, choice, line.conf)
     if hydra.job.env_copy:
@@ -43,12 +53,12 @@ def checked(line: CommandLine) -> tuple[list[str], bool]:
             "its variables without it: omit it"
         )
     if not line.flags.multirun and (hydra.mode is None or hydra.mode.name != "MULTIRUN"):
-        return overrides, False
+        return Checked(overrides, False, composed)
     for role in ("launcher", "sweeper"):
         _check_plugin(role, hydra[role])
     if hydra.sweeper["_target_"] == BASIC:
         overrides = _with_parameters(line, hydra.sweeper.params or {}, overrides)
-    return overrides, True
+    return Checked(overrides, True, composed)
 
 
 def check_launcher(overrides: Iterable[str]) -> None:

@@ -38,12 +38,13 @@ def run(arguments: Sequence[str]) -> int:
     line = hydra_flags.parse(arguments)
     if line.flags.hydra_help or line.flags.shell_completion:
         return _show(line.words(line.overrides))
-    overrides, several = hydra_checks.checked(line)
+    overrides, several, composed = hydra_checks.checked(line)
     if not several:
         compose.check_single(overrides)
         if line.shows:
             return _show(line.words(overrides))
         hydra_checks.check_launcher(overrides)
+        compose.run_config(composed)  # before Hydra makes folders
         return _train(line, overrides)
     if line.shows:
         return _show_jobs(line, overrides)

@@ -21,6 +21,7 @@ from transferlab.experiment import validations
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import known_keys
+from transferlab.experiment.variables import displayed
 from transferlab.results.metrics import METRICS
 from transferlab.runtime.provenance import VERSIONS
 from transferlab.runtime.reading import shown
@@ -158,7 +159,7 @@ def _validations(config: Mapping[str, Any], record: Mapping[str, Any]) -> int | 
 
 def _data_set(name: str, root: str | None) -> str:
     """The name of the folder of images; where it is unknown or only contains the archive, `name`"""
-    folder = "" if root is None or name in ARCHIVES else Path(shown(root)).name.strip(".")
+    folder = "" if root is None or name in ARCHIVES else Path(displayed(root)).name.strip(".")
     return folder or name
 
 
