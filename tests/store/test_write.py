@@ -168,6 +168,7 @@ def test_cleaning_removes_half_written_files_and_an_old_failure_and_nothing_else
         ".result.json.0123456789abcdef",
         ".failure.json.0123456789abcdef",
         ".owner.json.0123456789abcdef",
+        ".lock.holder.0123456789abcdef",
         ".metrics.csv.0123456789abcdef",
         ".last.ckpt.0123456789abcdef",
         ".weights.safetensors.host.1",

@@ -22,7 +22,8 @@ from transferlab.runtime import commands, folders
 
 log = logging.getLogger(__name__)
 DEVICE = "cuda"
-CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # read by torch when it first compiles
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # read by torch whenever it compiles
+TORCHS_OWN = "torchinductor_"  # and the user's name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,10 +32,11 @@ R = TypeVar("R")
 def keep_in(cache: Path) -> None:
     """Keep compiled code in a folder of the cache that nobody else can write, since it is executed.
 
-    torch's own choice has a name in `/tmp` that everybody can guess. One that is set in the
-    environment is left alone. Without such a folder it is compiled anew by each process.
+    torch's own choice, which it puts into the environment when it is imported, has a name in `/tmp`
+    that everybody can guess. One that the user has set is left alone. Without a folder in the cache
+    each process compiles anew.
     """
-    if CACHE_VARIABLE in os.environ:
+    if not Path(os.environ.get(CACHE_VARIABLE, TORCHS_OWN)).name.startswith(TORCHS_OWN):
         return
     folder = cache / f"compiled-{os.geteuid()}"
     try:

@@ -26,7 +26,9 @@ from transferlab.store.folders import folder_names, make_folder
 from transferlab.store.reader import Record, Values
 from transferlab.store.schemas import FORMAT, RecordKind
 
-TEMPORARY = re.compile(r"\.(config|result|failure|owner|metrics|last|weights|mean|inference)\.")
+TEMPORARY = re.compile(
+    r"\.(config|result|failure|owner|lock|metrics|last|weights|mean|inference)\."
+)
 LARGEST_FILE = 2**40  # bytes, of the weights of a network
 
 
