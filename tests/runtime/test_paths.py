@@ -94,3 +94,17 @@ def test_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatch):
     assert paths.expand("~") == Path("/me")
     assert paths.expand("~/store") == Path("/me/store")
     assert paths.expand("~root/x") == Path(pwd.getpwnam("root").pw_dir) / "x"
+
+
+def test_a_path_that_is_not_utf_8_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Latin-1, as on old disks: given, or that of the working directory."""
+    remedy = "is not UTF-8: rename the file or folder, or use a link of another name"
+    with pytest.raises(UserError) as error:
+        paths.expand("caf\udce9/runs")
+    assert str(error.value) == f"caf\udce9/runs {remedy}"
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError) as error:
+        paths.absolute("runs")
+    assert str(error.value) == f"{folder}/runs {remedy}"

@@ -21,14 +21,22 @@ class Flags(argparse.ArgumentParser):
         default = environment.value(environment.STORE) or "runs"
         self.add_argument(
             "--store",
-            type=lambda text: path_of(text).absolute(),
-            default=paths.expand(default).absolute(),
+            type=store_of,
+            default=default,
             metavar="DIR",
             help="where the runs are kept (default: runs, or TRANSFERLAB_STORE)",
         )
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {' '.join(self.format_usage().split())}")
+
+
+def store_of(text: str) -> Path:
+    """The path of a store, from the root on: the `type` of an argument."""
+    try:
+        return paths.absolute(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def path_of(text: str) -> Path:

@@ -91,12 +91,24 @@ def value(hint: Any, given: object, key: str) -> object:
     for kind, bounds in alternatives:
         converted = _convert(kind, given, key)
         if converted is not MISMATCH:
+            if kind is str:
+                _require_text(key, str(converted))
             for bound in bounds:
                 bound.check(converted, key)  # type: ignore[arg-type]
             return converted
     kinds = [kind for kind, _ in alternatives]
     needed = " or ".join(_name(kind) for kind in kinds)
     raise UserError(f"{key}={_shown(given)} must be {needed}{_mismatch(given, kinds)}")
+
+
+def _require_text(key: str, text: str) -> None:
+    """Raises: UserError for a text with bytes of a path that is not UTF-8, as no record holds."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{key}={text} is not UTF-8: rename the file or folder, or use a link of another name"
+        ) from error
 
 
 @cache

@@ -31,8 +31,9 @@ def home(user: str = "") -> Path | None:
 def expand(path: str | Path) -> Path:
     """The path with a leading `~` or `~NAME` replaced by the home directory.
 
-    Raises: UserError if there is none.
+    Raises: UserError if there is none, or the path is not UTF-8.
     """
+    require_text(path)
     head, _, rest = str(path).partition("/")
     if not head.startswith("~"):
         return Path(path)
@@ -43,6 +44,23 @@ def expand(path: str | Path) -> Path:
             + f": write the path out, or ./{path} for a folder of that name"
         )
     return folder / rest
+
+
+def absolute(path: str | Path) -> Path:
+    """The path, expanded, from the root on. Raises: UserError as `expand` does."""
+    folder = expand(path).absolute()
+    require_text(folder)  # the working directory may have any name
+    return folder
+
+
+def require_text(path: str | Path) -> None:
+    """Raises: UserError if a path is not UTF-8: records and tables, which are, cannot hold it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8: rename the file or folder, or use a link of another name"
+        ) from error
 
 
 def cache(setting: str | None) -> Path:
