@@ -63,8 +63,8 @@ class _Worker:
 class Workers(AbstractContextManager["Workers[Task, Result]"], Generic[Task, Result]):
     """`count` processes that call `function`, until the end of the block.
 
-    They ignore signals, which their parent handles, and end with it, also if it is killed. `advice`
-    is what a user may do if one dies.
+    They receive no signals, which their parent handles, and end with it, also if it is killed.
+    `advice` is what a user may do if one dies.
     """
 
     def __init__(self, count: int, function: Callable[[Task], Result], *, advice: str) -> None:
@@ -77,7 +77,7 @@ class Workers(AbstractContextManager["Workers[Task, Result]"], Generic[Task, Res
         import torch  # loaded once, not in each worker
 
         try:
-            with signals.held_back():
+            with signals.held_back():  # in the workers for good
                 for _ in range(self.count):
                     self.workers.append(self._fork(torch))
         except OSError as error:
@@ -178,7 +178,6 @@ class Workers(AbstractContextManager["Workers[Task, Result]"], Generic[Task, Res
                 for worker in (*self.workers, _Worker(0, to_worker, from_worker)):
                     worker.tasks.close()  # or it would not see the end of its own
                     worker.results.close()
-                signals.ignore()
                 gc.freeze()  # what it has inherited belongs to the parent, also on a GPU
                 torch.set_num_threads(1)
                 _work(self.function, tasks, results)
