@@ -135,12 +135,18 @@ def test_compiled_code_is_kept_where_nobody_else_can_write(
 
     # as torch has set it when it was imported
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_root")
-    tmp_path.chmod(0o2775)  # a cache that is shared
-    compiled.keep_in(tmp_path)
-    folder = tmp_path / f"compiled-{os.geteuid()}"
+    compiled.keep_in(tmp_path / "cache")
+    folder = tmp_path / "cache" / f"compiled-{os.geteuid()}"
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(folder)
     assert not folder.stat().st_mode & 0o022
     assert caplog.messages == []
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_root")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    (tmp_path / "cache").chmod(0o2775)  # it is shared: another user may replace the folder
+    compiled.keep_in(tmp_path / "cache")
+    own = tmp_path / "own" / "transferlab" / f"compiled-{os.geteuid()}"
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(own)
 
 
 def test_code_that_somebody_else_may_have_compiled_is_not_run(
@@ -148,10 +154,13 @@ def test_code_that_somebody_else_may_have_compiled_is_not_run(
 ):
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / f"compiled-{os.geteuid()}").mkdir()
-    (tmp_path / f"compiled-{os.geteuid()}").chmod(0o777)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for cache in (tmp_path / "cache", tmp_path / "transferlab"):
+        (cache / f"compiled-{os.geteuid()}").mkdir(parents=True)
+        (cache / f"compiled-{os.geteuid()}").chmod(0o777)
 
-    compiled.keep_in(tmp_path)
+    caplog.set_level("INFO", "transferlab")
+    compiled.keep_in(tmp_path / "cache")
 
     folder = Path(os.environ.pop("TORCHINDUCTOR_CACHE_DIR"))
     assert folder.name.startswith("transferlab-compiled-")

@@ -254,30 +254,38 @@ def test_a_relative_path_is_that_of_the_working_directory(
 # --- private folders
 
 
-def test_a_private_folder_is_nobody_elses_and_kept(shared: Path):
-    assert folders.private(shared / "own") == shared / "own"
-    assert mode(shared / "own") in ("0o700", "0o2700")
-    assert folders.private(shared / "own") == shared / "own"
+def test_a_private_folder_is_nobody_elses_and_kept(tmp_path: Path):
+    assert folders.private(tmp_path / "own") == tmp_path / "own"
+    assert mode(tmp_path / "own") == "0o700"
+    assert folders.private(tmp_path / "own") == tmp_path / "own"
 
 
-def test_a_private_folder_that_others_can_write_is_refused(shared: Path):
-    (shared / "own").mkdir()
-    (shared / "own").chmod(0o770)
+def test_a_private_folder_that_others_can_write_is_refused(tmp_path: Path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own").chmod(0o770)
     with pytest.raises(OSError, match="own is not a folder that only you can write: delete it"):
-        folders.private(shared / "own")
+        folders.private(tmp_path / "own")
 
-    (shared / "link").symlink_to(shared / "elsewhere")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="link is not a folder that only you can write"):
-        folders.private(shared / "link")
+        folders.private(tmp_path / "link")
+
+
+def test_a_private_folder_that_others_can_replace_is_refused(shared: Path):
+    (shared / "a").mkdir(0o700)
+
+    for folder in (shared / "own", shared / "a" / "own"):
+        with pytest.raises(OSError, match=f"others can write {shared}, and so replace {folder}"):
+            folders.private(folder)
 
 
 @pytest.mark.root
-def test_a_private_folder_of_another_user_is_refused(shared: Path):
-    (shared / "own").mkdir(0o700)
-    os.chown(shared / "own", BOB, GROUP)
+def test_a_private_folder_of_another_user_is_refused(tmp_path: Path):
+    (tmp_path / "own").mkdir(0o700)
+    os.chown(tmp_path / "own", BOB, GROUP)
 
     with pytest.raises(OSError, match="own is not a folder that only you can write"):
-        folders.private(shared / "own")
+        folders.private(tmp_path / "own")
 
 
 # --- what other programs make

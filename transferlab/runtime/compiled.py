@@ -18,7 +18,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from transferlab.runtime import commands, folders
+from transferlab.runtime import commands, folders, paths
 
 log = logging.getLogger(__name__)
 DEVICE = "cuda"
@@ -33,18 +33,19 @@ def keep_in(cache: Path) -> None:
     """Keep compiled code in a folder of the cache that nobody else can write, since it is executed.
 
     torch's own choice, which it puts into the environment when it is imported, has a name in `/tmp`
-    that everybody can guess. One that the user has set is left alone. Without a folder in the cache
-    each process compiles anew.
+    that everybody can guess. One that the user has set is left alone. If no cache will do, each
+    process compiles anew.
     """
     if not Path(os.environ.get(CACHE_VARIABLE, TORCHS_OWN)).name.startswith(TORCHS_OWN):
         return
-    folder = cache / f"compiled-{os.geteuid()}"
-    try:
-        folders.private(folder)
-    except OSError as error:
-        folder = Path(tempfile.mkdtemp(prefix="transferlab-compiled-"))
-        log.warning("compiled code is kept in %s: %s", folder, error)
-    os.environ[CACHE_VARIABLE] = str(folder)
+    folder = None
+    for parent in (cache, paths.cache(None)):  # a shared one may not do; then the user's own
+        try:
+            folder = folders.private(parent / f"compiled-{os.geteuid()}")
+            break
+        except OSError as error:
+            log.info("compiled code is not kept in %s: %s", parent, error)
+    os.environ[CACHE_VARIABLE] = str(folder or tempfile.mkdtemp(prefix="transferlab-compiled-"))
 
 
 def on_cuda(function: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatenate[Tensor, P], R]:

@@ -125,13 +125,18 @@ def share(descriptor: int, folder: int) -> None:
 
 
 def private(folder: Path) -> Path:
-    """The folder, made if it is missing: nobody else can write it, whatever lies around it.
+    """The folder, made if it is missing: nobody else can write it, nor put another in its place.
 
     For what is executed or trusted unread, such as compiled code.
 
-    Raises: UnsafePath if it is a link, or others can write it; OSError.
+    Raises: UnsafePath if it is a link, or others can write it or a folder above it; OSError.
     """
     make(folder.parent)
+    above = Path(os.path.realpath(folder.parent))
+    for each in (above, *above.parents):
+        mode = each.stat().st_mode
+        if mode & OTHERS and not mode & stat.S_ISVTX:
+            raise UnsafePath(f"others can write {each}, and so replace {folder}")
     with opened(folder.parent) as parent:
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder.name, 0o700, dir_fd=parent)
