@@ -34,6 +34,12 @@ def test_control_characters_pass_through_hydra(text: str):
     assert compose.settings([commands.override("data.root", text)])["data.root"] == (text,)
 
 
+@pytest.mark.parametrize("text", ["${x}", "\\${x}", "\\\\${x}", "a\\b${x}${y}", "{x}", "$x", "\\"])
+def test_a_value_that_omegaconf_does_not_see_is_unquoted(text: str):
+    (value,) = compose.settings([commands.override("+study", text)])["study"]
+    assert commands.unquoted(value) == text
+
+
 def test_what_needs_no_quotes_has_none():
     values = {"data.size": 64, "data.scale": 0.015625, "data.val": None, "train.nesterov": True,
               "data.root": "/my/images-2.0", "transfer.variant": "A3B+"}  # fmt: skip

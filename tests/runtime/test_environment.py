@@ -29,7 +29,7 @@ def test_an_empty_one_counts_as_unset(
     assert message.startswith(f"error: {tmp_path}/runs is not a store: ")
     assert main(["--cfg", "job", "--resolve", "+split=random"]) == 0
     composed = capsys.readouterr().out
-    assert "  store: runs\n  cache: ~/.cache/transferlab\n" in composed
+    assert "  store: runs\n  cache: null\n" in composed
 
 
 @pytest.mark.parametrize("text", ["two", "-1", "1.5", "²"])
@@ -50,6 +50,7 @@ def test_no_other_module_reads_one_of_ours():
     }
     assert reading == {
         "runtime/environment.py: os.environ.get(name, '')",
+        "runtime/compiled.py: os.environ.get(CACHE_VARIABLE, TORCHS_OWN)",  # torch's
         "experiment/cost/networks.py: os.environ.get('CUDA_VISIBLE_DEVICES')",  # empty: no device
     }
     assert environment.PREFIX == "TRANSFERLAB_"

@@ -97,7 +97,7 @@ def _sorted(arguments: Sequence[str], conf: Conf = CONF) -> tuple[str, list[str]
         if override.is_sweep_override():
             raise UserError(f"{argument} is a list: {key} takes one value")
         if key == "study":
-            name = str(*compose.values(override))
+            name = commands.unquoted(str(*compose.values(override)))
             continue
         if key == "launcher":
             compose.check_choice("launcher", str(override.value()), conf)

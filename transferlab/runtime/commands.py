@@ -44,6 +44,12 @@ def line(*words: str, program: str = PROGRAM) -> str:
     return f"{program} {' '.join(map(quoted, words))}"
 
 
+def unquoted(value: str) -> str:
+    """The text that `override` has quoted, from the value that Hydra reads, where OmegaConf, which
+    undoes the rest, does not get to see it."""
+    return re.sub(r"(\\*)\\\$\{", lambda match: match[1][: len(match[1]) // 2] + "${", value)
+
+
 def quoted(word: str) -> str:
     """A word as it is typed in a shell, in one line.
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import transferlab
 from transferlab import __version__
+from transferlab.runtime import environment
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "hydra-core", "pillow",
             "simplejpeg")  # fmt: skip
@@ -59,7 +60,7 @@ def code(plugins: Iterable[str] = ()) -> dict[str, Any]:
 def submitted_code() -> dict[str, Any] | None:
     """The code with which this worker's job was submitted; None in other processes."""
     with contextlib.suppress(ValueError):
-        value = json.loads(os.environ.get(SUBMITTED, "null"))
+        value = json.loads(environment.value(SUBMITTED) or "null")
         return value if isinstance(value, dict) else None
     return None
 
