@@ -115,7 +115,7 @@ def test_a_worker_without_memory_says_so():
     [
         (lambda _: os.kill(os.getpid(), signal.SIGKILL),
          "was killed, perhaps because memory ran out"),
-        (lambda _: os.kill(os.getpid(), signal.SIGALRM), "was killed by SIGALRM"),
+        (lambda _: os.kill(os.getpid(), signal.SIGVTALRM), "was killed by SIGVTALRM"),
         (lambda _: os._exit(3), "died with exit status 3"),
     ],
 )  # fmt: skip
