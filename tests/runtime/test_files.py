@@ -316,3 +316,16 @@ def test_a_log_that_slurm_has_made_is_shared_when_it_is_continued(shared: Path):
     append(shared / "0.log")
 
     assert mode(shared / "0.log") == "0o664"
+
+
+def test_whether_a_folder_can_be_written_is_tried_under_a_name_that_nobody_can_guess(
+    shared: Path,
+):
+    (shared / f".{os.getpid()}").symlink_to(shared / "victim")
+
+    files.probe(shared)
+
+    assert [path.name for path in shared.iterdir()] == [f".{os.getpid()}"]
+    with pytest.raises(NotADirectoryError):
+        (shared / "file").touch()
+        files.probe(shared / "file")
