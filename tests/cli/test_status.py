@@ -343,6 +343,17 @@ def test_failed_and_stale_runs_are_retried_with_the_runs_they_block(
     assert (study, sorted(found)) == ("quick", sorted(labels))
 
 
+def test_an_interrupted_base_is_retried_with_the_runs_that_wait_for_it(
+    store_folder: Path, trained: list[tuple[str, list[str]]]
+):
+    sweep = start(make_runs(store_folder, ["A1B", "R1B"]), make_local())
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs()), sweeps.LOCAL))
+    sweeps.note(job, 0, started="now", ended="now", code=75, signals=["SIGTERM"])
+
+    assert again(store_folder) == 0
+    assert trained == [("quick", ["baseA", "A1B"])]
+
+
 def test_it_is_launched_as_its_sweep_was(
     store_folder: Path, cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ):

@@ -49,7 +49,7 @@ def test_edited_code_is_reported_and_shown_by_status(
     place = ["--store", str(tmp_path / "store")]
     assert status.run(place) == 0
     line = capsys.readouterr().out.splitlines()[1]
-    assert line.startswith(f"code edited before the start of 1 runs (baseB): {DIFFERENCE}")
+    assert line.startswith(f"code edited before the start of 1 run (baseB): {DIFFERENCE}")
     assert status.run([*place, "--json"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert [bool(run["edited"]) for run in runs] == [False, True]

@@ -128,7 +128,7 @@ def test_code_that_is_edited_before_a_job_starts_is_named_in_its_record_and_by_s
     user.wait_until_done(1)
     (record,) = user.records()
     assert record["submitted"] == job["code"] and record["code"] != job["code"]["digest"]
-    assert "code edited before the start of 1 runs (baseB): submitted with" in (
+    assert "code edited before the start of 1 run (baseB): submitted with" in (
         user.ordered("status").out
     )
     assert "the code was edited since the job was submitted" in user.logs()

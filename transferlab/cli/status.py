@@ -114,7 +114,8 @@ def _edited(statuses: Sequence[RunStatus]) -> list[str]:
         if state.edited is not None:
             labels.setdefault(state.edited, []).append(state.label)
     return [
-        f"code edited before the start of {len(names)} runs ({', '.join(names[:EDITED])}"
+        f"code edited before the start of {len(names)} run{'s' if len(names) > 1 else ''} "
+        f"({', '.join(names[:EDITED])}"
         f"{', ...' if len(names) > EDITED else ''}): {difference}"
         for difference, names in labels.items()
     ]
