@@ -104,7 +104,7 @@ class User:
 
     def call(self, *words: str) -> Answer:
         process = self.start(*words)
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=400)
         return Answer(process.returncode, out, err)
 
     def ordered(self, *words: str) -> Answer:
