@@ -184,7 +184,7 @@ def test_a_signal_that_arrives_while_the_job_starts_stops_it_before_a_worker_is_
         cluster = FakeCluster()
 
         assert work(job, cluster=cluster) == 75
-    assert cluster.requeued == ["7_0"] and not (job.folder / "0.started").exists()
+    assert cluster.requeued == ["7_0"] and "started" not in note(job, 0)
     assert (note(job, 0)["code"], note(job, 0)["signals"]) == (75, ["SIGUSR1"])
 
 

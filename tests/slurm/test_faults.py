@@ -22,7 +22,8 @@ echo $calls >{folder}/calls
 for file in /proc/$$/fd/*; do
     [ "${{file##*/}}" -le 2 ] || [ "${{file##*/}}" = 255 ] || eval "exec ${{file##*/}}>&-"
 done
-(until [ -e {folder}/go ]; do sleep 0.2; done; {sbatch} "$@" >{folder}/late) </dev/null >/dev/null 2>&1 &
+exec 0</dev/null
+(until [ -e {folder}/go ]; do sleep 0.2; done; {sbatch} "$@" >{folder}/late) >/dev/null 2>&1 &
 echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
 exit 1
 """

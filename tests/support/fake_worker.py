@@ -151,6 +151,9 @@ def leash() -> None:
 
 def main() -> int:
     signal.signal(signal.SIGUSR1, stopped.set)
+    # A signal just before `select` does not interrupt it, and its handler waits for the end of that
+    os.set_blocking(stopped.write, False)
+    signal.set_wakeup_fd(stopped.write, warn_on_full_buffer=False)
     job, task = sweeps.read_job(Path(sys.argv[1])), int(sys.argv[2])
     if "TRANSFERLAB_LEASH" in os.environ:
         threading.Thread(target=leash, daemon=True).start()
