@@ -6,20 +6,16 @@ it.
 """
 
 import contextlib
-import os
-import socket
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from transferlab import store
 from transferlab.errors import Interrupted
 from transferlab.experiment.run import Run
-from transferlab.launch import ending, queue
+from transferlab.launch import ending, owners, queue
 from transferlab.launch.cluster import Cluster, Queued
 from transferlab.runtime import reading
 from transferlab.runtime.reading import Damaged, Unreadable
@@ -166,10 +162,10 @@ def _of_records(
 def _owned(owner: Mapping[str, Any], entry: Queued | None, common: Mapping[str, Any]) -> RunStatus:
     """The status of a run whose lock is held."""
     progress: dict[str, Any] = {name: owner.get(name) for name in ("step", "total_steps", "left_s")}
-    if entry is None and _age_s(owner) > STALE_S and not _alive(owner):
-        words = f"no heartbeat from {_who(owner)} since {owner.get('heartbeat')}"
+    if entry is None and owners.age_s(owner) > STALE_S and not owners.is_alive(owner):
+        words = f"no heartbeat from {owners.who(owner)} since {owner.get('heartbeat')}"
         return RunStatus(state="stale", words=words, **common, **progress)
-    return RunStatus(state="running", words=_who(owner), **common, **progress)
+    return RunStatus(state="running", words=owners.who(owner), **common, **progress)
 
 
 def _ended(
@@ -195,7 +191,7 @@ def _ended(
         words = _interrupted(cause, saved=saved, in_time=_in_time(known.run, note))
         return RunStatus(state="interrupted", words=words, **common, **progress)
     if owner:
-        words = f"{_who(owner)} died without reporting a result"
+        words = f"{owners.who(owner)} died without reporting a result"
         return RunStatus(state="stale", words=words, **common, **progress)
     if saved:
         return RunStatus(state="interrupted", words="resumes from its checkpoint", **common)
@@ -274,30 +270,3 @@ def _log(known: KnownRun, exists: bool) -> str | None:
     if known.job is not None:
         return str(known.job.log(known.task))
     return str(known.run.log_file) if exists else None
-
-
-def _who(owner: Mapping[str, Any]) -> str:
-    if "pid" not in owner:
-        return "a process"
-    return f"process {owner['pid']} on {owner.get('host', '?')}"
-
-
-def _age_s(owner: Mapping[str, Any]) -> float:
-    try:
-        beat = datetime.strptime(str(owner.get("heartbeat")), "%Y-%m-%dT%H:%M:%S%z")
-    except ValueError:
-        return 0.0
-    return time.time() - beat.timestamp()
-
-
-def _alive(owner: Mapping[str, Any]) -> bool:
-    """Whether its process is alive; False for one of another machine."""
-    if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
-        return False
-    try:
-        os.kill(owner["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it belongs to another user
-        pass
-    return True
