@@ -7,7 +7,6 @@ is waited for, so a link, a FIFO, a device or a folder in place of a file is dam
 
 import errno
 import json
-import math
 import os
 import reprlib
 import stat
@@ -72,8 +71,8 @@ def read(path: Path | str, *, limit: int, remedy: str = "delete it") -> FileCont
 
 
 def json_value(data: bytes) -> Any:
-    """The value of a JSON text. Raises: ValueError, also for a number that is not finite, an
-    integer of more than 64 bits, and for brackets nested too deeply."""
+    """The value of a JSON text. Raises: ValueError, also for `NaN` and `Infinity`, an integer of
+    more than 64 bits, and for brackets nested too deeply. A number such as 1e999 is infinite."""
     try:
         return _DECODER.decode(data.decode("utf-8"))
     except RecursionError:
@@ -155,15 +154,8 @@ def _integer(text: str) -> int:
     return number
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is not finite")
-    return number
-
-
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number of JSON")
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_finite, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_no_constant)

@@ -13,7 +13,7 @@ import re
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import (
     Annotated,
     Any,
@@ -59,8 +59,9 @@ class Between:
     def __str__(self) -> str:
         return f"between {self.low} and {self.high}"
 
-    def holds(self, value: float) -> bool:
-        return self.low <= value <= self.high
+    def test(self) -> Callable[[float], object]:
+        low, high = self.low, self.high
+        return lambda value: low <= value <= high
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Form:
     def __str__(self) -> str:
         return self.words
 
-    def holds(self, value: str) -> bool:
-        return _compiled(self.pattern).fullmatch(value) is not None
+    def test(self) -> Callable[[str], object]:
+        return re.compile(self.pattern).fullmatch
 
 
 def check(kind: Any, value: object, *, key: str = "") -> Any:
@@ -96,7 +97,7 @@ def _check(kind: Any) -> Check:
     if origin in (Required, NotRequired):
         return _check(arguments[0])
     if origin is Annotated:
-        return _bounded(_check(arguments[0]), kind.__metadata__)
+        return _bounded(_check(arguments[0]), *kind.__metadata__)
     if origin in (Union, types.UnionType):
         return _union(arguments)
     if origin is Literal:
@@ -131,12 +132,12 @@ def _object(kind: Any) -> Check:
     return check
 
 
-def _bounded(check: Check, bounds: tuple[Any, ...]) -> Check:
+def _bounded(check: Check, bound: Between | Form) -> Check:
+    holds: Callable[[Any], object] = bound.test()
+
     def bounded(value: Any) -> Any:
-        value = check(value)
-        for bound in bounds:
-            if not bound.holds(value):
-                raise _wrong(value, str(bound))
+        if not holds(check(value)):
+            raise _wrong(value, str(bound))
         return value
 
     return bounded
@@ -216,8 +217,3 @@ def _scalar(kind: type) -> Check:
 
 def _wrong(value: object, needed: str) -> Mismatch:
     return Mismatch("", f"={shown(value)} must be {needed}")
-
-
-@lru_cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)

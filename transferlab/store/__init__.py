@@ -1,6 +1,8 @@
 """Everything on disk: run folders and their records, sweeps and jobs, mirrors; imports no torch.
 
 May import: errors, runtime, experiment.
+
+README.md has the table of all files, who checks each, and who may have made it.
 """
 
 from transferlab.store.folders import folder_names, require_space, require_writable

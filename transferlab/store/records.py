@@ -274,14 +274,21 @@ def _check_parts(record: Values, run: Run, path: Path | str) -> None:
 def _is_config_of(raw: Values, config: RunConfig) -> bool:
     """Whether a recorded config is the same, key for key, but for `runtime`. If it is not, it may
     still be another spelling, by other paths for instance."""
-    return all(
-        repr(raw.get(name)) == _written(section)
-        for name, section in vars(config).items()
-        if name != "runtime"
-    )
+    for name, section in vars(config).items():
+        if name == "runtime":
+            continue
+        values, kinds = _plain(section)
+        recorded = raw.get(name)
+        if not isinstance(recorded, dict):
+            recorded = {"": recorded}
+        # In the order of the fields; 1, 1.0 and true are equal, and three kinds
+        if recorded != values or [*map(type, recorded.values())] != kinds:
+            return False
+    return True
 
 
 @lru_cache(maxsize=65_536)
-def _written(section: Any) -> str:
-    """A section of a config as JSON reads it. A text, so that 1, 1.0 and true are different."""
-    return repr(dict(vars(section)) if hasattr(section, "__dict__") else section)
+def _plain(section: Any) -> tuple[dict[str, Any], list[type]]:
+    """A section of a config as JSON reads it, and the types of its values; a number as `""`."""
+    values = dict(vars(section)) if hasattr(section, "__dict__") else {"": section}
+    return values, [*map(type, values.values())]
