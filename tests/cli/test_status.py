@@ -187,6 +187,7 @@ def test_json_has_the_counts_and_all_runs(store_folder: Path, cluster: FakeClust
         "step": None,
         "total_steps": None,
         "left_s": None,
+        "edited": None,
     }
 
 
