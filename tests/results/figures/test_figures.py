@@ -295,7 +295,8 @@ def long(tmp_path: Path) -> Path:
 
 def small(store: Path, changes: dict[str, object] | None = None) -> Path:
     """Bases, selffers and transfers for B at n = 3 and 5, A5B at chance level; a curve of baseB."""
-    base = finish(store, "baseB", 0.8, changes, steps=40)
+    steps = 339 if changes else 40  # the last step of the curve below
+    base = finish(store, "baseB", 0.8, changes, steps=steps)
     finish(store, "baseA", 0.9, changes)
     finish(store, "A3B", 0.75, changes)
     finish(store, "B3B", 0.79, changes)
