@@ -56,7 +56,10 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         assert (found[name] - value).norm() < 1e-3 * value.norm() + 1e-6, name
 
 
-def test_every_byte_of_every_batch_reaches_the_device(config: Compose, device: torch.device):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_byte_of_every_batch_reaches_the_device(
+    config: Compose, device: torch.device, workers: int
+):
     chosen = resolve(config(*SMALL, "transfer.variant=baseA"))
     half = inputs.half(chosen, inputs.load_images(chosen.config), "A")
     stream = Stream(
@@ -65,8 +68,8 @@ def test_every_byte_of_every_batch_reaches_the_device(config: Compose, device: t
     )  # fmt: skip
     for view, requests in ((half.train, stream), (half.val, Sequence(len(half.val), 50))):
         batches = [
-            loader(view, requests, crop=16, workers=0, device=where)
-            for where in (device, torch.device("cpu"))
+            loader(view, requests, crop=16, workers=count, device=where)
+            for where, count in ((device, workers), (torch.device("cpu"), 0))
         ]
         for there, here in zip(*batches, strict=True):
             torch.cuda._sleep(2_000_000)  # the device lags behind, as in a training
