@@ -295,7 +295,7 @@ def long(tmp_path: Path) -> Path:
 
 def small(store: Path, changes: dict[str, object] | None = None) -> Path:
     """Bases, selffers and transfers for B at n = 3 and 5, A5B at chance level; a curve of baseB."""
-    steps = 339 if changes else 40  # the last step of the curve below
+    steps = 339 if changes else 40
     base = finish(store, "baseB", 0.8, changes, steps=steps)
     finish(store, "baseA", 0.9, changes)
     finish(store, "A3B", 0.75, changes)
@@ -303,7 +303,7 @@ def small(store: Path, changes: dict[str, object] | None = None) -> Path:
     finish(store, "A5B", 0.2, changes, learned=False)
     finish(store, "B5B", 0.7, changes)
     (base.folder / "metrics.csv").write_text(
-        "step,val/accuracy,val/loss,train/loss\n10,0.5,1,1\n40,0.8,0.5,0.5\n"
+        f"step,val/accuracy,val/loss,train/loss\n10,0.5,1,1\n{steps},0.8,0.5,0.5\n"
     )
     return store
 
