@@ -1,5 +1,7 @@
 """The order of a pack's callbacks, which is that of saving, reporting and leaving."""
 
+import pickle
+
 from transferlab.experiment.run import Run
 from transferlab.runtime.signals import StopRequest
 from transferlab.training.callbacks.checkpoint import RunCheckpoint
@@ -35,3 +37,15 @@ def test_what_is_reported_was_saved_and_what_is_saved_was_looked_through(
     ):
         assert positions[earlier] < positions[later], (earlier, later)
     assert callbacks.ordered[positions[NanGuard]] is callbacks.nan
+
+
+def test_the_callbacks_can_be_sent_to_the_process_of_another_device(
+    runs: list[Run], states: list[TrainingState]
+):
+    callbacks = pack_callbacks(
+        runs, states, StopRequest(), skipped={}, steps_per_epoch=4, val_batches=3
+    )
+
+    again = pickle.loads(pickle.dumps(callbacks.ordered))
+
+    assert [type(callback) for callback in again] == [type(each) for each in callbacks.ordered]

@@ -89,6 +89,10 @@ class RunCheckpoint(Callback):
             for member in module.active:
                 checkpoints.save(self.runs[member], self._state(trainer, module, member))
 
+    def is_between_steps(self) -> bool:
+        """Whether the state is complete: not before the first step, nor within one."""
+        return self.between_steps
+
     def _state(self, trainer: Trainer, module: PackModule, member: int) -> TrainingState:
         network = module.networks[member]
         velocity = self.velocities[member]

@@ -67,7 +67,7 @@ def pack_callbacks(
     heed = Stop(
         stop,
         save=checkpoint.save,
-        between_steps=lambda: checkpoint.between_steps,
+        between_steps=checkpoint.is_between_steps,  # which pickles, for further devices
         val_batches=val_batches,
     )
     return PackCallbacks(
