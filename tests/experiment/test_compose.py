@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 import transferlab
 from transferlab.errors import UserError
 from transferlab.experiment import compose, conf
-from transferlab.experiment.conf import CONF
+from transferlab.experiment.conf import CONF, Conf
 
 
 def refusal(*words: str) -> str:
@@ -36,6 +36,14 @@ def test_a_run_is_composed_of_seven_groups():
     assert CONF.choices("model") == ["alexnet", "alexnet_small"]
     assert CONF.choices("study")[0] == "manmade_natural"
     assert CONF.choices("nothing") == []
+
+
+def test_hydra_lists_the_same_groups_and_choices():
+    of_hydra = Conf(folder=conf.conf_folder())
+
+    assert of_hydra.groups() == CONF.groups()
+    for group in (*CONF.groups(), "study", "launcher", "nothing"):
+        assert of_hydra.choices(group) == CONF.choices(group)
 
 
 def test_a_base_of_a_group_is_no_choice():
