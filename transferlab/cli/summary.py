@@ -26,7 +26,7 @@ def next_command(run: Run, overrides: Sequence[str]) -> list[str]:
     ]
     for reason, transfer in _companions(run.config):
         try:
-            if run.sibling(transfer).result_file.exists():
+            if not store.unfinished([run.sibling(transfer)]):
                 continue
         except UserError:  # no such run: half A of split=whole, for instance
             continue

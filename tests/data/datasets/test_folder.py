@@ -588,3 +588,16 @@ def test_holdout_of_a_class_with_one_image_is_refused(tmp_path: Path):
     assert refused(tmp_path, None, 0.2) == (
         f"data.holdout=0.2 needs 2 images of a class or more: {tmp_path}/eel has 1"
     )
+
+
+@pytest.mark.parametrize("name", ["train/Ant/../../../outside", "elsewhere/Ant/0.png"])
+def test_a_name_of_a_record_that_leads_out_of_the_folder_is_not_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = tree(tmp_path / "data")
+    read: list[str] = []
+    monkeypatch.setattr(folder, "content_digest", lambda path: read.append(path) or "")
+    images = {"root": str(root), "val": "val", "holdout": None}
+
+    assert data.changed("image_folder", **images, skipped={name: "0" * 64}) == (name,)
+    assert read == []

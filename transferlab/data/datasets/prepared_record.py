@@ -7,19 +7,20 @@ byte and size of each, and `digests.npy`, by which `prepare --verify` notices da
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 from transferlab.errors import UserError
-from transferlab.runtime import commands
+from transferlab.runtime import commands, reading, typed
+from transferlab.runtime.typed import Between
 
 FORMAT = 2  # raised when the same files become other images, too
 RECORD = "prepared.json"
 IMAGES = {"raw": "images.u8", "jpeg": "images.jpegs"}  # codec -> the file of a subset's images
 SUBSETS = ("train", "val")
+LARGEST, LIMIT = 2**63 - 1, 64 * reading.MEGABYTE
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,46 @@ class PreparedRecord(PrepareSettings):
     subsets: dict[str, StoredSubset]
 
 
+class _PixelsSchema(TypedDict):
+    size: Annotated[int, Between(1, LARGEST)]
+    resize: str
+    codec: Literal["raw", "jpeg"]
+    quality: Annotated[int, Between(1, 100)] | None
+
+
+class _SubsetSchema(TypedDict):
+    images: Annotated[int, Between(0, LARGEST)]
+    slots: Annotated[int, Between(0, LARGEST)]
+    size_bytes: Annotated[int, Between(0, LARGEST)]
+
+
+class _PreparedSchema(TypedDict):
+    """The schema of `prepared.json`."""
+
+    pixels: _PixelsSchema
+    val: str | None
+    holdout: float | None
+    listing: str
+    sources: str
+    classes: list[str]
+    digest: str
+    subsets: dict[str, _SubsetSchema]
+
+
 def read_record(root: Path) -> PreparedRecord:
     """The record of the data at `root`.
 
     Raises: UserError if they are no prepared data, or those of another version.
     """
     path = root / RECORD
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+    content = reading.read(path, limit=LIMIT, remedy="prepare the images again")
+    if content is None:
         raise UserError(
             f"data.root={root} is not prepared data (it has no {RECORD}): {_how_to_make(root)}"
-        ) from error
-    except (OSError, ValueError) as error:
+        )
+    try:
+        raw = reading.json_value(content.data)
+    except ValueError as error:
         raise damaged(path, error) from error
     if isinstance(raw, dict) and raw.get("format") != FORMAT:
         raise UserError(
@@ -89,6 +117,7 @@ def read_record(root: Path) -> PreparedRecord:
             f"reads {FORMAT}): use that version, or prepare the images again"
         )
     try:
+        raw = typed.check(_PreparedSchema, raw)
         return PreparedRecord(
             pixels=Pixels(**raw["pixels"]),
             val=raw["val"],
@@ -99,7 +128,7 @@ def read_record(root: Path) -> PreparedRecord:
             digest=raw["digest"],
             subsets={name: StoredSubset(**raw["subsets"][name]) for name in SUBSETS},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError) as error:
         raise damaged(path, error) from error
 
 
