@@ -1,6 +1,7 @@
 """The mean image: exact, computed once, and kept where nothing is unpickled."""
 
 import logging
+import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.users import ALICE, GROUP
 
 from transferlab.data import mean
 from transferlab.data.datasets.images import ArraySubset, UnreadableImage
@@ -261,6 +263,21 @@ def test_a_mean_without_some_images_is_not_used_where_none_may_be_skipped(tmp_pa
     compute(unreadable_view((3, 699), skip=True), tmp_path)
     with pytest.raises(UserError, match="image1 cannot be read"):
         compute(unreadable_view((3, 699), skip=False), tmp_path)
+
+
+@pytest.mark.root
+def test_a_mean_that_another_user_put_into_the_cache_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """Of the right form: it would decide numbers."""
+    expected = compute(view(), tmp_path)
+    path = tmp_path / "means/name.npy"
+    np.save(path, expected + 1)
+    os.chown(path, ALICE, GROUP)
+    with caplog.at_level(logging.INFO):
+        assert np.array_equal(compute(view(), tmp_path), expected)
+    assert caplog.messages[0] == f"{path} belongs to user {ALICE}: computed again"
+    assert path.stat().st_uid == os.geteuid()
 
 
 def test_a_cached_mean_is_never_unpickled(tmp_path: Path):

@@ -4,8 +4,10 @@ Source: yosinski/convnet_transfer: a per-pixel mean image is subtracted, the one
 """
 
 import hashlib
+import io
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +19,11 @@ import torch
 from transferlab.data.half import View
 from transferlab.data.loader import Sequence, loader
 from transferlab.errors import UserError
-from transferlab.runtime import files, folders
+from transferlab.runtime import files, folders, reading
 
 log = logging.getLogger(__name__)
 BATCH = 256
+LIMIT = 100 * reading.MEGABYTE  # of a cached mean: pixels, and names of files left out
 PIXELS = 3  # of the rules that make pixels of files: decoding and resizing. Raised with a change
 
 
@@ -94,14 +97,26 @@ def mean_image(
 
 
 def _cached(path: Path) -> Mean | None:
-    """The image, as an .npy, and after it the JSON of the files that are not part of it."""
-    if not path.exists():
-        return None
+    """The image, as an .npy, and after it the JSON of the files that are not part of it.
+
+    Of this user only: in a cache that others can write, a mean of theirs would decide numbers, and
+    nothing in it says what it is the mean of.
+    """
     try:
-        with path.open("rb") as file:
-            image = np.lib.format.read_array(file, allow_pickle=False)
-            if image.dtype == np.float32 and image.ndim == 3 and image.shape[2] == 3:
-                return Mean(image, dict(json.loads(file.read())))
+        content = reading.read(path, limit=LIMIT)
+    except UserError as error:
+        log.warning("%s: computed again", error)
+        return None
+    if content is None:
+        return None
+    if content.owner != os.geteuid():
+        log.info("%s belongs to %s: computed again", path, folders.user(content.owner))
+        return None
+    file = io.BytesIO(content.data)
+    try:
+        image = np.lib.format.read_array(file, allow_pickle=False)
+        if image.dtype == np.float32 and image.ndim == 3 and image.shape[2] == 3:
+            return Mean(image, dict(json.loads(file.read())))
         reason = f"it holds {image.dtype} of shape {image.shape}"
     except Exception as error:  # numpy raises anything for a damaged file
         reason = f"{type(error).__name__}: {error}"
