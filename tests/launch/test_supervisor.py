@@ -21,8 +21,7 @@ from transferlab.experiment.run import Run
 from transferlab.launch import supervisor
 from transferlab.launch.ending import Ending
 from transferlab.launch.supervisor import Supervised
-from transferlab.runtime import files
-from transferlab.store import sweeps
+from transferlab.store import schemas, sweeps
 from transferlab.store.sweeps import Job
 
 Deeds = Callable[..., None]
@@ -65,12 +64,12 @@ def wait_until(path: Path) -> int:
 
 
 def failure(run: Run) -> str | None:
-    error = files.peek(run.failure_file).get("error")
+    error = store.peek(run.failure_file, schemas.FAILURE).get("error")
     return None if error is None else str(error)
 
 
 def note(job: Job, task: int) -> dict[str, object]:
-    return dict(files.peek(job.task(task)))
+    return dict(store.peek(job.task(task), schemas.NOTE))
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import Run, make_run
 from transferlab.launch import inline
-from transferlab.runtime import devices, files, machine, processes
+from transferlab.runtime import devices, machine, processes
 from transferlab.runtime.signals import StopRequest
+from transferlab.store import schemas
 from transferlab.training import packs
 from transferlab.training.checkpoints import load
 from transferlab.training.pack_module import PackModule
@@ -238,7 +239,7 @@ def test_several_processes_cannot_halve_a_pack_and_say_what_to_do(
         "runtime.memory_gb: R1B R3B R5B"
     )
     for run in pack:
-        assert files.peek(run.failure_file)["error"] == str(failed.value)
+        assert store.peek(run.failure_file, schemas.FAILURE)["error"] == str(failed.value)
         assert "Traceback" not in run.log_file.read_text()
     monkeypatch.undo()
     train(pack)
@@ -259,7 +260,7 @@ def test_a_run_alone_for_which_there_is_no_memory_fails_and_says_what_to_do(
         "device, or several that share the batch (runtime.devices); with another "
         f"train.batch_size it would be a different run: {first.folder}"
     )
-    assert files.peek(first.failure_file)["error"] == str(failed.value)
+    assert store.peek(first.failure_file, schemas.FAILURE)["error"] == str(failed.value)
     state = load(first)
     assert state is not None and state.step == 4
     train(pack)  # with enough memory

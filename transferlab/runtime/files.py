@@ -155,15 +155,6 @@ def write_json(path: Path, value: dict[str, Any], advice: Advice = IN_STORE) -> 
     write(path, lambda file: file.write(text.encode() + b"\n"), advice)
 
 
-def peek(path: Path) -> dict[str, Any]:
-    """A record such as `owner.json`; empty if it is missing or damaged."""
-    try:
-        record = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
 def now() -> str:
     """The current time in the format of records, with the time zone."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")

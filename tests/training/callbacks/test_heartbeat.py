@@ -2,14 +2,15 @@
 
 from typing import Any
 
+from transferlab import store
 from transferlab.experiment.run import Run
-from transferlab.runtime import files
+from transferlab.store import schemas
 from transferlab.training.callbacks.heartbeat import HEARTBEAT_S, Heartbeat
 from transferlab.training.pack_module import READ_EVERY, PackModule
 
 
 def progress(run: Run) -> tuple[int, int, float | None] | None:
-    owner = files.peek(run.owner_file)
+    owner = store.peek(run.owner_file, schemas.OWNER)
     return (owner["step"], owner["total_steps"], owner["left_s"]) if "step" in owner else None
 
 

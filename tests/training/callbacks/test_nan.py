@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from transferlab import store
 from transferlab.errors import RunFailed
 from transferlab.experiment.run import Run
-from transferlab.runtime import files
+from transferlab.store import schemas
 from transferlab.training.callbacks.nan import NanGuard
 from transferlab.training.pack_module import READ_EVERY, PackModule
 
@@ -26,7 +27,8 @@ def test_a_diverged_member_leaves_and_its_run_fails_with_step_and_advice(
     )
     assert guard.failed == {"B1B": message} and pack.active == [0]
     assert (
-        files.peek(runs[1].failure_file)["error"] == message and not runs[0].failure_file.exists()
+        store.peek(runs[1].failure_file, schemas.FAILURE)["error"] == message
+        and not runs[0].failure_file.exists()
     )
     assert [(r.levelno, r.message) for r in caplog.records] == [(logging.ERROR, message)]
 
