@@ -103,15 +103,22 @@ class Supervised:
     def _code_of_first(self) -> int:
         """The exit status of rank 0. That of `srun` is the highest of all processes, those that it
         killed included, or 0 if it was killed itself."""
-        code = store.peek(self.job.task(self.task), schemas.NOTE).get("worker")
+        code = self._noted_code()
+        if code == Interrupted.exit_code and not self.stopping:  # by srun: another process failed
+            return RunFailed.exit_code
         if isinstance(code, int):
             return code
         return Interrupted.exit_code if self.stopping else RunFailed.exit_code
+
+    def _noted_code(self) -> object:
+        return store.peek(self.job.task(self.task), schemas.NOTE).get("worker")
 
     def _reason(self, ending: Ending) -> str:
         """The last line that it printed, or the signal that killed it."""
         if ending.code < 0:
             return ending.message
+        if self.several and self._noted_code() == Interrupted.exit_code:
+            return "another process of this run died or failed; see the log of its job"
         with self.job.log(self.task).open("rb") as log:
             log.seek(max(self.earlier, os.fstat(log.fileno()).st_size - 4096))
             lines = log.read().decode(errors="replace").strip().splitlines()
