@@ -179,8 +179,8 @@ def test_signals_are_noted_while_the_run_is_saving(job: Job, workers: Deeds):
 def test_a_signal_that_arrives_while_the_job_starts_stops_it_before_a_worker_is_started(
     job: Job, workers: Deeds
 ):
-    with signals.held_back():
-        os.kill(os.getpid(), signal.SIGUSR1)
+    with signals.held_back():  # in this thread: another would take a signal to the process
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
         cluster = FakeCluster()
 
         assert work(job, cluster=cluster) == 75
