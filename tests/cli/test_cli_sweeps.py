@@ -68,7 +68,7 @@ def test_a_store_below_a_file_is_refused_before_networks_are_measured(place: Pat
     code, _, err = call(place, "sweep", "+study=quick", f"runtime.store={tmp_path}/file/store")
 
     store = f"{tmp_path}/file/store"
-    assert (code, err) == (2, f"error: runtime.store={store} cannot be read: Not a directory\n")
+    assert (code, err) == (2, f"error: {store} cannot be read: Not a directory; name a folder\n")
 
 
 def test_without_slurm_the_command_is_refused_immediately(place: Path, tmp_path: Path):

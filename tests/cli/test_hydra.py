@@ -203,7 +203,7 @@ def test_what_hydra_composes_into_a_run_is_started(
         (("-m", "data=_base"), "unknown data=_base: "),
         (("-m", "data=null"), "unknown data=null: "),
         (("-m", "hydra.launcher._target_=os.system"), "hydra.launcher._target_=os.system is no "),
-        (("-m", "runtime.store=/dev/null/a"), "/dev/null/a/.multirun/"),
+        (("-m", "runtime.store=/dev/null/a"), "/dev/null/a/.multirun cannot be written"),
         (("~split",), "Could not "),
         (("transfer.n=1,2",), "transfer.n=1,2 is a list of values: add -m"),
         (("train={lrr: 1}",), "unknown key train.lrr: did you mean train.lr"),

@@ -25,7 +25,7 @@ from transferlab.experiment.run import Run, make_run
 from transferlab.launch import queue, slurm, status
 from transferlab.launch.status import RunStatus
 from transferlab.runtime import files
-from transferlab.store import inventory, sweeps
+from transferlab.store import inventory, schemas, sweeps
 from transferlab.store.sweeps import Job, Sweep
 
 HOST = socket.gethostname()
@@ -109,7 +109,7 @@ def trained(*runs: Run, **owner: Any) -> Iterator[int]:
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "owns\n"
     for run in runs if owner else ():
-        files.write_json(run.owner_file, {**files.peek(run.owner_file), **owner})
+        files.write_json(run.owner_file, {**store.peek(run.owner_file, schemas.OWNER), **owner})
     try:
         yield process.pid
     finally:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from support.studies import finish, make_runs, start
 
+from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment import plan
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import Run
 from transferlab.launch import inline, worker
-from transferlab.runtime import files
-from transferlab.store import sweeps
+from transferlab.store import schemas, sweeps
 from transferlab.store.sweeps import Job
 
 pytestmark = pytest.mark.usefixtures("own_signals")
@@ -94,7 +94,7 @@ def test_changed_images_are_recorded_as_the_failure_of_the_runs(
     words = "data.digest=000000000000..."
     assert capsys.readouterr().err.startswith(f"error: {words}")
     done, left = runs[1:]
-    assert files.peek(left.failure_file)["error"].startswith(words)
+    assert store.peek(left.failure_file, schemas.FAILURE)["error"].startswith(words)
     assert not done.failure_file.exists()
 
 
