@@ -317,6 +317,29 @@ def test_a_job_that_ended_before_it_was_found_is_known_by_its_name(
     ]
 
 
+def test_a_run_that_finishes_while_slurm_is_asked_is_not_submitted_again(
+    store_folder: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+):
+    """Looking for a job that sbatch did not report takes a minute."""
+    sweep = start(make_runs(store_folder, ["baseA", "A1B"]))
+    cluster.trouble = ["", "never"]
+    with pytest.raises(UserError):
+        slurm.submit(sweep, sweep.runs(), cluster)
+    base = by_label(sweep.runs())["baseA"]
+
+    def sleep(_: float) -> None:
+        if not base.result_file.exists():
+            finish(base)
+            cluster.set("100", "COMPLETED", "0:0")
+
+    monkeypatch.setattr(queue.time, "sleep", sleep)
+    monkeypatch.setattr(queue, "ASK_S", 0.05)
+
+    assert [job.packs for job in slurm.submit(sweep, sweep.runs(), cluster).jobs] == [
+        ((by_label(sweep.runs())["A1B"].id,),)
+    ]
+
+
 def test_while_slurm_does_not_answer_an_open_question_stays_open(
     store_folder: Path, cluster: FakeCluster
 ):

@@ -63,9 +63,11 @@ def submit(
     _require_gpus(sweep.launcher, todo)
     with sweeps.submitting(sweep.store) as hold:
         survey.require(sweep.store)  # a job that may be queued must not be overlooked
+        queue.settle(sweep.store, cluster, {run.id for run in store.unfinished(todo)})
+        queued = queue.queued_runs(sweep.store, cluster)
+        # Looked at after the queue: a job that has left it meanwhile has finished its runs
         unfinished = {run.id: run for run in store.unfinished(todo)}
-        queue.settle(sweep.store, cluster, unfinished)
-        active = _satisfiable(queue.queued_runs(sweep.store, cluster), unfinished)
+        active = _satisfiable(queued, unfinished)
         missing = [run for run in unfinished.values() if run.id not in active]
         waits = {run: f"{entry.job}_{entry.task}" for run, entry in active.items()}
         submitted: list[Job] = []
