@@ -153,7 +153,7 @@ def test_several_sweeps_at_once_submit_every_run_once(
 def test_a_sweep_killed_while_it_submits_is_completed_by_the_next_one(
     user: User, tmp_path: Path, undisturbed: Essence, what: str, submitted: int
 ):
-    user.slow_down(1)
+    user.slow_down(4)  # a job that was not reported is looked for for a minute
     victim = with_sbatch(user, tmp_path / "bin", what)
     assert victim.call(*victim.line("four")).code == -9
     assert len([job for job in user.jobs() if job["id"] is not None]) == submitted
