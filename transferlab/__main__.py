@@ -31,7 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             status = _run(arguments)
             output.check(stdout)
-        except (UserError, RunFailed, OutputLost) as error:
+        except UserError as error:
+            _debug()
+            message, *lines = error.lines
+            output.note(f"error: {message}", *lines)
+            return error.exit_code
+        except (RunFailed, OutputLost) as error:
             _debug()
             if str(error):
                 output.note(f"error: {error}")

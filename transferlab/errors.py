@@ -4,11 +4,20 @@ Every room may import this module, which imports nothing. `__main__` shows a use
 message and a bug of ours as a traceback, whichever module raised it.
 """
 
+from collections.abc import Iterable
+
 
 class UserError(ValueError):
-    """A wrong value, file or folder that the user can correct; the message says how."""
+    """A wrong value, file or folder that the user can correct; the message says how.
+
+    `lines` follow the message, such as the things to choose from.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, lines: Iterable[str] = ()) -> None:
+        self.lines = (message, *lines)
+        super().__init__("\n".join(self.lines))
 
 
 class RunFailed(RuntimeError):

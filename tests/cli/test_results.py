@@ -12,6 +12,7 @@ import pytest
 from support.commandline import environment, refused
 from support.stores import finish
 
+from transferlab.__main__ import main
 from transferlab.cli import results
 from transferlab.errors import UserError
 
@@ -98,8 +99,10 @@ def test_every_table_of_one_experiment_has_no_other(runs: Path, capsys: pytest.C
     # by the id, too
     out, _ = printed(capsys, "--store", runs, "--experiment", listed.split()[0])
     assert "birds" in out and "digits" not in out
-    with pytest.raises(UserError, match="--experiment 'fish' is unknown: choose one of these"):
-        results.run(["--store", str(runs), "--experiment", "fish"])
+    assert main(["results", "--store", str(runs), "--experiment", "fish"]) == 2
+    message, *choices = capsys.readouterr().err.splitlines()
+    assert message.startswith("error: --experiment 'fish' is unknown: choose one of these")
+    assert [choice.split()[1] for choice in choices] == ["digits", "birds"]
 
 
 def test_parquet_is_not_printed_on_a_terminal(runs: Path, monkeypatch: pytest.MonkeyPatch):

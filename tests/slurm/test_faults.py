@@ -10,7 +10,6 @@ from support import user as users
 from support.cluster import Cluster
 from support.user import Essence, User
 
-import transferlab
 from transferlab.__main__ import main
 from transferlab.launch import queue
 
@@ -117,11 +116,7 @@ def test_jobs_of_another_user_are_seen_and_left_alone(user: User):
 def test_code_that_is_edited_before_a_job_starts_is_named_in_its_record_and_by_status(
     cluster: Cluster, cache: Path, tmp_path: Path, undisturbed: Essence
 ):
-    user = users.arrive(tmp_path / "tree", cluster, cache)
-    tree = Path(transferlab.__file__).parents[1]
-    for name in ("transferlab", "conf", "slurm"):  # `python -m` takes what lies where one stands
-        shutil.copytree(tree / name, user.place / name)
-    user = users.User(user.place, cluster, cache, {"PYTHONPATH": ""})
+    user = users.arrive_with_source(tmp_path / "tree", cluster, cache)
     user.sweep("base", 'launcher.extra=["--hold"]')
     with (user.place / "transferlab" / "errors.py").open("a") as file:
         file.write("# edited\n")

@@ -12,8 +12,6 @@ from support import user as users
 from support.cluster import Cluster
 from support.user import Essence, User
 
-import transferlab
-
 FOUR = ("baseA", "baseB", "A1B", "A3B", "B1B+", "B3B+")
 
 
@@ -201,11 +199,7 @@ def test_cancel_takes_this_stores_jobs_and_no_others_and_the_same_sweep_resumes(
 def test_edits_to_conf_do_not_change_what_is_queued(
     cluster: Cluster, cache: Path, tmp_path: Path, undisturbed: Essence
 ):
-    user = users.arrive(tmp_path / "tree", cluster, cache)
-    tree = Path(transferlab.__file__).parents[1]
-    for name in ("transferlab", "conf", "slurm"):  # `python -m` takes what lies where one stands
-        shutil.copytree(tree / name, user.place / name)
-    user = users.User(user.place, cluster, cache, {"PYTHONPATH": ""})
+    user = users.arrive_with_source(tmp_path / "tree", cluster, cache)
     user.sweep("pair", 'launcher.extra=["--hold"]')
     for path in (user.place / "conf").rglob("*.yaml"):
         path.write_text("nonsense: [\n")

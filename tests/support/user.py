@@ -5,6 +5,7 @@ stands is the time in s that a batch takes, and `reads` gets a line for every ba
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +16,8 @@ from typing import Any
 
 from support import commandline
 from support.cluster import Cluster
+
+import transferlab
 
 STEPS = 40
 BATCH = 32
@@ -225,6 +228,15 @@ def arrive(place: Path, cluster: Cluster, cache: Path, **more: str) -> User:
     for name, text in STUDIES.items():
         (place / f"{name}.yaml").write_text(text)
     return User(place, cluster, cache, more)
+
+
+def arrive_with_source(place: Path, cluster: Cluster, cache: Path) -> User:
+    """A user whose folder has a copy of the source, which `python -m` takes, to be edited."""
+    arrive(place, cluster, cache)
+    tree = Path(transferlab.__file__).parents[1]
+    for name in ("transferlab", "conf", "slurm"):
+        shutil.copytree(tree / name, place / name)
+    return User(place, cluster, cache, {"PYTHONPATH": ""})
 
 
 def essence(results: dict[str, dict[str, Any]]) -> Essence:

@@ -1,7 +1,7 @@
 """What is checked of a command line of Hydra's before anything is started.
 
 What Hydra composes into the config of a run passes; what would end in a trace, or be ignored
-without a word, is refused.
+silently, is refused.
 """
 
 import importlib

@@ -76,7 +76,8 @@ def matching(experiments: Iterable[Experiment], text: str) -> tuple[Experiment, 
     if matches:
         raise UserError(
             f"--experiment '{text}' is ambiguous: name one of these by its id or by more of its "
-            f"name\n{listed(matches)}"
+            "name",
+            listed(matches),
         )
     return ()
 
@@ -86,15 +87,16 @@ def chosen(experiments: Iterable[Experiment], text: str) -> Experiment:
     experiments = tuple(experiments)
     for match in matching(experiments, text):
         return match
-    known = f"choose one of these by its id or part of its name\n{listed(experiments)}"
+    known = "choose one of these by its id or part of its name"
     raise UserError(
-        f"--experiment '{text}' is unknown: {known if experiments else 'no run is finished'}"
+        f"--experiment '{text}' is unknown: {known if experiments else 'no run is finished'}",
+        listed(experiments),
     )
 
 
-def listed(experiments: Iterable[Experiment]) -> str:
+def listed(experiments: Iterable[Experiment]) -> list[str]:
     """A line for each experiment: its id and its name."""
-    return "\n".join(f"  {experiment.id}  {experiment.name}" for experiment in experiments)
+    return [f"  {experiment.id}  {experiment.name}" for experiment in experiments]
 
 
 def _keys(table: pd.DataFrame) -> pd.DataFrame:

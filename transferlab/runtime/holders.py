@@ -14,9 +14,10 @@ import secrets
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
-from transferlab.runtime import folders
+from transferlab.runtime import folders, reading, typed
+from transferlab.runtime.typed import Between
 
 BEAT_S = 10.0  # between two heartbeats
 # Without a heartbeat a holder on another node is dead. NFS may show a file of up to 60 s ago
@@ -47,6 +48,19 @@ class Holder:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.node.host}"
+
+
+class _Fields(TypedDict):
+    """The file: a `Holder` with its `Node`; `count` is there for its changes alone."""
+
+    host: str
+    boot: str
+    pids: int | None
+    pid: Annotated[int, Between(1, 2**31 - 1)]
+    start: str | None
+    token: str
+    locked: bool
+    count: int
 
 
 @functools.cache
@@ -113,13 +127,19 @@ def read(path: Path) -> bytes | None:
 def parse(content: bytes) -> Holder | None:
     """Whom the content names; None if it is damaged, or not yet written."""
     try:
-        raw = json.loads(content)
-        node = Node(_typed(raw["host"], str), _typed(raw["boot"], str), raw["pids"])
-        pid, start, token = _typed(raw["pid"], int), raw["start"], _typed(raw["token"], str)
-        known = 0 < pid < 2**31 and isinstance(start, str | None)
-        return Holder(node, pid, start, token, raw["locked"] is True) if known else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        raw = typed.check(_Fields, reading.json_value(content))
+    except ValueError:
         return None
+    node = Node(raw["host"], raw["boot"], raw["pids"])
+    return Holder(node, raw["pid"], raw["start"], raw["token"], raw["locked"])
+
+
+def current(path: Path) -> Holder | None:
+    """Whom the record names; None if it is missing, damaged or cannot be read."""
+    with contextlib.suppress(OSError):
+        content = read(path)
+        return None if content is None else parse(content)
+    return None
 
 
 def remove(path: Path, content: bytes) -> None:
@@ -179,9 +199,3 @@ def _start(pid: int) -> str | None:
     except OSError:
         return None
     return "" if fields[0] in "ZX" else fields[19]
-
-
-def _typed(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise TypeError(value)
-    return value

@@ -72,10 +72,9 @@ class Hold:
         """Delete the record, unless another holds the lock by now."""
         with self._changing:
             self._released.set()
-            with contextlib.suppress(OSError):
-                content = holders.read(self._record)
-                found = None if content is None else holders.parse(content)
-                if found is not None and found.token == self.holder.token:
+            found = holders.current(self._record)
+            if found is not None and found.token == self.holder.token:
+                with contextlib.suppress(OSError):
                     self._record.unlink()
 
     def _beat(self) -> None:
@@ -95,11 +94,8 @@ class Hold:
                 return True
 
     def _stop(self) -> None:
-        """End this process, which must not write on: at once, as if it were killed."""
-        content = None
-        with contextlib.suppress(OSError):
-            content = holders.read(self._record)
-        other = None if content is None else holders.parse(content)
+        """End this process immediately, as if it were killed: it must not write any more."""
+        other = holders.current(self._record)
         log.error(
             "%s is no longer held by this process: %s; this process was suspended for longer than "
             "%.0f s, or its record was deleted; it stops without writing anything",
@@ -172,11 +168,7 @@ def is_held(path: Path, *, kind: Kind = Kind.OPEN_FILE) -> bool:
 
 def describe_holder(path: Path) -> str:
     """`process 7 on n1`; `another process` if the record does not say."""
-    with contextlib.suppress(OSError):
-        content = holders.read(record(path))
-        if content is not None and (holder := holders.parse(content)) is not None:
-            return str(holder)
-    return "another process"
+    return str(holders.current(record(path)) or "another process")
 
 
 def record(path: Path) -> Path:

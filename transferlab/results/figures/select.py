@@ -38,8 +38,8 @@ def choose(
     if len(selection.experiments) > 1:
         raise UserError(
             f"{name} shows one experiment and {results.store} has {len(selection.experiments)}, "
-            "which must not be mixed: choose one with --experiment, by its id or part of its name\n"
-            f"{comparable.listed(selection.experiments)}"
+            "which must not be mixed: choose one with --experiment, by its id or part of its name",
+            comparable.listed(selection.experiments),
         )
     return selection
 
