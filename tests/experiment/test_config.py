@@ -193,7 +193,7 @@ def test_each_key_refuses_a_list(key: str):
         (
             "train.schedule",
             "linear",
-            "train.schedule=linear must be step or cosine",
+            "train.schedule=linear must be step or steps or cosine",
         ),
         (
             "runtime.accelerator",

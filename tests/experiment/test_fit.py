@@ -10,7 +10,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import fit
 from transferlab.experiment.conf import CONF
 from transferlab.experiment.config import RunConfig
-from transferlab.models.facts import IMAGE_SIZES
+from transferlab.models.zoo import NETWORKS
 
 Compose = Callable[..., RunConfig]
 RUN = ("+split=random", "transfer.n=3")
@@ -104,10 +104,13 @@ def test_one_class_and_tiny_images_have_no_first_run():
 @pytest.mark.parametrize(("model", "data"), [("alexnet_small", "digits"), ("alexnet", "imagenet")])
 def test_the_inputs_of_a_network_are_those_of_conf(config: Compose, model: str, data: str):
     composed = config(*RUN, f"data={data}").data
-    values = {name: getattr(composed, name.removeprefix("data.")) for name in fit.INPUTS[model]}
-    assert values == fit.INPUTS[model]
+    values = {name: getattr(composed, name.removeprefix("data.")) for name in fit.KEYS}
+    assert values == fit.inputs(model)
 
 
-def test_a_network_with_image_sizes_has_inputs_and_a_recipe():
-    assert IMAGE_SIZES.keys() == fit.INPUTS.keys() == fit.RECIPES.keys()
-    assert {*fit.RECIPES.values()} <= {*CONF.choices("train")}
+def test_every_network_has_a_choice_of_its_name_a_recipe_and_images_that_it_takes():
+    assert NETWORKS.keys() == {*CONF.choices("model")}
+    for name, entry in NETWORKS.items():
+        least, most = entry.images
+        assert entry.recipe in CONF.choices("train"), name
+        assert least <= entry.crop <= min(most, entry.size), name

@@ -138,12 +138,18 @@ def test_all_runs_from_one_half_share_its_base_whatever_their_mean_keep_and_n():
 # --- the run id ---------------------------------------------------------------------------------
 
 
+LATER = (  # keys that were added later, all of them neutral here
+    "model.cuts", "model.reduction", "train.lr_steps", "train.norm_lr_factor",
+    "train.norm_decay_factor",
+)  # fmt: skip
+
+
 def hashed(config: RunConfig, *, without: str | None = None, **changes: Any) -> str:
     """The hash of the id's part of a config, with changes and without a field."""
     science = {
         key: value
         for key, value in {**flatten(config), **changes}.items()
-        if key not in ELSEWHERE and key != without
+        if key not in ELSEWHERE and key != without and key not in LATER
     }
     text = json.dumps(science, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

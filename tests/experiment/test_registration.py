@@ -102,17 +102,22 @@ def test_a_network(conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from torch import nn
 
     from transferlab.launch import inline
+    from transferlab.models.initial import gaussian
     from transferlab.models.stages import Stage, StagedNetwork
+    from transferlab.models.zoo import Architecture
 
     def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
         pool, flat = nn.AvgPool2d(image_size // 4), nn.Flatten()
-        fc1 = Stage({"pool": pool, "flat": flat, "fc": nn.Linear(48, 8)}, weight_std=0.1, bias=0.0)
-        fc2 = Stage({"fc": nn.Linear(8, num_outputs)}, weight_std=0.1, bias=0.0)
+        fc1 = Stage({"pool": pool, "flat": flat, "fc": nn.Linear(48, 8)}, gaussian(0.1, 0.0))
+        fc2 = Stage({"fc": nn.Linear(8, num_outputs)}, gaussian(0.1, 0.0))
         return StagedNetwork({"fc1": fc1, "fc2": fc2})
 
     module(monkeypatch, "linear", build=build)
-    monkeypatch.setitem(models.NETWORKS, "linear", "linear:build")
-    (conf / "model" / "linear.yaml").write_text("name: linear\nnum_outputs: null\n")
+    linear = Architecture(
+        "linear", (16, 32), "quick", size=16, crop=16, scale=1 / 64, builder="linear:build"
+    )
+    monkeypatch.setitem(models.NETWORKS, "linear", linear)
+    (conf / "model" / "linear.yaml").write_text("defaults: [_base, _self_]\nname: linear\n")
     words = (
         "+split=random", "model=linear", "transfer.n=1", "data.size=16", "data.crop=16",
         "train.epochs=null", "train.total_steps=2", f"runtime.store={tmp_path}/runs",

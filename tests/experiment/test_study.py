@@ -12,6 +12,10 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import flatten
 from transferlab.experiment.resolve import resolve_all
 
+NO_STAGE = (
+    "transfer.n=x is no stage: choose a number or one of conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8"
+)
+
 
 def written(folder: Path, text: str, name: str = "mine.yaml") -> study.Study:
     """The study of a user's file."""
@@ -188,8 +192,14 @@ def test_what_a_run_transfers_is_not_replaced_where_no_grid_names_it(tmp_path: P
             "transfer.n=interval(1,2)",
             "transfer.n=interval(1,2) has no values to choose from: write a list or a range",
         ),
-        ("transfer.n=1,x", "transfer.n=x must be an integer or null, not a string"),
-        ("transfer.n=x", "transfer.n=x must be an integer or null, not a string"),
+        (
+            "transfer.n=1,x",
+            "transfer.n=x is no stage: choose a number or one of conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8",
+        ),
+        (
+            "transfer.n=x",
+            "transfer.n=x is no stage: choose a number or one of conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8",
+        ),
         ("train.momentum=0.5,1", "train.momentum=1.0 must be below 1"),
     ],
 )

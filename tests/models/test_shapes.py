@@ -8,6 +8,7 @@ from transferlab import models
 from transferlab.models import shapes
 from transferlab.models.dropout import Dropout
 from transferlab.models.facts import Footprint
+from transferlab.models.initial import gaussian
 from transferlab.models.shapes import StageShape
 from transferlab.models.stages import Stage, StagedNetwork
 
@@ -34,13 +35,11 @@ def toy() -> StagedNetwork:
                     "conv": nn.Conv2d(3, 6, 3, stride=2, groups=3, bias=False),
                     "norm": nn.BatchNorm2d(6),
                 },
-                weight_std=0.3,
-                bias=0.0,
+                gaussian(0.3, 0.0),
             ),
             "fc2": Stage(
                 {"dropout": Dropout(0.5), "flatten": nn.Flatten(), "fc": nn.Linear(54, 4)},
-                weight_std=0.3,
-                bias=0.0,
+                gaussian(0.3, 0.0),
             ),
         }
     )
@@ -116,7 +115,7 @@ def test_operations_are_counted_whatever_module_calls_them(learning: bool):
         "fc": nn.Linear(4, 2),
     }
     network = StagedNetwork(
-        {name: Stage({name: layer}, weight_std=1.0, bias=0.0) for name, layer in layers.items()}
+        {name: Stage({name: layer}, gaussian(1.0)) for name, layer in layers.items()}
     ).requires_grad_(learning)
 
     assert {stage.name: stage.macs for stage in shapes.stages(network, 6)} == {

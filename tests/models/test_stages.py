@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transferlab import models
 from transferlab.errors import UserError
 from transferlab.models.dropout import Dropout, row_numbers
+from transferlab.models.initial import gaussian
 from transferlab.models.stages import Stage, StagedNetwork
 
 NAMES = ("first", "second", "third", "last")
@@ -28,20 +29,14 @@ def network() -> StagedNetwork:
         {
             "first": Stage(
                 {"conv": nn.Conv2d(3, 8, 3, padding=1), "norm": nn.BatchNorm2d(8)},
-                weight_std=0.2,
-                bias=0.0,
+                gaussian(0.2, 0.0),
             ),
-            "second": Stage(
-                {"conv": nn.Conv2d(8, 4, 3), "relu": nn.ReLU()}, weight_std=0.3, bias=0.5
-            ),
+            "second": Stage({"conv": nn.Conv2d(8, 4, 3), "relu": nn.ReLU()}, gaussian(0.3, 0.5)),
             "third": Stage(
                 {"flatten": nn.Flatten(), "dropout": Dropout(0.5), "fc": nn.Linear(64, 64)},
-                weight_std=0.1,
-                bias=0.25,
+                gaussian(0.1, 0.25),
             ),
-            "last": Stage(
-                {"dropout": Dropout(0.25), "fc": nn.Linear(64, 5)}, weight_std=0.2, bias=0.0
-            ),
+            "last": Stage({"dropout": Dropout(0.25), "fc": nn.Linear(64, 5)}, gaussian(0.2, 0.0)),
         }
     )
 
@@ -120,9 +115,9 @@ def test_weights_are_named_by_stage_and_layer():
 
 def test_stages_before_the_first_dropout_are_deterministic():
     assert network().deterministic_stages() == 2
-    plain = Stage({"fc": nn.Linear(2, 2)}, weight_std=1.0, bias=0.0)
+    plain = Stage({"fc": nn.Linear(2, 2)}, gaussian(1.0))
     assert StagedNetwork({"one": plain}).deterministic_stages() == 1
-    thinned = Stage({"dropout": Dropout(0.5)}, weight_std=1.0, bias=0.0)
+    thinned = Stage({"dropout": Dropout(0.5)}, gaussian(1.0))
     assert StagedNetwork({"one": thinned, "two": plain}).deterministic_stages() == 0
 
 
@@ -176,7 +171,7 @@ def test_every_image_of_a_batch_has_a_mask_of_its_own():
 @pytest.mark.parametrize("processes", [2, 3, 6])
 @pytest.mark.parametrize("shape", [(6, 5), (6, 3, 2, 2)])
 def test_processes_that_share_a_batch_have_the_masks_of_one(processes: int, shape: tuple[int, ...]):
-    built = StagedNetwork({"only": Stage({"dropout": Dropout(0.5)}, weight_std=1.0, bias=0.0)})
+    built = StagedNetwork({"only": Stage({"dropout": Dropout(0.5)}, gaussian(1.0))})
     built.set_step(7)
     alone = built(torch.ones(shape))
     for rank in range(processes):

@@ -13,6 +13,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.variants import parse
 from transferlab.models import transfer
 from transferlab.models.dropout import Dropout
+from transferlab.models.initial import gaussian
 from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.training import Recipe, optimiser
 
@@ -40,8 +41,7 @@ def network(seed: int, outputs: int = 4) -> StagedNetwork:
                     "norm": nn.BatchNorm2d(6),
                     "relu": nn.ReLU(),
                 },
-                weight_std=0.3,
-                bias=0.1,
+                gaussian(0.3, 0.1),
             ),
             "conv2": Stage(
                 {
@@ -49,16 +49,14 @@ def network(seed: int, outputs: int = 4) -> StagedNetwork:
                     "norm": nn.BatchNorm2d(4),
                     "relu": nn.ReLU(),
                 },
-                weight_std=0.3,
-                bias=0.1,
+                gaussian(0.3, 0.1),
             ),
             "fc3": Stage(
                 {"flatten": nn.Flatten(), "dropout": Dropout(0.25), "fc": nn.Linear(16, 12)},
-                weight_std=0.3,
-                bias=0.1,
+                gaussian(0.3, 0.1),
             ),
             "fc4": Stage(
-                {"dropout": Dropout(0.25), "fc": nn.Linear(12, outputs)}, weight_std=0.3, bias=0.1
+                {"dropout": Dropout(0.25), "fc": nn.Linear(12, outputs)}, gaussian(0.3, 0.1)
             ),
         }
     )
@@ -160,7 +158,7 @@ def test_a_head_of_another_shape_does_not_matter():
 def test_a_stage_whose_name_begins_like_another_is_not_taken_for_it():
     plain = {"fc": nn.Linear(2, 2)}
     built = StagedNetwork(
-        {name: Stage(plain, weight_std=1.0, bias=0.0) for name in ("conv1", "conv10", "last")}
+        {name: Stage(plain, gaussian(1.0)) for name in ("conv1", "conv10", "last")}
     )
     assert sorted(transfer.stage_weights(built, 1)) == ["conv1.fc.bias", "conv1.fc.weight"]
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from transferlab import models
 from transferlab.errors import UserError
+from transferlab.models.initial import gaussian
 from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.models.transfer import same_bits
 from transferlab.training.datamodule import HalfDataModule, PackData
@@ -235,9 +236,10 @@ def test_hyper_parameters_are_plain_values():
     assert dict(module("A2B-keep2", CAFFE).hparams) == {
         "n": 2, "frozen": True, "keep": 2, "seed": 0, "split": "", "label": "A2B-keep2",
         "recipe": {
-            "lr": 0.02, "schedule": "step", "lr_step": 4, "lr_factor": 0.1, "warmup": 0.0,
-            "total_steps": 10, "momentum": 0.9, "nesterov": False, "rate_in_velocity": True,
-            "weight_decay": 0.01, "bias_lr_factor": 2.0, "bias_decay_factor": 0.0,
+            "lr": 0.02, "schedule": "step", "lr_step": 4, "lr_steps": None, "lr_factor": 0.1,
+            "warmup": 0.0, "total_steps": 10, "momentum": 0.9, "nesterov": False,
+            "rate_in_velocity": True, "weight_decay": 0.01, "bias_lr_factor": 2.0,
+            "bias_decay_factor": 0.0, "norm_lr_factor": 1.0, "norm_decay_factor": 1.0,
         },
     }  # fmt: skip
 
@@ -301,10 +303,10 @@ def test_without_a_seed_the_network_keeps_its_values():
 def with_batch_norm() -> StagedNetwork:
     def stage(channels: int) -> Stage:
         layers = {"conv": nn.Conv2d(channels, 3, 3, bias=False), "norm": nn.BatchNorm2d(3)}
-        return Stage(layers, weight_std=0.3, bias=0.1)
+        return Stage(layers, gaussian(0.3, 0.1))
 
     last = {"flatten": nn.Flatten(), "fc": nn.Linear(3 * 12 * 12, 5)}
-    stages = {"one": stage(3), "two": stage(3), "last": Stage(last, weight_std=0.01, bias=0.0)}
+    stages = {"one": stage(3), "two": stage(3), "last": Stage(last, gaussian(0.01, 0.0))}
     return StagedNetwork(stages)
 
 

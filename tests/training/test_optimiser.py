@@ -91,11 +91,20 @@ def test_nesterov_looks_ahead():
 def test_every_bias_and_nothing_else_is_in_the_group_of_biases():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     optimizer, _ = build(network, weight_decay=0.5, bias_decay_factor=0.25)
-    weights, biases = optimizer.param_groups
-    assert [p.ndim for p in weights["params"]] == [4, 1, 2]  # batch norm's scale decays
-    assert [tuple(p.shape) for p in biases["params"]] == [(4,), (4,), (2,)]
+    weights, biases, _ = optimizer.param_groups
+    assert [p.ndim for p in weights["params"]] == [4, 2]
+    assert [tuple(p.shape) for p in biases["params"]] == [(4,), (2,)]
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.5, 0.125)
     assert (weights["momentum"], biases["momentum"]) == (0.9, 0.9)
+
+
+def test_scales_and_shifts_of_normalisation_have_factors_of_their_own():
+    layers = [nn.BatchNorm2d(4), nn.GroupNorm(1, 4), nn.LayerNorm(5)]
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), *layers)
+    optimizer, _ = build(network, weight_decay=0.5, norm_lr_factor=0.25, norm_decay_factor=0.5)
+    *_, norms = optimizer.param_groups
+    assert {id(p) for p in norms["params"]} == {id(p) for x in layers for p in x.parameters()}
+    assert (norms["lr"], norms["weight_decay"]) == (0.025, 0.25)
 
 
 def test_one_kernel_updates_networks_on_cuda_and_the_cpu_keeps_its_bits():
@@ -135,17 +144,17 @@ def test_every_groups_rate_follows_the_schedule_from_the_first_step_on():
         rates.append([group["lr"] for group in optimizer.param_groups])
         step(optimizer, made, (0.0, 0.0))
         scheduler.step()
-    assert rates == [[0.3, 0.6], [0.2, 0.4], [0.1, 0.2]]
+    assert rates == [[0.3, 0.6, 0.3], [0.2, 0.4, 0.2], [0.1, 0.2, 0.1]]
 
 
 def test_after_some_steps_it_begins_with_the_rate_of_the_next():
     optimizer, _ = build(layer(1.0, 1.0), rates=(0.3, 0.2, 0.1), step=2)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.2]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.2, 0.1]
 
 
 def test_the_groups_have_names_for_monitors():
     optimizer, _ = build(layer(1.0, 1.0))
-    assert [group["name"] for group in optimizer.param_groups] == ["weights", "biases"]
+    assert [group["name"] for group in optimizer.param_groups] == ["weights", "biases", "norms"]
 
 
 # --- Caffe's velocity ------------------------------------------------------------------------

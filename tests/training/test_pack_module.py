@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from transferlab.models.dropout import Dropout
+from transferlab.models.initial import gaussian
 from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import Member, PackModule, means
@@ -32,14 +33,13 @@ def network(seed: int) -> StagedNetwork:
     """Four stages on (B, 3), the third of them with dropout, two classes."""
     built = StagedNetwork(
         {
-            "one": Stage({"count": Counting(), "fc": nn.Linear(3, 4)}, weight_std=1.0, bias=0.5),
-            "two": Stage({"count": Counting(), "fc": nn.Linear(4, 4)}, weight_std=1.0, bias=0.5),
+            "one": Stage({"count": Counting(), "fc": nn.Linear(3, 4)}, gaussian(1.0, 0.5)),
+            "two": Stage({"count": Counting(), "fc": nn.Linear(4, 4)}, gaussian(1.0, 0.5)),
             "three": Stage(
                 {"dropout": Dropout(0.5), "count": Counting(), "fc": nn.Linear(4, 4)},
-                weight_std=1.0,
-                bias=0.5,
+                gaussian(1.0, 0.5),
             ),
-            "four": Stage({"count": Counting(), "fc": nn.Linear(4, 2)}, weight_std=1.0, bias=0.0),
+            "four": Stage({"count": Counting(), "fc": nn.Linear(4, 2)}, gaussian(1.0)),
         }
     )
     built.initialise(lambda stage: seed)
@@ -97,8 +97,8 @@ def test_members_with_one_trunk_but_other_inputs_are_told_apart():
 
 
 def test_batch_norm_of_frozen_stages_stays_in_evaluation():
-    stage = Stage({"fc": nn.Linear(3, 3), "norm": nn.BatchNorm1d(3)}, weight_std=1.0, bias=0.0)
-    last = Stage({"fc": nn.Linear(3, 2)}, weight_std=1.0, bias=0.0)
+    stage = Stage({"fc": nn.Linear(3, 3), "norm": nn.BatchNorm1d(3)}, gaussian(1.0))
+    last = Stage({"fc": nn.Linear(3, 2)}, gaussian(1.0))
     built = StagedNetwork({"one": stage, "last": last})
     module = TransferModule(built, n=1, frozen=True, recipe=RECIPE, label="x")
     trained = pack([Member(module, trunk="x", view="A")]).train()

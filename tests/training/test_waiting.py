@@ -21,6 +21,7 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import Run
 from transferlab.models.dropout import Dropout
+from transferlab.models.initial import gaussian
 from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.runtime import signals
@@ -100,9 +101,9 @@ def three_stages(*, num_outputs: int, image_size: int) -> StagedNetwork:
     third = {"dropout": Dropout(0.5), "fc": nn.Linear(8, num_outputs)}
     return StagedNetwork(
         {
-            "first": Stage(first, weight_std=0.1, bias=0.0),
-            "second": Stage(second, weight_std=0.1, bias=0.0),
-            "third": Stage(third, weight_std=0.1, bias=0.0),
+            "first": Stage(first, gaussian(0.1, 0.0)),
+            "second": Stage(second, gaussian(0.1, 0.0)),
+            "third": Stage(third, gaussian(0.1, 0.0)),
         }
     )
 

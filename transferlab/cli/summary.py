@@ -6,10 +6,9 @@ from dataclasses import replace
 from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment.config import RunConfig, TransferConfig
-from transferlab.experiment.fit import INPUTS
 from transferlab.experiment.run import Run
 from transferlab.launch.inline import FinishedRun
-from transferlab.runtime import commands, tables
+from transferlab.runtime import commands, plugins, tables
 
 COLUMNS = ("run", "top-1", "vs chance", "vs base", "steps", "time", "", "folder")
 
@@ -48,7 +47,9 @@ def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
     target = variant.target
     other = "B" if target == "A" else "A"
     if variant.n == 0:
-        n = 3 if config.model.name in INPUTS else 1  # a network of one's own may have two stages
+        n = (
+            1 if plugins.is_own(config.model.name) else 3
+        )  # a network of one's own may have two stages
         return [
             ("a transfer to this half", TransferConfig(f"{other}n{target}", n, None, 0)),
             ("its selffer control", TransferConfig(f"{target}n{target}", n, None, 0)),

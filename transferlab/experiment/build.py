@@ -20,7 +20,7 @@ from transferlab.experiment.config import (
     TrainConfig,
     TransferConfig,
 )
-from transferlab.experiment.identity import NEUTRAL
+from transferlab.experiment.identity import DROPS_OF, NEUTRAL
 from transferlab.experiment.keys import PATHS, TYPES, unknown_key
 from transferlab.experiment.splits import missing_split, split_rule
 from transferlab.runtime import commands, plugins
@@ -92,6 +92,8 @@ def _canonical(sections: Mapping[str, Any], recorded: bool) -> RunConfig:
     """The config with these sections. Raises: UserError if they contradict one another."""
     transfer, split = sections["transfer"], sections["split"]
     sections = {**sections, "transfer": _canonical_transfer(transfer)}
+    if sections["transfer"].n == 0:  # a base network has no cut
+        sections["model"] = replace(sections["model"], cuts="stage")
     if recorded and plugins.is_own(split.name):
         config = RunConfig(**sections)
     else:
@@ -160,8 +162,22 @@ def _check_momentum(train: TrainConfig) -> None:
 
 
 def _check_schedule(train: TrainConfig) -> None:
-    if train.schedule == "step" and (train.lr_step is None or train.lr_factor is None):
-        raise UserError("train.schedule=step needs train.lr_step and train.lr_factor")
+    check_drops(vars(train), "train")
+
+
+def check_drops(train: Mapping[str, Any], group: str) -> None:
+    """Raises: UserError for a schedule without the keys of its drops, or with drops out of order.
+
+    `group` is where messages find the keys.
+    """
+    schedule, steps = train["schedule"], train["lr_steps"]
+    needed = DROPS_OF[schedule]
+    if any(train[key] is None for key in needed):
+        keys = " and ".join(f"{group}.{key}" for key in needed)
+        raise UserError(f"{group}.schedule={schedule} needs {keys}")
+    if steps is not None and (not steps or list(steps) != sorted(set(steps))):
+        shown = ",".join(map(str, steps))
+        raise UserError(f"{group}.lr_steps=[{shown}] must be steps in ascending order")
 
 
 def _check_devices(config: RunConfig) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import interpolation
+from transferlab.experiment import cuts, interpolation
 from transferlab.experiment.build import build_config
 from transferlab.experiment.conf import CONF, Conf, reason
 from transferlab.experiment.config import RunConfig
@@ -22,7 +22,7 @@ from transferlab.runtime import commands
 
 def run_config(composed: Any) -> RunConfig:
     """The config of the run that Hydra composed. Raises: UserError."""
-    return build_config(plain(composed))
+    return build_config(cuts.numbered(plain(composed)))
 
 
 def plain(composed: Any) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class DataConfig:
 class ModelConfig:
     name: str
     num_outputs: Annotated[int, at_least(2)] | None
+    cuts: Literal["stage", "fine"]
+    reduction: Literal["maxpool", "strided", "parallel"] | None
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,10 @@ class TrainConfig:
     total_steps: Count | None
     epochs: Positive | None
     lr: NonNegative
-    schedule: Literal["step", "cosine"]
+    schedule: Literal["step", "steps", "cosine"]
     warmup: BelowOne  # fraction of the steps
     lr_step: Count | None
+    lr_steps: tuple[Count, ...] | None
     lr_factor: NonNegative | None
     momentum: BelowOne
     nesterov: bool
@@ -77,6 +80,8 @@ class TrainConfig:
     weight_decay: NonNegative
     bias_lr_factor: NonNegative
     bias_decay_factor: NonNegative
+    norm_lr_factor: NonNegative
+    norm_decay_factor: NonNegative
     reshuffle: bool
     mirror: bool
     precision: Literal["float32", "bfloat16"]

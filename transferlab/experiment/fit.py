@@ -13,16 +13,13 @@ from transferlab.errors import UserError
 from transferlab.experiment.build import build_config
 from transferlab.experiment.compose import compose
 from transferlab.experiment.config import RunConfig
-from transferlab.models.facts import IMAGE_SIZES, check_image_size
+from transferlab.models.facts import check_image_size
+from transferlab.models.zoo import NETWORKS
 from transferlab.runtime import commands
 
 Settings = dict[str, Any]
-# The images of each network as conf/data/ has them, in _base.yaml and imagenet.yaml
-INPUTS: dict[str, Settings] = {
-    "alexnet_small": {"data.size": 32, "data.crop": 32, "data.scale": 0.015625},
-    "alexnet": {"data.size": 256, "data.crop": 227, "data.scale": 1.0},
-}
-RECIPES = {"alexnet_small": "small32", "alexnet": "yosinski2014"}
+KEYS = ("data.size", "data.crop", "data.scale")
+SUGGESTED = ("alexnet_small", "alexnet")  # for small images, and for large ones
 HALVES = ("+split=random", "transfer.n=3")
 WHOLE = ("+split=whole", "transfer.variant=baseB")
 
@@ -55,15 +52,15 @@ def settings(config: RunConfig, model: str, stored: StoredPixels | None) -> Sett
 
     None if no setting does: stored images are too small.
     """
-    current = {key: getattr(config.data, key.removeprefix("data.")) for key in INPUTS["alexnet"]}
+    current = {key: getattr(config.data, key.removeprefix("data.")) for key in KEYS}
     size, crop = current["data.size"], current["data.crop"]
     side = size if stored is None else stored.size
-    least, most = IMAGE_SIZES.get(model, (1, side))
+    least, most = _image_sizes(model, side)
     if stored is not None and side < least:
         return None
     wanted = current
     if size != side or not least <= crop <= most:
-        wanted = INPUTS.get(model, current)
+        wanted = inputs(model) if model in NETWORKS else current
         if stored is not None:
             wanted = {**wanted, "data.size": side, "data.crop": min(side, most)}
     changes = {key: value for key, value in wanted.items() if value != current[key]}
@@ -72,24 +69,35 @@ def settings(config: RunConfig, model: str, stored: StoredPixels | None) -> Sett
     return changes if model == config.model.name else {"model": model, **changes}
 
 
+def inputs(model: str) -> Settings:
+    """The images as a network of the zoo is trained on them."""
+    entry = NETWORKS[model]
+    return {"data.size": entry.size, "data.crop": entry.crop, "data.scale": entry.scale}
+
+
+def _image_sizes(model: str, side: int) -> tuple[int, int]:
+    """The least and the most pixels a side; of any other network, any."""
+    return NETWORKS[model].images if model in NETWORKS else (1, side)
+
+
 def first_run(root: Path, stored: StoredPixels, classes: int) -> str:
     """A command that trains on the prepared images at `root`, or what is missing for one."""
     if classes < 2:
         return "a run needs at least 2 classes"
-    fitting = [model for model, (least, _) in IMAGE_SIZES.items() if least <= stored.size]
+    fitting = [model for model in SUGGESTED if NETWORKS[model].images[0] <= stored.size]
     if not fitting:
         return f"{_own_network()}, which takes {stored.size} pixels"
-    model = max(fitting, key=lambda name: IMAGE_SIZES[name])
+    model = max(fitting, key=lambda name: NETWORKS[name].images)
     split, *transfer = HALVES if classes >= 4 else WHOLE  # a half needs two classes
     words = [split, "data=prepared", commands.override("data.root", str(root))]
     config = build_config(compose("config", [*words, *transfer]))
     changes = settings(config, model, stored) or {}
     words += [commands.override(key, value) for key, value in changes.items()]
-    return commands.line(*words, f"train={RECIPES[model]}", *transfer)
+    return commands.line(*words, f"train={NETWORKS[model].recipe}", *transfer)
 
 
 def _advice(config: RunConfig, stored: StoredPixels | None) -> str:
-    models = dict.fromkeys([config.model.name, *IMAGE_SIZES])
+    models = dict.fromkeys([config.model.name, *SUGGESTED])
     found = [settings(config, model, stored) for model in models]
     options = [commands.settings(each) for each in found if each is not None]
     if options:

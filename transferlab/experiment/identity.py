@@ -22,12 +22,25 @@ REVISION = 2
 # change; a neutral value never does
 NEUTRAL: dict[str, object] = {
     "revision": 1,
+    "model.cuts": "stage",
+    "model.reduction": None,
+    "train.lr_steps": None,
+    "train.norm_lr_factor": 1.0,
+    "train.norm_decay_factor": 1.0,
     "runtime.compile": False,
     "runtime.memory_gb": None,
 }
 # Paths on this machine, and the handling of damaged files: the content is identified by data.digest
 # and split.digest
 NOT_IN_ID = ("split.groups", "data.root", "data.val", "data.unreadable")
+
+# The keys of a drop of the learning rate, and those that each schedule uses
+DROPS_OF: dict[str, tuple[str, ...]] = {
+    "cosine": (),
+    "step": ("lr_step", "lr_factor"),
+    "steps": ("lr_steps", "lr_factor"),
+}
+DROPS = ("lr_step", "lr_steps", "lr_factor")
 
 Items = tuple[tuple[str, Any], ...]
 
@@ -38,7 +51,7 @@ def base_of(config: RunConfig) -> RunConfig | None:
     if base is None or base == variants.RANDOM:
         return None
     transfer = TransferConfig(variant="base", n=0, target=base, keep=0)
-    return replace(config, transfer=transfer)
+    return replace(config, transfer=transfer, model=replace(config.model, cuts="stage"))
 
 
 def run_id(config: RunConfig) -> str:
@@ -94,6 +107,8 @@ def _collapsed(config: RunConfig) -> tuple[DataConfig, TrainConfig]:
     data, train, variant = config.data, config.train, config.variant
     if data.mean == "base" and variant.base in (None, variants.RANDOM, variant.target):
         data = replace(data, mean="target")  # no other half has a mean
-    if train.schedule == "cosine" and not (train.lr_step is None and train.lr_factor is None):
-        train = replace(train, lr_step=None, lr_factor=None)
+    unused = [key for key in DROPS if key not in DROPS_OF[train.schedule]]
+    if any(getattr(train, key) is not None for key in unused):
+        nothing: dict[str, Any] = dict.fromkeys(unused)
+        train = replace(train, **nothing)
     return data, train

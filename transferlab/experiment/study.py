@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose, interpolation, study_file, usage, variables
+from transferlab.experiment import compose, cuts, interpolation, study_file, usage, variables
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
@@ -122,9 +122,11 @@ def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
     constants = {key: values[0] for key, values in keys.items() if len(values) == 1}
     raw = _with(raw, constants)
     varied = (value for key in keys.keys() - constants for value in keys[key])
-    if any(map(interpolation.depends, _leaves(raw))) or any("${" in str(v) for v in varied):
+    dependent = any(map(interpolation.depends, _leaves(raw))) or any("${" in str(v) for v in varied)
+    if dependent or any(map(cuts.is_name, keys.get("transfer.n", ()))):
         for point in _points({key: keys[key] for key in keys if key not in constants}):
-            yield absolute(build_config(_resolved(_with(raw, point))))
+            for numbered in cuts.each(_resolved(_with(raw, point))):
+                yield absolute(build_config(numbered))
         return
     raw = _resolved(raw)
     transfer = {f"transfer.{leaf}": value for leaf, value in raw["transfer"].items()}

@@ -19,6 +19,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
+from transferlab.experiment.identity import DROPS, DROPS_OF
 from transferlab.experiment.splits import SPLITS, split_rule
 from transferlab.runtime import commands
 
@@ -58,7 +59,7 @@ def _of_split(name: str) -> set[str]:
 
 
 def _of_schedule(name: str) -> set[str]:
-    return {"train.lr_step", "train.lr_factor"} if name == "step" else set()
+    return {f"train.{key}" for key in DROPS_OF[name]}
 
 
 def _of_holdout(part: float | None) -> set[str]:
@@ -70,8 +71,8 @@ CHOICES = (
            {f"data.{key}": value for key, value in data.OPTIONS.items()}, _of_data),
     Choice("data.holdout", "data.holdout", (None,), {"data.val": None}, _of_holdout),
     Choice("split", "split.name", SPLITS, {"split.seed": None, "split.groups": None}, _of_split),
-    Choice("train.schedule", "train.schedule", ("cosine", "step"),
-           {"train.lr_step": None, "train.lr_factor": None}, _of_schedule),
+    Choice("train.schedule", "train.schedule", tuple(DROPS_OF),
+           {f"train.{key}": None for key in DROPS}, _of_schedule),
 )  # fmt: skip
 
 

@@ -1,43 +1,54 @@
 """Networks as ordered named stages: built by name, cut, grafted and frozen.
 
-May import: errors, runtime. `facts` is free of torch, and so is this file until it builds.
-
-To add a network: a file in `zoo/` with a function `build(*, num_outputs, image_size) ->
-StagedNetwork`, a line in `NETWORKS`, and conf/model/NAME.yaml. A user's own is named as
-`package.module:function`.
+May import: errors, runtime. `facts` and `zoo/__init__` are free of torch, and so is this file until
+it builds.
 """
 
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
 from transferlab.errors import UserError
+from transferlab.models.facts import check_image_size
+from transferlab.models.zoo import NETWORKS
 from transferlab.runtime import plugins
 
 if TYPE_CHECKING:
-    from transferlab.models.stages import StagedNetwork
-
-NETWORKS = {
-    "alexnet": "transferlab.models.zoo.alexnet:build",
-    "alexnet_small": "transferlab.models.zoo.alexnet_small:build",
-}
+    from transferlab.models.stages import Cuts, StagedNetwork
 
 
-def build(name: str, *, num_outputs: int, image_size: int) -> "StagedNetwork":
+def build(
+    name: str,
+    *,
+    num_outputs: int,
+    image_size: int,
+    cuts: "Cuts" = "stage",
+    reduction: str | None = None,
+) -> "StagedNetwork":
     """The network `name`, from images (B, 3, image_size, image_size) to logits (B, num_outputs).
 
     Its weights are undefined until `initialise` is called or a `state_dict` is loaded. `name` is a
-    key of `NETWORKS`, or a builder of one's own as `package.module:function`.
+    key of `NETWORKS`, or a builder of one's own as `package.module:function`. `reduction` is how a
+    network that has the choice halves its feature maps: see `zoo.reduction`.
 
-    Raises: UserError for an unknown name, an image size that the network cannot take, and a network
-        of one's own that does not compute those logits.
+    Raises: UserError for an unknown name, an image size or a reduction that the network cannot
+        take, and a network of one's own that does not compute those logits.
     """
     from transferlab.models.stages import StagedNetwork
 
-    builder = plugins.function("model.name", NETWORKS.get(name, name), known=NETWORKS)
+    check_image_size(name, image_size)
+    entry = NETWORKS.get(name)
+    builder = plugins.function("model.name", entry.function if entry else name, known=NETWORKS)
+    options: dict[str, Any] = dict(entry.options) if entry else {}
+    if reduction is not None:
+        if "reduction" not in inspect.signature(builder).parameters:
+            raise UserError(f"model.reduction={reduction} has no effect on {name}: set it to null")
+        options["reduction"] = reduction
     with plugins.guarded("model.name", name, known=NETWORKS):
-        network = builder(num_outputs=num_outputs, image_size=image_size)
+        network = builder(num_outputs=num_outputs, image_size=image_size, **options)
     network = plugins.require(StagedNetwork, network, "model.name", name)
-    if name not in NETWORKS:
+    if entry is None:
         _check_own(name, network, num_outputs=num_outputs, image_size=image_size)
+    network.cuts = cuts
     return network
 
 
@@ -45,9 +56,9 @@ def _check_own(name: str, network: "StagedNetwork", *, num_outputs: int, image_s
     """Raises: UserError unless its stages compute logits (1, num_outputs) of an image."""
     import torch
 
-    from transferlab.models.stages import Stage
+    from transferlab.models.stages import Group, Stage
 
-    if not len(network) or not all(isinstance(stage, Stage) for stage in network):
+    if not len(network) or not all(isinstance(stage, Stage | Group) for stage in network):
         raise UserError(f"model.name={name} returned a network of something else than stages")
     with plugins.guarded("model.name", name, known=NETWORKS), torch.no_grad():
         shape = tuple(network.eval()(torch.zeros(1, 3, image_size, image_size)).shape)

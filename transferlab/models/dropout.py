@@ -1,4 +1,4 @@
-"""Dropout whose masks are reproducible: where a mask is decided.
+"""Dropout and stochastic depth whose masks are reproducible: where a mask is decided.
 
 The key of a stage is set by `StagedNetwork.key_dropout`, from `training.seeds`; step and places by
 `StagedNetwork.set_step`, before every training step. B rows of a batch, F values a row.
@@ -6,6 +6,7 @@ The key of a stage is set by `StagedNetwork.key_dropout`, from `training.seeds`;
 
 import hashlib
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +17,12 @@ GAMMA, FIRST, SECOND = (  # SplitMix64's constants as signed integers, which tor
 )
 
 
-class Dropout(nn.Module):
-    """Dropout with a mask that the training determines: the same on every device.
+class Masked(nn.Module):
+    """A module with a random mask that the training determines: the same on every device.
 
     A row's mask is a function of `key`, `step` and the row's place in the batch of that step: row i
     of what is passed has place `first + stride * i`. So processes that share a batch out have the
     masks that one process has, and no mask depends on other draws or on interruptions.
-    Values that stay are scaled by 1 / (1 - p) in training; in evaluation nothing changes, as in
-    Caffe.
     """
 
     def __init__(self, p: float) -> None:
@@ -34,16 +33,68 @@ class Dropout(nn.Module):
         self.first = 0
         self.stride = 1
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
+    def kept(self, x: Tensor, count: int) -> Tensor:
+        """Which of `count` values of each row of x (B, ...) stay: (B, count), each with 1 - p."""
         places = torch.arange(len(x), device=x.device) * self.stride + self.first
-        numbers = row_numbers(self.key, self.step, places, math.prod(x.shape[1:]))
-        kept = (numbers >= round(self.p * 2**BITS) - 2 ** (BITS - 1)).view(x.shape)
-        return x * kept / (1 - self.p)
+        return self._kept(places, count)
+
+    def kept_together(self, x: Tensor) -> Tensor:
+        """Whether the rows of x (B, ...) stay, all of them or none: a scalar, with 1 - p."""
+        return self._kept(torch.zeros(1, dtype=torch.long, device=x.device), 1)[0, 0]
+
+    def _kept(self, places: Tensor, count: int) -> Tensor:
+        numbers = row_numbers(self.key, self.step, places, count)
+        return numbers >= round(self.p * 2**BITS) - 2 ** (BITS - 1)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class Dropout(Masked):
+    """Drops each value with probability p.
+
+    Values that stay are scaled by 1 / (1 - p) in training; in evaluation nothing changes, as in
+    Caffe. `shared` values, as all of a feature map (B, C, H, W), share one number: with 2, a
+    channel is dropped or stays as a whole.
+    """
+
+    def __init__(self, p: float, *, shared: int = 0) -> None:
+        super().__init__(p)
+        self.shared = shared  # last dimensions that have one number together
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        shape = (*x.shape[1 : x.ndim - self.shared], *(1,) * self.shared)
+        kept = self.kept(x, math.prod(shape)).view(len(x), *shape)
+        return x * kept / (1 - self.p)
+
+
+class StochasticDepth(Masked):
+    """Drops a residual branch, for each row or for the whole batch, with probability p.
+
+    With `rescaled`, a branch that stays is scaled by 1 / (1 - p) in training and not in evaluation,
+    as in torchvision and timm; otherwise by 1 in training and by 1 - p in evaluation, as in the
+    paper. Source: Huang et al. 2016, arXiv:1603.09382, Eqs. 2 and 5, which drops by mini-batch.
+    """
+
+    def __init__(self, p: float, *, by: Literal["row", "batch"], rescaled: bool) -> None:
+        super().__init__(p)
+        self.by, self.rescaled = by, rescaled
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.p == 0:
+            return x
+        if not self.training:
+            return x if self.rescaled else x * (1 - self.p)
+        if self.by == "row":
+            kept = self.kept(x, 1).view(-1, *(1,) * (x.ndim - 1))
+        else:
+            kept = self.kept_together(x)
+        return x * kept / (1 - self.p if self.rescaled else 1)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, by={self.by}, rescaled={self.rescaled}"
 
 
 def row_numbers(key: int, step: int, places: Tensor, count: int) -> Tensor:

@@ -1,9 +1,11 @@
 """The facts of a network that a plan needs: its stages, their cost, its cut points. No torch."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from transferlab.errors import UserError
+from transferlab.models.zoo import NETWORKS
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,8 @@ class NetworkShape:
     model: str
     num_outputs: int
     image_size: int
+    cuts: str = "stage"
+    reduction: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,28 @@ class NetworkFacts:
 Facts = Mapping[NetworkShape, NetworkFacts]
 
 
-# The images that the networks of conf/model/ take: the least and the most pixels a side
-IMAGE_SIZES = {"alexnet": (227, 227), "alexnet_small": (16, 96)}
+def stage_number(names: Sequence[str], name: str) -> int:
+    """The number of stages up to the end of the stage `name`.
+
+    `names` are all stages, in order. With cuts inside of them, `block1` is all of `block1.conv1_1`
+    and `block1.conv1_2`, and `conv1_2` suffices if no other stage ends so.
+
+    Raises: UserError for an unknown name.
+    """
+    inside = [i for i, each in enumerate(names, start=1) if f"{each}.".startswith(f"{name}.")]
+    ends = [i for i, each in enumerate(names, start=1) if each.endswith(f".{name}")]
+    if not inside and len(ends) != 1:
+        near = difflib.get_close_matches(name, [*names], n=1)
+        suggested = f"did you mean {near[0]}? " if near else ""
+        raise UserError(
+            f"transfer.n={name} is no stage: {suggested}choose a number or one of {' '.join(names)}"
+        )
+    return max(inside or ends)
 
 
 def check_image_size(model: str, size: int) -> None:
-    """Raises: UserError for images, in pixels a side, that a network of `IMAGE_SIZES` refuses."""
-    least, most = IMAGE_SIZES.get(model, (size, size))
+    """Raises: UserError for images, in pixels a side, that a network of the zoo refuses."""
+    least, most = NETWORKS[model].images if model in NETWORKS else (size, size)
     if not least <= size <= most:
         pixels = str(most) if least == most else f"{least} to {most}"
         raise UserError(f"data.crop={size} does not fit model={model}, which takes {pixels} pixels")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from transferlab.models.facts import Footprint, StageFacts
@@ -29,8 +30,9 @@ FLOPS_PER_MAC = 2  # a multiplication and an addition
 
 @dataclass(frozen=True)
 class StageShape:
-    """One stage for one image: the shape of its output, without the batch; the multiply-accumulates
-    of a forward pass; its memory in training in either precision."""
+    """One stage for one image: the shape of its output, without the batch; its parameters; the
+    multiply-accumulates of a forward pass; its memory in training in either precision. Parameters
+    and memory count the auxiliary classifiers on its output, which learn if it does."""
 
     name: str
     output: tuple[int, ...]
@@ -55,11 +57,17 @@ def stages(network: StagedNetwork, image_size: int) -> tuple[StageShape, ...]:
             for precision in (torch.float32, torch.bfloat16)
         ]
     return tuple(
-        StageShape(name, output, sum(p.numel() for p in stage.parameters()), macs, *footprints)
-        for (name, stage), (output, macs), *footprints in zip(
-            bare.named_children(), forward, *memory, strict=True
+        StageShape(name, output, _parameters(bare, depth, stage), macs, *footprints)
+        for depth, ((name, stage), (output, macs), *footprints) in enumerate(
+            zip(bare.stages.items(), forward, *memory, strict=True), start=1
         )
     )
+
+
+def _parameters(network: StagedNetwork, depth: int, stage: nn.Module) -> int:
+    """Those of stage `depth` and of the auxiliary classifiers on its output."""
+    modules = [stage, *(head for head, _ in network.auxiliary_at(depth))]
+    return sum(p.numel() for module in modules for p in module.parameters())
 
 
 def _without_weights(network: StagedNetwork) -> StagedNetwork:
@@ -117,10 +125,14 @@ def _batch_bytes(
             saved: list[Tensor] = []
             with _saving(saved), _widths(stage) as widths:
                 output = stage(x)
+                logits = [head(output) for head, _ in network.auxiliary_at(depth)]
                 if depth == len(network):
-                    F.cross_entropy(output.float(), labels)
+                    logits.append(output)
+                for each in logits:
+                    F.cross_entropy(each.float(), labels)
             kept = {_storage(tensor): _bytes(tensor) for tensor in (*saved, output)}
             kept.pop(_storage(x), None)
+            widths.append(_bytes(x) + _bytes(output))
             stages.append((sum(kept.values()), _bytes(output), max(widths)))
             x = output.detach().requires_grad_()
     return stages
@@ -139,10 +151,10 @@ def _saving(saved: list[Tensor]) -> saved_tensors_hooks:
 @contextmanager
 def _widths(stage: nn.Module) -> Iterator[list[int]]:
     """The bytes of input and output together of each layer that is called."""
-    widths = [0]
+    widths: list[int] = []
     hooks = [
         layer.register_forward_hook(
-            lambda layer, inputs, output: widths.append(_bytes(inputs[0]) + _bytes(output))
+            lambda layer, inputs, output: widths.append(_total_bytes(inputs) + _total_bytes(output))
         )
         for layer in stage.modules()
         if not any(layer.children())
@@ -150,6 +162,11 @@ def _widths(stage: nn.Module) -> Iterator[list[int]]:
     yield widths
     for hook in hooks:
         hook.remove()
+
+
+def _total_bytes(tree: object) -> int:
+    """Of all tensors in nested tuples, lists and mappings."""
+    return sum(_bytes(leaf) for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _storage(tensor: Tensor) -> int:

@@ -4,13 +4,14 @@ Source: Yosinski et al. 2014, Sec. 2. Stages above the cut keep their initial va
 change the network in place; a base network is given by its weights, as `state_dict` returns them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from transferlab.errors import UserError
 from transferlab.models.facts import check_cut
+from transferlab.models.kinds import BATCH_NORM
 from transferlab.models.stages import StagedNetwork
 
 Weights = Mapping[str, Tensor]
@@ -39,7 +40,7 @@ def graft(
     if base is not None:
         copy_stages(network, base, n + keep)
     if frozen:
-        freeze(network.prefix(n))
+        freeze_stages(network, n)
 
 
 def copy_stages(network: StagedNetwork, base: Weights, count: int) -> None:
@@ -50,8 +51,7 @@ def copy_stages(network: StagedNetwork, base: Weights, count: int) -> None:
     Raises: UserError that lists all differences: names in one of them only, and shapes.
     """
     own = stage_weights(network, count)
-    names = network.stage_names[:count]
-    given = {name: value for name, value in base.items() if name.partition(".")[0] in names}
+    given = _within(base, network.stage_names[:count])
     problems = [f"only in the model: {name}" for name in own if name not in given]
     problems += [f"only in the base: {name}" for name in given if name not in own]
     problems += [
@@ -66,6 +66,17 @@ def copy_stages(network: StagedNetwork, base: Weights, count: int) -> None:
             value.copy_(given[name])
 
 
+def freeze_stages(network: StagedNetwork, n: int) -> None:
+    """Freeze stages 1..n, and the auxiliary classifiers on their outputs, in place.
+
+    Such a classifier would train only itself, so it leaves the loss.
+    """
+    freeze(network.prefix(n))
+    for depth in range(1, n + 1):
+        for head, _ in network.auxiliary_at(depth):
+            freeze(head)
+
+
 def freeze(stages: nn.Module) -> None:
     """Freeze a module, in place: no gradients, and batch norm in evaluation mode.
 
@@ -74,14 +85,19 @@ def freeze(stages: nn.Module) -> None:
     """
     stages.requires_grad_(False)
     for module in stages.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, BATCH_NORM):
             module.eval()
 
 
 def stage_weights(network: StagedNetwork, count: int) -> dict[str, Tensor]:
     """The parameters and buffers of stages 1..count by name, sharing memory with the network."""
-    names = network.stage_names[:count]
-    return {k: v for k, v in network.state_dict().items() if k.partition(".")[0] in names}
+    return _within(network.state_dict(), network.stage_names[:count])
+
+
+def _within(weights: Weights, stages: Iterable[str]) -> dict[str, Tensor]:
+    """Those of the weights that belong to the stages with these names."""
+    starts = tuple(f"{name}." for name in stages)
+    return {name: value for name, value in weights.items() if name.startswith(starts)}
 
 
 def same_bits(first: Weights, second: Weights) -> bool:

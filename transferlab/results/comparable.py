@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from transferlab.errors import UserError
-from transferlab.experiment.identity import NEUTRAL, NOT_IN_ID
+from transferlab.experiment.identity import DROPS, DROPS_OF, NEUTRAL, NOT_IN_ID
 from transferlab.experiment.keys import known_keys
 from transferlab.results import naming
 
 # Keys that apply only to some runs, each with its value where it applies to none of an experiment
-SHARED = {"data.mean": "base", "model.num_outputs": "null"}
+SHARED = {"data.mean": "base", "model.num_outputs": "null", "model.cuts": "stage"}
 ID_DIGITS = 6
 # Every key of the config in which the runs of one experiment agree
 KEYS = tuple(
@@ -51,7 +51,8 @@ def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
     parts: list[pd.DataFrame] = []
     for _, group in keys.groupby(fixed, dropna=False, sort=False):
         for by_outputs in _by(group, "model.num_outputs"):
-            parts += _by(by_outputs, "data.mean")
+            for by_cuts in _by(by_outputs, "model.cuts"):
+                parts += _by(by_cuts, "data.mean")
     agreed = [{key: max(part[key].unique(), key=len) for key in KEYS} for part in parts]
     facts = [_facts(table.loc[part.index], own) for part, own in zip(parts, agreed, strict=True)]
     return tuple(
@@ -100,22 +101,27 @@ def listed(experiments: Iterable[Experiment]) -> list[str]:
 
 
 def _keys(table: pd.DataFrame) -> pd.DataFrame:
-    """KEYS as text, empty where a shared key does not apply to the run; "null" for None."""
-    columns = {key: list(map(_text, table[key].tolist())) for key in KEYS}
+    """KEYS as text, empty where a shared key does not apply to the run; "null" for None, and the
+    neutral value for a key that did not exist when the run was made."""
+    columns = {key: [_text(key, value) for value in table[key].tolist()] for key in KEYS}
     keys = pd.DataFrame(columns, index=table.index, dtype=object)
-    cosine = keys["train.schedule"] == "cosine"
-    keys.loc[cosine, ["train.lr_step", "train.lr_factor"]] = "null"
+    for schedule, used in DROPS_OF.items():
+        unused = [f"train.{key}" for key in DROPS if key not in used]
+        keys.loc[keys["train.schedule"] == schedule, unused] = "null"
     within = table["base"].isna() | (table["base"] == "R") | (table["base"] == table["target"])
     one_mean = within & keys["data.mean"].isin(["base", "target"])
     keys["no mean"] = keys["data.mean"] == "none"  # another recipe, also within one half
     keys.loc[one_mean, "data.mean"] = ""
+    keys.loc[table["base"].isna(), "model.cuts"] = ""  # a base network has no cut
     whole = (table["split"] == "whole") & (keys["model.num_outputs"] == "null")
     keys.loc[whole, "model.num_outputs"] = ""
     return keys
 
 
-def _text(value: object) -> str:
-    return "null" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+def _text(key: str, value: object) -> str:
+    if pd.isna(value):  # type: ignore[call-overload]
+        value = NEUTRAL.get(key)
+    return "null" if value is None else str(value)
 
 
 def _by(keys: pd.DataFrame, shared: str) -> list[pd.DataFrame]:

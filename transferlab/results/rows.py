@@ -44,6 +44,7 @@ PROVENANCE: dict[str, type] = {
 }  # fmt: skip
 MAY_BE_EMPTY = ("base", "split_seed", "seed", "top1_best10")  # of HEAD
 _KEYS = tuple(known_keys())
+LISTS = ("train.lr_steps",)  # keys whose values are lists: text in a table
 _values = attrgetter(*_KEYS)  # the result of `config.flat`, in a tenth of the time
 
 
@@ -81,8 +82,10 @@ def row(
     number = _validations(config, record)
     variant = str(config["transfer.variant"])
     metrics, versions = record["metrics"], record.get("versions") or {}
+    lists = {key: " ".join(map(str, config[key])) for key in LISTS if config[key] is not None}
     cells = {
         **config,
+        **lists,
         "id": identity,
         "label": label,
         "variant": variant,

@@ -291,4 +291,5 @@ def _is_config_of(raw: Values, config: RunConfig) -> bool:
 def _plain(section: Any) -> tuple[dict[str, Any], list[type]]:
     """A section of a config as JSON reads it, and the types of its values; a number as `""`."""
     values = dict(vars(section)) if hasattr(section, "__dict__") else {"": section}
+    values = {key: [*each] if isinstance(each, tuple) else each for key, each in values.items()}
     return values, [*map(type, values.values())]

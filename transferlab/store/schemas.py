@@ -169,6 +169,7 @@ class InferenceRecord(TypedDict):
     """`inference.json`: what the network of a finished run is, takes and gives."""
 
     model: str
+    reduction: NotRequired[str | None]
     num_outputs: AtLeastOne
     classes: list[str]
     preprocessing: PreprocessingRecord

@@ -79,7 +79,13 @@ def network(run: Run) -> StagedNetwork:
     Raises: UserError if the model, the image size or the cut do not fit.
     """
     config, size = run.config, run.config.data.crop
-    built = models.build(config.model.name, num_outputs=run.num_outputs, image_size=size)
+    built = models.build(
+        config.model.name,
+        num_outputs=run.num_outputs,
+        image_size=size,
+        cuts=config.model.cuts,
+        reduction=config.model.reduction,
+    )
     check_cut(len(built), config.variant.n, keep=config.transfer.keep, model=config.model.name)
     return built
 

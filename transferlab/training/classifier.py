@@ -153,6 +153,7 @@ def load_run(folder: str | Path, *, trust: bool = False) -> Classifier:
         interface.model,
         num_outputs=interface.num_outputs,
         image_size=interface.preprocessing.crop,
+        reduction=interface.reduction,
     )
     try:
         checkpoints.require_alike(weights, network, path)

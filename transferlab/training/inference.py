@@ -53,6 +53,7 @@ class Inference:
     """
 
     model: str
+    reduction: str | None
     num_outputs: int
     classes: tuple[str, ...]
     preprocessing: Preprocessing
@@ -73,6 +74,7 @@ def save(run: Run, classes: Sequence[str], mean: np.ndarray | None) -> str:
         mean_sha256 = files.sha256(run.mean_file)
     inference = Inference(
         run.config.model.name,
+        run.config.model.reduction,
         run.num_outputs,
         tuple(classes),
         Preprocessing(CHANNELS, data.size, data.resize, data.crop, mean_sha256, data.scale),
@@ -102,6 +104,7 @@ def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | 
     preprocessing = Preprocessing(**raw["preprocessing"])
     inference = Inference(
         raw["model"],
+        raw.get("reduction"),  # earlier versions had no choice
         raw["num_outputs"],
         tuple(raw["classes"]),
         preprocessing,

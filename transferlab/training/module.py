@@ -7,7 +7,7 @@ images, with the same steps.
 Shapes: B batch, C channels, P pixels a side, K classes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -90,31 +90,48 @@ class TransferModule(LightningModule):
         """As `nn.Module.train`, but batch norm of frozen stages stays in evaluation mode."""
         super().train(mode)
         if self.frozen_stages:
-            transfer.freeze(self.network.prefix(self.frozen_stages))
+            transfer.freeze_stages(self.network, self.frozen_stages)
         return self
 
     def forward(self, x: Tensor, *, start: int = 0) -> Tensor:
         """Logits (B, K), float32 whatever the precision; from the features after `start` stages."""
-        for depth in range(start, len(self.network)):
-            x = self.apply_stage(depth, x)
+        for _, features in self._stages(x, start):
+            x = features
         return x.float()
+
+    def score(self, x: Tensor, labels: Tensor, *, start: int = 0) -> tuple[Tensor, Tensor]:
+        """Mean loss and number of hits, scalars, for inputs and labels (B,).
+
+        In training the loss has the terms of the auxiliary classifiers on stages that learn.
+        """
+        auxiliary = []
+        for depth, features in self._stages(x, start):
+            x = features
+            if self.training and depth > self.frozen_stages:
+                auxiliary += [
+                    weight * F.cross_entropy(head(x).float(), labels)
+                    for head, weight in self.network.auxiliary_at(depth)
+                ]
+        logits = x.float()
+        hits = (logits.detach().argmax(dim=1) == labels).sum()
+        return sum(auxiliary, F.cross_entropy(logits, labels)), hits
 
     def prefix_features(self, x: Tensor, cuts: Iterable[int]) -> dict[int, Tensor]:
         """The features after each of these numbers of stages, in one pass."""
-        depths, features = set(cuts), {}
-        for depth in range(max(depths)):
-            x = self.apply_stage(depth, x)
-            if depth + 1 in depths:  # features between cuts need not stay in memory
-                features[depth + 1] = x
-        return features
+        depths, kept = set(cuts), {}
+        for depth, features in self._stages(x, 0, max(depths)):
+            if depth in depths:  # features between cuts need not stay in memory
+                kept[depth] = features
+        return kept
 
-    def apply_stage(self, depth: int, x: Tensor) -> Tensor:
-        """Stage `depth`, counted from 0; without a graph if it is frozen."""
-        stage = self.network[depth]
-        if depth >= self.frozen_stages:
-            return stage(x)
-        with torch.no_grad():
-            return stage(x)
+    def _stages(
+        self, x: Tensor, start: int, end: int | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Stages start + 1..end: the number and the output of each, without a graph if frozen."""
+        for depth, stage in enumerate(list(self.network)[start:end], start + 1):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and depth > self.frozen_stages):
+                x = stage(x)
+            yield depth, x
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimiser and its rate by step.
@@ -151,7 +168,7 @@ class TransferModule(LightningModule):
 
     def _log_scores(self, subset: str, batch: Sequence[Tensor]) -> Tensor:
         x, labels = batch
-        loss, hits = score(self(x), labels)
+        loss, hits = self.score(x, labels)
         scores = {f"{subset}/loss": loss, f"{subset}/accuracy": hits / len(labels)}
         self.log_dict(
             scores,
@@ -162,11 +179,6 @@ class TransferModule(LightningModule):
             sync_dist=self.trainer.world_size > 1,
         )
         return loss
-
-
-def score(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy and number of hits, scalars, of logits (B, K) for labels (B,)."""
-    return F.cross_entropy(logits, labels), (logits.detach().argmax(dim=1) == labels).sum()
 
 
 def _default_label(n: int, frozen: bool) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from transferlab.models import kinds
 from transferlab.training.recipe import Recipe
 
 
@@ -18,28 +19,28 @@ def build(
 ) -> tuple[torch.optim.SGD, LambdaLR]:
     """The optimiser of all trainable parameters, and its schedule after `step` of `total_steps`.
 
-    Frozen parameters are not in it. Two groups: weights, and biases with a rate and a decay of
-    their own (Caffe's lr_mult and decay_mult; 2 and 0 in the release). The scheduler has set the
-    rate of the next step already, and is stepped after every update. On CUDA the update is one pass
-    over the weights' memory instead of five.
+    Frozen parameters are not in it. Three groups by `models.kinds`: weights, and biases and
+    parameters of normalisation with a rate and a decay of their own (Caffe's lr_mult and
+    decay_mult; 2 and 0 for biases in the release). The scheduler has set the rate of the next step
+    already, and is stepped after every update. On CUDA the update is one pass over the weights'
+    memory instead of five.
     """
     schedule = recipe.rate(total_steps)
-    weights: list[nn.Parameter] = []
-    biases: list[nn.Parameter] = []
+    by_kind: dict[str, list[nn.Parameter]] = {"weights": [], "biases": [], "norms": []}
     for network in networks:
-        for name, parameter in network.named_parameters():
+        for _, parameter, kind in kinds.parameters(network):
             if parameter.requires_grad:
-                (biases if name.endswith("bias") else weights).append(parameter)
-    learning = [*weights, *biases]
+                by_kind[kind].append(parameter)
+    learning = [parameter for group in by_kind.values() for parameter in group]
+    factors = {
+        "weights": (1.0, 1.0),
+        "biases": (recipe.bias_lr_factor, recipe.bias_decay_factor),
+        "norms": (recipe.norm_lr_factor, recipe.norm_decay_factor),
+    }
     optimizer = torch.optim.SGD(
         [
-            _group("weights", weights, lr_factor=1.0, weight_decay=recipe.weight_decay),
-            _group(
-                "biases",
-                biases,
-                lr_factor=recipe.bias_lr_factor,
-                weight_decay=recipe.weight_decay * recipe.bias_decay_factor,
-            ),
+            _group(kind, parameters, *factors[kind], recipe.weight_decay)
+            for kind, parameters in by_kind.items()
         ],
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
@@ -91,8 +92,14 @@ def restore_velocity(
 
 
 def _group(
-    name: str, parameters: list[nn.Parameter], *, lr_factor: float, weight_decay: float
+    kind: str,
+    parameters: list[nn.Parameter],
+    lr_factor: float,
+    decay_factor: float,
+    weight_decay: float,
 ) -> dict[str, Any]:
-    """A group of parameters whose rate is `lr_factor` times the schedule's."""
+    """Parameters of one kind; rate and decay are these factors times those of weights."""
     rates = {"lr": lr_factor, "initial_lr": lr_factor}
-    return {"name": name, "params": parameters, "weight_decay": weight_decay, **rates}
+    return {
+        "name": kind, "params": parameters, "weight_decay": weight_decay * decay_factor, **rates
+    }  # fmt: skip

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from transferlab.models.stages import StagedNetwork
 from transferlab.training import optimiser
-from transferlab.training.module import TransferModule, score
+from transferlab.training.module import TransferModule
 
 NEVER = -1
 READ_EVERY = 50  # steps between two reads of the device, each of which waits for it
@@ -169,7 +169,7 @@ class PackModule(LightningModule):
         for index in self.active:
             member, shared = self.members[index], self.shared[index]
             x = trunks[member.trunk][shared] if shared else inputs[member.view]
-            losses[index], hits[index] = score(member.module(x, start=shared), batch["labels"])
+            losses[index], hits[index] = member.module.score(x, batch["labels"], start=shared)
         return torch.stack(losses), torch.stack(hits)
 
     def _trunks(self, inputs: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:

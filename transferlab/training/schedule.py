@@ -5,7 +5,8 @@ iterations: step i is the i-th update.
 """
 
 import math
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Schedule = Callable[[int], float]
@@ -22,6 +23,19 @@ class StepDecay:
 
     def __call__(self, i: int) -> float:
         return _warm(i, self.warmup_steps) * self.lr * self.factor ** (i // self.every)
+
+
+@dataclass(frozen=True)
+class Drops:
+    """lr * factor ** (the number of `steps` up to i): each of them already has the lower rate."""
+
+    lr: float
+    steps: Sequence[int]
+    factor: float
+    warmup_steps: int
+
+    def __call__(self, i: int) -> float:
+        return _warm(i, self.warmup_steps) * self.lr * self.factor ** bisect_right(self.steps, i)
 
 
 @dataclass(frozen=True)

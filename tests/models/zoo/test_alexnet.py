@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from transferlab import models
 from transferlab.errors import UserError
 from transferlab.models.dropout import Dropout
 from transferlab.models.stages import StagedNetwork
@@ -261,7 +262,7 @@ def test_channels_last_is_another_way_to_lie_in_memory_and_nothing_else(
 @pytest.mark.parametrize("size", [224, 226, 228, 32])
 def test_another_image_size_is_refused(size: int):
     with pytest.raises(UserError) as error:
-        alexnet.build(num_outputs=10, image_size=size)
+        models.build("alexnet", num_outputs=10, image_size=size)
     assert str(error.value) == (
         f"data.crop={size} does not fit model=alexnet, which takes 227 pixels"
     )

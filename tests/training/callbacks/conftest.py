@@ -10,6 +10,7 @@ from support.records import made_run
 from torch import nn
 
 from transferlab.experiment.run import Run
+from transferlab.models.initial import gaussian
 from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.training.checkpoints import TrainingState
 from transferlab.training.module import TransferModule
@@ -31,9 +32,7 @@ def runs(tmp_path: Path) -> list[Run]:
 @pytest.fixture
 def pack() -> PackModule:
     def network() -> StagedNetwork:
-        return StagedNetwork(
-            {name: Stage({"fc": nn.Linear(2, 2)}, weight_std=1.0, bias=0.0) for name in "ab"}
-        )
+        return StagedNetwork({name: Stage({"fc": nn.Linear(2, 2)}, gaussian(1.0)) for name in "ab"})
 
     recipe = Recipe(lr=0.1, schedule="cosine", momentum=0.9)
     modules = [TransferModule(network(), n=1, recipe=recipe, label=label) for label in LABELS]

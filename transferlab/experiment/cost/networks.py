@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,25 @@ CACHED = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
 
 def network_of(run: Run) -> NetworkShape:
     """The network that a resolved run trains."""
-    return NetworkShape(run.config.model.name, run.num_outputs, run.config.data.crop)
+    model, crop = run.config.model, run.config.data.crop
+    return NetworkShape(model.name, run.num_outputs, crop, model.cuts, model.reduction)
+
+
+@lru_cache(maxsize=1024)
+def stage_names(network: NetworkShape, cache: Path) -> tuple[str, ...]:
+    """The names of a network's stages, from `cache` or from a probe.
+
+    Raises: UserError if it cannot be built, and if the probe fails.
+    """
+    files = _files(network, cache, "auto", None, timed=False)
+    known = _read_cache(files)
+    if known is None:
+        (answer,) = _probe([network], threads=None, timed=False, accelerator="auto")
+        if "error" in answer:
+            raise UserError(answer["error"])
+        known = _facts(answer, timed=False)
+        _write_cache(files, answer)
+    return tuple(stage.name for stage in known.stages)
 
 
 def facts(

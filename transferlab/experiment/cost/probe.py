@@ -1,12 +1,12 @@
 """Examines networks and times training steps, for a process that imports no torch itself.
 
 Run as `python -m transferlab.experiment.cost.probe`: one JSON object on stdin, one on stdout.
-`{"networks": [{"model": "alexnet", "num_outputs": 500, "image_size": 227}], "threads": 1, "time":
-true, "accelerator": "auto"}` is answered by `{"networks": [...]}`, for each network either
-`{"error": MESSAGE}` or `{"stages": [{"name": ..., "parameters": ..., "macs": ..., "float32":
-{"kept": ..., "output": ..., "widest": ...}, "bfloat16": {...}}, ...], "device_bytes": ...,
-"s_per_mac": ..., "device": ...}`. Reads no images and no config; `networks` calls it and caches the
-answer.
+`{"networks": [{"model": "alexnet", "num_outputs": 500, "image_size": 227, "cuts": "stage",
+"reduction": null}], "threads": 1, "time": true, "accelerator": "auto"}` is answered by
+`{"networks": [...]}`, for each network either `{"error": MESSAGE}` or `{"stages": [{"name": ...,
+"parameters": ..., "macs": ..., "float32": {"kept": ..., "output": ..., "widest": ...}, "bfloat16":
+{...}}, ...], "device_bytes": ..., "s_per_mac": ..., "device": ...}`. Reads no images and no config;
+`networks` calls it and caches the answer.
 """
 
 import json
@@ -62,8 +62,13 @@ def _examine(request: dict[str, Any], device: torch.device, *, timed: bool) -> d
 
 
 def _build(request: dict[str, Any]) -> StagedNetwork:
-    size, outputs = request["image_size"], request["num_outputs"]
-    return models.build(request["model"], num_outputs=outputs, image_size=size)
+    return models.build(
+        request["model"],
+        num_outputs=request["num_outputs"],
+        image_size=request["image_size"],
+        cuts=request["cuts"],
+        reduction=request["reduction"],
+    )
 
 
 def _s_per_mac(

@@ -8,17 +8,13 @@ Shapes: B batch, K outputs; input (B, 3, 227, 227), grey levels minus their mean
 from torch import nn
 
 from transferlab.models.dropout import Dropout
-from transferlab.models.facts import check_image_size
+from transferlab.models.initial import gaussian
 from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Stage, StagedNetwork
 
 
 def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
-    """The eight stages conv1..fc8 for `num_outputs` classes, weights not yet drawn.
-
-    Raises: UserError for an image size other than 227.
-    """
-    check_image_size("alexnet", image_size)
+    """The eight stages conv1..fc8 for `num_outputs` classes, weights not yet drawn."""
     return StagedNetwork(
         {
             "conv1": Stage(
@@ -28,8 +24,7 @@ def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
                     "pool": _pool(),  # (B, 96, 27, 27)
                     "norm": _norm(),
                 },
-                weight_std=0.01,
-                bias=0.0,
+                gaussian(0.01, bias=0.0),
             ),
             "conv2": Stage(
                 {
@@ -38,24 +33,21 @@ def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
                     "pool": _pool(),  # (B, 256, 13, 13)
                     "norm": _norm(),
                 },
-                weight_std=0.01,
-                bias=1.0,
+                gaussian(0.01, bias=1.0),
             ),
             "conv3": Stage(
                 {
                     "conv": nn.Conv2d(256, 384, 3, padding=1),  # (B, 384, 13, 13)
                     "relu": nn.ReLU(),
                 },
-                weight_std=0.01,
-                bias=0.0,
+                gaussian(0.01, bias=0.0),
             ),
             "conv4": Stage(
                 {
                     "conv": nn.Conv2d(384, 384, 3, padding=1, groups=2),  # (B, 384, 13, 13)
                     "relu": nn.ReLU(),
                 },
-                weight_std=0.01,
-                bias=1.0,
+                gaussian(0.01, bias=1.0),
             ),
             "conv5": Stage(
                 {
@@ -63,8 +55,7 @@ def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
                     "relu": nn.ReLU(),
                     "pool": _pool(),  # (B, 256, 6, 6)
                 },
-                weight_std=0.01,
-                bias=1.0,
+                gaussian(0.01, bias=1.0),
             ),
             "fc6": Stage(
                 {
@@ -72,18 +63,15 @@ def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
                     "fc": nn.Linear(256 * 6 * 6, 4096),
                     "relu": nn.ReLU(),
                 },
-                weight_std=0.005,
-                bias=1.0,
+                gaussian(0.005, bias=1.0),
             ),
             "fc7": Stage(
                 {"dropout": Dropout(0.5), "fc": nn.Linear(4096, 4096), "relu": nn.ReLU()},
-                weight_std=0.005,
-                bias=1.0,
+                gaussian(0.005, bias=1.0),
             ),
             "fc8": Stage(
                 {"dropout": Dropout(0.5), "fc": nn.Linear(4096, num_outputs)},  # (B, K)
-                weight_std=0.01,
-                bias=0.0,
+                gaussian(0.01, bias=0.0),
             ),
         }
     )
