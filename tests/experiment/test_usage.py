@@ -41,7 +41,8 @@ def check(config: Compose, words: Sequence[str]) -> None:
         (MANMADE, "split.seed=0", "split=manmade_natural", "split=random"),
         (RUN, "split.groups=FILE", "split=random", "split=manmade_natural"),
         (RUN, "train.lr_step=9", "train.schedule=cosine", "train.schedule=step"),
-        (RUN, "train.lr_factor=0.5", "train.schedule=cosine", "train.schedule=step"),
+        (RUN, "train.lr_factor=0.5", "train.schedule=cosine",
+         "train.schedule=step, train.schedule=steps"),
     ],
 )  # fmt: skip
 def test_a_key_without_effect_is_refused_with_what_would_use_it(

@@ -1,9 +1,10 @@
 """SIGINT, SIGTERM, SIGUSR1, SIGHUP: stop immediately, or in training after the current step.
 
 The only signal handler of a process, from its first line to its last. It replaces Lightning's, with
-which a single SIGTERM ends a half-trained run with exit status 0. SIGUSR1 comes from a launcher,
-and from SLURM ahead of a time limit; SIGHUP when a terminal closes. Both may be repeated, or come
-with a SIGTERM to the whole job, so they never force an immediate stop.
+which a single SIGTERM ends a half-trained run with exit status 0. SIGTERM comes from `kill`, and
+from SLURM when a job is cancelled, perhaps after another signal; SIGUSR1 from a launcher, and from
+SLURM ahead of a time limit; SIGHUP when a terminal closes. They may be repeated or come together,
+so only a second Ctrl-C, which is a person at a terminal, forces an immediate stop.
 """
 
 import contextlib
@@ -16,8 +17,7 @@ from types import FrameType
 
 from transferlab.errors import Interrupted
 
-IMPATIENT = (signal.SIGINT, signal.SIGTERM)
-WATCHED = (*IMPATIENT, signal.SIGUSR1, signal.SIGHUP)
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class StopRequest:
@@ -25,14 +25,14 @@ class StopRequest:
 
     def __init__(self, *, only_note: bool = False) -> None:
         self.number: int | None = None
-        self.insisted = False  # after one of IMPATIENT the next does not wait
+        self.insisted = False  # after a SIGINT the next does not wait
         self.deferring = False
         self.only_note = only_note  # in one of several processes, of which the first decides
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. A second SIGINT or SIGTERM stops immediately, and none after it."""
-        repeated = self.insisted and number in IMPATIENT
-        self.insisted |= number in IMPATIENT
+        """The signal handler. A second SIGINT stops immediately, and none after it."""
+        repeated = self.insisted and number == signal.SIGINT
+        self.insisted |= number == signal.SIGINT
         again, self.number = self.number is not None, number
         for child in multiprocessing.active_children():
             if child.pid is not None and not child.daemon:  # of several devices; not a loader's

@@ -92,6 +92,9 @@ def test_training_is_forward_through_all_and_twice_that_back_through_what_learns
 # --- one probe for all, and the cache -----------------------------------------------------------
 
 
+WHOLE = {"cuts": "stage", "reduction": None}
+
+
 def test_all_that_is_missing_is_asked_for_at_once_each_network_once(
     tmp_path: Path, requests: Requests
 ):
@@ -106,8 +109,8 @@ def test_all_that_is_missing_is_asked_for_at_once_each_network_once(
     assert requests[1:] == [
         {
             "networks": [
-                {"model": "alexnet_small", "num_outputs": 5, "image_size": 32},
-                {"model": "alexnet_small", "num_outputs": 5, "image_size": 28},
+                {"model": "alexnet_small", "num_outputs": 5, "image_size": size} | WHOLE
+                for size in (32, 28)
             ],
             "threads": 1,
             "time": False,

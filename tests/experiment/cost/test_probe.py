@@ -30,10 +30,14 @@ def broken(*, num_outputs, image_size):
 """
 
 
+WHOLE = {"cuts": "stage", "reduction": None}
+
+
 def ask(
     *networks: dict[str, Any], time: bool = False, accelerator: str = "cpu"
 ) -> list[dict[str, Any]]:
-    request = {"networks": networks, "threads": 1, "time": time, "accelerator": accelerator}
+    asked = [WHOLE | network for network in networks]
+    request = {"networks": asked, "threads": 1, "time": time, "accelerator": accelerator}
     return probe.answer(request)["networks"]
 
 
@@ -122,7 +126,7 @@ def test_quick_steps_are_twenty(monkeypatch: pytest.MonkeyPatch):
 
 def test_stdout_has_the_answer_alone_whatever_a_users_module_prints(tmp_path: Path):
     (tmp_path / "own_net.py").write_text(OWN)
-    own = SMALL | {"model": "own_net:noisy"}
+    own = SMALL | WHOLE | {"model": "own_net:noisy"}
     request = {"networks": [own], "threads": 1, "time": False, "accelerator": "auto"}
 
     done = run(request, tmp_path)
@@ -135,7 +139,7 @@ def test_stdout_has_the_answer_alone_whatever_a_users_module_prints(tmp_path: Pa
 
 def test_a_users_network_that_breaks_is_answered_with_its_reason(tmp_path: Path):
     (tmp_path / "own_net.py").write_text(OWN)
-    own = SMALL | {"model": "own_net:broken"}
+    own = SMALL | WHOLE | {"model": "own_net:broken"}
     request = {"networks": [own], "threads": 1, "time": False, "accelerator": "auto"}
 
     done = run(request, tmp_path)
