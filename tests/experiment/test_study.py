@@ -108,6 +108,11 @@ def test_a_number_is_written_as_anywhere_in_conf(tmp_path: Path):
 # --- overrides ----------------------------------------------------------------------------------
 
 
+NO_STAGE = (
+    "transfer.n=x is no stage: choose a number or one of conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8"
+)
+
+
 @pytest.mark.parametrize(
     ("overrides", "found"),
     [
@@ -194,11 +199,11 @@ def test_what_a_run_transfers_is_not_replaced_where_no_grid_names_it(tmp_path: P
         ),
         (
             "transfer.n=1,x",
-            "transfer.n=x is no stage: choose a number or one of conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8",
+            NO_STAGE,
         ),
         (
             "transfer.n=x",
-            "transfer.n=x is no stage: choose a number or one of conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8",
+            NO_STAGE,
         ),
         ("train.momentum=0.5,1", "train.momentum=1.0 must be below 1"),
     ],

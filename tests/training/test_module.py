@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transferlab import models
 from transferlab.errors import UserError
 from transferlab.models.initial import gaussian
-from transferlab.models.stages import Stage, StagedNetwork
+from transferlab.models.stages import Auxiliary, Stage, StagedNetwork
 from transferlab.models.transfer import same_bits
 from transferlab.training.datamodule import HalfDataModule, PackData
 from transferlab.training.module import TransferModule
@@ -360,3 +360,48 @@ def test_a_recipe_is_what_conf_train_says(config: Any):
         lr=0.01, schedule="cosine", warmup=0.1, total_steps=345, momentum=0.9, nesterov=True,
         weight_decay=0.0005, bias_lr_factor=2.0, bias_decay_factor=0.0,
     )  # fmt: skip
+
+
+# --- auxiliary classifiers ----------------------------------------------------------------------
+
+
+def with_auxiliary() -> StagedNetwork:
+    stages = {
+        name: Stage({"conv": nn.Conv2d(3, 3, 3, padding=1)}, gaussian(0.3))
+        for name in ("one", "two")
+    }
+    last = Stage({"flatten": nn.Flatten(), "fc": nn.Linear(3 * 256, 5)}, gaussian(0.01))
+    heads = {
+        name: Auxiliary(
+            Stage({"flatten": nn.Flatten(), "fc": nn.Linear(3 * 256, 5)}, gaussian(0.01)),
+            tap=tap,
+            weight=weight,
+        )
+        for name, tap, weight in (("aux1", "one", 0.3), ("aux2", "two", 0.5))
+    }
+    return StagedNetwork({**stages, "last": last}, auxiliary=heads)
+
+
+@pytest.mark.parametrize(
+    ("n", "terms"), [(0, {"one": 0.3, "two": 0.5}), (1, {"two": 0.5}), (2, {})]
+)
+def test_the_loss_has_the_terms_of_auxiliary_classifiers_on_stages_that_learn(
+    n: int, terms: dict[str, float]
+):
+    made = TransferModule(with_auxiliary(), n=n, frozen=True, recipe=COSINE)
+    x, labels = torch.randn(6, 3, 16, 16), torch.arange(6) % 5
+    one = made.network[0](x)
+    two = made.network[1](one)
+    heads = {"one": made.network.auxiliary.aux1(one), "two": made.network.auxiliary.aux2(two)}
+    cross_entropy = nn.functional.cross_entropy
+    plain = cross_entropy(made.network[2](two), labels)
+    expected = plain + sum(w * cross_entropy(heads[name], labels) for name, w in terms.items())
+
+    loss, _ = made.train().score(x, labels)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert made.eval().score(x, labels)[0].item() == pytest.approx(plain.item(), rel=1e-6)
+    loss.backward()
+    learned = {name for name, p in made.network.named_parameters() if p.grad is not None}
+    assert {name.partition(".")[0] for name in learned} == {*("one", "two")[n:], "last"} | (
+        {"auxiliary"} if terms else set()
+    )
