@@ -89,7 +89,7 @@ def composed(words: list[str], *, ends: bool = False) -> list[DictConfig]:
 
     ends: only of the first and the last job.
     """
-    arguments = get_args_parser().parse_args([compose.with_plus(word) for word in words])
+    arguments = get_args_parser().parse_args([compose.as_typed(word) for word in words])
     compose.check(arguments.overrides)
     jobs = [arguments.overrides]
     if arguments.multirun:

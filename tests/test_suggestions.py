@@ -185,7 +185,7 @@ def trains(words: Sequence[str]) -> None:
     compose.check_single(words)
     settings = compose.settings(words)
     groups = [word for word in words if key(word) in CONF.groups()]
-    raw = copy.deepcopy(composed(tuple(map(compose.with_plus, groups))))
+    raw = copy.deepcopy(composed(tuple(map(compose.as_typed, groups))))
     for name, (value,) in settings.items():
         if name not in CONF.groups():
             group, _, leaf = name.rpartition(".")

@@ -56,7 +56,14 @@ def test_a_base_of_a_group_is_no_choice():
 def test_only_the_choice_of_a_split_gets_a_plus():
     words = ["split=random", "+split=random", "split.seed=1", "splits=2", "data=digits", "-m"]
 
-    assert [compose.with_plus(word) for word in words] == ["+split=random", *words[1:]]
+    assert [compose.as_typed(word) for word in words] == ["+split=random", *words[1:]]
+
+
+def test_what_has_no_file_in_conf_is_a_name():
+    typed = ["model=timm:convnext_tiny", "model=a.b:c,d:e", "data=own:images", "model=vgg,a:b"]
+    expected = ["model.name=timm:convnext_tiny", "model.name=a.b:c,d:e", "data.name=own:images"]
+    assert [compose.as_typed(word) for word in typed] == [*expected, "model=vgg,a:b"]
+    assert compose.as_typed("model=${oc.env:MODEL}") == "model=${oc.env:MODEL}"
 
 
 def test_what_is_composed_is_plain_and_has_no_trace_of_hydra(monkeypatch: pytest.MonkeyPatch):

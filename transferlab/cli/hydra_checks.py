@@ -81,7 +81,7 @@ def _with_parameters(
     line: CommandLine, parameters: Mapping[str, str], overrides: Sequence[str]
 ) -> list[str]:
     """The overrides of the basic sweeper: those of `hydra.sweeper.params` come first."""
-    given = [compose.with_plus(f"{key}={value}") for key, value in parameters.items()]
+    given = [compose.as_typed(f"{key}={value}") for key, value in parameters.items()]
     compose.check(given, line.conf)
     given = [compose.enumerated(override, line.conf) for override in given]
     for override in (*given, *overrides):

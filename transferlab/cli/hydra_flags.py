@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
 
     parser: Any = get_args_parser()
     parser.error = _refuse
-    flags = parser.parse_intermixed_args([compose.with_plus(argument) for argument in arguments])
+    flags = parser.parse_intermixed_args([compose.as_typed(argument) for argument in arguments])
     _check(flags)
     # `hydra.searchpath` decides which choices there are, all else is an override like any other
     searchpath = [o for o in flags.overrides if o.lstrip("+").startswith("hydra.searchpath=")]

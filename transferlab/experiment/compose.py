@@ -19,6 +19,9 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import SWEEP_KEYS, TEXTS, known_keys, unknown_key
 from transferlab.runtime import commands
 
+NAMED = ("model", "data")
+_OWN = re.compile(r"[\w.]+:[\w.-]+")
+
 
 def run_config(composed: Any) -> RunConfig:
     """The config of the run that Hydra composed. Raises: UserError."""
@@ -42,9 +45,24 @@ def compose(name: str, overrides: Sequence[str], conf: Conf = CONF) -> dict[str,
     return plain(conf.composed(overrides, name=name))
 
 
-def with_plus(override: str) -> str:
-    """`split` has no default, so Hydra requires `+split=`; `split=` is accepted as well."""
-    return f"+{override}" if re.match(r"split=", override) else override
+def as_typed(override: str) -> str:
+    """The override that Hydra takes, of one as it is typed.
+
+    `split` has no default, so Hydra requires `+split=`; `split=` is accepted as well. What comes
+    from a library or a module of one's own has no file in conf/: `model=timm:convnext_tiny` is
+    `model.name=timm:convnext_tiny`.
+    """
+    if re.match(r"split=", override):
+        return f"+{override}"
+    key, equals, text = override.partition("=")
+    return named(key, text.split(","))[0] + equals + text
+
+
+def named(key: str, values: Iterable[Any]) -> tuple[str, tuple[Any, ...]]:
+    """`model` and `data` as the key `model.name` or `data.name` if no value is a file of conf/."""
+    values = tuple(values)
+    own = key in NAMED and values and all(_OWN.fullmatch(str(value)) for value in values)
+    return (f"{key}.name" if own else key), values
 
 
 # --- parsing ------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def expand(study: Study, overrides: Sequence[str], conf: Conf = CONF) -> tuple[R
             if "split" not in combination:
                 raise UserError(f"study={study.name}: {missing_split()}")
             group_overrides = tuple(
-                compose.with_plus(f"{key}={name}") for key, name in combination.items()
+                compose.as_typed(f"{key}={name}") for key, name in combination.items()
             )
             if group_overrides not in composed:
                 composed[group_overrides] = _unresolved(conf.composed(group_overrides))
@@ -200,6 +200,7 @@ def _grid(path: Path, number: int, raw: Any, conf: Conf) -> Axes:
     axes: dict[str, tuple[Any, ...]] = {}
     for key, raw_values in raw.items():
         values = tuple(raw_values) if isinstance(raw_values, list) else (raw_values,)
+        key, values = compose.named(key, values)
         if not values or not all(v is None or isinstance(v, str | int | float) for v in values):
             raise UserError(f"{source}: {key} must be a value or a list of values")
         try:

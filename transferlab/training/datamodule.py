@@ -25,7 +25,7 @@ from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
 from transferlab.experiment import usage, variants
 from transferlab.experiment.build import build_config
-from transferlab.experiment.compose import compose, settings, with_plus
+from transferlab.experiment.compose import as_typed, compose, settings
 from transferlab.experiment.resolve import resolve
 from transferlab.runtime import machine
 from transferlab.training import inputs
@@ -126,8 +126,8 @@ class HalfDataModule(LightningDataModule):
         # Not for the logger, which refuses keys that the module has with another value, as `seed`
         self.save_hyperparameters(logger=False)
         composition = [
-            f"data.name={data}" if ":" in data else f"data={data}",
-            with_plus(f"split={split}"),
+            as_typed(f"data={data}"),
+            as_typed(f"split={split}"),
             f"transfer.variant=base{half}",
             f"seed={seed}",
             *([] if batch_size is None else [f"train.batch_size={batch_size}"]),
