@@ -1,0 +1,325 @@
+"""The networks from AlexNet to VGG and Network in Network, against what their papers say of them.
+
+Row by row they are compared with `layers.csv` in tests/models/test_layers.py.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision import models as library
+
+from transferlab import models
+from transferlab.models.dropout import Dropout
+from transferlab.models.stages import StagedNetwork
+from transferlab.models.zoo import NETWORKS, alexnet2012, chatfield, nin, overfeat, vgg, zfnet
+
+EIGHT = "conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8"
+NINE = "conv1 conv2 conv3 conv4 conv5 conv6 fc7 fc8 fc9"
+BLOCKS = "block1 block2 block3 block4 block5 fc6 fc7 fc8"
+# network -> parameters with 1,000 outputs (nin_cifar: 10), pixels a side, cuts=stage, number of
+# stages with cuts=fine, sides of the maps after each stage that has one
+FACTS = {
+    "alexnet2012": (60_965_224, 227, EIGHT, 8, (27, 13, 13, 13, 6)),
+    "zfnet": (62_357_608, 224, EIGHT, 8, (55, 13, 13, 13, 6)),
+    "zfnet_wide": (107_627_624, 224, EIGHT, 8, (55, 13, 13, 13, 6)),
+    "overfeat_fast": (145_920_872, 231, EIGHT, 8, (28, 12, 12, 12, 6)),
+    "overfeat_accurate": (144_656_488, 221, NINE, 9, (36, 15, 15, 15, 15, 5)),
+    "cnn_f": (60_834_536, 224, EIGHT, 8, (27, 13, 13, 13, 6)),
+    "cnn_m": (102_908_520, 224, EIGHT, 8, (54, 13, 13, 13, 6)),
+    "cnn_m_2048": (92_469_864, 224, EIGHT, 8, (54, 13, 13, 13, 6)),
+    "cnn_m_1024": (87_250_536, 224, EIGHT, 8, (54, 13, 13, 13, 6)),
+    "cnn_m_128": (82_683_624, 224, EIGHT, 8, (54, 13, 13, 13, 6)),
+    "cnn_s": (102_908_520, 224, EIGHT, 8, (37, 17, 17, 17, 6)),
+    "vgg_a": (132_863_336, 224, BLOCKS, 11, (112, 56, 28, 14, 7)),
+    "vgg_a_lrn": (132_863_336, 224, BLOCKS, 11, (112, 56, 28, 14, 7)),
+    "vgg_b": (133_047_848, 224, BLOCKS, 13, (112, 56, 28, 14, 7)),
+    "vgg_c": (133_638_952, 224, BLOCKS, 16, (112, 56, 28, 14, 7)),
+    "vgg_d": (138_357_544, 224, BLOCKS, 16, (112, 56, 28, 14, 7)),
+    "vgg_e": (143_667_240, 224, BLOCKS, 19, (112, 56, 28, 14, 7)),
+    "nin": (7_595_176, 224, "mlpconv1 mlpconv2 mlpconv3 mlpconv4 classifier", 12, (27, 13, 6, 6)),
+    "nin_cifar": (966_986, 32, "mlpconv1 mlpconv2 mlpconv3 classifier", 9, (16, 8, 8)),
+}  # fmt: skip
+FINE = {
+    "overfeat_accurate": NINE,
+    "vgg_a_lrn": "block1.conv1_1 block2.conv2_1 block3.conv3_1 block3.conv3_2 block4.conv4_1 "
+    "block4.conv4_2 block5.conv5_1 block5.conv5_2 fc6 fc7 fc8",
+    "nin": "mlpconv1.conv1 mlpconv1.cccp1 mlpconv1.cccp2 mlpconv2.conv2 mlpconv2.cccp3 "
+    "mlpconv2.cccp4 mlpconv3.conv3 mlpconv3.cccp5 mlpconv3.cccp6 mlpconv4.conv4-1024 "
+    "mlpconv4.cccp7-1024 classifier",
+    "vgg_small": "block1.conv1_1 block2.conv2_1 block3.conv3_1 block3.conv3_2 block4.conv4_1 "
+    "block4.conv4_2 fc5 fc6 fc7",
+    "nin_small": "mlpconv1.conv1 mlpconv1.cccp1 mlpconv1.cccp2 mlpconv2.conv2 mlpconv2.cccp3 "
+    "mlpconv2.cccp4 mlpconv3.conv3 mlpconv3.cccp5 classifier",
+}
+SMALL = ("vgg_small", "nin_small")
+LRN = "LocalResponseNorm(5, alpha=0.0005, beta=0.75, k=2.0)"  # Krizhevsky's, Sec. 3.3
+NARROW = {"conv1", "conv3", "classifier"}  # of nin: N(0, 0.01 ** 2), the others N(0, 0.05 ** 2)
+ONE = {"conv2", "conv4", "conv5", "fc6", "fc7"}  # biases of alexnet2012 that start at 1
+
+# family -> its builder, the side of a small image, and the deviation of a layer's weights by the
+# name of its stage, its fan-in and its fan-out
+Deviation = Callable[[str, int, int], float]
+DRAWN: dict[str, tuple[Callable[..., StagedNetwork], int, Deviation]] = {
+    "alexnet2012": (alexnet2012.build, 67, lambda *_: 0.01),
+    "zfnet": (partial(zfnet.build, maps=(384, 384, 256)), 47, lambda *_: 0.01),
+    "overfeat": (overfeat.fast, 71, lambda *_: 0.01),
+    "chatfield": (partial(chatfield.medium, fc7=128), 41, lambda *_: 0.01),
+    "vgg": (partial(vgg.build, configuration="A-LRN"), 32, lambda *_: 0.01),
+    "vgg_glorot": (
+        partial(vgg.build, configuration="B"), 32, lambda _, i, o: math.sqrt(2 / (i + o))
+    ),
+    "vgg_small": (
+        vgg.small, 16, lambda name, i, o: 0.01 if name == "fc7" else math.sqrt(2 / i)
+    ),
+    "nin": (nin.build, 39, lambda name, i, o: 0.01 if name in NARROW else 0.05),
+    "nin_cifar": (nin.cifar, 16, lambda *_: 0.05),
+    "nin_small": (nin.small, 16, lambda name, i, o: math.sqrt(2 / i)),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def weightless(name: str, **arguments) -> StagedNetwork:
+    size = FACTS[name][1] if name in FACTS else 32
+    outputs = 10 if name == "nin_cifar" else 1000
+    with torch.device("meta"):
+        return models.build(name, num_outputs=outputs, image_size=size, **arguments)
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.fixture(scope="module", params=DRAWN)
+def drawn(request) -> Iterator[tuple[str, StagedNetwork]]:
+    """A network with 7 outputs for its smallest image, with its initial values."""
+    build, size, _ = DRAWN[request.param]
+    with torch.device("meta"):
+        network = build(num_outputs=7, image_size=size)
+    network.to_empty(device="cpu")
+    network.initialise(lambda name: sum(name.encode()))
+    network.key_dropout(lambda name: 1 + sum(name.encode()))
+    yield request.param, network
+
+
+def layers(network: StagedNetwork) -> Iterator[tuple[str, nn.Module]]:
+    """The weight layers by the last part of their stage's name."""
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            yield path.split(".")[-2], module
+
+
+def kinds(stage: nn.Module) -> list[str]:
+    return [type(layer).__name__ for layer in stage]
+
+
+def test_parameters_stages_and_maps_are_the_papers():
+    for name, (count, size, stages, fine, sides) in FACTS.items():
+        network, found = weightless(name).eval(), []
+        assert parameters(network) == count, name
+        assert network.stage_names == tuple(stages.split()), name
+        x = torch.empty(1, 3, size, size, device="meta")
+        for stage in network:
+            x = stage(x)
+            found += [x.shape[-1]] if x.ndim == 4 else []
+        assert tuple(found) == sides, name
+        network.cuts = "fine"
+        assert len(network.stage_names) == fine, name
+
+
+def test_fine_cuts_are_between_all_weight_layers_and_named_after_them():
+    for name, stages in FINE.items():
+        assert weightless(name, cuts="fine").stage_names == tuple(stages.split())
+    blocks = [weightless(name).get_submodule("block4") for name in ("vgg_b", "vgg_c", "vgg_e")]
+    assert [list(dict(block.named_children())) for block in blocks] == [
+        ["conv4_1", "conv4_2"],
+        ["conv4_1", "conv4_2", "conv4_3"],
+        ["conv4_1", "conv4_2", "conv4_3", "conv4_4"],
+    ]
+
+
+def test_normalisation_and_pools_follow_in_the_order_of_each_paper():
+    first = ["Conv2d", "ReLU", "LocalResponseNorm", "MaxPool2d"]
+    expected = {  # network -> the layers of its first two stages
+        "alexnet2012": (first, first),
+        "zfnet": 2 * (["Conv2d", "ReLU", "MaxPool2d", "LocalResponseNorm"],),
+        "overfeat_fast": 2 * (["Conv2d", "ReLU", "MaxPool2d"],),
+        "overfeat_accurate": 2 * (["Conv2d", "ReLU", "MaxPool2d"],),
+        "cnn_f": (first, first),
+        "cnn_m_128": (first, first),
+        "cnn_s": (first, ["Conv2d", "ReLU", "MaxPool2d"]),
+    }
+    for name, stages in expected.items():
+        network = weightless(name)
+        assert (kinds(network[0]), kinds(network[1])) == stages, name
+        norms = [repr(m) for m in network.modules() if type(m).__name__ == "LocalResponseNorm"]
+        assert set(norms) <= {LRN}, name
+
+
+def test_pools_are_those_of_each_paper():
+    expected = {  # network -> kernel and stride of its pools, and whether they round up
+        "alexnet2012": ([(3, 2)] * 3, False),
+        "zfnet": ([(3, 2)] * 3, True),
+        "overfeat_fast": ([(2, 2)] * 3, False),
+        "overfeat_accurate": ([(3, 3), (2, 2), (3, 3)], False),
+        "cnn_f": ([(3, 2)] * 3, True),
+        "cnn_m": ([(3, 2)] * 3, True),
+        "cnn_s": ([(3, 3), (2, 2), (3, 3)], True),
+        "vgg_c": ([(2, 2)] * 5, False),
+        "nin": ([(3, 2)] * 3, True),
+        "nin_cifar": ([(3, 2)] * 2, True),
+    }
+    for name, (windows, ceil) in expected.items():
+        pools = [
+            m for m in weightless(name).modules() if isinstance(m, nn.MaxPool2d | nn.AvgPool2d)
+        ]
+        assert [(pool.kernel_size, pool.stride) for pool in pools] == windows, name
+        assert {pool.ceil_mode for pool in pools} == {ceil}, name
+    assert kinds(weightless("nin_cifar", cuts="fine")[5])[-1] == "AvgPool2d"
+
+
+def test_the_towers_of_alexnet_meet_in_conv3():
+    network = weightless("alexnet2012")
+    groups = {name: m.groups for name, m in layers(network) if isinstance(m, nn.Conv2d)}
+    assert groups == {"conv1": 1, "conv2": 2, "conv3": 1, "conv4": 2, "conv5": 2}
+    for name in ("zfnet", "cnn_f", "overfeat_fast"):
+        assert {m.groups for _, m in layers(weightless(name)) if isinstance(m, nn.Conv2d)} == {1}
+
+
+def test_dropout_opens_the_stage_whose_input_it_drops():
+    expected = {
+        "alexnet2012": {"fc7.dropout": 0.5, "fc8.dropout": 0.5},
+        "zfnet": {"fc7.dropout": 0.5, "fc8.dropout": 0.5},
+        "overfeat_accurate": {"fc8.dropout": 0.5, "fc9.dropout": 0.5},
+        "cnn_m": {"fc7.dropout": 0.5, "fc8.dropout": 0.5},
+        "vgg_e": {"fc7.dropout": 0.5, "fc8.dropout": 0.5},
+        "vgg_small": {"fc6.dropout": 0.25, "fc7.dropout": 0.25},
+        "nin": {"mlpconv4.conv4-1024.dropout": 0.5},
+        "nin_cifar": {"mlpconv2.conv2.dropout": 0.5, "mlpconv3.conv3.dropout": 0.5},
+        "nin_small": {},
+    }
+    for name, dropouts in expected.items():
+        network = weightless(name)
+        found = {path: m.p for path, m in network.named_modules() if isinstance(m, Dropout)}
+        assert found == dropouts, name
+        assert all(
+            kinds(network.get_submodule(p.rpartition(".")[0]))[0] == "Dropout" for p in found
+        )
+
+
+def test_vgg_has_torchvisions_layers_in_torchvisions_order():
+    graphs = {"a": library.vgg11, "b": library.vgg13, "d": library.vgg16, "e": library.vgg19}
+    for letter, graph in graphs.items():
+        with torch.device("meta"):
+            theirs = graph(init_weights=False)
+        ours = weightless(f"vgg_{letter}")
+        assert leaves(ours.prefix(5)) == leaves(theirs.features)
+        assert [tuple(m.weight.shape) for name, m in layers(ours) if name.startswith("fc")] == [
+            tuple(m.weight.shape) for m in theirs.classifier if isinstance(m, nn.Linear)
+        ]
+
+
+def test_vgg_c_and_a_lrn_differ_from_d_and_a_where_the_paper_says():
+    c, d = leaves(weightless("vgg_c").prefix(5)), leaves(weightless("vgg_d").prefix(5))
+    assert [(ours, theirs) for ours, theirs in zip(c, d, strict=True) if ours != theirs] == [
+        (
+            f"Conv2d({maps}, {maps}, kernel_size=(1, 1), stride=(1, 1))",
+            f"Conv2d({maps}, {maps}, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))",
+        )
+        for maps in (256, 512, 512)
+    ]
+    lrn, a = leaves(weightless("vgg_a_lrn").prefix(5)), leaves(weightless("vgg_a").prefix(5))
+    assert lrn == [*a[:2], LRN, *a[2:]]
+
+
+def leaves(module: nn.Module) -> list[str]:
+    return [repr(m) for m in module.modules() if not any(m.children())]
+
+
+def test_initial_values_are_the_papers(drawn: tuple[str, StagedNetwork]):
+    name, network = drawn
+    deviation = DRAWN[name][2]
+    for stage, layer in layers(network):
+        weight, groups = layer.weight, getattr(layer, "groups", 1)
+        taps = math.prod(weight.shape[2:])
+        std = deviation(stage, weight.shape[1] * taps, weight.shape[0] // groups * taps)
+        error = std / math.sqrt(weight.numel())  # of the mean
+        assert abs(weight.mean().item()) < 5 * error, stage
+        assert weight.std().item() == pytest.approx(std, abs=5 * error), stage
+        bias = 1.0 if name == "alexnet2012" and stage in ONE else 0.0
+        assert layer.bias.unique().tolist() == [bias], stage
+
+
+@pytest.mark.parametrize("drawn", [name for name in DRAWN if name != "vgg_glorot"], indirect=True)
+def test_prefix_then_head_is_the_whole_at_every_cut(drawn: tuple[str, StagedNetwork]):
+    name, network = drawn
+    x, wholes = image(DRAWN[name][1]), {}
+    for training in (False, True):
+        network.train(training).set_step(3)
+        with torch.no_grad():
+            for cuts in ("stage", "fine"):
+                network.cuts = cuts
+                if cuts == "stage" or len(network) > len(network.tops):  # else both are the same
+                    wholes[training] = whole = check_every_cut(network, x)
+                    assert whole.shape == (2, 7) and whole.std() > 0
+    dropout = any(isinstance(module, Dropout) for module in network.modules())
+    assert torch.equal(wholes[False], wholes[True]) == (not dropout)
+
+
+def check_every_cut(network: StagedNetwork, x: Tensor) -> Tensor:
+    whole, features = network(x), x
+    for n in range(1, len(network)):
+        features = network.prefix(n)[-1](features)
+        assert list(network.prefix(n)) == list(network)[:n]
+        assert torch.equal(network.head(n)(features), whole), n
+    return whole
+
+
+def image(size: int) -> Tensor:
+    """Two images of grey levels about their mean."""
+    noise = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return (noise - 0.5) * 255
+
+
+def test_logits_of_network_in_network_are_means_of_rectified_maps():
+    for name in ("nin", "nin_cifar"):
+        expected = ["Conv2d", "ReLU", "AdaptiveAvgPool2d", "Flatten"]
+        assert kinds(weightless(name).get_submodule("classifier")) == expected
+    assert "ReLU" not in kinds(weightless("nin_small").get_submodule("classifier"))
+
+
+def test_the_least_image_of_a_range_is_the_least_that_leaves_a_map():
+    for name, least in {"vgg_d": 32, "vgg_small": 16, "nin": 39}.items():
+        assert NETWORKS[name].images[0] == least
+        with torch.device("meta"):
+            network = models.build(name, num_outputs=7, image_size=least).eval()
+            assert network(torch.empty(1, 3, least, least)).shape == (1, 7)
+            with pytest.raises(RuntimeError, match="too small"):
+                network(torch.empty(1, 3, least - 1, least - 1))
+
+
+def test_the_small_ones_learn():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(32) % 4
+    templates = torch.randn(4, 3, 16, 16, generator=generator)
+    x = templates[labels] + 0.5 * torch.randn(32, 3, 16, 16, generator=generator)
+    for name in SMALL:
+        network = models.build(name, num_outputs=4, image_size=16)
+        network.initialise(lambda stage: sum(stage.encode()))
+        optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+        losses = []
+        for step in range(25):
+            network.set_step(step)
+            loss = nn.functional.cross_entropy(network(x), labels)
+            losses.append(loss.item())
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        assert losses[-1] < 0.5 * losses[0], name
