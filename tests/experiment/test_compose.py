@@ -33,7 +33,7 @@ def test_a_run_is_composed_of_seven_groups():
     assert CONF.groups() == [
         "data", "logger", "model", "runtime", "split", "train", "transfer",
     ]  # fmt: skip
-    assert CONF.choices("model") == ["alexnet", "alexnet_small"]
+    assert CONF.choices("split") == ["manmade_natural", "random", "whole"]
     assert CONF.choices("study")[0] == "manmade_natural"
     assert CONF.choices("nothing") == []
 
@@ -122,8 +122,8 @@ def test_what_a_run_has_passes(word: str):
             "digits, image_folder, imagenet, prepared (conf/data/)",
         ),
         (
-            "model=choice(alexnet,vgg)",
-            "unknown model=vgg: choose one of alexnet, alexnet_small (conf/model/)",
+            "+split=choice(random,halves)",
+            "unknown split=halves: choose one of manmade_natural, random, whole (conf/split/)",
         ),
         ("modl=alexnet", "unknown group modl: did you mean model=?"),
         (

@@ -11,6 +11,7 @@ from transferlab.runtime import output
 
 WIDTH = 100
 INDENT = " " * 13  # of the choices
+FEW = 10  # choices of a group that are all listed
 TEXT = """\
 transferlab: how transferable are the features of a deep network? (Yosinski et al. 2014)
 
@@ -61,13 +62,22 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def text(conf: Conf = CONF) -> str:
-    """The help, with the choices of all groups and the defaults of conf/ marked."""
+    """The help, with the choices of the groups and the defaults of conf/ marked."""
     defaults = dict(re.findall(r"^  - (\w+): (\w+)$", _config(), re.MULTILINE))
     groups = ("split", "data", "model", "train", "logger", "study")
     listed = {
-        group: _wrapped(_starred(conf.choices(group), defaults.get(group))) for group in groups
+        group: _wrapped(_listed(group, conf.choices(group), defaults.get(group)))
+        for group in groups
     }
     return TEXT.format(**listed, variants=" ".join(_starred(variants.PATTERNS, "AnB")))
+
+
+def _listed(group: str, names: Sequence[str], default: str | None) -> list[str]:
+    """All names if they are few, else the first of them, the default before the others."""
+    if len(names) <= FEW:
+        return _starred(names, default)
+    shown = sorted(names, key=lambda name: name != default)[: FEW - 1]
+    return [*_starred(shown, default), f"and {len(names) - len(shown)} more in conf/{group}/"]
 
 
 def _wrapped(names: Sequence[str]) -> str:

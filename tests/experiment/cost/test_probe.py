@@ -78,10 +78,7 @@ def test_a_network_that_cannot_be_built_is_an_error_of_its_own():
         SMALL | {"model": "alexnot"}, SMALL, {**SMALL, "model": "alexnet", "image_size": 32}
     )
 
-    assert unknown == {
-        "error": "model.name=alexnot is unknown: choose one of alexnet alexnet_small, "
-        "or name your own as package.module:attribute"
-    }
+    assert unknown["error"].startswith("model.name=alexnot is unknown: choose one of alexnet ")
     assert "stages" in sound
     assert small["error"].startswith("data.crop=32 does not fit model=alexnet, which takes 227")
 

@@ -21,7 +21,7 @@ from torchvision import models
 
 from transferlab.models.initial import Initial, gaussian, glorot, he
 from transferlab.models.stages import Group, Stage, StagedNetwork
-from transferlab.models.zoo.layers import convolution, fully_connected, map_side, response_norm
+from transferlab.models.zoo.layers import fully_connected, map_side, response_norm
 
 # configuration -> torchvision's network, and the rule of initial values
 CONFIGURATIONS: dict[str, tuple[Callable[..., models.VGG], Initial]] = {
@@ -73,12 +73,16 @@ def small(*, num_outputs: int, image_size: int) -> StagedNetwork:
     the paper hardly learn in a few epochs; input of about unit variance.
     """
     groups, channels = {}, 3
-    for number, maps in enumerate(SMALL, start=1):
+    for number, widths in enumerate(SMALL, start=1):
         stages = {}
-        for place, width in enumerate(maps, start=1):
-            pool = {"pool": nn.MaxPool2d(2)} if place == len(maps) else {}
-            conv = nn.Conv2d(channels, width, 3, padding=1)
-            stages[f"conv{number}_{place}"] = convolution(conv, he(), **pool)
+        for place, width in enumerate(widths, start=1):
+            layers: dict[str, nn.Module] = {
+                "conv": nn.Conv2d(channels, width, 3, padding=1),
+                "relu": nn.ReLU(),
+            }
+            if place == len(widths):
+                layers["pool"] = nn.MaxPool2d(2)
+            stages[f"conv{number}_{place}"] = Stage(layers, he())
             channels = width
         groups[f"block{number}"] = Group(stages)
     classifier = fully_connected(
