@@ -11,7 +11,7 @@ from transferlab.runtime import output
 
 WIDTH = 100
 INDENT = " " * 13  # of the choices
-FEW = 10  # choices of a group that are all listed
+MOST, FEW = 8, 5  # so many choices of a group are all listed, and of more the first few: one line
 TEXT = """\
 transferlab: how transferable are the features of a deep network? (Yosinski et al. 2014)
 
@@ -73,10 +73,10 @@ def text(conf: Conf = CONF) -> str:
 
 
 def _listed(group: str, names: Sequence[str], default: str | None) -> list[str]:
-    """All names if they are few, else the first of them, the default before the others."""
-    if len(names) <= FEW:
+    """All names unless they are many, else the first of them, the default before the others."""
+    if len(names) <= MOST:
         return _starred(names, default)
-    shown = sorted(names, key=lambda name: name != default)[: FEW - 1]
+    shown = sorted(names, key=lambda name: name != default)[:FEW]
     return [*_starred(shown, default), f"and {len(names) - len(shown)} more in conf/{group}/"]
 
 
