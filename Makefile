@@ -36,7 +36,7 @@ setup: .venv/ready
 # The newest of these decides whether the set-up is done again
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,timm]'
 	touch $@
 
 lint: setup

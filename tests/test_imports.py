@@ -29,7 +29,9 @@ ROOMS: dict[str, set[str]] = {
     },
     "__main__": {"errors", "runtime"},  # and `cli`, by name, when a command is called
 }  # fmt: skip
-HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning", "wandb", "matplotlib")
+HEAVY = (
+    "torch", "torchvision", "timm", "pytorch_lightning", "lightning", "wandb", "matplotlib",
+)  # fmt: skip
 # What the light half leaves to torch; `training` as a whole, and what draws
 HEAVY_MODULES = (
     "runtime.compiled", "runtime.devices",
@@ -40,7 +42,8 @@ HEAVY_MODULES = (
     "results.page.report",
     "bench.loader", "bench.loops", "bench.step", "bench.trainer",
 )  # fmt: skip
-LIGHT_MODULES = ("models", "models.facts", "models.zoo")  # and they alone of their packages
+# And they alone of their packages
+LIGHT_MODULES = ("models", "models.facts", "models.libraries", "models.zoo")
 
 
 @cache

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+from transferlab import models
 from transferlab.experiment import variables, variants
 from transferlab.experiment.schema import above, at_least, below
 from transferlab.experiment.variants import Variant
@@ -53,6 +54,11 @@ class ModelConfig:
     num_outputs: Annotated[int, at_least(2)] | None
     cuts: Literal["stage", "fine"]
     reduction: Literal["maxpool", "strided", "parallel"] | None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the network is code of a user's own, which has to be imported."""
+        return models.is_own(self.name)
 
 
 @dataclass(frozen=True)

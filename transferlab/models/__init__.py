@@ -4,10 +4,13 @@ May import: errors, runtime. `facts` and `zoo/__init__` are free of torch, and s
 it builds.
 """
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from transferlab.errors import UserError
+from transferlab.models import libraries
 from transferlab.models.facts import check_image_size
 from transferlab.models.zoo import NETWORKS
 from transferlab.runtime import plugins
@@ -27,17 +30,23 @@ def build(
     """The network `name`, from images (B, 3, image_size, image_size) to logits (B, num_outputs).
 
     Its weights are undefined until `initialise` is called or a `state_dict` is loaded. `name` is a
-    key of `NETWORKS`, or a builder of one's own as `package.module:function`. `reduction` is how a
-    network that has the choice halves its feature maps: see `zoo.reduction`.
+    key of `NETWORKS`, a network of a library as `timm:convnext_tiny` (see `libraries`), or a
+    builder of one's own as `package.module:function`. `reduction` is how a network that has the
+    choice halves its feature maps: see `zoo.reduction`.
 
     Raises: UserError for an unknown name, an image size or a reduction that the network cannot
-        take, and a network of one's own that does not compute those logits.
+        take, a network of a library that cannot be cut, and one of one's own that does not compute
+        those logits.
     """
     from transferlab.models.stages import StagedNetwork
 
     check_image_size(name, image_size)
     entry = NETWORKS.get(name)
-    builder = plugins.function("model.name", entry.function if entry else name, known=NETWORKS)
+    builder: Callable[..., Any]
+    if libraries.is_library(name):
+        builder = functools.partial(libraries.build, name)
+    else:
+        builder = plugins.function("model.name", entry.function if entry else name, known=NETWORKS)
     options: dict[str, Any] = dict(entry.options) if entry else {}
     if reduction is not None:
         if "reduction" not in inspect.signature(builder).parameters:
@@ -46,10 +55,15 @@ def build(
     with plugins.guarded("model.name", name, known=NETWORKS):
         network = builder(num_outputs=num_outputs, image_size=image_size, **options)
     network = plugins.require(StagedNetwork, network, "model.name", name)
-    if entry is None:
+    if is_own(name):
         _check_own(name, network, num_outputs=num_outputs, image_size=image_size)
     network.cuts = cuts
     return network
+
+
+def is_own(name: str) -> bool:
+    """Whether the network is code of a user's own, which has to be imported."""
+    return plugins.is_own(name) and not libraries.is_library(name)
 
 
 def _check_own(name: str, network: "StagedNetwork", *, num_outputs: int, image_size: int) -> None:

@@ -41,12 +41,12 @@ def of_configs(configs: Iterable[RunConfig]) -> set[str]:
     return {
         f"{key}={name}"
         for config in configs
-        for key, name in (
-            ("data.name", config.data.name),
-            ("model.name", config.model.name),
-            ("split.name", config.split.name),
+        for key, name, own in (
+            ("data.name", config.data.name, plugins.is_own(config.data.name)),
+            ("model.name", config.model.name, config.model.is_own),
+            ("split.name", config.split.name, plugins.is_own(config.split.name)),
         )
-        if plugins.is_own(name)
+        if own
     }
 
 

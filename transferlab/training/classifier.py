@@ -22,7 +22,7 @@ from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
 from transferlab.experiment.run import INFERENCE, RESULT, WEIGHTS
 from transferlab.models.stages import StagedNetwork
-from transferlab.runtime import paths, plugins
+from transferlab.runtime import paths
 from transferlab.runtime.reading import Damaged
 from transferlab.training import checkpoints, inference
 from transferlab.training.inference import Inference, Preprocessing
@@ -146,7 +146,7 @@ def load_run(folder: str | Path, *, trust: bool = False) -> Classifier:
     path = folder / WEIGHTS
     file = store.read_file(path, record["weights_sha256"], record=folder / RESULT)
     weights = checkpoints.parse_weights(file.data, path)
-    if not trust and plugins.is_own(interface.model):
+    if not trust and models.is_own(interface.model):
         named = [f"model.name={interface.model}"]
         store.trust.require(folder / INFERENCE, owner, named, folder=folder)
     network = models.build(

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from transferlab import __version__
+from transferlab import __version__, models
 from transferlab.errors import UserError
 from transferlab.experiment.config import cache_folder
 from transferlab.experiment.run import Run
@@ -179,11 +179,16 @@ def _files(
 ) -> tuple[Path, ...]:
     """The files of the network's stages, of this machine's device and, if timed, of its speed.
 
-    None for a custom network.
+    None for a custom network, and for one of a library that is not installed.
     """
-    if ":" in network.model:
+    if models.is_own(network.model):
         return ()
-    shape = [__version__, metadata.version("torch"), *asdict(network).values()]
+    library = network.model.partition(":")[0] if ":" in network.model else "torch"
+    try:
+        libraries = [metadata.version(each) for each in ("torch", library)]
+    except metadata.PackageNotFoundError:
+        return ()
+    shape = [__version__, *libraries, *asdict(network).values()]
     machine = [socket.gethostname(), accelerator, os.environ.get("CUDA_VISIBLE_DEVICES")]
     keys = [shape, [*shape, *machine]]
     if timed:

@@ -1,0 +1,43 @@
+"""timm: its classification networks, and the groups that its authors divide them into."""
+
+from typing import Any
+
+import timm
+from timm.layers import DropPath
+from timm.models._manipulate import group_parameters
+from torch import nn
+
+from transferlab.models.dropout import StochasticDepth
+from transferlab.models.libraries import structure
+from transferlab.models.libraries.cutting import Groups
+from transferlab.models.libraries.network import Library
+
+
+def _construct(name: str, num_outputs: int, image_size: int) -> nn.Module:
+    config = timm.get_pretrained_cfg(name)
+    fixed = config is not None and config.fixed_input_size
+    size: dict[str, Any] = {"img_size": image_size} if fixed else {}
+    return timm.create_model(name, pretrained=False, num_classes=num_outputs, **size)
+
+
+def _groups(network: nn.Module) -> Groups:
+    if not hasattr(network, "group_matcher"):
+        return structure.groups(network)
+    return Groups(*(_group_of(network, coarse=coarse) for coarse in (True, False)))
+
+
+def _group_of(network: nn.Module, *, coarse: bool) -> dict[str, int]:
+    matcher = network.group_matcher(coarse=coarse)  # type: ignore[operator]
+    return group_parameters(network, matcher, reverse=True)
+
+
+LIBRARY = Library(
+    names=timm.list_models(),
+    construct=_construct,
+    groups=_groups,
+    replacements={
+        DropPath: lambda module: StochasticDepth(
+            module.drop_prob or 0.0, by="row", rescaled=module.scale_by_keep
+        )
+    },
+)
