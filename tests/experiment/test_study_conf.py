@@ -32,6 +32,7 @@ COUNTS = {
         ),
     },
     "reduced": {"base": 12},
+    "reduction": {"base": 12, "AnB": 24, "BnB": 24},
     "yosinski2014": {
         "base": 23, "AnA": 28, "AnB": 35, "BnA": 35, "AnA+": 14, "AnB+": 14, "BnA+": 14,
     },
@@ -49,7 +50,7 @@ def test_every_study_of_conf_is_counted():
 @pytest.mark.parametrize(
     ("name", "count"),
     [("quick", 30), ("random_splits", 232), ("manmade_natural", 30), ("random_filters", 8),
-     ("reduced", 12), ("small_random", 288), ("small_manmade_natural", 72),
+     ("reduced", 12), ("reduction", 60), ("small_random", 288), ("small_manmade_natural", 72),
      ("yosinski2014", 163)],
 )  # fmt: skip
 def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, count: int):

@@ -46,6 +46,11 @@ def glorot(bias: float = 0.0) -> Initial:
     return _linear(lambda w, fan_in, fan_out, g: _uniform(w, 2 / (fan_in + fan_out), g), bias)
 
 
+def torch7(bias: float = 0.0) -> Initial:
+    """Uniform weights in 1 / sqrt(fan-in) either way: Torch's. Source: torch/nn, Linear.lua."""
+    return _linear(lambda w, fan_in, fan_out, g: _uniform(w, 1 / (3 * fan_in), g), bias)
+
+
 def truncated(std: float, bias: float = 0.0) -> Initial:
     """Weights from N(0, std ** 2) cut at two deviations, as in TensorFlow."""
 

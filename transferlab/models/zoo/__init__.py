@@ -50,6 +50,19 @@ def _vgg(configuration: str) -> Architecture:
 
 
 UNIT = 1 / 64  # the scale with which photographs have about unit variance
+
+
+def _large(family: str, recipe: str, builder: str = "build", **options: Any) -> Architecture:
+    """A convolutional network for ImageNet with global pooling."""
+    function = f"{HERE}.{family}:{builder}"
+    return Architecture(family, (32, 640), recipe, 256, 224, UNIT, function, options)
+
+
+def _cifar(family: str, recipe: str, **options: Any) -> Architecture:
+    """A convolutional network for images of 32 pixels with global pooling."""
+    return Architecture(family, (16, 96), recipe, 32, 32, UNIT, options=options)
+
+
 NETWORKS: dict[str, Architecture] = {
     # Caffe's reference network
     "alexnet": Architecture("alexnet", (227, 227), "yosinski2014", size=256, crop=227),
@@ -79,4 +92,62 @@ NETWORKS: dict[str, Architecture] = {
     "nin": Architecture("nin", (39, 256), "nin", size=256, crop=224),
     "nin_cifar": Architecture("nin", (16, 96), "nin_cifar", 32, 32, UNIT, f"{HERE}.nin:cifar"),
     "nin_small": Architecture("nin", (16, 96), "small32", 32, 32, UNIT, f"{HERE}.nin:small"),
+    # Residual networks: He et al. 2015, arXiv:1512.03385, and 2016; wide, and of stochastic depth
+    "resnet18": _large("resnet", "resnet", "from_torchvision", name="resnet18"),
+    "resnet34": _large("resnet", "resnet", "from_torchvision", name="resnet34"),
+    "resnet18_a": _large("resnet", "resnet", depth=18, option="A"),
+    "resnet34_a": _large("resnet", "resnet", depth=34, option="A"),
+    "resnet34_c": _large("resnet", "resnet", depth=34, option="C"),
+    "resnet50": _large("resnet", "resnet", depth=50, option="B"),
+    "resnet101": _large("resnet", "resnet", depth=101, option="B"),
+    "resnet152": _large("resnet", "resnet", depth=152, option="B"),
+    "resnet50_v1.5": _large("resnet", "resnet", "from_torchvision", name="resnet50"),
+    "resnet101_v1.5": _large("resnet", "resnet", "from_torchvision", name="resnet101"),
+    "resnet152_v1.5": _large("resnet", "resnet", "from_torchvision", name="resnet152"),
+    "plain18": _large("resnet", "resnet", depth=18, option=None),
+    "plain34": _large("resnet", "resnet", depth=34, option=None),
+    "cifar_resnet20": _cifar("cifar_resnet", "resnet_cifar", depth=20, residual=True),
+    "cifar_resnet32": _cifar("cifar_resnet", "resnet_cifar", depth=32, residual=True),
+    "cifar_resnet44": _cifar("cifar_resnet", "resnet_cifar", depth=44, residual=True),
+    "cifar_resnet56": _cifar("cifar_resnet", "resnet_cifar", depth=56, residual=True),
+    "cifar_resnet110": _cifar("cifar_resnet", "resnet110_cifar", depth=110, residual=True),
+    "cifar_plain20": _cifar("cifar_resnet", "resnet_cifar", depth=20, residual=False),
+    "cifar_plain32": _cifar("cifar_resnet", "resnet_cifar", depth=32, residual=False),
+    "cifar_plain44": _cifar("cifar_resnet", "resnet_cifar", depth=44, residual=False),
+    "cifar_plain56": _cifar("cifar_resnet", "resnet_cifar", depth=56, residual=False),
+    "cifar_plain110": _cifar("cifar_resnet", "resnet110_cifar", depth=110, residual=False),
+    "cifar_resnet110_stochastic": _cifar(
+        "cifar_resnet", "stochastic_depth", depth=110, residual=True, survival=0.5
+    ),
+    "resnet_small": _cifar("cifar_resnet", "small32", depth=14, residual=True),
+    "plain_small": _cifar("cifar_resnet", "small32", depth=14, residual=False),
+    "preact_resnet164": _cifar("preact_resnet", "preact", depth=164),
+    "wrn_16_8": _cifar("wide_resnet", "wide_resnet", depth=16, widening=8),
+    "wrn_28_10": _cifar("wide_resnet", "wide_resnet", depth=28, widening=10),
+    "wrn_40_4": _cifar("wide_resnet", "wide_resnet", depth=40, widening=4),
+    "wrn_28_10_dropout": _cifar("wide_resnet", "wide_resnet", depth=28, widening=10, dropout=0.3),
+    # DenseNets: Huang et al. 2016, arXiv:1608.06993
+    "densenet121": _large("densenet", "densenet", layers=(6, 12, 24, 16), growth=32),
+    "densenet161": _large("densenet", "densenet", layers=(6, 12, 36, 24), growth=48),
+    "densenet169": _large("densenet", "densenet", layers=(6, 12, 32, 32), growth=32),
+    "densenet201": _large("densenet", "densenet", layers=(6, 12, 48, 32), growth=32),
+    "densenet264": _large("densenet", "densenet", layers=(6, 12, 64, 48), growth=32),
+    "cifar_densenet40": _cifar("cifar_densenet", "densenet_cifar", depth=40, growth=12, bc=False),
+    "cifar_densenet100": _cifar("cifar_densenet", "densenet_cifar", depth=100, growth=12, bc=False),
+    "cifar_densenet100_k24": _cifar(
+        "cifar_densenet", "densenet_cifar", depth=100, growth=24, bc=False
+    ),
+    "cifar_densenet_bc100": _cifar(
+        "cifar_densenet", "densenet_cifar", depth=100, growth=12, bc=True
+    ),
+    "cifar_densenet_bc250_k24": _cifar(
+        "cifar_densenet", "densenet_cifar", depth=250, growth=24, bc=True
+    ),
+    "cifar_densenet_bc190_k40": _cifar(
+        "cifar_densenet", "densenet_cifar", depth=190, growth=40, bc=True
+    ),
+    "cifar_densenet40_dropout": _cifar(
+        "cifar_densenet", "densenet_cifar", depth=40, growth=12, bc=False, dropout=0.2
+    ),
+    "densenet_small": _cifar("cifar_densenet", "small32", depth=22, growth=12, bc=True),
 }

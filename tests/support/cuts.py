@@ -1,0 +1,25 @@
+"""Checks that every cut of a network is one: prefix(n) then head(n) is the whole."""
+
+import torch
+
+from transferlab.models.stages import StagedNetwork
+
+
+def drawn(network: StagedNetwork) -> StagedNetwork:
+    """The network with initial values and dropout masks, each stage's of its own seed."""
+    seeds: dict[str, int] = {}
+    network.initialise(lambda name: seeds.setdefault(name, len(seeds)))
+    network.key_dropout(lambda name: seeds.setdefault(name, len(seeds)))
+    return network
+
+
+def assert_every_cut(network: StagedNetwork, images: torch.Tensor) -> None:
+    """Of both kinds of cuts, in training and in evaluation, bit for bit."""
+    for network.cuts in ("stage", "fine"):
+        for mode in (True, False):
+            network.train(mode).set_step(11)
+            with torch.no_grad():
+                whole = network(images)
+                for n in range(len(network) + 1):
+                    parts = network.head(n)(network.prefix(n)(images))
+                    assert torch.equal(parts, whole), (network.cuts, mode, n)
