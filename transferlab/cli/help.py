@@ -1,7 +1,6 @@
 """`--help` and `help`: the commands, groups and keys on one screen."""
 
 import re
-import textwrap
 from collections.abc import Sequence
 
 from transferlab.cli import hydra_flags
@@ -10,8 +9,7 @@ from transferlab.experiment.conf import CONF, Conf, conf_folder
 from transferlab.runtime import output
 
 WIDTH = 100
-INDENT = " " * 13  # of the choices
-MOST, FEW = 8, 5  # so many choices of a group are all listed, and of more the first few: one line
+INDENT = 13  # of the choices
 TEXT = """\
 transferlab: how transferable are the features of a deep network? (Yosinski et al. 2014)
 
@@ -65,25 +63,19 @@ def text(conf: Conf = CONF) -> str:
     """The help, with the choices of the groups and the defaults of conf/ marked."""
     defaults = dict(re.findall(r"^  - (\w+): (\w+)$", _config(), re.MULTILINE))
     groups = ("split", "data", "model", "train", "logger", "study")
-    listed = {
-        group: _wrapped(_listed(group, conf.choices(group), defaults.get(group)))
-        for group in groups
-    }
+    listed = {group: _line(group, conf.choices(group), defaults.get(group)) for group in groups}
     return TEXT.format(**listed, variants=" ".join(_starred(variants.PATTERNS, "AnB")))
 
 
-def _listed(group: str, names: Sequence[str], default: str | None) -> list[str]:
-    """All names unless they are many, else the first of them, the default before the others."""
-    if len(names) <= MOST:
-        return _starred(names, default)
-    shown = sorted(names, key=lambda name: name != default)[:FEW]
-    return [*_starred(shown, default), f"and {len(names) - len(shown)} more in conf/{group}/"]
-
-
-def _wrapped(names: Sequence[str]) -> str:
-    """The names, on as many lines as they need in the column of choices."""
-    lines = textwrap.wrap(", ".join(names), WIDTH - len(INDENT))
-    return f"\n{INDENT}".join(lines)
+def _line(group: str, names: Sequence[str], default: str | None) -> str:
+    """All names if they fit on the line, else the default, the first others and their number."""
+    line = ", ".join(_starred(names, default))
+    ordered = _starred(sorted(names, key=lambda name: name != default), default)
+    shown = len(names)
+    while len(line) > WIDTH - INDENT:
+        shown -= 1
+        line = f"{', '.join(ordered[:shown])}, and {len(names) - shown} more in conf/{group}/"
+    return line
 
 
 def _starred(names: Sequence[str], default: str | None) -> list[str]:
