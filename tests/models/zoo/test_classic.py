@@ -6,6 +6,7 @@ Row by row they are compared with `layers.csv` in tests/models/test_layers.py.
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from transferlab.models.dropout import Dropout
 from transferlab.models.stages import StagedNetwork
 from transferlab.models.zoo import NETWORKS, alexnet2012, chatfield, nin, overfeat, vgg, zfnet
 
+CONF = Path(__file__).parents[3] / "conf"
 EIGHT = "conv1 conv2 conv3 conv4 conv5 fc6 fc7 fc8"
 NINE = "conv1 conv2 conv3 conv4 conv5 conv6 fc7 fc8 fc9"
 BLOCKS = "block1 block2 block3 block4 block5 fc6 fc7 fc8"
@@ -132,6 +134,21 @@ def test_parameters_stages_and_maps_are_the_papers():
         assert tuple(found) == sides, name
         network.cuts = "fine"
         assert len(network.stage_names) == fine, name
+
+
+def test_the_registry_has_the_images_and_the_recipe_of_each_paper():
+    recipes = {"alexnet2012": "krizhevsky2012", "cnn": "chatfield", "nin_cifar": "nin_cifar"}
+    for name, (_, size, *_) in FACTS.items():
+        entry = NETWORKS[name]
+        family = name.partition("_")[0]
+        recipe = recipes.get(name) or recipes.get(family) or family
+        assert (entry.crop, entry.recipe) == (size, recipe), name
+        assert (CONF / "train" / f"{recipe}.yaml").exists()
+        assert (CONF / "model" / f"{name}.yaml").exists()
+        fixed = not name.startswith(
+            ("vgg", "nin")
+        )  # sizes that the arithmetic of strides depends on
+        assert (entry.images == (size, size)) == fixed, name
 
 
 def test_fine_cuts_are_between_all_weight_layers_and_named_after_them():
