@@ -7,9 +7,10 @@ of the image: 7 x 7 at 224 pixels, where torchvision pools others to that size.
 Source: Simonyan, Zisserman 2014, arXiv:1409.1556, Table 1, initial values Sec. 3.1.
 
 Initial values: A and A-LRN N(0, 0.01 ** 2), biases 0. Differs: the paper writes of a *variance* of
-10^-2, with which the logits of A start at 4e7 and the second step of its own recipe has no finite
-loss; He et al. 2015 (arXiv:1502.01852, Sec. 2.2) read it as the deviation too. B to E were started
-from a trained A, or "without pre-training by the procedure of Glorot and Bengio", which is used.
+10^-2, with which the logits of A for photographs start at 4e7 and the loss of the second step is
+nan at the paper's rate; He et al. 2015 (arXiv:1502.01852, Sec. 2.2) take 0.01 as the deviation of
+its net B. The authors started B to E from a trained A, or, as they found later, from the values of
+Glorot and Bengio without it: from these they start here.
 Shapes: B batch, K outputs, P pixels a side; input (B, 3, P, P), grey levels minus mean.
 """
 
