@@ -1,6 +1,7 @@
 """Initial values by kind of module, and the kinds of parameters."""
 
 import math
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -44,6 +45,15 @@ def test_weights_have_the_deviation_of_the_rule_and_biases_its_value(
     assert abs(made.weight.mean().item()) < 0.1 * std
     assert made.weight.abs().max().item() <= limit
     assert made.bias.tolist() == [1.0] * 32
+
+
+def test_a_rule_can_be_sent_to_another_process():
+    for rule in (
+        initial.gaussian(0.1), initial.he("out"), initial.xavier(), initial.glorot(),
+        initial.truncated(0.1), initial.by_kind({nn.Conv2d: initial.he()}),
+    ):  # fmt: skip
+        same = pickle.loads(pickle.dumps(rule))
+        assert torch.equal(drawn(same).weight, drawn(rule).weight)  # type: ignore[arg-type]
 
 
 def test_fans_of_a_fully_connected_and_of_a_transposed_layer():

@@ -8,6 +8,7 @@ the taps of a kernel, within one group.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -17,33 +18,29 @@ from transferlab.errors import UserError
 from transferlab.models.kinds import LINEAR, NORMALISATION
 
 Initial = Callable[[nn.Module, torch.Generator], None]
+Fan = Literal["in", "out"]
 Draw = Callable[[Tensor, int, int, torch.Generator], object]
 TRUNCATED = 2.0  # TensorFlow's truncated normal redraws beyond so many deviations
 
 
 def gaussian(std: float, bias: float = 0.0) -> Initial:
     """Weights from N(0, std ** 2), biases `bias`."""
-    return _linear(lambda w, fan_in, fan_out, g: w.normal_(0.0, std, generator=g), bias)
+    return partial(_linear, partial(_gaussian, std), bias)
 
 
-def he(fan: Literal["in", "out"] = "in", bias: float = 0.0) -> Initial:
+def he(fan: Fan = "in", bias: float = 0.0) -> Initial:
     """Weights from N(0, 2 / fan). Source: He et al. 2015, arXiv:1502.01852, Eqs. 10 and 14."""
-
-    def draw(weight: Tensor, fan_in: int, fan_out: int, generator: torch.Generator) -> None:
-        std = math.sqrt(2 / (fan_in if fan == "in" else fan_out))
-        weight.normal_(0.0, std, generator=generator)
-
-    return _linear(draw, bias)
+    return partial(_linear, partial(_he, fan), bias)
 
 
 def xavier(bias: float = 0.0) -> Initial:
     """Uniform weights of variance 1 / fan-in: what Caffe calls xavier. Source: filler.hpp."""
-    return _linear(lambda w, fan_in, fan_out, g: _uniform(w, 1 / fan_in, g), bias)
+    return partial(_linear, _xavier, bias)
 
 
 def glorot(bias: float = 0.0) -> Initial:
     """Uniform weights of variance 2 / (fan-in + fan-out). Source: Glorot, Bengio 2010, Eq. 16."""
-    return _linear(lambda w, fan_in, fan_out, g: _uniform(w, 2 / (fan_in + fan_out), g), bias)
+    return partial(_linear, _glorot, bias)
 
 
 def torch7(bias: float = 0.0) -> Initial:
@@ -53,43 +50,60 @@ def torch7(bias: float = 0.0) -> Initial:
 
 def truncated(std: float, bias: float = 0.0) -> Initial:
     """Weights from N(0, std ** 2) cut at two deviations, as in TensorFlow."""
-
-    def draw(weight: Tensor, fan_in: int, fan_out: int, generator: torch.Generator) -> None:
-        limit = TRUNCATED * std
-        nn.init.trunc_normal_(weight, 0.0, std, -limit, limit, generator=generator)
-
-    return _linear(draw, bias)
+    return partial(_linear, partial(_truncated, std), bias)
 
 
 def by_kind(rules: Mapping[type[nn.Module], Initial]) -> Initial:
     """The rule of the first kind in `rules` that a module is of; normalisation has its own."""
+    return partial(_by_kind, dict(rules))
 
-    def apply(module: nn.Module, generator: torch.Generator) -> None:
-        if isinstance(module, NORMALISATION):
-            return _normalisation(module)
-        for kind, rule in rules.items():
-            if isinstance(module, kind):
-                return rule(module, generator)
+
+# --- rules: functions of the module's level, since a network is pickled for several processes ---
+
+
+def _by_kind(
+    rules: Mapping[type[nn.Module], Initial], module: nn.Module, generator: torch.Generator
+) -> None:
+    if isinstance(module, NORMALISATION):
+        return _normalisation(module)
+    for kind, rule in rules.items():
+        if isinstance(module, kind):
+            return rule(module, generator)
+    raise _unknown(module)
+
+
+def _linear(draw: Draw, bias: float, module: nn.Module, generator: torch.Generator) -> None:
+    """Draws the weights of convolutions and fully connected layers."""
+    if isinstance(module, NORMALISATION):
+        return _normalisation(module)
+    if not isinstance(module, LINEAR):
         raise _unknown(module)
+    with torch.no_grad():
+        draw(module.weight, *_fans(module), generator)
+        if module.bias is not None:
+            module.bias.fill_(bias)
+    return None
 
-    return apply
+
+def _gaussian(std: float, weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
+    weight.normal_(0.0, std, generator=g)
 
 
-def _linear(draw: Draw, bias: float) -> Initial:
-    """The rule that draws the weights of convolutions and fully connected layers."""
+def _he(fan: Fan, weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
+    weight.normal_(0.0, math.sqrt(2 / (fan_in if fan == "in" else fan_out)), generator=g)
 
-    def apply(module: nn.Module, generator: torch.Generator) -> None:
-        if isinstance(module, NORMALISATION):
-            return _normalisation(module)
-        if not isinstance(module, LINEAR):
-            raise _unknown(module)
-        with torch.no_grad():
-            draw(module.weight, *_fans(module), generator)
-            if module.bias is not None:
-                module.bias.fill_(bias)
-        return None
 
-    return apply
+def _xavier(weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
+    _uniform(weight, 1 / fan_in, g)
+
+
+def _glorot(weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
+    _uniform(weight, 2 / (fan_in + fan_out), g)
+
+
+def _truncated(std: float, weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
+    limit = TRUNCATED * std
+    nn.init.trunc_normal_(weight, 0.0, std, -limit, limit, generator=g)
 
 
 def _normalisation(module: nn.Module) -> None:
