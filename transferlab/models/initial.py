@@ -45,7 +45,7 @@ def glorot(bias: float = 0.0) -> Initial:
 
 def torch7(bias: float = 0.0) -> Initial:
     """Uniform weights in 1 / sqrt(fan-in) either way: Torch's. Source: torch/nn, Linear.lua."""
-    return _linear(lambda w, fan_in, fan_out, g: _uniform(w, 1 / (3 * fan_in), g), bias)
+    return partial(_linear, _torch7, bias)
 
 
 def truncated(std: float, bias: float = 0.0) -> Initial:
@@ -99,6 +99,10 @@ def _xavier(weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> No
 
 def _glorot(weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
     _uniform(weight, 2 / (fan_in + fan_out), g)
+
+
+def _torch7(weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
+    _uniform(weight, 1 / (3 * fan_in), g)
 
 
 def _truncated(std: float, weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
