@@ -6,7 +6,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-light test-gpu test-slurm test-browser setup lint bench clean
+.PHONY: run test test-light test-gpu test-zoo test-slurm test-browser setup lint bench clean
 
 run: setup
 	$(BIN)/python -m transferlab +split=random transfer.n=3
@@ -25,6 +25,10 @@ test-slurm: setup
 # On a CUDA device: skipped where there is none
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu tests/gpu
+
+# Every network operation by operation, and a transfer study of every family: some minutes
+test-zoo: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m zoo
 
 # In a headless Chromium, which is installed if it is not there: Debian 12 and root
 test-browser: setup
