@@ -28,6 +28,7 @@ def drawn(rule: Initial, module: nn.Module | None = None) -> nn.Module:
         (initial.he(bias=1.0), math.sqrt(2 / FAN_IN), math.inf),
         (initial.he("out", bias=1.0), math.sqrt(2 / FAN_OUT), math.inf),
         (initial.xavier(bias=1.0), math.sqrt(1 / FAN_IN), math.sqrt(3 / FAN_IN)),
+        (initial.torch7(bias=1.0), math.sqrt(1 / (3 * FAN_IN)), math.sqrt(1 / FAN_IN)),
         (
             initial.glorot(bias=1.0),
             math.sqrt(2 / (FAN_IN + FAN_OUT)),
@@ -50,7 +51,7 @@ def test_weights_have_the_deviation_of_the_rule_and_biases_its_value(
 def test_a_rule_can_be_sent_to_another_process():
     for rule in (
         initial.gaussian(0.1), initial.he("out"), initial.xavier(), initial.glorot(),
-        initial.truncated(0.1), initial.by_kind({nn.Conv2d: initial.he()}),
+        initial.torch7(), initial.truncated(0.1), initial.by_kind({nn.Conv2d: initial.he()}),
     ):  # fmt: skip
         same = pickle.loads(pickle.dumps(rule))
         assert torch.equal(drawn(same).weight, drawn(rule).weight)  # type: ignore[arg-type]

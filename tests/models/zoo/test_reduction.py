@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from transferlab import models
 from transferlab.errors import UserError
 from transferlab.models.zoo.reduction import reduce
 
@@ -31,6 +32,24 @@ def test_the_parallel_one_appends_the_pooled_input_to_the_strided_convolution():
         found = layer(x)
         assert torch.equal(found[:, :2], layer.conv(x))
     assert torch.equal(found[:, 2:], F.max_pool2d(x, 3, stride=2, padding=1))
+
+
+def test_without_a_kind_it_is_the_convolution_alone():
+    layer = reduce(None, 3, 5)
+    assert isinstance(layer, torch.nn.Conv2d)
+    assert layer(torch.zeros(2, 3, 7, 7)).shape == (2, 5, 7, 7)
+
+
+def test_every_small_network_that_has_the_choice_takes_every_kind():
+    """At an odd size too; pooling keeps the parameters, the parallel kind has fewer."""
+    for name in ("resnet_small", "plain_small", "vgg_small", "nin_small", "alexnet_small"):
+        counts = {}
+        for kind in (None, "maxpool", "strided", "parallel"):
+            network = models.build(name, num_outputs=5, image_size=31, reduction=kind)
+            assert network.eval()(torch.zeros(1, 3, 31, 31)).shape == (1, 5)
+            convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+            counts[kind] = sum(count(convolution) for convolution in convolutions)
+        assert counts["maxpool"] == counts["strided"] == counts[None] > counts["parallel"], name
 
 
 def test_another_kind_is_refused():

@@ -11,25 +11,30 @@ from torch import nn
 from transferlab.models.dropout import Dropout
 from transferlab.models.initial import gaussian, he
 from transferlab.models.stages import Stage, StagedNetwork
+from transferlab.models.zoo.reduction import Reduction, reduce
 
 DROPOUT = 0.25  # 0.5 halves what nine epochs can learn: 0.22 instead of 0.29 on 100 classes
 
 
-def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
+def build(
+    *, num_outputs: int, image_size: int, reduction: Reduction | None = None
+) -> StagedNetwork:
     """The stages for `num_outputs` classes and images of `image_size` pixels, not yet drawn.
 
-    Above 96 pixels fc6 would dominate.
+    Above 96 pixels fc6 would dominate. A `reduction` opens conv2 and conv3 in place of the pooling
+    that ends conv1 and conv2.
     """
+    pool = reduction is None
     side = image_size
     for _ in range(3):
         side = (side + 1) // 2
     return StagedNetwork(
         {
-            "conv1": _conv(3, 32, 5, pool=True),  # (B, 32, P/2, P/2)
-            "conv2": _conv(32, 64, 3, pool=True),  # (B, 64, P/4, P/4)
-            "conv3": _conv(64, 96, 3, pool=False),  # (B, 96, P/4, P/4)
-            "conv4": _conv(96, 96, 3, pool=False),  # (B, 96, P/4, P/4)
-            "conv5": _conv(96, 64, 3, pool=True),  # (B, 64, P/8, P/8)
+            "conv1": _conv(nn.Conv2d(3, 32, 5, padding=2), pool=pool),  # (B, 32, P/2, P/2)
+            "conv2": _conv(reduce(reduction, 32, 64, bias=True), pool=pool),  # (B, 64, P/4, P/4)
+            "conv3": _conv(reduce(reduction, 64, 96, bias=True), pool=False),  # (B, 96, P/4, P/4)
+            "conv4": _conv(nn.Conv2d(96, 96, 3, padding=1), pool=False),  # (B, 96, P/4, P/4)
+            "conv5": _conv(nn.Conv2d(96, 64, 3, padding=1), pool=True),  # (B, 64, P/8, P/8)
             "fc6": Stage(
                 {
                     "flatten": nn.Flatten(),
@@ -50,11 +55,8 @@ def build(*, num_outputs: int, image_size: int) -> StagedNetwork:
     )
 
 
-def _conv(channels: int, out_channels: int, kernel: int, *, pool: bool) -> Stage:
-    layers: dict[str, nn.Module] = {
-        "conv": nn.Conv2d(channels, out_channels, kernel, padding=kernel // 2),
-        "relu": nn.ReLU(),
-    }
+def _conv(conv: nn.Module, *, pool: bool) -> Stage:
+    layers: dict[str, nn.Module] = {"conv": conv, "relu": nn.ReLU()}
     if pool:
         layers["pool"] = nn.MaxPool2d(3, stride=2, padding=1)  # rounds up: P -> (P + 1) // 2
     return Stage(layers, he())

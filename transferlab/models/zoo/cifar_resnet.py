@@ -57,16 +57,12 @@ def build(
     for stage, width in enumerate(WIDTHS):  # sides 32, 16, 8
         units = {}
         for index in range(count):
-            if width == channels:
-                first: nn.Module = convolution(channels, width, 3)
-            else:
-                first = reduce(reduction, channels, width)
-            branch = basic(width, first)
+            wider = width > channels
+            branch = basic(width, reduce(reduction if wider else None, channels, width))
             death = (stage * count + index + 1) / (len(WIDTHS) * count) * (1 - survival)
             if death:
                 branch["survival"] = StochasticDepth(death, by="batch", rescaled=False)
-            stride = 1 if width == channels else 2
-            path = shortcut("A", channels, width, stride) if residual else None
+            path = shortcut("A", channels, width, 2 if wider else 1) if residual else None
             units[str(index + 1)] = Stage({"block": Residual(branch, path)}, INITIAL)
             channels = width
         stages[f"stage{stage + 1}"] = Group(units)

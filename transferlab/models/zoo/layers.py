@@ -18,7 +18,7 @@ DROPOUT = 0.5  # Krizhevsky et al. 2012, Sec. 4.2, and all that follow it here
 
 
 def convolution(
-    conv: nn.Conv2d, initial: Initial, *, dropout: float = 0.0, **after: nn.Module
+    conv: nn.Module, initial: Initial, *, dropout: float = 0.0, **after: nn.Module
 ) -> Stage:
     """A convolution, its ReLU and what follows them, in order; dropout is of its input."""
     before = {"dropout": Dropout(dropout)} if dropout else {}

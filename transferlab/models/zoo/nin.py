@@ -18,6 +18,7 @@ from torch import nn
 from transferlab.models.initial import Initial, gaussian, he
 from transferlab.models.stages import Group, Stage, StagedNetwork
 from transferlab.models.zoo.layers import DROPOUT, convolution
+from transferlab.models.zoo.reduction import Reduction, reduce
 
 NARROW, WIDE = gaussian(0.01), gaussian(0.05)  # the two of the releases
 
@@ -100,14 +101,17 @@ def cifar(*, num_outputs: int, image_size: int) -> StagedNetwork:
     )
 
 
-def small(*, num_outputs: int, image_size: int) -> StagedNetwork:
+def small(
+    *, num_outputs: int, image_size: int, reduction: Reduction | None = None
+) -> StagedNetwork:
     """The stages of `cifar` for images of 16 to 96 pixels, narrower; not from the paper.
 
     18 million multiply-accumulates at 32 pixels. 3 x 3 kernels in conv2, initial values by He et
     al. 2015, no dropout, and no ReLU in the classifier: it leaves all logits at 0 for good where
-    the rate is high.
+    the rate is high. A `reduction` stands for conv2 and conv3, and for the pooling before them.
     """
     rules = (he(), he(), he())
+    pooled = reduction is None
     return StagedNetwork(
         {
             "mlpconv1": _mlpconv(
@@ -117,19 +121,19 @@ def small(*, num_outputs: int, image_size: int) -> StagedNetwork:
                     "cccp2": nn.Conv2d(32, 32, 1),
                 },
                 rules,
-                pool=_max_pool(),
+                pool=_max_pool() if pooled else None,
             ),
             "mlpconv2": _mlpconv(
                 {
-                    "conv2": nn.Conv2d(32, 64, 3, padding=1),
+                    "conv2": reduce(reduction, 32, 64, bias=True),
                     "cccp3": nn.Conv2d(64, 64, 1),
                     "cccp4": nn.Conv2d(64, 64, 1),
                 },
                 rules,
-                pool=_max_pool(),
+                pool=_max_pool() if pooled else None,
             ),
             "mlpconv3": _mlpconv(
-                {"conv3": nn.Conv2d(64, 96, 3, padding=1), "cccp5": nn.Conv2d(96, 96, 1)},
+                {"conv3": reduce(reduction, 64, 96, bias=True), "cccp5": nn.Conv2d(96, 96, 1)},
                 rules[:2],
             ),
             "classifier": _classifier(96, num_outputs, he(), relu=False),
@@ -138,7 +142,7 @@ def small(*, num_outputs: int, image_size: int) -> StagedNetwork:
 
 
 def _mlpconv(
-    convolutions: Mapping[str, nn.Conv2d],
+    convolutions: Mapping[str, nn.Module],
     rules: tuple[Initial, ...],
     *,
     dropout: float = 0.0,

@@ -5,6 +5,7 @@ Each takes (B, C, H, H) to (B, C', ceil(H / 2), ceil(H / 2)) and stands where th
 have a 3x3 convolution, so that the layers after it are the same.
 """
 
+from collections import OrderedDict
 from typing import Literal, get_args
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from transferlab.errors import UserError
 
 Reduction = Literal["maxpool", "strided", "parallel"]
+KINDS = get_args(Reduction)
 
 
 class Parallel(nn.Module):
@@ -27,22 +29,24 @@ class Parallel(nn.Module):
         return torch.cat([self.conv(x), self.pool(x)], 1)
 
 
-def reduce(kind: Reduction, channels: int, out_channels: int, *, bias: bool = False) -> nn.Module:
-    """The layers from `channels` to `out_channels` on half the side.
+def reduce(
+    kind: Reduction | None, channels: int, out_channels: int, *, bias: bool = False
+) -> nn.Module:
+    """The 3x3 convolution from `channels` to `out_channels`, and with a `kind` half the side.
 
     maxpool: 3x3 pooling of stride 2, then the convolution (Fig. 9, left). strided: the convolution
     has the stride, with the same parameters and multiply-accumulates. parallel: pooling keeps the
-    `channels`, and a strided convolution adds the rest, which must be one or more.
+    `channels`, and a strided convolution adds the others, one or more. None: no reduction, where
+    a network has it elsewhere.
 
     Raises: UserError for another kind.
     """
-    if kind not in get_args(Reduction):
-        kinds = ", ".join(get_args(Reduction))
-        raise UserError(f"unknown model.reduction={kind}: choose one of {kinds}")
+    if kind not in (None, *KINDS):
+        raise UserError(f"unknown model.reduction={kind}: choose one of {', '.join(KINDS)}")
+    width = out_channels - channels if kind == "parallel" else out_channels
+    stride = 2 if kind in ("strided", "parallel") else 1
+    conv = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=bias)
     pool = nn.MaxPool2d(3, stride=2, padding=1)
     if kind == "maxpool":
-        conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias)
-        return nn.Sequential(pool, conv)
-    width = out_channels - channels if kind == "parallel" else out_channels
-    conv = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=bias)
-    return conv if kind == "strided" else Parallel(conv, pool)
+        return nn.Sequential(OrderedDict(pool=pool, conv=conv))
+    return Parallel(conv, pool) if kind == "parallel" else conv

@@ -23,6 +23,7 @@ from torchvision import models
 from transferlab.models.initial import Initial, gaussian, glorot, he
 from transferlab.models.stages import Group, Stage, StagedNetwork
 from transferlab.models.zoo.layers import fully_connected, map_side, response_norm
+from transferlab.models.zoo.reduction import Reduction, reduce
 
 # configuration -> torchvision's network, and the rule of initial values
 CONFIGURATIONS: dict[str, tuple[Callable[..., models.VGG], Initial]] = {
@@ -67,28 +68,34 @@ def build(*, num_outputs: int, image_size: int, configuration: str) -> StagedNet
     return StagedNetwork({**groups, **classifier})
 
 
-def small(*, num_outputs: int, image_size: int) -> StagedNetwork:
+def small(
+    *, num_outputs: int, image_size: int, reduction: Reduction | None = None
+) -> StagedNetwork:
     """The stages block1..block4, fc5, fc6, fc7 for images of 16 to 96 pixels; not from the paper.
 
     18 million multiply-accumulates at 32 pixels. Initial values by He et al. 2015, since those of
-    the paper hardly learn in a few epochs; input of about unit variance.
+    the paper hardly learn in a few epochs; input of about unit variance. A `reduction` opens
+    block2..block4 in place of the pooling that ends block1..block3.
     """
-    groups, channels = {}, 3
+    groups, channels, side = {}, 3, image_size
+    for _ in SMALL[1:]:
+        side = side // 2 if reduction is None else (side + 1) // 2  # as they round
     for number, widths in enumerate(SMALL, start=1):
         stages = {}
         for place, width in enumerate(widths, start=1):
+            opening = reduction if place == 1 and number > 1 else None
             layers: dict[str, nn.Module] = {
-                "conv": nn.Conv2d(channels, width, 3, padding=1),
+                "conv": reduce(opening, channels, width, bias=True),
                 "relu": nn.ReLU(),
             }
-            if place == len(widths):
+            if place == len(widths) and (reduction is None or number == len(SMALL)):
                 layers["pool"] = nn.MaxPool2d(2)
             stages[f"conv{number}_{place}"] = Stage(layers, he())
             channels = width
         groups[f"block{number}"] = Group(stages)
     classifier = fully_connected(
         {"fc5": 256, "fc6": 256, "fc7": num_outputs},
-        inputs=channels * map_side(groups, image_size) ** 2,
+        inputs=channels * (side // 2) ** 2,
         initial=he(),
         last=gaussian(0.01),
         dropout=SMALL_DROPOUT,
