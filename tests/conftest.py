@@ -1,11 +1,9 @@
 """Common fixtures: configs composed from conf/, and separate folders for everything."""
 
-import copy
-import functools
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 from support import forked, torch, users
 
-from transferlab.experiment import compose
+from transferlab.experiment import compose, conf
 from transferlab.experiment.build import build_config
+from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.splits.manmade_natural import published_groups
 
@@ -73,7 +72,7 @@ def config(tmp_path: Path) -> Compose:
     """Builds the unresolved config of a list of overrides, with store and cache in tmp_path."""
 
     def build(*overrides: str) -> RunConfig:
-        raw = copy.deepcopy(composed(overrides))
+        raw = compose.plain(composed(overrides))
         for key, folder in (("store", "runs"), ("cache", "cache")):
             if not any(override.startswith(f"runtime.{key}=") for override in overrides):
                 raw["runtime"][key] = f"{tmp_path}/{folder}"
@@ -82,10 +81,39 @@ def config(tmp_path: Path) -> Compose:
     return build
 
 
-@functools.cache
-def composed(overrides: tuple[str, ...]) -> dict[str, Any]:
-    """`conf/config.yaml` with the overrides, which Hydra takes 0.1 s for."""
-    return compose.compose("config", overrides)
+def composed(overrides: Sequence[str]) -> Any:
+    """`conf/config.yaml` with the overrides: Hydra composes the groups, then keys are set as it
+    sets them."""
+    from omegaconf import OmegaConf
+
+    parsed = list(map(compose.parse, overrides))
+    of_groups = [each.input_line for each in parsed if each.key_or_group in CONF.groups()]
+    keys = [each for each in parsed if each.input_line not in of_groups]
+    if any(each.type is not None and each.type.name != "CHANGE" for each in keys):
+        return CONF.composed(overrides)
+    config = compose.without_hydra(CONF.composed(of_groups))
+    for each in keys:
+        OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
+    return config
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> Iterator[None]:
+    """Of conf/ alone, Hydra composes the same overrides once in a session: it takes 0.1 s."""
+    compositions: dict[object, Any] = {}
+    original = Conf.composed
+
+    def composed(self: Conf, overrides: Sequence[str], **options: Any) -> Any:
+        if self != CONF:
+            return original(self, overrides, **options)
+        key = (conf.conf_folder(), tuple(overrides), *sorted(options.items()))
+        if key not in compositions:
+            compositions[key] = original(self, overrides, **options)
+        return compositions[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Conf, "composed", composed)
+        yield
 
 
 @pytest.fixture

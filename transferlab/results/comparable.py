@@ -7,9 +7,10 @@ runs belong to every experiment that agrees with them otherwise.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from transferlab.errors import UserError
@@ -18,7 +19,7 @@ from transferlab.experiment.keys import known_keys
 from transferlab.results import naming
 
 # Keys that apply only to some runs, each with its value where it applies to none of an experiment
-SHARED = {"data.mean": "base", "model.num_outputs": "null", "model.cuts": "stage"}
+SHARED = {"model.num_outputs": "null", "model.cuts": "stage", "data.mean": "base"}
 ID_DIGITS = 6
 # Every key of the config in which the runs of one experiment agree
 KEYS = tuple(
@@ -47,17 +48,19 @@ def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
     if table.empty:
         return ()
     keys = _keys(table)
-    fixed = ["no mean", *(key for key in KEYS if key not in SHARED)]
-    parts: list[pd.DataFrame] = []
-    for _, group in keys.groupby(fixed, dropna=False, sort=False):
-        for by_outputs in _by(group, "model.num_outputs"):
-            for by_cuts in _by(by_outputs, "model.cuts"):
-                parts += _by(by_cuts, "data.mean")
-    agreed = [{key: max(part[key].unique(), key=len) for key in KEYS} for part in parts]
-    facts = [_facts(table.loc[part.index], own) for part, own in zip(parts, agreed, strict=True)]
+    fixed = [keys[key] for key in ("no mean", *(key for key in KEYS if key not in SHARED))]
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for row, values in enumerate(zip(*fixed, strict=True)):
+        groups.setdefault(values, []).append(row)
+    parts = list(groups.values())
+    for key in SHARED:
+        parts = [by_value for part in parts for by_value in _by(keys[key], part)]
+    agreed = [{key: _agreed(keys[key], part) for key in KEYS} for part in parts]
+    runs = [table.iloc[part] for part in parts]
+    names = naming.names(list(map(_facts, runs, agreed)))
     return tuple(
-        Experiment(_id(own), name, table.loc[part.index])
-        for own, name, part in zip(agreed, naming.names(facts), parts, strict=True)
+        Experiment(_id(own), name, part)
+        for own, name, part in zip(agreed, names, runs, strict=True)
     )
 
 
@@ -100,36 +103,46 @@ def listed(experiments: Iterable[Experiment]) -> list[str]:
     return [f"  {experiment.id}  {experiment.name}" for experiment in experiments]
 
 
-def _keys(table: pd.DataFrame) -> pd.DataFrame:
-    """KEYS as text, empty where a shared key does not apply to the run; "null" for None, and the
-    neutral value for a key that did not exist when the run was made."""
-    columns = {key: [_text(key, value) for value in table[key].tolist()] for key in KEYS}
-    keys = pd.DataFrame(columns, index=table.index, dtype=object)
+def _keys(table: pd.DataFrame) -> dict[str, list[str]]:
+    """KEYS as text, a value a run, empty where a shared key does not apply to it; "null" for None,
+    and the neutral value for a key that did not exist when the run was made.
+
+    Also "no mean": that none is subtracted is another recipe, within one half, too.
+    """
+    keys = {key: _texts(key, table[key]) for key in KEYS}
+
+    def put(text: str, key: str, where: pd.Series) -> None:
+        for row in np.flatnonzero(where):
+            keys[key][row] = text
+
     for schedule, used in DROPS_OF.items():
-        unused = [f"train.{key}" for key in DROPS if key not in used]
-        keys.loc[keys["train.schedule"] == schedule, unused] = "null"
-    within = table["base"].isna() | (table["base"] == "R") | (table["base"] == table["target"])
-    one_mean = within & keys["data.mean"].isin(["base", "target"])
-    keys["no mean"] = keys["data.mean"] == "none"  # another recipe, also within one half
-    keys.loc[one_mean, "data.mean"] = ""
-    keys.loc[table["base"].isna(), "model.cuts"] = ""  # a base network has no cut
-    whole = (table["split"] == "whole") & (keys["model.num_outputs"] == "null")
-    keys.loc[whole, "model.num_outputs"] = ""
+        for unused in (key for key in DROPS if key not in used):
+            put("null", f"train.{unused}", table["train.schedule"] == schedule)
+    keys["no mean"] = [str(mean == "none") for mean in keys["data.mean"]]
+    is_base = table["base"].isna()
+    within = is_base | (table["base"] == "R") | (table["base"] == table["target"])
+    put("", "data.mean", within & table["data.mean"].isin(["base", "target"]))
+    put("", "model.cuts", is_base)
+    put("", "model.num_outputs", (table["split"] == "whole") & table["model.num_outputs"].isna())
     return keys
 
 
-def _text(key: str, value: object) -> str:
-    if pd.isna(value):  # type: ignore[call-overload]
-        value = NEUTRAL.get(key)
-    return "null" if value is None else str(value)
+def _texts(key: str, column: pd.Series) -> list[str]:
+    neutral = NEUTRAL.get(key)
+    missing = "null" if neutral is None else str(neutral)
+    values = zip(column.tolist(), column.isna(), strict=True)
+    return [missing if is_missing else str(value) for value, is_missing in values]
 
 
-def _by(keys: pd.DataFrame, shared: str) -> list[pd.DataFrame]:
-    """The runs by the values of a shared key; those without it are in each group."""
-    values = [value for value in keys[shared].unique() if value]
-    if not values:
-        return [keys]
-    return [keys[keys[shared].isin([value, ""])] for value in values]
+def _by(values: Sequence[str], rows: Sequence[int]) -> list[list[int]]:
+    """The runs by their values of a shared key; those without it are in each group."""
+    own = dict.fromkeys(values[row] for row in rows if values[row])
+    return [[row for row in rows if values[row] in (value, "")] for value in own] or [list(rows)]
+
+
+def _agreed(values: Sequence[str], rows: Sequence[int]) -> str:
+    """The value of a key in which the runs agree, empty if it applies to none."""
+    return max((values[row] for row in rows), key=len)
 
 
 def _facts(runs: pd.DataFrame, keys: Mapping[str, str]) -> naming.Facts:

@@ -8,7 +8,7 @@ that are damaged, failed, at chance level or missing are listed separately, with
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,9 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     Raises: UserError if the store or study is unknown, or the store is empty.
     """
     if published.is_published(store):
-        return _published(published.named(store), study)
+        found = _published(published.named(store))
+        _require_no_study(found.store, study)
+        return found
     folder = paths.expand(store)
     if archive.is_archive(folder):
         return _archived(folder, study)
@@ -144,9 +146,9 @@ def _finished(finished: pa.Table) -> pd.DataFrame:
     return table[[*LEADING, *(key for key in table.columns if key not in LEADING)]]
 
 
-def _published(store: str, study: str | None) -> Results:
+@cache
+def _published(store: str) -> Results:
     networks = published.networks(store)
-    _require_no_study(store, study)
     finished, missing = [], []
     for network in networks:
         path = f"{store}/{network.id}"
