@@ -5,6 +5,8 @@ BIN := .venv/bin
 # Test processes side by side, one thread each: as many as there are cores to spare
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests are compiled once, whatever the user's shell says: each process would take some 6 s for it
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test test-light test-gpu test-zoo test-slurm test-browser setup lint bench clean
 

@@ -3,19 +3,18 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 # One thread a process: several under load are slower, and bits depend on how many there are
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
-from support import forked, torch, users
+from support import configs, forked, torch, users
 
-from transferlab.experiment import compose, conf
+from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
-from transferlab.experiment.conf import CONF, Conf
+from transferlab.experiment.conf import Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.splits.manmade_natural import published_groups
 
@@ -36,6 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
         forked.start_shared_servers(light=light)
     elif not light:  # naming the warning imports torch
         config.addinivalue_line("filterwarnings", LIGHTNING)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path.suffix != ".py" or not config.getoption("--light"):
+        return None
+    return torch.is_imported_by(collection_path) or None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -72,7 +77,7 @@ def config(tmp_path: Path) -> Compose:
     """Builds the unresolved config of a list of overrides, with store and cache in tmp_path."""
 
     def build(*overrides: str) -> RunConfig:
-        raw = compose.plain(composed(overrides))
+        raw = compose.plain(configs.composed(overrides))
         for key, folder in (("store", "runs"), ("cache", "cache")):
             if not any(override.startswith(f"runtime.{key}=") for override in overrides):
                 raw["runtime"][key] = f"{tmp_path}/{folder}"
@@ -81,38 +86,11 @@ def config(tmp_path: Path) -> Compose:
     return build
 
 
-def composed(overrides: Sequence[str]) -> Any:
-    """`conf/config.yaml` with the overrides: Hydra composes the groups, then keys are set as it
-    sets them."""
-    from omegaconf import OmegaConf
-
-    parsed = list(map(compose.parse, overrides))
-    of_groups = [each.input_line for each in parsed if each.key_or_group in CONF.groups()]
-    keys = [each for each in parsed if each.input_line not in of_groups]
-    if any(each.type is not None and each.type.name != "CHANGE" for each in keys):
-        return CONF.composed(overrides)
-    config = compose.without_hydra(CONF.composed(of_groups))
-    for each in keys:
-        OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
-    return config
-
-
 @pytest.fixture(scope="session", autouse=True)
 def composed_once() -> Iterator[None]:
     """Of conf/ alone, Hydra composes the same overrides once in a session: it takes 0.1 s."""
-    compositions: dict[object, Any] = {}
-    original = Conf.composed
-
-    def composed(self: Conf, overrides: Sequence[str], **options: Any) -> Any:
-        if self != CONF:
-            return original(self, overrides, **options)
-        key = (conf.conf_folder(), tuple(overrides), *sorted(options.items()))
-        if key not in compositions:
-            compositions[key] = original(self, overrides, **options)
-        return compositions[key]
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Conf, "composed", composed)
+        patch.setattr(Conf, "composed", configs.remembering(Conf.composed))
         yield
 
 

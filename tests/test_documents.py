@@ -1,7 +1,6 @@
 """The documents, the help text and the heads of conf/: their commands work."""
 
 import argparse
-import functools
 import importlib
 import json
 import os
@@ -11,20 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from support import conf_readme
+from support import conf_readme, configs
 from support.commandline import images
 
 import transferlab.cli.help
 from transferlab import __main__
 from transferlab.cli import sweep
 from transferlab.experiment import compose, fit, study, usage
-from transferlab.experiment.conf import conf_folder
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.keys import known_keys
 from transferlab.experiment.launcher import build_launcher
 from transferlab.results import catalogue
@@ -87,7 +84,7 @@ WRITTEN = {"classes.csv", "metrics.csv"}
 def composed(words: list[str], *, ends: bool = False) -> list[DictConfig]:
     """What Hydra composes for a command line: one config or, of a multirun, one for every job.
 
-    ends: only of the first and the last job.
+    ends: only of the first and the last job, in full.
     """
     arguments = get_args_parser().parse_args([compose.as_typed(word) for word in words])
     compose.check(arguments.overrides)
@@ -97,13 +94,7 @@ def composed(words: list[str], *, ends: bool = False) -> list[DictConfig]:
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     if ends:
         jobs = jobs[:: max(1, len(jobs) - 1)]
-    return [composed_job(tuple(overrides)) for overrides in jobs]
-
-
-@functools.cache
-def composed_job(overrides: tuple[str, ...]) -> DictConfig:
-    with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
-        return hydra_compose(config_name="config", overrides=list(overrides))
+    return [CONF.composed(job) if ends else configs.composed(job) for job in jobs]
 
 
 # --- commands ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from support import configs
 
 from transferlab.errors import UserError
 from transferlab.experiment import command, compose, interpolation, study, variables
@@ -32,7 +33,7 @@ def photos(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*overrides: str) -> RunConfig:
-    return build_config(compose.compose("config", [*RUN, *overrides]))
+    return build_config(compose.plain(configs.composed([*RUN, *overrides])))
 
 
 def of_study(folder: Path, *overrides: str, grid: str = "") -> RunConfig:

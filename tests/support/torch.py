@@ -1,9 +1,11 @@
 """`pytest --light`: a test that imports torch, or what draws or runs a notebook, is skipped."""
 
 import importlib.abc
+import re
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,6 +13,9 @@ import pytest
 HEAVY = (
     "torch", "torchvision", "pytorch_lightning", "lightning_fabric", "matplotlib", "nbclient",
 )  # fmt: skip
+
+
+IMPORT = re.compile(rf"^(?:import|from) (?:{'|'.join(HEAVY)})\b", re.MULTILINE)
 
 
 class Refusal(importlib.abc.MetaPathFinder):
@@ -22,6 +27,11 @@ class Refusal(importlib.abc.MetaPathFinder):
         if name.partition(".")[0] in HEAVY:
             pytest.skip(f"needs {name.partition('.')[0]}", allow_module_level=True)
         return None
+
+
+def is_imported_by(path: Path) -> bool:
+    """Whether a module imports one of HEAVY itself, so that it need not even be compiled."""
+    return IMPORT.search(path.read_text()) is not None
 
 
 def refuse() -> None:

@@ -9,6 +9,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from transferlab.errors import UserError
@@ -68,8 +69,9 @@ def named(key: str, values: Iterable[Any]) -> tuple[str, tuple[Any, ...]]:
 # --- parsing ------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)
 def parse(override: str) -> Any:
-    """The parsed override.
+    """The parsed override, which is not to be changed: each is asked for many times.
 
     Raises: UserError if it is none, or if the value of a key of `TEXTS` is not read as a text, with
         how it is quoted.

@@ -1,0 +1,39 @@
+"""What Hydra composes of conf/, in a fraction of the 0.1 s that it takes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from transferlab.experiment import compose, conf
+from transferlab.experiment.conf import CONF, Conf
+
+
+def remembering(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`Conf.composed`, which composes the same overrides of conf/ alone only once."""
+    compositions: dict[object, Any] = {}
+
+    def composed(self: Conf, overrides: Sequence[str], **options: Any) -> Any:
+        if self != CONF:
+            return original(self, overrides, **options)
+        key = (conf.conf_folder(), tuple(overrides), *sorted(options.items()))
+        if key not in compositions:
+            compositions[key] = original(self, overrides, **options)
+        return compositions[key]
+
+    return composed
+
+
+def composed(overrides: Sequence[str]) -> Any:
+    """`conf/config.yaml` with the overrides: Hydra composes the groups, then keys are set as it
+    sets them."""
+    parsed = list(map(compose.parse, overrides))
+    groups = CONF.groups()
+    keys = [each for each in parsed if each.key_or_group not in groups]
+    if any(each.input_line.startswith(("+", "~")) for each in keys):
+        return CONF.composed(overrides)
+    config = CONF.composed([each.input_line for each in parsed if each.key_or_group in groups])
+    config = compose.without_hydra(config)
+    for each in keys:
+        OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
+    return config
