@@ -33,7 +33,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "defaults: [{override /data: mine}, {override /train: fast}]\ntransfer: {n: 2}",
         "primary.yaml": "defaults: [config, _self_]\nseed: 5",
         "sweeping.yaml": "defaults: [config, _self_]\n"
-        "hydra: {mode: MULTIRUN, sweeper: {params: {transfer.n: '1,2'}}}",
+        "hydra: {mode: MULTIRUN, sweeper: {params: {transfer.n: 'range(2,3)'}}}",
     }
     for name, text in texts.items():
         path = tmp_path / "own" / name
@@ -77,22 +77,25 @@ def test_own_choices_work_beside_those_of_conf(
     assert (config.data.size, config.train.epochs, config.model.num_outputs) == (24, 1.0, 7)
 
 
-@pytest.mark.parametrize("search", [("--config-dir", "OWN"), ("hydra.searchpath=[OWN]",)])
-def test_a_multirun_has_them_too_and_a_glob_lists_them(
-    own: Path, started: list[RunConfig], search: tuple[str, ...]
-):
-    assert called(own, "-m", *search, *RUN, "data=glob([m*,d*,_*])") == 0
+def test_a_multirun_has_them_too_and_a_glob_lists_them(own: Path, started: list[RunConfig]):
+    words = ("hydra.searchpath=[OWN]", *RUN, "data=glob([m*,d*,_*])")
+
+    assert called(own, "-m", *words) == 0
 
     assert [(config.data.name, config.data.size) for config in started] == [
         ("digits", 32), ("digits", 24),
     ]  # fmt: skip
 
 
-def test_a_group_of_ones_own_may_set_several_others(own: Path, started: list[RunConfig]):
-    assert called(own, "--config-dir", "OWN", "+split=random", "+experiment=both") == 0
+def test_a_group_and_a_primary_config_of_ones_own(own: Path, started: list[RunConfig]):
+    """The group sets several others."""
+    words = ("--config-name", "primary", "+split=random", "+experiment=both")
+
+    assert called(own, "--config-dir", "OWN", *words) == 0
 
     (config,) = started
     assert (config.data.size, config.train.epochs, config.transfer.n) == (24, 1.0, 2)
+    assert config.seed == 5
 
 
 def test_the_command_that_is_suggested_next_has_the_folder(
@@ -105,18 +108,12 @@ def test_the_command_that_is_suggested_next_has_the_folder(
     ]  # fmt: skip
 
 
-def test_a_primary_config_of_ones_own(own: Path, started: list[RunConfig]):
-    assert called(own, "--config-dir", "OWN", "--config-name", "primary", *RUN) == 0
-
-    assert [config.seed for config in started] == [5]
-
-
 def test_the_parameters_of_a_sweeper_and_the_mode_come_from_a_file(
     own: Path, started: list[RunConfig]
 ):
     assert called(own, "--config-dir", "OWN", "--config-name", "sweeping", "+split=random") == 0
 
-    assert [config.transfer.n for config in started] == [1, 2]
+    assert [config.transfer.n for config in started] == [2]
 
 
 def test_a_folder_in_place_of_conf(own: Path, started: list[RunConfig], tmp_path: Path):
@@ -165,16 +162,15 @@ def test_a_file_that_hydra_does_not_read_is_not_taken_for_the_one_it_does(
 @pytest.mark.parametrize(
     ("words", "runs"),
     [
-        (("transfer.n=range(1,3)",), "A1B A2B"),
+        (("transfer.n=range(3,4)",), "A3B"),
         (("transfer.n=sort(2,1)",), "A1B A2B"),
-        (("transfer.n=choice(2,1)",), "A2B A1B"),
+        (("transfer.n=choice(3)",), "A3B"),
         (("transfer.variant=glob(*)",), ""),
         (("transfer={n: 2}",), "A2B"),
         (("transfer.n=1", "data=[digits,cifar10]"), "A1B"),
-        (("transfer.n=2", "~train.lr", "+train.lr=0.5"), "A2B"),
+        (("transfer.n=2", "~train.lr", "+train.lr=0.5", "++seed=3"), "A2B"),
         (("transfer.n=1", "~logger", "+runtime.logger=csv"), "A1B"),
-        (("transfer.n=1", "++seed=3"), "A1B"),
-        (("hydra.mode=MULTIRUN", "transfer.n=1,2"), "A1B A2B"),
+        (("hydra.mode=MULTIRUN", "transfer.n=range(2,3)"), "A2B"),
         (("transfer.n=1", "runtime.wandb_project='a,b',c"), "A1B A1B"),
     ],
 )

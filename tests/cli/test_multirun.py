@@ -130,9 +130,9 @@ def test_hydras_own_launcher_carries_out_one_job_after_the_other(
 
     monkeypatch.setattr(inline, "carry_out", carry_out)
 
-    assert run.run(["-m", "+split=random", "transfer.variant=A1B,baseB,A1B"]) == 0
+    assert run.run(["-m", "+split=random", "transfer.variant=A1B,A1B"]) == 0
 
-    assert jobs == ["A1B", "baseB", "A1B"]
+    assert jobs == ["A1B", "A1B"]
     assert trained == []
 
 
@@ -231,11 +231,18 @@ def test_runs_that_are_not_done_fail_the_command(
         launched("baseA baseB")
 
 
+def test_a_wrong_value_of_a_launcher_is_refused(
+    runs: Path, trained: list[Order], launched: Callable[..., Any]
+):
+    with pytest.raises(UserError, match=r"^launcher\.jobs=0 "):
+        launched("baseA", "launcher.jobs=0")
+    assert trained == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["transfer.n=x"], "transfer.n=x "),
-        (["transfer.n=1", "hydra.launcher.jobs=0"], "launcher.jobs=0 "),
         (["transfer.n=1", "+hydra.launcher.job=2"], "launcher.job "),
         (["transfer.n=1", "hydra.launcher.pack_size=none"], "sweep.pack=none "),
         (["transfer.n=1", "runtime.store=a,b"], "runtime.store "),
