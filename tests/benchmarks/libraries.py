@@ -11,13 +11,13 @@ import csv
 import gc
 import signal
 import warnings
-from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 
 import timm
 import torch
 
+from transferlab import models
 from transferlab.errors import UserError
 from transferlab.models import libraries
 from transferlab.models.stages import StagedNetwork
@@ -61,10 +61,10 @@ def _known(file: Path) -> set[str]:
 
 def _by_family(library: str) -> list[str]:
     """The first network of each family, then the second, and so on."""
-    families = defaultdict(list)
-    for name in libraries.names(library):
-        families[name.split(":")[1][:5]].append(name)
-    order = [(index, name) for names in families.values() for index, name in enumerate(names)]
+    if library != "timm":
+        return libraries.names(library)
+    families = [timm.list_models(module=module) for module in timm.list_modules()]
+    order = [(index, f"timm:{name}") for names in families for index, name in enumerate(names)]
     return [name for _, name in sorted(order)]
 
 
@@ -73,11 +73,11 @@ def _examined(name: str, most: int) -> tuple[str | int, ...]:
     for size in (*SMALL, _native(name)):
         try:
             with torch.device("meta"):
-                network = libraries.build(name, num_outputs=OUTPUTS, image_size=size)
+                network = models.build(name, num_outputs=OUTPUTS, image_size=size)
             count = sum(parameter.numel() for parameter in network.parameters())
             outcome = "found"
             if count <= most * 1_000_000:
-                network = libraries.build(name, num_outputs=OUTPUTS, image_size=size)
+                network = models.build(name, num_outputs=OUTPUTS, image_size=size)
                 outcome = "verified"
             return name, count, size, *_counts(network), outcome, ""
         except UserError as error:

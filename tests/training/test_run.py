@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from support.stopping import stop_after
 
 from transferlab import store
 from transferlab.experiment.config import RunConfig
@@ -260,30 +261,6 @@ def test_a_pack_is_cut_up_again_where_its_members_are_at_different_steps(
             for r in (run, alone.run)
         ]
         assert curves[0] == curves[1]
-
-
-class stop_after:
-    """Requests a stop, as a signal does, once a step is done; expects the interruption."""
-
-    def __init__(self, step: int) -> None:
-        from transferlab.training.pack_module import PackModule
-
-        self.step, self.module, self.original = step, PackModule, PackModule.training_step
-
-    def __enter__(self) -> None:
-        def training_step(module, batch, batch_idx):
-            self.original(module, batch, batch_idx)
-            if module.step == self.step:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        self.module.training_step = training_step  # type: ignore[method-assign]
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> bool:
-        from transferlab.errors import Interrupted
-
-        self.module.training_step = self.original  # type: ignore[method-assign]
-        assert kind is Interrupted, error
-        return True
 
 
 def test_mirrors_get_the_curve_and_are_closed_with_the_exit_code(

@@ -23,10 +23,15 @@ def _construct(name: str, num_outputs: int, image_size: int) -> nn.Module:
 def _groups(network: nn.Module) -> Groups:
     if not hasattr(network, "group_matcher"):
         return structure.groups(network)
-    return Groups(*(_group_of(network, coarse=coarse) for coarse in (True, False)))
+    fine = _group_of(network, coarse=False)
+    try:
+        return Groups(_group_of(network, coarse=True), fine)
+    except AssertionError:  # some divide themselves in one way only
+        return Groups(fine, fine)
 
 
 def _group_of(network: nn.Module, *, coarse: bool) -> dict[str, int]:
+    """Parameter name -> the group that timm's authors give it."""
     matcher = network.group_matcher(coarse=coarse)  # type: ignore[operator]
     return group_parameters(network, matcher, reverse=True)
 
