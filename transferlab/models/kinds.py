@@ -29,6 +29,11 @@ def parameters(network: nn.Module) -> Iterator[tuple[str, nn.Parameter, Kind]]:
         yield name, parameter, _kind(owners[id(parameter)], parameter)
 
 
+def has_statistics(network: nn.Module) -> bool:
+    """Whether it has batch norm that uses the statistics of the batch: not frozen."""
+    return any(isinstance(module, BATCH_NORM) and module.training for module in network.modules())
+
+
 def _kind(owner: nn.Module, parameter: nn.Parameter) -> Kind:
     if isinstance(owner, NORMALISATION):
         return "norms"

@@ -17,7 +17,7 @@ from transferlab.errors import Interrupted, RunFailed
 from transferlab.experiment.chance import share_of_largest
 from transferlab.experiment.config import cache_folder, total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
-from transferlab.models import transfer
+from transferlab.models import kinds, transfer
 from transferlab.runtime import commands, compiled, devices, logs, machine, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import build, checkpoints, inference, packs
@@ -97,6 +97,12 @@ class Session:
         train, runtime, step = self.config.train, self.config.runtime, states[0].step
         val_every = train.val_every or math.ceil(self.steps_per_epoch)
         module = build.pack_module(self.subjects, states, total_steps=self.total_steps)
+        if runtime.devices > 1 and step == 0 and any(map(kinds.has_statistics, module.networks)):
+            log.warning(
+                "batch norm that learns has the statistics of each of the %d devices' own images: "
+                "with one device the numbers are others",
+                runtime.devices,
+            )
         callbacks = pack_callbacks(
             [subject.run for subject in self.subjects],
             states,
