@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from transferlab.errors import UserError
-from transferlab.models import shapes, transfer
+from transferlab.models import kinds, shapes, transfer
 from transferlab.models.dropout import Dropout, StochasticDepth
 from transferlab.models.facts import stage_number
 from transferlab.models.initial import gaussian, he
@@ -143,6 +143,14 @@ def test_parameters_and_memory_of_an_auxiliary_head_count_with_the_stage_that_it
     assert [a.parameters - b.parameters for a, b in zip(found, bare, strict=True)] == [25, 0]
     assert found[0].float32.kept > bare[0].float32.kept
     assert [a.macs for a in found] == [b.macs for b in bare]
+
+
+def test_frozen_batch_norm_uses_no_statistics_of_the_batch():
+    built = network("fine")
+    transfer.graft(built, n=2, frozen=True, base=network().state_dict())
+    assert kinds.has_statistics(built)  # that of block2
+    transfer.graft(built, n=3, frozen=True, base=network().state_dict())
+    assert not kinds.has_statistics(built)
 
 
 # --- random masks -------------------------------------------------------------------------------
