@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from support import configs
 from support.commandline import images
 from support.records import made
 from support.studies import make_local, make_runs, make_slurm, on_devices, start
@@ -175,7 +176,7 @@ def of_study(words: Sequence[str]) -> None:
     if "+study=NAME" in words:
         return
     name, own, others = sweep._sorted(words)
-    launcher = build_launcher(compose.compose("sweep", own)["launcher"])
+    launcher = build_launcher(compose.plain(configs.composed(own, "sweep"))["launcher"])
     assert dispatch.resolved(study.expand(study.load(name), others), launcher)
 
 

@@ -74,7 +74,7 @@ def test_a_store_below_a_file_is_refused_before_networks_are_measured(place: Pat
 def test_without_slurm_the_command_is_refused_immediately(place: Path, tmp_path: Path):
     code, out, err = call(place, "sweep", "+study=quick", "launcher=slurm", PATH=str(tmp_path))
 
-    assert code == 2 and out.startswith("study quick: 30 runs")
+    assert code == 2 and out.startswith("study quick: 68 runs")
     assert err == (
         "error: sbatch is not on the PATH: launcher=slurm needs a machine that can submit jobs; "
         "launcher=local runs on this one\n"

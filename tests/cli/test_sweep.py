@@ -26,6 +26,12 @@ from transferlab.launch.dispatch import Order
 from transferlab.models.facts import Footprint, NetworkFacts, StageFacts
 
 NO_LIMIT = Room({}, None)
+# Two bases and 28 networks, on all images of digits
+THIRTY = (
+    "+study=quick", "split.seed=0", "transfer.variant=AnB,BnB,AnB+,BnB+",
+    "transfer.n=range(1,8)", "data.per_class=null", "data.holdout=0.2", "train.epochs=15",
+    "train.val_every=null",
+)  # fmt: skip
 COST = Estimate(0.256, 0.1, 0.5, "from 3 finished runs in the store")
 Started = list[tuple[str, Order]]
 
@@ -58,8 +64,8 @@ def names(started: Started) -> list[str]:
 
 
 def done(runs: Path, *labels: str) -> None:
-    """Have these runs of `quick` finished."""
-    configs = study.expand(study.load("quick"), [f"runtime.store={runs}"])
+    """Have these runs of THIRTY finished."""
+    configs = study.expand(study.load("quick"), [*THIRTY[1:], f"runtime.store={runs}"])
     finish(*(run for run in plan.order(resolve_all(configs)) if run.label in labels))
 
 
@@ -147,7 +153,7 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(
 ):
     done(runs, "baseA", "A1B")
 
-    assert sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"]) == 0
+    assert sweep.run([*THIRTY, "dry_run=true", f"runtime.store={runs}"]) == 0
 
     assert names(started) == ["cost"]
     assert capsys.readouterr().out == (
@@ -164,7 +170,7 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(
 def test_a_study_is_planned_without_creating_its_store(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ):
-    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}", "sweep.pack=1"])
+    sweep.run([*THIRTY, "dry_run=true", f"runtime.store={runs}", "sweep.pack=1"])
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:5] == [
@@ -182,7 +188,7 @@ def test_a_study_is_planned_without_creating_its_store(
 def test_runs_are_packed_as_requested(
     runs: Path, pack: str, jobs: int, capsys: pytest.CaptureFixture[str]
 ):
-    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}", f"sweep.pack={pack}"])
+    sweep.run([*THIRTY, "dry_run=true", f"runtime.store={runs}", f"sweep.pack={pack}"])
 
     assert f"wave 2: 28 runs in {jobs} jobs\n" in capsys.readouterr().out
 
@@ -196,7 +202,7 @@ def test_hours_are_printed_as_exactly_as_they_are_known(
 ):  # fmt: skip
     monkeypatch.setattr(sweep.dispatch, "cost", lambda _: Estimate(hours, 1, 1, "a probe"))
 
-    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
+    sweep.run([*THIRTY, "dry_run=true", f"runtime.store={runs}"])
 
     assert f"about {said} hours of one device, a probe\n" in capsys.readouterr().out
 
@@ -208,7 +214,7 @@ def test_too_little_disk_space_is_a_warning(
 ):  # fmt: skip
     monkeypatch.setattr(sweep.dispatch, "cost", lambda _: Estimate(1, 1, peak_gb, "a probe"))
 
-    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
+    sweep.run([*THIRTY, "dry_run=true", f"runtime.store={runs}"])
 
     last = capsys.readouterr().out.splitlines()[-1]
     expected = "warning: there is not enough disk space; runs will fail when the disk is full"
@@ -239,7 +245,7 @@ def said(
         return replace(wanted, room=room)
 
     monkeypatch.setattr(sweep.dispatch, "look", look)
-    sweep.run(["+study=quick", "dry_run=true", f"runtime.store={runs}"])
+    sweep.run([*THIRTY, "dry_run=true", f"runtime.store={runs}"])
     return capsys.readouterr().out.splitlines()[3:-2]
 
 
@@ -278,7 +284,7 @@ def test_a_run_that_does_not_fit_alone_is_a_warning(
 
 
 def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Started):
-    sweep.run(["+study=quick", f"runtime.store={runs}", "launcher.jobs=2", "seed=3"])
+    sweep.run([*THIRTY, f"runtime.store={runs}", "launcher.jobs=2", "seed=3"])
 
     assert names(started) == ["cost", "train", "print"]
     order = started[1][1]
@@ -288,7 +294,7 @@ def test_a_study_is_trained_here_and_its_table_shown(runs: Path, started: Starte
 
 
 def test_a_study_is_submitted_and_not_waited_for(runs: Path, started: Started):
-    sweep.run(["+study=quick", f"runtime.store={runs}", "launcher=slurm", "sweep.pack=2"])
+    sweep.run([*THIRTY, f"runtime.store={runs}", "launcher=slurm", "sweep.pack=2"])
 
     assert names(started) == ["cost", "submit"]
     order = started[1][1]
@@ -301,7 +307,7 @@ def test_without_sbatch_the_study_is_refused_before_networks_are_measured(
 ):
     monkeypatch.setattr(sweep.cluster, "require", require)
     monkeypatch.setenv("PATH", str(tmp_path))
-    command = ["+study=quick", f"runtime.store={runs}", "launcher=slurm"]
+    command = [*THIRTY, f"runtime.store={runs}", "launcher=slurm"]
 
     with pytest.raises(UserError, match="^sbatch is not on the PATH: launcher=slurm needs"):
         sweep.run(command)
@@ -336,7 +342,7 @@ def test_the_table_of_finished_runs_is_shown_even_if_others_failed(
     monkeypatch.setattr(sweep.dispatch, "train", fail)
 
     with pytest.raises(RunFailed):
-        sweep.run(["+study=quick", f"runtime.store={runs}"])
+        sweep.run([*THIRTY, f"runtime.store={runs}"])
     assert names(started) == ["cost", "print"]
 
 
@@ -345,7 +351,9 @@ def test_the_table_has_the_finished_runs_and_marks_the_reused(
     capsys: pytest.CaptureFixture[str],
 ):  # fmt: skip
     monkeypatch.undo()
-    configs = study.expand(study.load("quick"), [f"runtime.store={runs}", "transfer.n=1"])
+    configs = study.expand(
+        study.load("quick"), [*THIRTY[1:], f"runtime.store={runs}", "transfer.n=1"]
+    )
     planned = plan.order(resolve_all(configs))
     for run in planned[:3]:
         store.create(run)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support import configs
 
 from transferlab.errors import UserError
 from transferlab.experiment import compose, sbatch
@@ -23,7 +24,7 @@ NOTHING = Resources(*[None] * 10)
 
 def raw(*words: str) -> dict[str, Any]:
     """What `sweep` composes for the launcher."""
-    return compose.compose("sweep", words)["launcher"]
+    return compose.plain(configs.composed(words, "sweep"))["launcher"]
 
 
 @functools.cache

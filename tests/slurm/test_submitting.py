@@ -29,7 +29,8 @@ def columns(table: str) -> list[list[str]]:
 
 def test_the_quick_study_has_the_same_table_on_slurm_as_here(user: User, tmp_path: Path):
     recipe = (
-        "+study=quick", "data.size=16", "data.crop=16", "runtime.accelerator=cpu",
+        "+study=quick", "split.seed=0", "transfer.variant=AnB,BnB,AnB+,BnB+",
+        "transfer.n=range(1,8)", "data.size=16", "data.crop=16", "runtime.accelerator=cpu",
         "runtime.threads=1", "train.epochs=null", "train.total_steps=20", "train.val_every=10",
     )  # fmt: skip
     answer = user.ordered("sweep", *recipe, *users.SMALL_JOBS)

@@ -24,16 +24,16 @@ def remembering(original: Callable[..., Any]) -> Callable[..., Any]:
     return composed
 
 
-def composed(overrides: Sequence[str]) -> Any:
-    """`conf/config.yaml` with the overrides: Hydra composes the groups, then keys are set as it
-    sets them."""
+def composed(overrides: Sequence[str], name: str = "config") -> Any:
+    """`conf/NAME.yaml` with the overrides: Hydra composes the groups, then keys are set as it sets
+    them."""
     parsed = list(map(compose.parse, overrides))
-    groups = CONF.groups()
+    groups = (*CONF.groups(), "launcher")
     keys = [each for each in parsed if each.key_or_group not in groups]
     if any(each.input_line.startswith(("+", "~")) for each in keys):
-        return CONF.composed(overrides)
-    config = CONF.composed([each.input_line for each in parsed if each.key_or_group in groups])
-    config = compose.without_hydra(config)
+        return CONF.composed(overrides, name=name)
+    choices = [each.input_line for each in parsed if each.key_or_group in groups]
+    config = compose.without_hydra(CONF.composed(choices, name=name))
     for each in keys:
         OmegaConf.update(config, each.key_or_group, each.value(), merge=True)
     return config
