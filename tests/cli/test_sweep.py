@@ -16,6 +16,7 @@ from transferlab import store
 from transferlab.cli import sweep
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import plan, study
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.cost.networks import network_of
@@ -91,9 +92,7 @@ def test_overrides_are_of_the_study_of_the_launcher_or_of_the_runs():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "missing study: choose one with +study=NAME, manmade_natural, quick, "
-         "random_filters, random_splits, reduced, small_manmade_natural, small_random, "
-         "yosinski2014"),
+        ([], f"missing study: choose one with +study=NAME, {', '.join(CONF.choices('study'))}"),
         (["launcher.jobs=2"], "missing study"),
         (["+study=quik"], "study=quik "),
         (["+study=quick,reduced"], "+study=quick,reduced is a list: study takes one value"),

@@ -8,6 +8,7 @@ import pytest
 
 from transferlab.errors import UserError
 from transferlab.experiment import plan, study
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import flatten
 from transferlab.experiment.resolve import resolve_all
@@ -279,10 +280,8 @@ def test_an_unknown_study_is_refused_with_the_known_ones(name: str, near: str):
         study.load(name)
 
     assert str(error.value) == (
-        f"unknown study={name}: {near}choose one of manmade_natural, quick, random_filters, "
-        "random_splits, reduced, small_manmade_natural, small_random, yosinski2014 "
-        "(conf/study/), or name a YAML file of "
-        "your own"
+        f"unknown study={name}: {near}choose one of {', '.join(CONF.choices('study'))} "
+        "(conf/study/), or name a YAML file of your own"
     )
 
 
