@@ -105,8 +105,7 @@ def basic(width: int, first: nn.Module) -> dict[str, nn.Module]:
 
 
 def bottleneck(channels: int, width: int, stride: int) -> dict[str, nn.Module]:
-    """1x1, 3x3 and 1x1 convolutions to `width`, `width` and 4 `width` channels;
-    the stride is in the first.
+    """Convolutions of 1x1, 3x3 and 1x1 to 1, 1 and 4 times `width` channels, the stride first.
 
     Source: He et al. 2015, Fig. 5, right; the stride KaimingHe/deep-residual-networks,
     prototxt/ResNet-50-deploy.prototxt, res3a_branch2a.
