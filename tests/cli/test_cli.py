@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 from support.commandline import SMALL, TINY, call, environment, read_until, start
 
@@ -123,26 +124,35 @@ def test_a_dead_owner_is_noticed(place: Path):
     assert code == 0 and "resumes from its checkpoint" in err and "waiting" not in err
 
 
-def test_processes_that_share_the_global_batch_train_the_network_of_one(place: Path):
-    """A7B has dropout in a frozen stage and in the one that learns."""
-    recipe = ["train.epochs=2", "train.batch_size=30", "transfer.variant=A7B"]
+@pytest.mark.parametrize(
+    ("model", "variant", "counts"),
+    [
+        ("alexnet_small", "A7B", (2, 3)),  # dropout in a frozen stage and in the one that learns
+        ("resnet_small", "A4B", (2,)),  # batch norm in all frozen stages
+    ],
+)
+def test_processes_that_share_the_global_batch_train_the_network_of_one(
+    place: Path, model: str, variant: str, counts: tuple[int, ...]
+):
+    recipe = ["train.epochs=2", "train.batch_size=30", f"transfer.variant={variant}"]
     recipe += ["data.holdout=0.25", "train.val_batch_size=112"]  # of two, one has two batches
+    recipe += [f"model={model}"]
     alone = place.parent / "store"
     records, weights = {}, {}
-    for devices in (1, 2, 3):
+    for devices in (1, *counts):
         store = alone if devices == 1 else place.parent / f"store{devices}"
         if devices > 1:
-            shutil.copytree(alone, store, ignore=shutil.ignore_patterns("A7B-*"))
+            shutil.copytree(alone, store, ignore=shutil.ignore_patterns(f"{variant}-*"))
         several = [f"runtime.devices={devices}", "runtime.accelerator=cpu"]
         code, _, err = call(place, *SMALL, *recipe, *several, TRANSFERLAB_STORE=str(store))
         assert code == 0, err
         # One line an epoch, not one a process; first the base's, too
         assert err.count("  step ") == (4 if devices == 1 else 2)
         assert "LeafSpec" not in err  # Lightning's warnings, of each process
-        (record,) = store.glob("A7B-*/result.json")
+        (record,) = store.glob(f"{variant}-*/result.json")
         records[devices] = json.loads(record.read_text())
         weights[devices] = load_file(record.with_name("weights.safetensors"))
-    for devices in (2, 3):
+    for devices in counts:
         for name in ("id", "images", "steps", "val_images"):
             assert records[devices][name] == records[1][name]
         accuracies = [records[number]["metrics"]["top1_final"] for number in (1, devices)]
