@@ -62,9 +62,9 @@ def build(*, num_outputs: int, image_size: int, depth: int, option: Option | Non
     return _staged(stem, blocks, classifier(channels, num_outputs))
 
 
-def from_torchvision(*, num_outputs: int, image_size: int, name: str) -> StagedNetwork:
-    """torchvision's network `name`, resnet18 to resnet152, in the same stages."""
-    network = getattr(torchvision.models, name)(num_classes=num_outputs)
+def from_torchvision(*, num_outputs: int, image_size: int, depth: int) -> StagedNetwork:
+    """torchvision's network of `depth` layers in the same stages."""
+    network = getattr(torchvision.models, f"resnet{depth}")(num_classes=num_outputs)
     stem = {
         "conv": network.conv1,
         "bn": network.bn1,
