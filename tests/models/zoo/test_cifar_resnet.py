@@ -108,7 +108,7 @@ def test_a_branch_survives_for_a_whole_batch_and_in_evaluation_is_its_expectatio
 
 
 def test_the_small_networks_have_eight_fine_stages():
-    for name in ("resnet_small", "plain_small"):
+    for name in ("resnet_small", "plain_small", "resnet_small_stochastic"):
         network = build(name, 32, 10)
         network.cuts = "fine"
         assert len(network) == 8

@@ -18,6 +18,8 @@ PARAMETERS = {  # with ten outputs
     "wrn_28_10": 36_479_194,
     "wrn_28_10_dropout": 36_479_194,
     "wrn_40_4": 8_949_210,
+    "preact_small": 219_482,
+    "wrn_small": 303_706,
 }
 
 

@@ -120,8 +120,12 @@ NETWORKS: dict[str, Architecture] = {
         "cifar_resnet", "stochastic_depth", depth=110, residual=True, survival=0.5
     ),
     "resnet_small": _cifar("cifar_resnet", "small32", depth=14, residual=True),
+    "resnet_small_stochastic": _cifar(
+        "cifar_resnet", "small32", depth=14, residual=True, survival=0.5
+    ),
     "plain_small": _cifar("cifar_resnet", "small32", depth=14, residual=False),
     "preact_resnet164": _cifar("preact_resnet", "preact", depth=164),
+    "preact_small": _cifar("preact_resnet", "small32", depth=20),
     "wrn_16_8": _cifar("wide_resnet", "wide_resnet", depth=16, widening=8),
     "wrn_28_10": _cifar("wide_resnet", "wide_resnet", depth=28, widening=10),
     "wrn_40_4": _cifar("wide_resnet", "wide_resnet", depth=40, widening=4),
@@ -137,6 +141,7 @@ NETWORKS: dict[str, Architecture] = {
     "cifar_densenet100_k24": _cifar(
         "cifar_densenet", "densenet_cifar", depth=100, growth=24, bc=False
     ),
+    "wrn_small": _cifar("wide_resnet", "small32", depth=10, widening=2),
     "cifar_densenet_bc100": _cifar(
         "cifar_densenet", "densenet_cifar", depth=100, growth=12, bc=True
     ),
