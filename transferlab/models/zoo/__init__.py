@@ -130,6 +130,7 @@ NETWORKS: dict[str, Architecture] = {
     "wrn_28_10": _cifar("wide_resnet", "wide_resnet", depth=28, widening=10),
     "wrn_40_4": _cifar("wide_resnet", "wide_resnet", depth=40, widening=4),
     "wrn_28_10_dropout": _cifar("wide_resnet", "wide_resnet", depth=28, widening=10, dropout=0.3),
+    "wrn_small": _cifar("wide_resnet", "small32", depth=10, widening=2),
     # DenseNets: Huang et al. 2016, arXiv:1608.06993
     "densenet121": _large("densenet", "densenet", layers=(6, 12, 24, 16), growth=32),
     "densenet161": _large("densenet", "densenet", layers=(6, 12, 36, 24), growth=48),
@@ -141,7 +142,6 @@ NETWORKS: dict[str, Architecture] = {
     "cifar_densenet100_k24": _cifar(
         "cifar_densenet", "densenet_cifar", depth=100, growth=24, bc=False
     ),
-    "wrn_small": _cifar("wide_resnet", "small32", depth=10, widening=2),
     "cifar_densenet_bc100": _cifar(
         "cifar_densenet", "densenet_cifar", depth=100, growth=12, bc=True
     ),
