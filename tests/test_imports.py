@@ -25,7 +25,8 @@ ROOMS: dict[str, set[str]] = {
     "launch": {"errors", "experiment", "models", "runtime", "store", "training"},
     "bench": {"data", "errors", "experiment", "launch", "runtime", "store", "training"},
     "cli": {
-        "bench", "data", "errors", "experiment", "launch", "results", "runtime", "store",
+        "bench", "data", "errors", "experiment", "launch", "models", "results", "runtime",
+        "store",
     },
     "__main__": {"errors", "runtime"},  # and `cli`, by name, when a command is called
 }  # fmt: skip
@@ -43,7 +44,10 @@ HEAVY_MODULES = (
     "bench.loader", "bench.loops", "bench.step", "bench.trainer",
 )  # fmt: skip
 # And they alone of their packages
-LIGHT_MODULES = ("models", "models.facts", "models.libraries", "models.zoo")
+LIGHT_MODULES = (
+    "models", "models.facts", "models.geometry", "models.libraries", "models.zoo",
+    "models.zoo.published",
+)  # fmt: skip
 
 
 @cache

@@ -19,14 +19,14 @@ commands
   run        train one network, first its base; finished runs are skipped (the default command)
   sweep      train a whole study: +study=NAME [launcher=local*|slurm] [dry_run=true]
   status     list done, running, queued, failed and missing runs; --watch, --json, --study NAME
-  results    print a table (--table figure2, table1, ...) or draw a figure (--plot figure2, ...);
-             --metric, --format, --out FILE, --store DIR or published:yosinski2014
+  results    print a table (--table table1, ...), draw a figure (--plot figure2, ...); --format
   report     write all tables and figures as one HTML page; --out report.html
   prepare    decode and resize a folder of images once, for data=prepared; --root DIR --out DIR
   sync       rebuild Weights & Biases from the store; --online to upload it
   retry      start failed and dead runs again, with their dependents; --failed, --stale
   rerun      train a finished run again and compare the weights; FOLDER [--into DIR]
   cancel     cancel this store's SLURM jobs
+  inspect    the operations of a network: sizes, receptive fields, costs; NAME, --list, --against
   bench      measure speed as ratios: loader, pack, trainer, startup, step, study
 
 groups (files of conf/; * is the default, and +split has none)

@@ -40,7 +40,7 @@ def build(
     """
     from transferlab.models.stages import StagedNetwork
 
-    check_image_size(name, image_size)
+    _check_size(name, image_size)
     entry = NETWORKS.get(name)
     builder: Callable[..., Any]
     if libraries.is_library(name):
@@ -66,16 +66,37 @@ def is_own(name: str) -> bool:
     return plugins.is_own(name) and not libraries.is_library(name)
 
 
+def _check_size(name: str, image_size: int) -> None:
+    """Raises: UserError for images that the network refuses; it names the stage in which nothing is
+    left of smaller ones."""
+    import torch
+
+    from transferlab.models import vanishing
+
+    try:
+        check_image_size(name, image_size)
+    except UserError as error:
+        least, _ = NETWORKS[name].images
+        if image_size > least:
+            raise
+        with torch.device("meta"):
+            place = vanishing.where(build(name, num_outputs=2, image_size=least), image_size)
+        raise UserError(f"{error}: {place}" if place else str(error)) from error
+
+
 def _check_own(name: str, network: "StagedNetwork", *, num_outputs: int, image_size: int) -> None:
     """Raises: UserError unless its stages compute logits (1, num_outputs) of an image."""
     import torch
 
+    from transferlab.models import vanishing
     from transferlab.models.stages import Group, Stage
 
     if not len(network) or not all(isinstance(stage, Stage | Group) for stage in network):
         raise UserError(f"model.name={name} returned a network of something else than stages")
-    with plugins.guarded("model.name", name, known=NETWORKS), torch.no_grad():
-        shape = tuple(network.eval()(torch.zeros(1, 3, image_size, image_size)).shape)
+    images = torch.zeros(1, 3, image_size, image_size)
+    guarded = plugins.guarded("model.name", name, known=NETWORKS)
+    with guarded, torch.no_grad(), vanishing.explained(network, image_size):
+        shape = tuple(network.eval()(images).shape)
         network.train()
     if shape != (1, num_outputs):
         raise UserError(

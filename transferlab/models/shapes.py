@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from transferlab.models import vanishing
 from transferlab.models.facts import Footprint, StageFacts
 from transferlab.models.stages import StagedNetwork
 
@@ -48,8 +49,11 @@ class StageShape:
 
 
 def stages(network: StagedNetwork, image_size: int) -> tuple[StageShape, ...]:
-    """The stages, in order, for images of `image_size` pixels a side. The network is unchanged."""
-    with FakeTensorMode():
+    """The stages, in order, for images of `image_size` pixels a side. The network is unchanged.
+
+    Raises: UserError that names the stage in which nothing is left of smaller images.
+    """
+    with vanishing.explained(network, image_size), FakeTensorMode():
         bare = _without_weights(network).requires_grad_(True)
         forward = _forward(bare.eval(), image_size)
         memory = [

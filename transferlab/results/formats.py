@@ -51,10 +51,11 @@ def write(path: Path, content: str | bytes) -> None:
 
 def title(table: pd.DataFrame) -> str:
     """`Figure 2: top1_final, digits (10 classes, 1.44k images) alexnet_small quick`, in a line."""
-    parts = [table.attrs["metric"]]
+    parts = [table.attrs["metric"]] if "metric" in table.attrs else []
     if "experiment" in table and table["experiment"].nunique() == 1:
         parts.append(table["experiment"].iloc[0])
-    return escaped(f"{table.attrs['title']}: {', '.join(parts)}")
+    about = f": {', '.join(parts)}" if parts else ""
+    return escaped(f"{table.attrs['title']}{about}")
 
 
 def cells(table: pd.DataFrame, *, pasted: bool) -> pd.DataFrame:
@@ -67,9 +68,10 @@ def cells(table: pd.DataFrame, *, pasted: bool) -> pd.DataFrame:
     keys = [key for key in table.attrs.get("shown", table.columns) if key in table]
     if "experiment" in keys and table["experiment"].nunique() < 2:
         keys.remove("experiment")  # it is in the title
+    grouped = table.attrs.get("grouped", ())  # large counts: 60,965,224
     shown = {
         f"{key} %" if key in percent else key: [
-            _cell(v, percent.get(key), pasted) for v in table[key]
+            _cell(v, percent.get(key), pasted, grouped=key in grouped) for v in table[key]
         ]
         for key in keys
     }
@@ -139,12 +141,14 @@ def _notes(table: pd.DataFrame) -> list[str]:
     return [escaped(note) for note in table.attrs.get("notes", ())]
 
 
-def _cell(value: object, digits: int | None, pasted: bool) -> str:
+def _cell(value: object, digits: int | None, pasted: bool, *, grouped: bool = False) -> str:
     """`digits` of a percentage, None for any other value."""
     if value is None or value is pd.NA or value != value:
         return ""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
+    if grouped and isinstance(value, int | np.integer):
+        return f"{value:,}"
     if isinstance(value, float):
         text = f"{value:.4g}" if digits is None else f"{100 * value:.{digits}f}"
         return text.removeprefix("-") if not text.strip("-0.") else text

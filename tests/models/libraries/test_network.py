@@ -265,7 +265,7 @@ def test_images_that_are_too_small_are_refused():
     def pooled() -> nn.Module:
         return Plain(lambda x: F.max_pool2d(x, 16))
 
-    with pytest.raises(Unfit, match="size is too small"):
+    with pytest.raises(Unfit, match="map has 8x8 pixels and the window 16x16"):
         build(pooled)
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from transferlab.models import vanishing
 from transferlab.models.dropout import Dropout, Masked
 from transferlab.models.libraries.tracing import BATCHES, Unfit, Untraceable, described, shapes_only
 
@@ -96,7 +97,9 @@ def _rows(network: nn.Module, image_size: int, batch: int) -> dict[str, list[int
             network(torch.empty(batch, 3, image_size, image_size))
     except Exception as error:
         decides_by_value = "meta tensor" in str(error)
-        raise (Untraceable if decides_by_value else Unfit)(described(error)) from error
+        if decides_by_value:
+            raise Untraceable(described(error)) from error
+        raise Unfit(vanishing.where(network, image_size) or described(error)) from error
     finally:
         for handle in hooks:
             handle.remove()
