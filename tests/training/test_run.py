@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -27,8 +28,22 @@ SMALL = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null")
 SHORT = (*SMALL, "train.total_steps=24", "train.val_every=8")
 
 
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The override of a store of runs that nothing interrupted, each trained once."""
+    return f"runtime.store={tmp_path_factory.mktemp('reference')}"
+
+
 def carry_out(config: RunConfig) -> FinishedRun:
     return inline.carry_out([resolve(config)])[-1]
+
+
+def copy_base(run: Run, reference: str) -> None:
+    """The run's base from the store of `reference` into its own."""
+    assert run.base is not None
+    if not run.base.folder.exists():
+        finished = Path(reference.partition("=")[2]) / run.base.folder.name
+        shutil.copytree(finished, run.base.folder)
 
 
 def train_together(runs: Sequence[Run]) -> None:
@@ -45,17 +60,16 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def test_a_pack_of_four_gives_the_bits_of_the_four_alone(config: Compose, tmp_path: Path):
+def test_a_pack_of_four_gives_the_bits_of_the_four_alone(config: Compose, reference: str):
     variants = ["A2B", "A5B", "B5B", "A5B+"]
 
-    def configs(where: str) -> list[RunConfig]:
-        in_store = f"runtime.store={tmp_path / where}"
-        return [config(*SHORT, in_store, f"transfer.variant={v}") for v in variants]
+    def configs(*in_store: str) -> list[RunConfig]:
+        return [config(*SHORT, *in_store, f"transfer.variant={v}") for v in variants]
 
-    alone = {v: carry_out(c) for v, c in zip(variants, configs("alone"), strict=True)}
-    for base in ("baseA", "baseB"):
-        carry_out(config(*SHORT, f"runtime.store={tmp_path}/packed", f"transfer.variant={base}"))
-    packed = dict(zip(variants, resolve_all(configs("packed")), strict=True))
+    alone = {v: carry_out(c) for v, c in zip(variants, configs(reference), strict=True)}
+    packed = dict(zip(variants, resolve_all(configs()), strict=True))
+    for run in packed.values():
+        copy_base(run, reference)
     train_together(list(packed.values()))
     for variant in variants:
         result = store.read_result(packed[variant])
@@ -237,14 +251,14 @@ class poison:
 
 
 def test_a_pack_is_cut_up_again_where_its_members_are_at_different_steps(
-    config: Compose, tmp_path: Path
+    config: Compose, reference: str, tmp_path: Path
 ):
     from transferlab.training import checkpoints
 
-    whole = [carry_out(config(*SHORT, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
-    in_store = f"runtime.store={tmp_path}/cut"
-    carry_out(config(*SHORT, in_store, "transfer.variant=baseA"))
-    pair = [resolve(config(*SHORT, in_store, f"transfer.variant={v}")) for v in ("A2B", "A5B")]
+    variants = ("A2B", "A5B")
+    whole = [carry_out(config(*SHORT, reference, f"transfer.variant={v}")) for v in variants]
+    pair = [resolve(config(*SHORT, f"transfer.variant={v}")) for v in variants]
+    copy_base(pair[0], reference)
     with stop_after(11):
         train_together(pair)
     assert [checkpoints.load(c).step for c in pair] == [11, 11]  # type: ignore[union-attr]
@@ -292,7 +306,7 @@ def test_mirrors_get_the_curve_and_are_closed_with_the_exit_code(
     assert entries == ["exit 1"]
 
 
-def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Path):
+def test_an_error_between_two_steps_loses_no_step(config: Compose, reference: str, tmp_path: Path):
     from PIL import Image
 
     from transferlab.errors import UserError
@@ -309,7 +323,7 @@ def test_an_error_between_two_steps_loses_no_step(config: Compose, tmp_path: Pat
         "train.total_steps=12", "train.val_every=12", "train.batch_size=4", "runtime.workers=1",
         "transfer.variant=baseA",
     )  # fmt: skip
-    run = resolve(config(*use, f"runtime.store={tmp_path}/whole"))
+    run = resolve(config(*use, reference))
     (whole,) = inline.carry_out([run])
     resumed = run.in_store(tmp_path / "runs")
     # Damaged after the mean image was made (it is cached), so that training meets it
@@ -342,13 +356,13 @@ def _used_late(run: Run) -> Callable[[Path], int]:
 
 
 def test_a_run_stopped_in_a_validation_repeats_it_and_resumes(
-    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Compose, reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from transferlab.errors import Interrupted
     from transferlab.training import checkpoints
     from transferlab.training.pack_module import PackModule
 
-    whole = carry_out(config(*SHORT, f"runtime.store={tmp_path}/whole", "transfer.variant=baseA"))
+    whole = carry_out(config(*SHORT, reference, "transfer.variant=baseA"))
     run_config = config(*SHORT, "transfer.variant=baseA")
     original, stops = PackModule.validation_step, [16, 24]
 
@@ -417,7 +431,7 @@ def test_a_run_stopped_while_a_batch_is_awaited_saves_and_resumes(
 
 
 def test_a_run_whose_worker_is_killed_fails_with_its_state_saved_and_resumes(
-    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Compose, reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from transferlab.data import workers
     from transferlab.errors import RunFailed
@@ -425,7 +439,7 @@ def test_a_run_whose_worker_is_killed_fails_with_its_state_saved_and_resumes(
     from transferlab.training.pack_module import PackModule
 
     use = (*SHORT, "transfer.variant=baseA", "train.val_every=24")
-    whole = carry_out(config(*use, f"runtime.store={tmp_path}/whole"))
+    whole = carry_out(config(*use, reference))
     step = PackModule.training_step
 
     def kill(module, batch, batch_idx):
