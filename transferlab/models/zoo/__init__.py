@@ -1,7 +1,7 @@
 """Architectures, one file a family. This file lists them, without torch.
 
 To add one: a file here with `build(*, num_outputs, image_size, **options) -> StagedNetwork`, a line
-in `NETWORKS`, and conf/model/NAME.yaml.
+in `NETWORKS`, its totals in published.csv, and conf/model/NAME.yaml.
 """
 
 from collections.abc import Mapping
