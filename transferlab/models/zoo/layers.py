@@ -10,6 +10,7 @@ from torch import nn
 
 from transferlab.errors import UserError
 from transferlab.models.dropout import Dropout
+from transferlab.models.geometry import n_out
 from transferlab.models.initial import Initial
 from transferlab.models.normalisation import LocalResponseNorm
 from transferlab.models.stages import Stage
@@ -79,14 +80,11 @@ def map_side(stages: Mapping[str, nn.Module], image_size: int) -> int:
 
 
 def _output(layer: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d, pixels: int) -> int:
-    """Of square kernels: floor((n + 2 p - k) / s) + 1, or the ceiling, as torch computes it."""
-    kernel, stride, padding = (
+    """Of square kernels."""
+    kernel, stride, pad = (
         value[0] if isinstance(value, tuple) else value
         for value in (layer.kernel_size, layer.stride, layer.padding)
     )
-    assert isinstance(kernel, int) and isinstance(stride, int) and isinstance(padding, int)
-    rest = pixels + 2 * padding - kernel
-    if not getattr(layer, "ceil_mode", False):
-        return rest // stride + 1
-    windows = -(-rest // stride) + 1
-    return windows - ((windows - 1) * stride >= pixels + padding)  # none starts in the padding
+    assert isinstance(kernel, int) and isinstance(stride, int) and isinstance(pad, int)
+    ceil = getattr(layer, "ceil_mode", False)
+    return n_out(pixels, kernel=kernel, stride=stride, pad=pad, ceil=ceil)
