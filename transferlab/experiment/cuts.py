@@ -29,7 +29,7 @@ def numbered(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     n = _n(raw)
     if n == ALL:
-        raise UserError("transfer.n=all is for a study or a sweep: a run has one cut, as 3")
+        raise UserError(f"transfer.n={ALL} is for a study or a sweep: a run has one cut, as 3")
     return dict(raw) if not is_name(n) else _with(raw, stage_number(_stages(raw), n))
 
 

@@ -128,7 +128,7 @@ def _keys(table: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _texts(key: str, column: pd.Series) -> list[str]:
-    neutral = NEUTRAL.get(key)
+    neutral = None if key == "revision" else NEUTRAL.get(key)  # published networks have none
     missing = "null" if neutral is None else str(neutral)
     values = zip(column.tolist(), column.isna(), strict=True)
     return [missing if is_missing else str(value) for value, is_missing in values]
