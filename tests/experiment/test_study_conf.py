@@ -43,8 +43,8 @@ def test_every_study_of_conf_is_counted():
 @pytest.mark.parametrize(
     ("name", "count"),
     [("families", 16), ("quick", 68), ("random_splits", 232), ("manmade_natural", 30),
-     ("random_filters", 8), ("reduced", 12), ("reduction", 60), ("small_random", 288), ("small_manmade_natural", 72),
-     ("yosinski2014", 163)],
+     ("random_filters", 8), ("reduced", 12), ("reduction", 60), ("small_random", 288),
+     ("small_manmade_natural", 72), ("yosinski2014", 163)],
 )  # fmt: skip
 def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, count: int):
     runs = planned(name, "data=imagenet", f"data.root={imagenet}", "data.holdout=null")
