@@ -43,6 +43,14 @@ def test_batch_normalisation_and_biases_are_one_line_for_all():
     ]
 
 
+def test_another_layer_that_is_normalised_too_is_no_difference_of_all():
+    def deep(count: int) -> nn.Sequential:
+        layers = [m for _ in range(count) for m in (nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))]
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(768, 2))
+
+    assert words(deep(1), deep(2))[2:] == ["in addition 1 conv+bn: 0"]
+
+
 def test_what_only_one_of_them_has_is_named_and_dropout_by_what_it_precedes():
     ours = small(8, 1, LocalResponseNorm(5, 1e-4, 0.75, 2.0))
     theirs = small(8, 1, nn.Dropout(0.2))

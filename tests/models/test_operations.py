@@ -107,10 +107,10 @@ def test_scaling_belongs_to_the_sum_and_a_sum_takes_its_activation():
 
 
 def test_padding_on_its_own_is_that_of_the_next_window():
-    network = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 4, 3, stride=2))
+    network = nn.Sequential(nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(3, 4, 3, stride=2))
     (row,) = rows(network)
 
-    assert (row.op, row.pad, row.size) == ("conv", "0:1", (8, 8))
+    assert (row.op, row.pad, row.size) == ("conv", "1:2", (9, 9))
 
 
 def test_a_shortcut_without_weights_skips_pixels_and_adds_channels():
