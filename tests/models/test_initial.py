@@ -35,6 +35,7 @@ def drawn(rule: Initial, module: nn.Module | None = None) -> nn.Module:
             math.sqrt(6 / (FAN_IN + FAN_OUT)),
         ),
         (initial.truncated(0.1, bias=1.0), 0.088, 0.2),  # 0.8796 of it are left of the deviation
+        (initial.truncated_he(bias=1.0), math.sqrt(2 / FAN_IN), 2 * math.sqrt(2.6 / FAN_IN)),
     ],
 )
 def test_weights_have_the_deviation_of_the_rule_and_biases_its_value(
@@ -51,7 +52,8 @@ def test_weights_have_the_deviation_of_the_rule_and_biases_its_value(
 def test_a_rule_can_be_sent_to_another_process():
     for rule in (
         initial.gaussian(0.1), initial.he("out"), initial.xavier(), initial.glorot(),
-        initial.torch7(), initial.truncated(0.1), initial.by_kind({nn.Conv2d: initial.he()}),
+        initial.torch7(), initial.truncated(0.1), initial.truncated_he(),
+        initial.by_kind({nn.Conv2d: initial.he()}),
     ):  # fmt: skip
         same = pickle.loads(pickle.dumps(rule))
         assert torch.equal(drawn(same).weight, drawn(rule).weight)  # type: ignore[arg-type]

@@ -23,3 +23,22 @@ def assert_every_cut(network: StagedNetwork, images: torch.Tensor) -> None:
                 for n in range(len(network) + 1):
                     parts = network.head(n)(network.prefix(n)(images))
                     assert torch.equal(parts, whole), (network.cuts, mode, n)
+
+
+def assert_cuts_compose(network: StagedNetwork, images: torch.Tensor) -> None:
+    """As `assert_every_cut`, for large networks: each stage computes once.
+
+    At every cut prefix and head are the network's stages, which one after the other compute the
+    whole, of both kinds of cuts, in training and in evaluation, bit for bit.
+    """
+    for network.cuts in ("stage", "fine"):
+        for n in range(len(network) + 1):
+            parts = [*network.prefix(n), *network.head(n)]
+            assert all(a is b for a, b in zip(parts, network, strict=True))
+        for mode in (True, False):
+            network.train(mode).set_step(11)
+            with torch.no_grad():
+                features = images
+                for stage in network:
+                    features = stage(features)
+                assert torch.equal(features, network(images)), (network.cuts, mode)

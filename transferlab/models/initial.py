@@ -53,6 +53,15 @@ def truncated(std: float, bias: float = 0.0) -> Initial:
     return partial(_linear, partial(_truncated, std), bias)
 
 
+def truncated_he(bias: float = 0.0) -> Initial:
+    """Weights of variance 2 / fan-in, by `truncated` of sqrt(1.3 * 2 / fan-in).
+
+    The 1.3 makes up for what the cut takes, to half a percent. Source: google-research/tf-slim,
+    layers/initializers.py, variance_scaling_initializer, the default of its networks.
+    """
+    return partial(_linear, _truncated_he, bias)
+
+
 def by_kind(rules: Mapping[type[nn.Module], Initial]) -> Initial:
     """The rule of the first kind in `rules` that a module is of; normalisation has its own."""
     return partial(_by_kind, dict(rules))
@@ -108,6 +117,10 @@ def _torch7(weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> No
 def _truncated(std: float, weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
     limit = TRUNCATED * std
     nn.init.trunc_normal_(weight, 0.0, std, -limit, limit, generator=g)
+
+
+def _truncated_he(weight: Tensor, fan_in: int, fan_out: int, g: torch.Generator) -> None:
+    _truncated(math.sqrt(1.3 * 2 / fan_in), weight, fan_in, fan_out, g)
 
 
 def _normalisation(module: nn.Module) -> None:

@@ -5,10 +5,10 @@ library's own constructor. `cutting` says where the cuts are. No torch until a n
 """
 
 import difflib
-import importlib
 from typing import TYPE_CHECKING
 
 from transferlab.errors import UserError
+from transferlab.models import extras
 
 if TYPE_CHECKING:
     from transferlab.models.libraries.network import Library
@@ -62,13 +62,5 @@ def build(name: str, *, num_outputs: int, image_size: int) -> "StagedNetwork":
 
 def _library(network: str) -> "Library":
     name = network.partition(":")[0]
-    try:
-        module = importlib.import_module(LIBRARIES[name])
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise UserError(
-            f"model.name={network} needs {name}: install it with pip install transferlab[{name}]"
-        ) from error
-    library: Library = module.LIBRARY
+    library: Library = extras.imported(LIBRARIES[name], name, network=network).LIBRARY
     return library

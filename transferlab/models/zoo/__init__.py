@@ -50,6 +50,7 @@ def _vgg(configuration: str) -> Architecture:
 
 
 UNIT = 1 / 64  # the scale with which photographs have about unit variance
+SIGNED = 2 / 255  # of -1 to 1; tensorflow/models, slim/preprocessing/inception_preprocessing.py
 
 
 def _large(family: str, recipe: str, builder: str = "build", **options: Any) -> Architecture:
@@ -61,6 +62,20 @@ def _large(family: str, recipe: str, builder: str = "build", **options: Any) -> 
 def _cifar(family: str, recipe: str, **options: Any) -> Architecture:
     """A convolutional network for images of 32 pixels with global pooling."""
     return Architecture(family, (16, 96), recipe, 32, 32, UNIT, options=options)
+
+
+def _small(family: str) -> Architecture:
+    """The small network of a family."""
+    return Architecture(family, (16, 96), "small32", 32, 32, UNIT, f"{HERE}.{family}:small")
+
+
+def _bn_inception(recipe: str, **options: Any) -> Architecture:
+    return Architecture("bn_inception", (32, 512), recipe, 256, 224, UNIT, options=options)
+
+
+def _inception(family: str, recipe: str) -> Architecture:
+    """A network for images of 299 pixels, from -1 to 1."""
+    return Architecture(family, (75, 512), recipe, size=342, crop=299, scale=SIGNED)
 
 
 NETWORKS: dict[str, Architecture] = {
@@ -88,10 +103,10 @@ NETWORKS: dict[str, Architecture] = {
     "vgg_c": _vgg("C"),
     "vgg_d": _vgg("D"),
     "vgg_e": _vgg("E"),
-    "vgg_small": Architecture("vgg", (16, 96), "small32", 32, 32, UNIT, f"{HERE}.vgg:small"),
+    "vgg_small": _small("vgg"),
     "nin": Architecture("nin", (39, 256), "nin", size=256, crop=224),
     "nin_cifar": Architecture("nin", (16, 96), "nin_cifar", 32, 32, UNIT, f"{HERE}.nin:cifar"),
-    "nin_small": Architecture("nin", (16, 96), "small32", 32, 32, UNIT, f"{HERE}.nin:small"),
+    "nin_small": _small("nin"),
     # Residual networks: He et al. 2015, arXiv:1512.03385, and 2016; wide, and of stochastic depth
     "resnet18": _large("resnet", "resnet", "from_torchvision", depth=18),
     "resnet34": _large("resnet", "resnet", "from_torchvision", depth=34),
@@ -155,4 +170,18 @@ NETWORKS: dict[str, Architecture] = {
         "cifar_densenet", "densenet_cifar", depth=40, growth=12, bc=False, dropout=0.2
     ),
     "densenet_small": _cifar("cifar_densenet", "small32", depth=22, growth=12, bc=True),
+    # GoogLeNet and its successors
+    "googlenet": Architecture("googlenet", (32, 512), "googlenet", size=256, crop=224),
+    "googlenet_small": _small("googlenet"),
+    "inception_no_bn": _bn_inception("inception_no_bn", normalised=False, regularised=True),
+    "bn_inception_baseline": _bn_inception("bn_baseline", regularised=True),
+    "bn_inception": _bn_inception("bn_x5"),
+    "bn_inception_sigmoid": _bn_inception("bn_x5_sigmoid", activation="sigmoid"),
+    "bn_inception_figure5": _bn_inception("bn_x5", projection=128),
+    "bn_inception_separable": _bn_inception("bn_x5", separable=True),
+    "bn_inception_small": _small("bn_inception"),
+    "inception_v3": _inception("inception_v3", "inception_v3"),
+    "inception_v4": _inception("inception_v4", "inception_v4"),
+    "inception_resnet_v2": _inception("inception_resnet_v2", "inception_v4"),
+    "inception_resnet_v2_paper": _inception("inception_resnet_v2_paper", "inception_v4"),
 }
