@@ -78,8 +78,8 @@ def test_a_difference_in_many_places_names_the_first_of_them():
         return nn.Sequential(*(nn.Conv2d(3, 3, kernel, padding=kernel // 2) for _ in range(8)))
 
     assert words(deep(1), deep(3))[-2:] == [
-        "kernel 3 instead of 1: 0, 1, 2, 3, 4, 5 and 2 more",
-        "padding 1 instead of 0: 0, 1, 2, 3, 4, 5 and 2 more",
+        "kernel 3 instead of 1: 0, 1, 2, 3 and 4 more",
+        "padding 1 instead of 0: 0, 1, 2, 3 and 4 more",
     ]
 
 

@@ -11,7 +11,7 @@ from transferlab.models import calls, maps
 from transferlab.models.operations import Operation, Table
 
 GAP = 1.0  # the cost of an operation that only one network has; a pair that differs costs less
-SHOWN = 6  # places that a line names
+SHOWN = 4  # places that a line names
 
 
 def differences(ours: Table, theirs: Table) -> list[str]:

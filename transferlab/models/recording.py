@@ -134,33 +134,30 @@ class Recorder(TorchFunctionMode):
         arguments = calls.bound(name, args, kwargs)
         tensors = list(_tensors((args, kwargs)))
         data = [self._values[id(t)] for t in tensors if id(t) in self._values]
-        windows = calls.windows(name, arguments) if data else None
-        if windows is not None:
-            self._check(windows, arguments["input"].shape[-2:])
-        if data:
-            result, macs = _counted(function, args, kwargs, name, arguments)
-        else:
-            result, macs = function(*args, **kwargs), 0
         weights = frozenset[str]().union(*(self._weights.get(id(t), ()) for t in tensors))
-        outputs = list(_tensors(result))
         if not data or name in calls.CONSTANTS:
-            for output in outputs if weights else ():  # a weight in another form
+            result = function(*args, **kwargs)
+            for output in _tensors(result) if weights else ():  # weights in another form
                 self._weights[id(output)] = weights
                 self._kept.append(output)
-        elif calls.computes_nothing(name, arguments, windows):
+            return result
+        windows = calls.windows(name, arguments)
+        if windows is not None:
+            self._check(windows, arguments["input"].shape[-2:])
+        result, macs = _counted(function, args, kwargs, name, arguments)
+        outputs = list(_tensors(result))
+        if calls.computes_nothing(name, arguments, windows):
             for output in outputs:
                 seen = maps.view(data[0].map, name, arguments, tuple(output.shape))
                 self._remember(output, Recorded(data[0].call, seen))
         elif outputs:
-            call = self._add(
-                name, calls.label(name, arguments), arguments, data, outputs[0], windows
-            )
+            label = calls.label(name, arguments)
+            call = self._add(name, label, arguments, data, outputs[0], windows)
             call.weights = {n: self.unused.pop(n) for n in sorted(weights) if n in self.unused}
             call.macs = macs
             for output in outputs[1:]:
-                self._remember(
-                    output, Recorded(call, data[0].map.viewed(None, tuple(output.shape)))
-                )
+                other = data[0].map.viewed(None, tuple(output.shape))
+                self._remember(output, Recorded(call, other))
         return result
 
     def _add(
