@@ -110,6 +110,20 @@ DIFFERENCES: dict[tuple[str, str], tuple[dict[str, str], str]] = {
 }  # fmt: skip
 
 
+# Before global pooling or the first fully connected layer: Araujo, Norris, Sim, Distill 2019
+PUBLISHED_FIELDS = {
+    "alexnet2012": 195,
+    "vgg_d": 212,
+    "resnet50": 483,
+    "resnet101": 1027,
+    "resnet152": 1507,
+    "bn_inception": 699,
+    "inception_v3": 1311,
+    "inception_v4": 2071,
+    "inception_resnet_v2": 3039,
+}
+
+
 @functools.cache
 def expected() -> dict[tuple[str, str], list[Row]]:
     rows: dict[tuple[str, str], list[Row]] = {}
@@ -179,13 +193,17 @@ def test_every_operation_is_that_of_the_table(key: tuple[str, str]):
 def check_totals(
     made: nn.Module, size: int, channels: int, table: Table, name: str, *, grey: bool
 ) -> None:
-    """The totals are those that torch counts, and that `inspect --list` shows."""
+    """The totals are those that torch counts, and that `inspect --list` shows; the receptive field
+    is the published one."""
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.forward = lambda x: x  # no multiply-accumulates, and slow on the meta device
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         made(torch.empty(1, channels, size, size, device="meta"))
     assert counter.get_total_flops() == 2 * table.macs
+    last = next(i for i, op in enumerate(table.trunk) if op.size == (1, 1))
+    if name in PUBLISHED_FIELDS:
+        assert table.trunk[last - 1].field_text == str(PUBLISHED_FIELDS[name])
     if name in published.NETWORKS and not grey:
         facts = published.NETWORKS[name]
         assert (facts.parameters, facts.macs) == (table.parameters, table.macs)
