@@ -12,26 +12,9 @@ from transferlab.models.dropout import Dropout
 from transferlab.models.zoo import preact_resnet, wide_resnet
 from transferlab.models.zoo.residual import PreActivation
 
-PARAMETERS = {  # with ten outputs
-    "preact_resnet164": 1_703_258,
-    "wrn_16_8": 10_961_370,
-    "wrn_28_10": 36_479_194,
-    "wrn_28_10_dropout": 36_479_194,
-    "wrn_40_4": 8_949_210,
-    "preact_small": 219_482,
-    "wrn_small": 303_706,
-}
-
 
 def images(side: int = 16) -> torch.Tensor:
     return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-
-
-def test_every_network_has_its_parameters():
-    with torch.device("meta"):
-        for name, parameters in PARAMETERS.items():
-            network = models.build(name, num_outputs=10, image_size=32)
-            assert sum(p.numel() for p in network.parameters()) == parameters, name
 
 
 def test_cuts_are_the_three_stages_or_every_unit():
