@@ -16,6 +16,7 @@ from transferlab.launch import inline
 from transferlab.runtime import signals
 from transferlab.training.run import train_pack
 
+pytestmark = pytest.mark.zoo
 STEPS = (
     "+split=random", "data.size=32", "data.crop=32", "train.epochs=null", "train.total_steps=2",
     "train.val_every=1", "train.batch_size=4", "runtime.threads=1",

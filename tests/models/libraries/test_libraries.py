@@ -26,7 +26,7 @@ NETWORKS = {
     "timm:test_vit": (32, 8, 8),
     "timm:test_resnet": (32, 6, 6),
     "timm:test_convnext": (32, 6, 11),
-    "timm:test_efficientnet": (32, 7, 7),
+    "timm:test_efficientnet": (32, 7, 8),
     "timm:test_vit_relpos": (32, 11, 11),
 }
 OUTPUTS = 5
@@ -78,6 +78,7 @@ def same_values(staged: StagedNetwork, own: nn.Module) -> bool:
 def test_initial_values_are_the_librarys_under_one_seed():
     staged, again, other = (build("timm:test_resnet") for _ in range(3))
     fine = build("timm:test_resnet", "fine")
+    staged(torch.randn(2, 3, 32, 32))  # changes batch-norm statistics
     torch.manual_seed(1)
     before = torch.get_rng_state()
 

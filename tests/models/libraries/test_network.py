@@ -88,7 +88,8 @@ class Sizes(Plain):
         x = self.bn1(self.conv1(x))
         x = x.flatten(2) if height == 8 else x[:, :0]
         x = self.conv2(x.view(batch, 4, height, width))
-        return self.fc(x.reshape(batch, 4, -1).mean(2) * torch.ones(4, device=x.device))
+        x = x.reshape(batch, 4, -1).mean(2) * torch.ones(4, device=x.device)
+        return self.fc(x) + torch.arange(3)
 
 
 def test_sizes_of_the_images_cross_no_cut():
@@ -269,14 +270,30 @@ def test_images_that_are_too_small_are_refused():
         build(pooled)
 
 
-def test_a_stage_that_overwrites_its_input_is_refused():
-    class Overwriting(Plain):
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.bn1(self.conv1(x))
-            return self.fc(self.conv2(x.mul_(2)).mean((2, 3)))
+class Activated(nn.Module):
+    """A block that begins with its activation."""
 
-    assert build(lambda: Plain(nn.ReLU(inplace=True))).stage_names[0] == "conv1"
-    assert build(Overwriting).stage_names[0] == "conv1"
+    def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.activation, self.fc = activation, nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.activation(x))
+
+
+def test_no_stage_overwrites_its_input():
+    def activated(activation: Callable[[Tensor], Tensor]) -> nn.Module:
+        network = Blocks()
+        network.blocks = nn.Sequential(Activated(activation), Activated(activation))
+        return network
+
+    network = build(lambda: activated(nn.ReLU(inplace=True)))
+    features = network.prefix(1)(torch.ones(2, 3, 8, 8))
+    before = features.clone()
+    network.head(1)(features)
+    assert torch.equal(features, before)
+    with pytest.raises(Untraceable, match="stage blocks_0 overwrites its input"):
+        build(lambda: activated(lambda x: x.mul_(2)))
 
 
 def test_wrong_stages_are_found_out(monkeypatch: pytest.MonkeyPatch):

@@ -6,6 +6,7 @@ such as the size of the batch, are read from the tensor that crosses; constants 
 are used. Cuts lie between `groups` of parameters, which say what belongs together.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,12 +29,13 @@ class Groups:
 class Piece:
     """What runs between two cuts: from `x` to the output of the graph.
 
-    `targets` are the modules with parameters, and the parameters, that it owns, in order; `group`
-    is that of `cuts=stage`.
+    `targets` are the modules with parameters, and the parameters, that it owns, in order; `main` is
+    the one with the most parameters, and `group` that of `cuts=stage`.
     """
 
     graph: fx.Graph
     targets: tuple[str, ...]
+    main: str
     group: int
 
 
@@ -204,7 +206,11 @@ def _piece(flow: _Flow, start: int, end: int, groups: Groups) -> Piece:
     for each in flow.owned[start + 1 : end + 1]:
         owned |= each
     group = min((groups.stage[name] for name in owned if name in groups.stage), default=-1)
-    return Piece(copies.graph, tuple(dict.fromkeys(owned.values())), group)
+    sizes: Counter[str] = Counter()
+    for name, target in owned.items():
+        sizes[target] += flow.network.get_parameter(name).numel()
+    ((main, _),) = sizes.most_common(1)
+    return Piece(copies.graph, tuple(sizes), main, group)
 
 
 class _Copies:

@@ -29,10 +29,7 @@ def names(found: Sequence[Piece]) -> list[tuple[str, str | None]]:
             continue
         inside: set[str] = set()
         owns = [_path(piece.targets, beside=()) for piece in stage]
-        owns = [
-            piece.targets[-1] if own == path else own
-            for own, piece in zip(owns, stage, strict=True)
-        ]
+        owns = [piece.main if own == path else own for own, piece in zip(owns, stage, strict=True)]
         for own in owns:
             result.append((name, _free(_short(own, owns).removeprefix(f"{path}."), inside)))
     return [*result, (CLASSIFIER, None)]

@@ -1,5 +1,6 @@
 """timm: its classification networks, and the groups that its authors divide them into."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import timm
@@ -25,15 +26,28 @@ def _groups(network: nn.Module) -> Groups:
         return structure.groups(network)
     fine = _group_of(network, coarse=False)
     try:
-        return Groups(_group_of(network, coarse=True), fine)
-    except AssertionError:  # some divide themselves in one way only
-        return Groups(fine, fine)
+        stage = _group_of(network, coarse=True)
+    except AssertionError:  # one divides itself in one way only
+        stage = fine
+    return Groups(stage, _refined(network, fine) if stage == fine else fine)
 
 
 def _group_of(network: nn.Module, *, coarse: bool) -> dict[str, int]:
     """Parameter name -> the group that timm's authors give it."""
     matcher = network.group_matcher(coarse=coarse)  # type: ignore[operator]
     return group_parameters(network, matcher, reverse=True)
+
+
+def _refined(network: nn.Module, group_of: Mapping[str, int]) -> dict[str, int]:
+    """The groups between the first and the last, divided into blocks by their structure."""
+    block_of = structure.groups(network).fine
+    ends = min(group_of.values()), max(group_of.values())
+    pairs = {
+        name: (group, -1 if group in ends else block_of.get(name, -1))
+        for name, group in group_of.items()
+    }
+    numbers = {pair: number for number, pair in enumerate(sorted(set(pairs.values())))}
+    return {name: numbers[pair] for name, pair in pairs.items()}
 
 
 LIBRARY = Library(
