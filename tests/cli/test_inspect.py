@@ -111,6 +111,10 @@ def test_a_plot_is_written_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["alexnet", "--against", "timm"], "timm has no network of the name alexnet: compare one"),
         (["alexnet", "--image-size", "0"], "--image-size 0 is out of range: it is at least 1"),
         (["alexnet", "--num-classes", "0"], "--num-classes 0 is out of range: it is at least 1"),
+        (["--list", "--plot", "a.pdf"], "--plot has no effect with --list: omit one of them"),
+        (["--list", "--cuts", "fine"], "--cuts has no effect with --list: omit one of them"),
+        (["alexnet", "--against", "timm", "--format", "csv"], "--format has no effect with"),
+        (["alexnet", "--plot", "a.pdf", "--format", "csv"], "--format has no effect with --plot"),
         (["alexnet", "--plot", "a.jpg"], "--out a.jpg is not an image file"),
     ],
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from transferlab.cli import operation_table
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 CUTS = ("stage", "fine")
 LIBRARIES = ("torchvision", "timm")
+# What is asked for, the first that is given -> the flags without effect on it
+UNUSED: Mapping[str, tuple[str, ...]] = {
+    "list": ("image_size", "num_classes", "cuts", "against", "plot"),
+    "against": ("plot", "format"),
+    "plot": ("format",),
+}
 OUTPUTS, IMAGE_SIZE = 1000, 224  # of ImageNet, for networks that are not in the zoo
 
 
@@ -49,13 +55,13 @@ def run(arguments: Sequence[str]) -> int:
 def _flags() -> Flags:
     flags = Flags("inspect", run.__doc__ or "", store=False)
     flags.add_argument("model", nargs="?", metavar="MODEL", help="the network")
-    flags.add_argument("--list", action="store_true",
+    flags.add_argument("--list", action="store_true", default=None,
                        help="all networks with their totals and published errors")  # fmt: skip
     flags.add_argument("--image-size", type=int, metavar="P",
                        help="pixels a side (default: as its authors train it)")  # fmt: skip
     flags.add_argument("--num-classes", type=int, metavar="K",
                        help="outputs (default: those of its paper's data set)")  # fmt: skip
-    flags.add_argument("--cuts", default="stage", metavar="NAME",
+    flags.add_argument("--cuts", metavar="NAME",
                        help=f"{' or '.join(CUTS)}: as model.cuts (default: stage)")  # fmt: skip
     flags.add_argument("--against", metavar="LIBRARY",
                        help=f"how that of {' or '.join(LIBRARIES)} differs, in words")  # fmt: skip
@@ -83,8 +89,9 @@ def _check(options: argparse.Namespace) -> None:
             raise UserError(f"{flag} {value} is out of range: it is at least 1")
     if options.format == "parquet" and sys.stdout.isatty():
         raise UserError("--format parquet is binary: send it to a file or a program")
-    if options.list == (options.model is not None):
+    if bool(options.list) == (options.model is not None):
         raise UserError("name a network, inspect MODEL, or list them all, inspect --list")
+    _refuse_unused(options)
     if options.plot is not None:
         from transferlab.results import figures
 
@@ -93,6 +100,15 @@ def _check(options: argparse.Namespace) -> None:
         near = difflib.get_close_matches(options.model, NETWORKS, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "inspect --list has all of them"
         raise UserError(f"{options.model} is an unknown network: {hint}")
+
+
+def _refuse_unused(options: argparse.Namespace) -> None:
+    """Raises: UserError for a flag without effect on what is asked for."""
+    asked = next((name for name in UNUSED if getattr(options, name) is not None), None)
+    for name in UNUSED[asked] if asked else ():
+        if getattr(options, name) is not None:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} has no effect with --{asked}: omit one of them")
 
 
 def _size(options: argparse.Namespace) -> int:
@@ -119,7 +135,7 @@ def _operations(options: argparse.Namespace) -> "Table":
     with torch.device("meta"):
         network = models.build(
             options.model, num_outputs=_outputs(options), image_size=_size(options),
-            cuts=options.cuts,
+            cuts="fine" if options.cuts == "fine" else "stage",
         )  # fmt: skip
     return operations.table(network, _size(options))
 
