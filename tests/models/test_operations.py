@@ -165,6 +165,18 @@ def test_tokens_are_counted_and_attention_sees_no_window():
     assert (total.op, total.size, total.field_text) == ("add", (4, 4), "")
 
 
+def test_tokens_that_become_a_map_again_have_a_size_and_no_field():
+    def grid(x: Tensor, first: nn.Module, conv: nn.Module) -> Tensor:
+        tokens = first(x).flatten(2)
+        tokens = torch.cat([tokens, tokens[:, :, :1]], 2)[:, :, 1:]
+        return conv(tokens.reshape(1, 4, 8, 8))
+
+    network = Function(grid, first=nn.Conv2d(3, 4, 2, stride=2), conv=nn.Conv2d(4, 4, 3))
+    row = rows(network)[-1]
+
+    assert (row.op, row.size, row.field_text, row.macs) == ("conv", (6, 6), "", 36 * 4 * 36)
+
+
 def test_parameters_are_counted_once_and_those_without_an_operation_apart():
     shared = nn.Conv2d(3, 3, 1)
     network = Function(lambda x, a, unused: a(a(x)), a=shared, unused=nn.Linear(4, 5))

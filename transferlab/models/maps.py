@@ -87,8 +87,10 @@ def output(
     if name in ("mean", "amax"):
         return _reduced(x, shape)
     if windows is not None:
+        axes_in = zip((x.height, x.width), x.shape[-2:], windows, strict=True)
         height, width = (
-            axis.through(w) for axis, w in zip((x.height, x.width), windows, strict=True)
+            (axis if axis.size == size else Axis(size, None, None)).through(window)
+            for axis, size, window in axes_in  # tokens that were made a map have no geometry
         )
         assert shape[-2:] == (height.size, width.size), (name, shape, height, width)
         return Map(shape, axes.named(axes.IMAGE, shape), height, width), windows
