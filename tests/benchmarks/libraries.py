@@ -3,7 +3,7 @@
 One row for each network of a library: the smallest of some image sizes that it takes, its stages,
 and whether their outputs were compared bit for bit (`verified`), only found (`found`, networks of
 more than `--most` million parameters) or why not (`refused`). What FILE already has is not examined
-again. One process; a network that takes longer than `--limit` seconds is refused.
+again. One process; of a network that takes longer than `--limit` seconds nothing is known.
 """
 
 import argparse
@@ -49,7 +49,11 @@ def main() -> None:
 
 
 def _stop(signal_number: int, frame: FrameType | None) -> None:
-    raise TimeoutError("took too long")
+    raise TookTooLong
+
+
+class TookTooLong(BaseException):
+    """No error of the network's, which `models.build` would report as such."""
 
 
 def _known(file: Path) -> set[str]:
@@ -84,9 +88,8 @@ def _examined(name: str, most: int) -> tuple[str | int, ...]:
             reason = str(error)
             if "pixels" not in reason:
                 break
-        except TimeoutError as error:
-            reason = str(error)
-            break
+        except TookTooLong:
+            return name, "", "", "", "", "unknown", "took too long"
     return name, "", "", "", "", "refused", reason
 
 

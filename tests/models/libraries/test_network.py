@@ -266,8 +266,13 @@ def test_images_that_are_too_small_are_refused():
     def pooled() -> nn.Module:
         return Plain(lambda x: F.max_pool2d(x, 16))
 
+    def in_patches() -> nn.Module:
+        raise AssertionError("8 pixels are no patches of 14")
+
     with pytest.raises(Unfit, match="map has 8x8 pixels and the window 16x16"):
         build(pooled)
+    with pytest.raises(Unfit, match="AssertionError: 8 pixels are no patches of 14"):
+        build(in_patches)
 
 
 class Activated(nn.Module):

@@ -18,8 +18,7 @@ from torch import Tensor, fx, nn
 from transferlab.models.dropout import Masked
 from transferlab.models.libraries import cutting, masks, naming
 from transferlab.models.libraries.cutting import Groups, Piece
-from transferlab.models.libraries.tracing import Unfit as Unfit
-from transferlab.models.libraries.tracing import Untraceable, trace
+from transferlab.models.libraries.tracing import Unfit, Untraceable, described, trace
 from transferlab.models.stages import Group, Stage, StagedNetwork
 
 NOISE = 0.01  # so that layers which start as zero take part in the check
@@ -158,8 +157,11 @@ class Plan:
 @functools.lru_cache(maxsize=8)
 def _plan(library: Library, name: str, num_outputs: int, image_size: int) -> Plan:
     """How the network is cut. Raises: Untraceable, Unfit."""
-    with torch.device("meta"):
-        network = _constructed(library, name, num_outputs, image_size).train()
+    try:
+        with torch.device("meta"):
+            network = _constructed(library, name, num_outputs, image_size).train()
+    except Exception as error:
+        raise Unfit(described(error)) from error
     groups = library.groups(network)
     calls = masks.calls(network, image_size)
     masks.replace_tables(network, calls.tables)
