@@ -191,7 +191,7 @@ def parses(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None
         importlib.import_module(f"transferlab.cli.{name}").run(words)
 
 
-@pytest.mark.parametrize("name", ["README.md", "notebooks/README.md", MODELS])
+@pytest.mark.parametrize("name", ["notebooks/README.md", MODELS])
 def test_the_tables_shown_are_what_the_commands_print(
     name: str, capsys: pytest.CaptureFixture[str]
 ):
