@@ -204,7 +204,7 @@ def test_the_example_of_the_readme_works(finished: SimpleNamespace):
 
 def test_an_output_without_a_class_has_its_number_for_a_name():
     settings = Preprocessing("RGB", 16, "warp", 16, None, 1.0)
-    interface = Inference("alexnet_small", 3, ("cat", "dog"), settings, "float32", False)
+    interface = Inference("alexnet_small", None, 3, ("cat", "dog"), settings, "float32", False)
     network = models.build("alexnet_small", num_outputs=3, image_size=16)
     network.initialise(len)
 
