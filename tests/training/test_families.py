@@ -3,6 +3,7 @@
 One network of each family, the smallest: `make test-zoo`.
 """
 
+import gc
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -25,13 +26,15 @@ from transferlab.training.pack_module import PackModule
 pytestmark = [pytest.mark.zoo, pytest.mark.timeout(900)]
 Compose = Callable[..., RunConfig]
 LARGE = 128  # pixels: networks of so large images are cut at one place only
+LEFT_OUT = ("overfeat",)  # 145 million parameters: 11 GB, and stages as those of the others
 
 
 def smallest() -> dict[str, str]:
     """Family -> its network for the smallest images, a small one if there is one."""
     found: dict[str, str] = {}
     for name, entry in sorted(NETWORKS.items(), key=lambda item: _size(*item)):
-        found.setdefault(entry.family, name)
+        if entry.family not in LEFT_OUT:
+            found.setdefault(entry.family, name)
     return found
 
 
@@ -55,7 +58,7 @@ def test_a_family_transfers_in_packs_and_alone_and_over_interruptions(
             "+split=random", f"model={name}", f"data.size={size}", f"data.crop={size}",
             "data.per_class=8", "train.batch_size=4", "train.epochs=null", "train.total_steps=3",
             "train.val_every=3", "train.val_batch_size=50", "runtime.threads=1",
-            "runtime.workers=0", f"runtime.store={tmp_path}/{place}",
+            "runtime.workers=0", "train.lr=0.0001", f"runtime.store={tmp_path}/{place}",
             f"runtime.cache={tmp_path}/cache", "data.holdout=0.05",
         )  # fmt: skip
         return [resolve(config(*shared, *words, f"transfer.n={n}")) for n in cuts]
@@ -104,6 +107,7 @@ def stopping(stop: StopRequest, step: Callable[..., None]) -> Callable[..., None
 
 
 def train(runs: Sequence[Run]) -> None:
+    gc.collect()  # a network of a hundred million parameters is not left to the next turn
     inline.train(runs, StopRequest())
 
 
