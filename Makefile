@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Test processes side by side, one thread each: as many as there are cores to spare
 WORKERS ?= 2
+# Further arguments of test-zoo
+ZOO ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests are compiled once, whatever the user's shell says: each process would take some 6 s for it
 export PYTHONDONTWRITEBYTECODE :=
@@ -30,7 +32,7 @@ test-gpu: setup
 
 # Every network operation by operation, and a transfer study of every family: some minutes
 test-zoo: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m zoo
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m zoo $(ZOO)
 
 # In a headless Chromium, which is installed if it is not there: Debian 12 and root
 test-browser: setup
