@@ -286,6 +286,18 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
             {"train.schedule": "step", "train.lr_factor": 0.1},
             "train.schedule=step needs train.lr_step and train.lr_factor",
         ),
+        (
+            {"train.schedule": "steps", "train.lr_factor": 0.1, "train.lr_step": 10},
+            "train.schedule=steps needs train.lr_steps and train.lr_factor",
+        ),
+        (
+            {"train.schedule": "steps", "train.lr_factor": 0.1, "train.lr_steps": [30, 20]},
+            "train.lr_steps=[30,20] must be steps in ascending order",
+        ),
+        (
+            {"train.schedule": "steps", "train.lr_factor": 0.1, "train.lr_steps": []},
+            "train.lr_steps=[] must be steps in ascending order",
+        ),
         ({"train.val_every": 0}, "train.val_every=0 must be at least 1"),
         ({"train.val_batch_size": 0}, "train.val_batch_size=0 must be at least 1"),
         ({"runtime.devices": 0}, "runtime.devices=0 must be at least 1"),

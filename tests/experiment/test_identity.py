@@ -121,12 +121,13 @@ def test_base_networks_and_random_prefixes_need_no_base(name: str):
     assert base_of(written(name)) is None
 
 
-def test_all_runs_from_one_half_share_its_base_whatever_their_mean_keep_and_n():
+def test_all_runs_from_one_half_share_its_base_whatever_their_mean_keep_cuts_and_n():
     runs = [
         made(),
         made(keep=2),
         made(n=7),
         made({"data.mean": "target"}),
+        made({"model.cuts": "fine"}),
         made(variant="AnA+", target="A"),
     ]
     bases = [base_of(run) for run in runs]

@@ -178,6 +178,26 @@ def test_experiments_have_different_names_where_no_mean_is_bound(runs: Path):
     assert set(experiments(runs)) == {DIGITS, f"{DIGITS} mean=none"}
 
 
+def test_base_networks_belong_to_the_experiments_of_either_kind_of_cut(runs: Path):
+    finish(runs, "baseB", 0.8)
+    finish(runs, "A3B", 0.7)
+    finish(runs, "A3B", 0.71, {"model.cuts": "fine"})
+
+    assert experiments(runs) == {
+        f"{DIGITS} cuts=stage": ["A3B", "baseB"],
+        f"{DIGITS} cuts=fine": ["A3B", "baseB"],
+    }
+
+
+def test_the_steps_at_which_a_rate_drops_distinguish_experiments_and_are_text(runs: Path):
+    drops = {"train.schedule": "steps", "train.lr_factor": 0.1}
+    finish(runs, "baseB", 0.8, {**drops, "train.lr_steps": [100, 300]})
+    finish(runs, "baseB", 0.7, {**drops, "train.lr_steps": [100, 400]})
+
+    assert len(experiments(runs)) == 2
+    assert set(results.load(runs).table["train.lr_steps"]) == {"100 300", "100 400"}
+
+
 def test_a_network_for_all_classes_has_the_outputs_of_the_others(runs: Path):
     # `resolve` drops num_outputs=1000 for 1,000 classes and keeps it for their halves
     finish(runs, "A3B", 0.7, {"model.num_outputs": 1000})

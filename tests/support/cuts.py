@@ -1,4 +1,4 @@
-"""Checks that every cut of a network is one: prefix(n) then head(n) is the whole."""
+"""Checks that every cut of a network is one: prefix(n) then head(n) is the whole. Shapes."""
 
 import torch
 
@@ -42,3 +42,12 @@ def assert_cuts_compose(network: StagedNetwork, images: torch.Tensor) -> None:
                 for stage in network:
                     features = stage(features)
                 assert torch.equal(features, network(images)), (network.cuts, mode)
+
+
+def outputs(network: StagedNetwork, image_size: int) -> list[tuple[int, ...]]:
+    """The shape of each stage's output for one image; the network is on torch.device("meta")."""
+    x, shapes = torch.empty(2, 3, image_size, image_size, device="meta"), []
+    for stage in network:
+        x = stage(x)
+        shapes.append(tuple(x.shape[1:]))
+    return shapes

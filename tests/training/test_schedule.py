@@ -2,7 +2,7 @@
 
 import pytest
 
-from transferlab.training.schedule import Cosine, StepDecay
+from transferlab.training.schedule import Cosine, Drops, StepDecay
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,13 @@ def test_the_releases_rate_drops_at_every_100000(iteration: int, rate: float):
 def test_the_rate_of_the_reduced_runs_drops_at_every_64000(iteration: int, rate: float):
     schedule = StepDecay(lr=0.0125, every=64_000, factor=0.1, warmup_steps=0)
     assert schedule(iteration) == pytest.approx(rate, rel=1e-12)
+
+
+def test_the_rate_drops_at_each_of_the_steps_that_are_named():
+    schedule = Drops(lr=0.1, steps=(3, 5), factor=0.1, warmup_steps=0)
+    assert [schedule(i) for i in range(1, 7)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    warm = Drops(lr=0.4, steps=(3,), factor=0.5, warmup_steps=4)
+    assert [warm(i) for i in (1, 2, 3, 4)] == pytest.approx([0.1, 0.2, 0.15, 0.2])
 
 
 def test_warm_up_rises_in_equal_parts_to_the_rate():

@@ -38,9 +38,9 @@ class Masked(nn.Module):
         places = torch.arange(len(x), device=x.device) * self.stride + self.first
         return self._kept(places, count)
 
-    def kept_together(self, x: Tensor) -> Tensor:
-        """Whether the rows of x (B, ...) stay, all of them or none: a scalar, with 1 - p."""
-        return self._kept(torch.zeros(1, dtype=torch.long, device=x.device), 1)[0, 0]
+    def kept_together(self, x: Tensor, count: int) -> Tensor:
+        """Which of `count` values stay, the same in every row and process: (count,)."""
+        return self._kept(torch.zeros(1, dtype=torch.long, device=x.device), count)[0]
 
     def _kept(self, places: Tensor, count: int) -> Tensor:
         numbers = row_numbers(self.key, self.step, places, count)
@@ -90,7 +90,7 @@ class StochasticDepth(Masked):
         if self.by == "row":
             kept = self.kept(x, 1).view(-1, *(1,) * (x.ndim - 1))
         else:
-            kept = self.kept_together(x)
+            kept = self.kept_together(x, 1)
         return x * kept / (1 - self.p if self.rescaled else 1)
 
     def extra_repr(self) -> str:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from support.cuts import assert_cuts_compose, assert_every_cut, drawn
+from support.cuts import assert_cuts_compose, assert_every_cut, drawn, outputs
 from torch import nn
 
 from transferlab import models
@@ -56,14 +56,6 @@ def built(name: str, image_size: int = 224, num_outputs: int = 1000) -> StagedNe
 
 def count(network: StagedNetwork, kind: type[nn.Module]) -> int:
     return sum(isinstance(module, kind) for module in network.modules())
-
-
-def outputs(network: StagedNetwork, image_size: int) -> list[tuple[int, ...]]:
-    x, shapes = torch.empty(2, 3, image_size, image_size, device="meta"), []
-    for stage in network:
-        x = stage(x)
-        shapes.append(tuple(x.shape[1:]))
-    return shapes
 
 
 def test_stages_have_the_papers_names_parameters_and_maps():

@@ -33,8 +33,7 @@ class TableDropout(Dropout):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        place = torch.zeros(1, dtype=torch.long, device=x.device)
-        return x * self._kept(place, x.numel()).view(x.shape) / (1 - self.p)
+        return x * self.kept_together(x, x.numel()).view(x.shape) / (1 - self.p)
 
 
 def replace(network: nn.Module, replacements: Replacements) -> None:
