@@ -113,6 +113,22 @@ def test_the_input_is_bytes_minus_mean_times_scale_by_hand():
     assert views({"A": None}, scale=0.5)(pixels)["A"].flatten().tolist() == [0, 50, 127.5]
 
 
+def test_a_colour_and_a_factor_a_channel_are_those_of_torchvision(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """(x / 255 - mean) / std, of the ImageNet weights of torchvision and timm."""
+    images, colour = noise(2, 5, 5, 3), np.array([123.675, 116.28, 103.53], dtype=np.float32)
+    scale = tuple(1 / (255 * std) for std in (0.229, 0.224, 0.225))
+    expected = (images / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    expected[1] = expected[1][:, ::-1]
+    training = batch(images, [[0, 1], [2, 0]], [False, True])
+    for loops in (("cpu",), ()):
+        monkeypatch.setattr("transferlab.data.transforms.LOOPS", loops)
+        inputs = views({"A": colour}, scale=scale)(training)["A"].numpy()
+        assert inputs.shape == (2, 3, 5, 5) and inputs.dtype == np.float32
+        assert np.abs(inputs - expected.transpose(0, 3, 1, 2)).max() < 1e-6
+
+
 def test_without_scale_the_values_stay_grey_levels():
     images = noise(2, 5, 5, 3)
     inputs = views({"A": None})({"pixels": torch.from_numpy(images)})["A"]

@@ -202,7 +202,22 @@ def test_each_key_refuses_a_list(key: str):
             "abacus",
             "runtime.accelerator=abacus must be auto or cpu or gpu or cuda or mps",
         ),
-        ("data.mean", "half", "data.mean=half must be base or target or none"),
+        (
+            "data.mean",
+            "half",
+            "data.mean=half must be base or target or none or a list of 3 numbers",
+        ),
+        (
+            "data.mean",
+            [1, 2],
+            "data.mean=[1, 2] must be base or target or none or a list of 3 numbers",
+        ),
+        ("data.mean", [1, 2, "3"], "data.mean[2]=3 must be a number, not a string"),
+        (
+            "data.scale",
+            [1, 2, 3, 4],
+            "data.scale=[1, 2, 3, 4] must be a number or a list of 3 numbers",
+        ),
         ("model.name", 3, "model.name=3 must be a string, not an integer"),
         ("data.root", 3, "data.root=3 must be a string or null, not an integer"),
         (
@@ -214,6 +229,14 @@ def test_each_key_refuses_a_list(key: str):
 )
 def test_an_ill_typed_value_is_refused_with_what_is_needed(key: str, value: object, message: str):
     assert refused({key: value}) == message
+
+
+def test_one_scale_for_all_channels_and_a_mean_of_zeros_have_a_shorter_spelling():
+    assert made({"data.scale": [2, 2, 2]}) == made({"data.scale": 2.0})
+    assert made({"data.mean": [0, 0, 0]}) == made({"data.mean": "none"})
+    assert made({"data.scale": [2, 2, 3]}).data.scale == (2.0, 2.0, 3.0)
+    ids = {run_id(made({"data.mean": mean})) for mean in ("none", [1, 2, 3], [1, 2, 4])}
+    assert len(ids) == 3
 
 
 def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
@@ -247,7 +270,11 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
         ({"data.val": "a/b"}, "data.val=a/b must be the plain name of a folder in data.root"),
         ({"data.val": ".."}, "data.val=.. must be the plain name of a folder in data.root"),
         ({"data.val": ""}, "data.val= must be the plain name of a folder in data.root"),
-        ({"data.scale": 0}, "data.scale=0 makes all images the same: choose another number"),
+        ({"data.scale": 0}, "data.scale=0.0 makes all images the same: choose another number"),
+        (
+            {"data.scale": [1, 0, 1]},
+            "data.scale=[1.0,0.0,1.0] makes all images the same: choose another number",
+        ),
         ({"model.num_outputs": 1}, "model.num_outputs=1 must be at least 2"),
         ({"transfer.keep": -1}, "transfer.keep=-1 must be at least 0"),
         ({"transfer.n": -1}, "transfer.n=-1 must be at least 0"),

@@ -45,6 +45,8 @@ def test_split_seed_and_variant_do_not_distinguish_experiments(runs: Path):
         ({"train.epochs": 16}, "quick epochs=16 lr=0.02"),
         ({"train.lr": 0.01}, "quick"),
         ({"data.mean": "none"}, "quick lr=0.02 mean=none"),
+        ({"data.mean": [1, 2, 3]}, "quick lr=0.02 mean=1.0 2.0 3.0"),
+        ({"data.scale": [1, 2, 3]}, "quick lr=0.02 scale=1.0 2.0 3.0"),
         ({"model.num_outputs": 1000}, "quick lr=0.02 num_outputs=1000"),
         ({"revision": 1}, "quick lr=0.02 revision=1"),
     ],

@@ -140,7 +140,10 @@ def _type(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return ", ".join(f"`{value}`" for value in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
-        return f"list of {_type(typing.get_args(hint)[0])}"
+        item, *rest = typing.get_args(hint)
+        return (
+            f"list of {_type(item)}" if rest == [...] else f"list of {1 + len(rest)} {_type(item)}s"
+        )
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return " or ".join(map(_type, typing.get_args(hint)))
     return TYPES[hint]

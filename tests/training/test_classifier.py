@@ -31,7 +31,8 @@ from transferlab.training.inference import Inference, Preprocessing
 
 CLASSES = "013458"  # three for each half
 RUN = (
-    "+split=random", "data=image_folder", "data.size=20", "data.crop=16", "data.scale=0.01",
+    "+split=random", "data=image_folder", "data.size=20", "data.crop=16",
+    "data.scale=[0.01,0.02,0.005]",
     "train.epochs=null", "train.total_steps=60", "train.val_every=60", "train.batch_size=16",
     "transfer.n=2", "runtime.workers=0", "runtime.threads=1",
 )  # fmt: skip
@@ -106,7 +107,8 @@ def training_mean(folder: Path, classes: tuple[str, ...]) -> torch.Tensor:
 def logits(folder: Path, path: Path) -> torch.Tensor:
     weights = load_file(folder / "weights.safetensors")
     mean = load_file(folder / "mean.safetensors")["mean"].permute(2, 0, 1)
-    x = ((resized(path) - mean) * 0.01)[:, :, 2:18, 2:18]
+    factors = torch.tensor([0.01, 0.02, 0.005])[:, None, None]
+    x = ((resized(path) - mean) * factors)[:, :, 2:18, 2:18]
     for stage, padding, pooled in (
         ("conv1", 2, True), ("conv2", 1, True), ("conv3", 1, False), ("conv4", 1, False),
         ("conv5", 1, True),
@@ -154,7 +156,7 @@ def test_the_classes_and_the_preprocessing_can_be_read_without_the_package(
     assert (raw["model"], raw["num_outputs"]) == ("alexnet_small", 3)
     mean_sha256 = raw["preprocessing"].pop("mean_sha256")
     assert raw["preprocessing"] == {
-        "channels": "RGB", "size": 20, "resize": "warp", "crop": 16, "scale": 0.01,
+        "channels": "RGB", "size": 20, "resize": "warp", "crop": 16, "scale": [0.01, 0.02, 0.005],
     }  # fmt: skip
     assert len(mean_sha256) == 64
 

@@ -29,8 +29,8 @@ PIXELS = 3  # of the rules that make pixels of files: decoding and resizing. Rai
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean image (S, S, 3) float32, None where none is subtracted, and the files that are not
-    part of it because they could not be read, as name in the data set -> sha256."""
+    """What is subtracted: an image (S, S, 3) float32, or one colour (3,), or None; and the files
+    that are not part of it because they could not be read, as name in the data set -> sha256."""
 
     image: np.ndarray | None
     skipped: dict[str, str]

@@ -20,22 +20,25 @@ LOOPS = ("cpu",)  # where a loop over images is faster than operations on batche
 class InputTransform(nn.Module):
     """The inputs of a pack's networks, one per mean image, from one batch of bytes.
 
-    means: name -> mean image (S, S, 3), or None for no subtraction. A training batch has the
-    `corners` of its crops, and in `flips` which to mirror; without corners they are from the
-    centre.
+    means: name -> mean image (S, S, 3), mean colour (3,), or None for no subtraction. `scale` is a
+    factor, or one for each of the three channels. A training batch has the `corners` of its crops,
+    and in `flips` which to mirror; without corners they are from the centre.
     """
 
     def __init__(
         self,
         means: Mapping[str, np.ndarray | None],
         *,
-        scale: float,
+        scale: float | tuple[float, ...],
         mirror: bool,
         channels_last: bool,
     ) -> None:
         super().__init__()
         self.names = tuple(means)
-        self.scale, self.mirror, self.channels_last = scale, mirror, channels_last
+        self.mirror, self.channels_last = mirror, channels_last
+        self.scale = scale
+        factors = torch.tensor(scale) if isinstance(scale, tuple) else None
+        self.register_buffer("factors", factors, persistent=False)
         for name, mean in means.items():
             tensor = None if mean is None else torch.from_numpy(mean)
             self.register_buffer(f"mean_{name}", tensor, persistent=False)
@@ -45,32 +48,42 @@ class InputTransform(nn.Module):
         pixels, corners = batch["pixels"], batch.get("corners")
         flips = batch.get("flips") if self.mirror else None
         convert = convert_each if pixels.device.type in LOOPS else convert_batch
+        scale: Any = self.factors if isinstance(self.scale, tuple) else self.scale
         inputs = {}
         for name in self.names:
             mean = getattr(self, f"mean_{name}")
-            values = convert(pixels, mean, corners, flips, self.scale).permute(0, 3, 1, 2)
+            values = convert(pixels, mean, corners, flips, scale).permute(0, 3, 1, 2)
             # channels_last, as the bytes lie
             inputs[name] = values if self.channels_last else values.contiguous()
         return inputs
 
 
 def convert_each(
-    pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
+    pixels: Tensor,
+    mean: Tensor | None,
+    corners: Tensor | None,
+    flips: Tensor | None,
+    scale: float | Tensor,
 ) -> Tensor:
     """The input (B, P, P, 3) float32 of crops (B, P, P, 3) uint8, one image after the other.
 
-    The same crop of the mean (S, S, 3), at `corners` (B, 2), row and column, or the centre, is
-    subtracted from each; then it is scaled, and mirrored if its entry of `flips` (B,) is true.
+    The same crop of the mean (S, S, 3), at `corners` (B, 2), row and column, or the centre, or the
+    colour (3,), is subtracted from each; then it is scaled, as a whole or by a factor a channel
+    (3,), and mirrored if its entry of `flips` (B,) is true.
     """
     values = _subtracted(pixels, mean, corners)
-    if scale != 1.0:
+    if isinstance(scale, Tensor) or scale != 1.0:
         values *= scale
     return values if flips is None else mirror(values, flips)
 
 
 @compiled.on_cuda
 def convert_batch(
-    pixels: Tensor, mean: Tensor | None, corners: Tensor | None, flips: Tensor | None, scale: float
+    pixels: Tensor,
+    mean: Tensor | None,
+    corners: Tensor | None,
+    flips: Tensor | None,
+    scale: float | Tensor,
 ) -> Tensor:
     """The same as `convert_each`, as elementwise operations on the batch, which fuse into one.
 
@@ -113,9 +126,11 @@ def _subtracted(pixels: Tensor, mean: Tensor | None, corners: Tensor | None) -> 
 
 
 def _needs_corners(pixels: Tensor, mean: Tensor, corners: Tensor | None) -> bool:
-    return corners is not None and pixels.shape[2] < len(mean)
+    return corners is not None and mean.ndim == 3 and pixels.shape[2] < len(mean)
 
 
 def _centre(mean: Tensor, crop: int) -> Tensor:
+    if mean.ndim == 1:
+        return mean
     start = (len(mean) - crop) // 2
     return mean[start : start + crop, start : start + crop]

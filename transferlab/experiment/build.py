@@ -90,8 +90,12 @@ def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _canonical(sections: Mapping[str, Any], recorded: bool) -> RunConfig:
     """The config with these sections. Raises: UserError if they contradict one another."""
-    transfer, split = sections["transfer"], sections["split"]
-    sections = {**sections, "transfer": _canonical_transfer(transfer)}
+    transfer, split, data = sections["transfer"], sections["split"], sections["data"]
+    sections = {
+        **sections,
+        "transfer": _canonical_transfer(transfer),
+        "data": _canonical_data(data),
+    }
     if sections["transfer"].n == 0:  # a base network has no cut
         sections["model"] = replace(sections["model"], cuts="stage")
     if recorded and plugins.is_own(split.name):
@@ -109,6 +113,14 @@ def _canonical_transfer(transfer: TransferConfig) -> TransferConfig:
     variant = variants.parse(transfer.variant, n=transfer.n, target=transfer.target)
     pattern = "base" if variant.n == 0 else re.sub(r"\d+", "n", variants.label(variant))
     return TransferConfig(pattern, variant.n, variant.target, transfer.keep)
+
+
+def _canonical_data(data: DataConfig) -> DataConfig:
+    """The data, with the same factor of all channels as one number, and no mean of zeros."""
+    scale = data.scale
+    if isinstance(scale, tuple) and len({*scale}) == 1:
+        data = replace(data, scale=scale[0])
+    return replace(data, mean="none") if data.mean == (0, 0, 0) else data
 
 
 def _canonical_split(split: SplitConfig) -> SplitConfig:
@@ -142,8 +154,10 @@ def _check_split_seed(split: SplitConfig) -> None:
 def _check_images(data: DataConfig) -> None:
     if data.crop > data.size:
         raise UserError(f"data.crop={data.crop} must be at most data.size={data.size}")
-    if data.scale == 0:
-        raise UserError("data.scale=0 makes all images the same: choose another number")
+    if 0 in (data.scale if isinstance(data.scale, tuple) else (data.scale,)):
+        raise UserError(
+            f"data.scale={_yaml(data.scale)} makes all images the same: choose another number"
+        )
     if data.val is not None and (not data.val or data.val in (".", "..") or "/" in data.val):
         raise UserError(f"data.val={data.val} must be the plain name of a folder in data.root")
 
@@ -209,5 +223,7 @@ def _check_halves(config: RunConfig) -> None:
             )
 
 
-def _yaml(number: float | None) -> str:
-    return "null" if number is None else str(number)
+def _yaml(value: float | tuple[float, ...] | None) -> str:
+    if isinstance(value, tuple):
+        return f"[{','.join(map(str, value))}]"
+    return "null" if value is None else str(value)

@@ -22,6 +22,7 @@ Count = Annotated[int, at_least(1)]
 NonNegative = Annotated[float, at_least(0)]
 Positive = Annotated[float, above(0)]
 BelowOne = Annotated[float, at_least(0), below(1)]
+Colour = tuple[float, float, float]  # red, green, blue
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class DataConfig:
     size: Count
     resize: Literal["warp", "crop"]
     crop: Count
-    mean: Literal["base", "target", "none"]
-    scale: float
+    mean: Literal["base", "target", "none"] | Colour  # in grey levels
+    scale: float | Colour
     unreadable: Literal["error", "skip"]
     digest: str | None
 

@@ -130,7 +130,9 @@ def _convert(kind: Any, given: object, key: str) -> object:
     if get_origin(kind) is Literal:
         return given if given in get_args(kind) else MISMATCH
     if get_origin(kind) is tuple and isinstance(given, list | tuple):
-        item = get_args(kind)[0]
+        item, *rest = get_args(kind)
+        if rest != [...] and len(given) != 1 + len(rest):
+            return MISMATCH
         return tuple(value(item, each, f"{key}[{i}]") for i, each in enumerate(given))
     return MISMATCH
 
@@ -153,8 +155,13 @@ def _shown(given: object) -> object:
 
 def _mismatch(given: object, kinds: Sequence[Any]) -> str:
     """The type of the value, where its spelling does not show it."""
-    if given is None or any(
-        type(choice) is type(given) for kind in kinds for choice in _choices(kind)
+    lists = isinstance(given, list) and any(get_origin(kind) is tuple for kind in kinds)
+    if (
+        given is None
+        or lists
+        or any(  # a list of another length shows it
+            type(choice) is type(given) for kind in kinds for choice in _choices(kind)
+        )
     ):
         return ""
     if type(given) in (int, float) and float in kinds:
@@ -173,4 +180,7 @@ def _name(kind: Any) -> str:
         return "null"
     if _choices(kind):
         return " or ".join(map(str, _choices(kind)))
-    return "a list" if get_origin(kind) is tuple else TYPE_NAMES[kind]
+    if get_origin(kind) is tuple:
+        item, *rest = get_args(kind)
+        return "a list" if rest == [...] else f"a list of {1 + len(rest)} numbers"
+    return TYPE_NAMES[kind]

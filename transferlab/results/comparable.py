@@ -48,7 +48,7 @@ def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
     if table.empty:
         return ()
     keys = _keys(table)
-    fixed = [keys[key] for key in ("no mean", *(key for key in KEYS if key not in SHARED))]
+    fixed = [keys[key] for key in ("fixed mean", *(key for key in KEYS if key not in SHARED))]
     groups: dict[tuple[str, ...], list[int]] = {}
     for row, values in enumerate(zip(*fixed, strict=True)):
         groups.setdefault(values, []).append(row)
@@ -107,7 +107,7 @@ def _keys(table: pd.DataFrame) -> dict[str, list[str]]:
     """KEYS as text, a value a run, empty where a shared key does not apply to it; "null" for None,
     and the neutral value for a key that did not exist when the run was made.
 
-    Also "no mean": that none is subtracted is another recipe, within one half, too.
+    Also "fixed mean": none, or a colour, is another recipe, within one half, too.
     """
     keys = {key: _texts(key, table[key]) for key in KEYS}
 
@@ -118,10 +118,11 @@ def _keys(table: pd.DataFrame) -> dict[str, list[str]]:
     for schedule, used in DROPS_OF.items():
         for unused in (key for key in DROPS if key not in used):
             put("null", f"train.{unused}", table["train.schedule"] == schedule)
-    keys["no mean"] = [str(mean == "none") for mean in keys["data.mean"]]
+    of_half = np.array([mean in ("base", "target") for mean in keys["data.mean"]], dtype=bool)
+    keys["fixed mean"] = list(np.where(of_half, "", keys["data.mean"]))
     is_base = table["base"].isna()
     within = is_base | (table["base"] == "R") | (table["base"] == table["target"])
-    put("", "data.mean", within & table["data.mean"].isin(["base", "target"]))
+    put("", "data.mean", within & of_half)
     put("", "model.cuts", is_base)
     put("", "model.num_outputs", (table["split"] == "whole") & table["model.num_outputs"].isna())
     return keys

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -20,7 +20,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import validations
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
-from transferlab.experiment.keys import known_keys
+from transferlab.experiment.keys import TYPES, known_keys
 from transferlab.experiment.variables import displayed
 from transferlab.results.metrics import METRICS
 from transferlab.runtime.provenance import VERSIONS
@@ -44,7 +44,6 @@ PROVENANCE: dict[str, type] = {
 }  # fmt: skip
 MAY_BE_EMPTY = ("base", "split_seed", "seed", "top1_best10")  # of HEAD
 _KEYS = tuple(known_keys())
-LISTS = ("train.lr_steps",)  # keys whose values are lists: text in a table
 _values = attrgetter(*_KEYS)  # the result of `config.flat`, in a tenth of the time
 
 
@@ -82,7 +81,7 @@ def row(
     number = _validations(config, record)
     variant = str(config["transfer.variant"])
     metrics, versions = record["metrics"], record.get("versions") or {}
-    lists = {key: " ".join(map(str, config[key])) for key in LISTS if config[key] is not None}
+    lists = {key: _text(config[key]) for key in _list_keys()}
     cells = {
         **config,
         **lists,
@@ -212,5 +211,22 @@ def _config_kinds() -> Mapping[str, type]:
         for leaf, of_leaf in inside.items():
             types = (of_leaf, *get_args(of_leaf))
             kind = next((kind for kind in (float, int, bool) if kind in types), str)
-            by_key[f"{name}.{leaf}".rstrip(".")] = kind
+            by_key[f"{name}.{leaf}".rstrip(".")] = str if _has_list(types) else kind
     return by_key
+
+
+@lru_cache(maxsize=1)
+def _list_keys() -> tuple[str, ...]:
+    """The keys whose values may be lists: text in a table."""
+    return tuple(key for key, hint in TYPES.items() if _has_list((hint, *get_args(hint))))
+
+
+def _has_list(types: Iterable[Any]) -> bool:
+    return any(get_origin(kind) is tuple for kind in types)
+
+
+def _text(value: object) -> str | None:
+    """A list as its values, as they are written in a cell; another value as it is."""
+    if isinstance(value, tuple | list):
+        return " ".join(map(str, value))
+    return None if value is None else str(value)

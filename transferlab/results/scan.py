@@ -30,7 +30,7 @@ from transferlab.store.folders import RUN_FOLDER
 log = logging.getLogger(__name__)
 FOLDER = ".results"
 LIMIT = 4096 * reading.MEGABYTE
-MADE = 4  # increased when the content of rows changes, to invalidate cached ones
+MADE = 5  # increased when the content of rows changes, to invalidate cached ones
 STAMP = ("_mtime_ns", "_size")  # of the record when its row was made
 
 

@@ -1,4 +1,4 @@
-"""A JSON value checked against a type: TypedDicts, lists, unions, and bounds as metadata.
+"""A JSON value checked against a type: TypedDicts, lists, tuples, unions, and bounds as metadata.
 
     class Progress(TypedDict):
         step: Annotated[int, Between(0, 10**9)]
@@ -104,6 +104,8 @@ def _check(kind: Any) -> Check:
         return _literal(arguments)
     if origin is list:
         return _list(_check(arguments[0]))
+    if origin is tuple:
+        return _tuple(tuple(map(_check, arguments)))
     if origin is dict:
         return _mapping(_check(arguments[1]))
     if kind is Any:
@@ -181,6 +183,17 @@ def _list(item: Check) -> Check:
         except Mismatch as error:
             raise error.inside(f"[{len(checked)}]") from None
         return checked
+
+    return check
+
+
+def _tuple(items: tuple[Check, ...]) -> Check:
+    """A list of so many values, as a tuple."""
+
+    def check(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) != len(items):
+            raise _wrong(value, f"a list of {len(items)} values")
+        return tuple(item(each) for item, each in zip(items, value, strict=True))
 
     return check
 

@@ -162,7 +162,7 @@ class PreprocessingRecord(TypedDict):
     resize: str
     crop: AtLeastOne
     mean_sha256: Sha256 | None
-    scale: float
+    scale: tuple[float, float, float] | float  # a factor each of red, green, blue, or one of all
 
 
 class InferenceRecord(TypedDict):

@@ -1,10 +1,10 @@
 """What a finished run's folder has so that its network can be used without the data set.
 
 `inference.json` has the model, the classes in the order of the labels, and the preprocessing;
-`mean.safetensors` the mean image that is subtracted, a value for every pixel and channel: 12 S**2
-bytes, 12 kB for 32 pixels a side and 786 kB for 256. Every run has its own copy, so that its folder
-can be taken away alone. The sha256 of `inference.json` is in `result.json`, that of the mean in
-`inference.json`. `classifier.load_run` uses both.
+`mean.safetensors` what is subtracted: one colour, or the mean image, a value for every pixel and
+channel: 12 S**2 bytes, 12 kB for 32 pixels a side and 786 kB for 256. Every run has its own copy,
+so that its folder can be taken away alone. The sha256 of `inference.json` is in `result.json`, that
+of the mean in `inference.json`. `classifier.load_run` uses both.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,9 @@ class Preprocessing:
     """From a picture to an input.
 
     The picture is resized to `size` pixels a side by the rule `resize` of `decode.fit`; the middle
-    `crop` pixels of the mean image are subtracted from its own; the result is multiplied by
-    `scale`. `channels` is the order of the colours. `mean_sha256` is None if nothing is subtracted.
+    `crop` pixels of the mean image, or one mean colour, are subtracted from its own; the result is
+    multiplied by `scale`, one factor or one for each channel. `channels` is the order of the
+    colours. `mean_sha256` is None if nothing is subtracted.
     """
 
     channels: str
@@ -41,7 +42,7 @@ class Preprocessing:
     resize: str
     crop: int
     mean_sha256: str | None
-    scale: float
+    scale: float | tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Inference:
 
 
 def save(run: Run, classes: Sequence[str], mean: np.ndarray | None) -> str:
-    """Write `mean.safetensors`, if there is a mean image (S, S, 3) float32, and `inference.json`.
+    """Write `mean.safetensors`, if there is a mean (see `Mean`), and `inference.json`.
 
     Returns the sha256 of `inference.json`. Raises: UserError if the disk is full.
     """
@@ -87,7 +88,7 @@ def save(run: Run, classes: Sequence[str], mean: np.ndarray | None) -> str:
 
 
 def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | None, int]:
-    """What `save` wrote, the mean image, and the user id of the owner of `inference.json`; `record`
+    """What `save` wrote, the mean, and the user id of the owner of `inference.json`; `record`
     is the run's `result.json`.
 
     Raises: UserError if a file is missing, damaged or of another version.
@@ -118,13 +119,14 @@ def load(folder: Path, record: dict[str, Any]) -> tuple[Inference, np.ndarray | 
 
 
 def _mean(path: Path, preprocessing: Preprocessing, *, record: Path) -> np.ndarray:
-    """The mean image (S, S, 3) float32, S = `size`. Raises: Damaged, Unreadable."""
+    """The mean image (S, S, 3) float32, S = `size`, or colour (3,). Raises: Damaged, Unreadable."""
     assert preprocessing.mean_sha256 is not None
     file = store.read_file(path, preprocessing.mean_sha256, record=record)
     shape = (preprocessing.size, preprocessing.size, len(CHANNELS))
     try:
         mean = safetensors.numpy.load(file.data)[TENSOR]
-        if mean.shape != shape or mean.dtype != np.float32 or not np.isfinite(mean).all():
+        fits = mean.shape in (shape, shape[2:]) and mean.dtype == np.float32
+        if not fits or not np.isfinite(mean).all():
             raise ValueError(f"it is no mean image {shape} of finite float32")
     except (ValueError, KeyError, safetensors.SafetensorError) as error:
         raise Damaged(f"{path} is damaged ({error}): restore the right file") from error

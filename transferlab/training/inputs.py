@@ -3,6 +3,8 @@
 import logging
 from functools import partial
 
+import numpy as np
+
 from transferlab import data
 from transferlab.data import mean
 from transferlab.data.datasets.images import ImageSet
@@ -16,7 +18,7 @@ from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.training import seeds
 
 log = logging.getLogger(__name__)
-NO_MEAN = "none"
+NO_MEAN, COLOUR = "none", "colour"  # in place of the letter of a half
 
 
 def load_images(config: RunConfig) -> ImageSet:
@@ -57,17 +59,24 @@ def image_seed(run: Run) -> int:
 
 
 def mean_letter(config: RunConfig) -> str:
-    """Whose mean image the run subtracts: by default the base half's, as the authors did."""
+    """Whose mean image the run subtracts: by default the base half's, as the authors did.
+
+    `NO_MEAN` for none, and `COLOUR` for the colour `data.mean`.
+    """
     if config.data.mean == "none":
         return NO_MEAN
+    if isinstance(config.data.mean, tuple):
+        return COLOUR
     base, target = config.variant.base, config.variant.target
     return base if config.data.mean == "base" and base in variants.HALVES else target  # type: ignore[return-value]
 
 
 def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> Mean:
-    """The mean over a half's training images, cached; without an image for `NO_MEAN`."""
+    """The mean over a half's training images, cached; that of the config for `COLOUR`."""
     if letter == NO_MEAN:
         return Mean(None, {})
+    if letter == COLOUR:
+        return Mean(np.array(run.config.data.mean, dtype=np.float32), {})
     config, source = run.config, half(run, images, letter)
     key = mean.key(
         images.digest,
