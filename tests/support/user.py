@@ -60,6 +60,9 @@ class Slow:
             time.sleep(float(pace.read_text() or 0) if pace.exists() else 0)
         return self.subset.read(positions, out, corners)
 
+    def picture(self, position):
+        return self.subset.picture(position)
+
     def name(self, position):
         return self.subset.name(position)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision import transforms
 
 from transferlab.data.datasets import decode
 
@@ -403,10 +404,28 @@ def test_crop_keeps_the_shape_and_the_centre_of_the_picture(
     assert np.array_equal(pixels, np.broadcast_to(np.array(GREEN, np.uint8), (10, 10, 3)))
 
 
+@pytest.mark.parametrize(("height", "width"), [(20, 100), (100, 20)])
+def test_side_keeps_the_shape_and_all_of_the_picture(height: int, width: int, tmp_path: Path):
+    stripes(height, width).save(tmp_path / "image.png")
+    pixels = decode.read_rgb(str(tmp_path / "image.png"), size=10, resize="side")
+    assert pixels.shape == (height // 2, width // 2, 3)
+    line = pixels[5] if width > height else pixels[:, 5]
+    assert [tuple(p) for p in line[[0, 20, 30, 49]].tolist()] == [RED, GREEN, GREEN, BLUE]
+
+
+def test_the_longer_side_is_rounded_down_as_torchvision_does():
+    for height, width, size in ((375, 500, 256), (500, 333, 232), (71, 70, 47), (7, 7, 3)):
+        given = np.zeros((height, width, 3), np.uint8)
+        expected = transforms.Resize(size)(Image.fromarray(given))
+        fitted = decode.fit(given, size=size, resize="side")
+        assert fitted.shape == (expected.height, expected.width, 3)
+    assert decode.fit(np.zeros((375, 500, 3), np.uint8), size=256, resize="side").shape[1] == 341
+
+
 def test_an_image_of_the_right_size_is_not_touched(tmp_path: Path):
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "image.png")
-    for resize in ("warp", "crop"):
+    for resize in ("warp", "crop", "side"):
         pixels = decode.read_rgb(str(tmp_path / "image.png"), size=16, resize=resize)
         assert np.array_equal(pixels, noise)
 

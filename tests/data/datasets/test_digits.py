@@ -67,6 +67,11 @@ def test_images_are_enlarged_to_the_requested_size():
     assert abs(large.train.pixels.mean() - small.train.pixels.mean()) < 0.5
 
 
+def test_a_picture_of_a_digit_has_8_pixels_a_side(small: ImageSet):
+    picture = digits.load(holdout=0.2, size=16).val.picture(7)
+    assert np.array_equal(picture, small.val.pixels[7])
+
+
 def test_another_part_holds_out_other_images():
     half = digits.load(holdout=0.5, size=8)
     assert abs(len(half.train.labels) - len(half.val.labels)) <= 10

@@ -218,6 +218,18 @@ def test_the_way_of_resizing_is_passed_on(tmp_path: Path):
     assert 60 < levels["warp"] < 100
 
 
+def test_a_picture_has_the_size_of_its_file(tmp_path: Path):
+    tree(tmp_path)
+    wide = np.random.default_rng(0).integers(0, 256, (4, 12, 3), dtype=np.uint8)
+    Image.fromarray(wide).save(tmp_path / "train/Ant/0.png")
+    (tmp_path / "train/Ant/1.png").write_bytes(b"")
+    subset = load_folder(tmp_path, size=5).train
+    assert np.array_equal(subset.picture(0), wide)
+    assert subset.picture(1) == UnreadableImage(
+        "the file is empty", "train/Ant/1.png", hashlib.sha256(b"").hexdigest()
+    )
+
+
 def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
     tree(tmp_path)
     (tmp_path / "train/Ant/1.png").write_bytes(b"")

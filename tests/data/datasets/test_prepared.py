@@ -71,6 +71,12 @@ def test_crops_are_those_of_the_folder_in_the_requested_order(images: Path, made
     assert np.array_equal(read(ours, positions, 4), read(theirs, positions, 4))  # the centres
 
 
+def test_a_picture_is_the_image_as_it_was_stored(made: dict[str, Path]):
+    for codec, path in made.items():
+        subset = load(path).train
+        assert np.array_equal(subset.picture(9), read(subset, [9], 8)[0]), codec
+
+
 def test_jpegs_are_cropped_likewise_and_take_worker_processes(made: dict[str, Path]):
     ours = load(made["jpeg"]).train
     assert isinstance(ours, JpegSubset) and not ours.in_memory

@@ -138,4 +138,5 @@ def _subset(name: str, files: list[Path], *, size: int) -> ArraySubset:
     pixels = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32)
     key = "labels" if "labels" in parts[0] else "fine_labels"
     labels = np.concatenate([np.asarray(part[key], dtype=np.int64) for part in parts])
-    return ArraySubset(resize_all(pixels.transpose(0, 2, 3, 1), size=size), labels, name)
+    pictures = pixels.transpose(0, 2, 3, 1)
+    return ArraySubset(resize_all(pictures, size=size), labels, name, pictures=pictures)

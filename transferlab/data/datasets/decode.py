@@ -1,4 +1,4 @@
-"""One image file as RGB bytes of a fixed size: the picture that a viewer shows, or an error.
+"""One image file as RGB bytes, resized if need be: the picture that a viewer shows, or an error.
 
 Any mode: grey, palette, CMYK, 16-bit, transparent, rotated by EXIF; of an animation the first
 frame. libjpeg-turbo decodes JPEGs, to the bits of Pillow and torchvision, and what it warns of is
@@ -35,7 +35,12 @@ TURNS = {
 
 
 def read_rgb(path: str, *, size: int, resize: str) -> np.ndarray:
-    """The picture as (size, size, 3) uint8.
+    """The picture in a file as `fit` makes it. Raises: one of `UNREADABLE` as `read` does."""
+    return fit(read(path), size=size, resize=resize)
+
+
+def read(path: str) -> np.ndarray:
+    """The picture in a file, upright, as (H, W, 3) uint8.
 
     Raises: one of `UNREADABLE` if the file is missing, empty, damaged, no image, or too large.
     """
@@ -43,7 +48,7 @@ def read_rgb(path: str, *, size: int, resize: str) -> np.ndarray:
         content = file.read()
     if not content:
         raise OSError("the file is empty")
-    return fit(decode(content), size=size, resize=resize)
+    return decode(content)
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -129,30 +134,34 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def fit(pixels: np.ndarray, *, size: int, resize: str) -> np.ndarray:
-    """(H, W, 3) uint8 as (size, size, 3), by torch's bilinear filter, which averages as it shrinks.
+    """(H, W, 3) uint8 resized by torch's bilinear filter, which averages as it shrinks.
 
-    `warp`: without keeping the aspect ratio, as the authors did; `crop`: the shorter side to
-    size, then the centre.
+    `warp`: to (size, size, 3) without keeping the aspect ratio, as the authors did; `crop`: the
+    centre, (size, size, 3), with the shorter side as `size`; `side`: the whole picture with the
+    shorter side as `size`, the longer one rounded down (as torchvision's `Resize`).
     """
     height, width = pixels.shape[:2]
-    if (height, width) == (size, size):
-        return pixels
+    shorter = min(height, width)
+    if resize == "side":
+        return _resized(pixels[None], height * size // shorter, width * size // shorter)[0]
     if resize == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[top : top + side, left : left + side]
-    return _resized(pixels[None], size)[0]
+        top, left = (height - shorter) // 2, (width - shorter) // 2
+        pixels = pixels[top : top + shorter, left : left + shorter]
+    return _resized(pixels[None], size, size)[0]
 
 
 def resize_all(pixels: np.ndarray, *, size: int) -> np.ndarray:
     """(N, S, S, 3) uint8 as (N, size, size, 3), each to the bits of `fit`."""
-    return pixels if pixels.shape[1:3] == (size, size) else _resized(pixels, size)
+    return _resized(pixels, size, size)
 
 
-def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
+def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(N, H, W, 3) uint8; the same array if it has that size."""
+    if pixels.shape[1:3] == (height, width):
+        return pixels
     import torch
     from torch.nn.functional import interpolate
 
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
-    fitted = interpolate(batch, (size, size), mode="bilinear", antialias=True)
+    fitted = interpolate(batch, (height, width), mode="bilinear", antialias=True)
     return fitted.permute(0, 2, 3, 1).numpy()

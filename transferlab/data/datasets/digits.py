@@ -60,9 +60,12 @@ def load(*, holdout: float | None, size: int) -> ImageSet:
     content = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
     if content != CONTENT:
         raise UserError(f"scikit-learn's digits are not the expected ones: {content[:12]}...")
-    rgb = resize_all(np.repeat(pixels[..., None], 3, axis=3), size=size)
-    held = _held(labels, holdout)
-    train, val = (ArraySubset(rgb[mask], labels[mask], "digits") for mask in (~held, held))
+    pictures = np.repeat(pixels[..., None], 3, axis=3)
+    rgb, held = resize_all(pictures, size=size), _held(labels, holdout)
+    train, val = (
+        ArraySubset(rgb[mask], labels[mask], "digits", pictures=pictures[mask])
+        for mask in (~held, held)
+    )
     return ImageSet(CLASSES, digest(holdout), train, val)
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transferlab.data.datasets import listing
-from transferlab.data.datasets.decode import UNREADABLE, read_rgb
+from transferlab.data.datasets import decode, listing
 from transferlab.data.datasets.images import (
     DataSet,
     Description,
@@ -67,18 +66,24 @@ class FileSubset:
         if corners is None:
             corners = centre_corners(len(positions), self.size, crop)
         for slot, (row, column) in enumerate(corners.tolist()):
-            name = self.name(positions[slot])
-            try:
-                pixels = read_rgb(name, size=self.size, resize=self.resize)
-            except UNREADABLE as error:
-                unreadable[slot] = UnreadableImage(
-                    str(error).partition("<_io")[0].strip(),
-                    f"{self.subset}/{os.fsdecode(self.files.paths[positions[slot]])}",
-                    content_digest(name),
-                )
+            picture = self.picture(positions[slot])
+            if isinstance(picture, UnreadableImage):
+                unreadable[slot] = picture
             else:
+                pixels = decode.fit(picture, size=self.size, resize=self.resize)
                 out[slot] = pixels[row : row + crop, column : column + crop]
         return unreadable
+
+    def picture(self, position: int) -> np.ndarray | UnreadableImage:
+        name = self.name(position)
+        try:
+            return decode.read(name)
+        except decode.UNREADABLE as error:
+            return UnreadableImage(
+                str(error).partition("<_io")[0].strip(),
+                f"{self.subset}/{os.fsdecode(self.files.paths[position])}",
+                content_digest(name),
+            )
 
     def name(self, position: int) -> str:
         return self.files.path(position)

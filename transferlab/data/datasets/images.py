@@ -61,6 +61,10 @@ class Subset(Protocol):
         """
         ...
 
+    def picture(self, position: int) -> "np.ndarray | UnreadableImage":
+        """The image (H, W, 3) uint8 before it is resized, of stored images as it was stored."""
+        ...
+
     def name(self, position: int) -> str:
         """The image's file, or another name for it to show in messages."""
         ...
@@ -164,12 +168,16 @@ def class_counts(labels: np.ndarray, classes: Sequence[str]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class ArraySubset:
-    """Images that are held in memory: pixels (N, S, S, 3) uint8, labels (N,) int64."""
+    """Images that are held in memory: pixels (N, S, S, 3) uint8, labels (N,) int64.
+
+    `pictures` (N, H, W, 3) are the images before they were resized; None if they were not.
+    """
 
     pixels: np.ndarray
     labels: np.ndarray
     source: str
     in_memory: bool = True
+    pictures: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -180,6 +188,10 @@ class ArraySubset:
     ) -> dict[int, UnreadableImage]:
         copy_crops(self.pixels, positions, out, corners)
         return {}
+
+    def picture(self, position: int) -> np.ndarray:
+        pictures = self.pixels if self.pictures is None else self.pictures
+        return pictures[position]
 
     def name(self, position: int) -> str:
         return f"{self.source}[{position}]"

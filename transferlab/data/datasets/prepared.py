@@ -149,8 +149,15 @@ class RawSubset:
     ) -> dict[int, UnreadableImage]:
         slots, image_bytes = self.slots[positions], self.size * self.size * 3
         self.mapped.fetch(slots * image_bytes, np.full(len(slots), image_bytes))
-        copy_crops(self.mapped.bytes.reshape(-1, self.size, self.size, 3), slots, out, corners)
+        copy_crops(self._images, slots, out, corners)
         return {}
+
+    def picture(self, position: int) -> np.ndarray:
+        return self._images[self.slots[position]]
+
+    @property
+    def _images(self) -> np.ndarray:
+        return self.mapped.bytes.reshape(-1, self.size, self.size, 3)
 
     def name(self, position: int) -> str:
         return os.fsdecode(self.names[position])
@@ -175,22 +182,28 @@ class JpegSubset:
             corners = centre_corners(len(positions), self.size, crop)
         spans = self.spans[positions]
         self.mapped.fetch(spans[:, 0], spans[:, 1])
-        for slot, (start, size) in enumerate(spans.tolist()):
-            row, column = corners[slot]
-            try:
-                pixels = decode.jpeg(self.mapped.bytes[start : start + size])
-                if pixels.shape != (self.size, self.size, 3):
-                    raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels")
-            except ValueError as error:
-                position = int(positions[slot])
-                unreadable[slot] = UnreadableImage(
-                    f"its JPEG in the prepared data is damaged: {error}",
-                    f"{self.mapped.path.parent.name}/{self.name(position)}",
-                    self.sha256(position),
-                )
+        for slot, position in enumerate(positions.tolist()):
+            picture = self.picture(position)
+            if isinstance(picture, UnreadableImage):
+                unreadable[slot] = picture
             else:
-                out[slot] = pixels[row : row + crop, column : column + crop]
+                row, column = corners[slot]
+                out[slot] = picture[row : row + crop, column : column + crop]
         return unreadable
+
+    def picture(self, position: int) -> np.ndarray | UnreadableImage:
+        start, size = self.spans[position].tolist()
+        try:
+            pixels = decode.jpeg(self.mapped.bytes[start : start + size])
+            if pixels.shape != (self.size, self.size, 3):
+                raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels")
+        except ValueError as error:
+            return UnreadableImage(
+                f"its JPEG in the prepared data is damaged: {error}",
+                f"{self.mapped.path.parent.name}/{self.name(position)}",
+                self.sha256(position),
+            )
+        return pixels
 
     def sha256(self, position: int) -> str:
         """The digest of a JPEG's bytes."""
