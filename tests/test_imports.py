@@ -22,11 +22,14 @@ ROOMS: dict[str, set[str]] = {
     "store": {"errors", "experiment", "runtime"},
     "results": {"errors", "experiment", "runtime", "store"},
     "training": {"data", "errors", "experiment", "models", "runtime", "store"},
+    "evaluation": {
+        "data", "errors", "experiment", "models", "runtime", "store", "training",
+    },
     "launch": {"errors", "experiment", "models", "runtime", "store", "training"},
     "bench": {"data", "errors", "experiment", "launch", "runtime", "store", "training"},
     "cli": {
-        "bench", "data", "errors", "experiment", "launch", "models", "results", "runtime",
-        "store",
+        "bench", "data", "errors", "evaluation", "experiment", "launch", "models", "results",
+        "runtime", "store",
     },
     "__main__": {"errors", "runtime"},  # and `cli`, by name, when a command is called
 }  # fmt: skip
@@ -41,6 +44,8 @@ HEAVY_MODULES = (
     "data.datasets.mapped",
     "experiment.cost.probe", "training", "results.figures", "results.page.html",
     "results.page.report",
+    "evaluation.dense", "evaluation.posteriors", "evaluation.reading", "evaluation.scorer",
+    "evaluation.tally",
     "bench.loader", "bench.loops", "bench.step", "bench.trainer",
 )  # fmt: skip
 # And they alone of their packages

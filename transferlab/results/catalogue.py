@@ -19,6 +19,7 @@ from transferlab.results.loading import Results
 from transferlab.results.metrics import metric_of
 from transferlab.results.tables import (
     decomposition,
+    evaluations,
     experiments,
     figure2,
     figure3,
@@ -276,6 +277,14 @@ EXHIBITS: dict[str, Exhibit] = {
         select=lambda runs, _: comparable.split(runs),
         nothing="no run is finished",
         table=experiments.build,
+    ),
+    "evaluations": Exhibit(
+        title="Evaluations",
+        text="What finished runs were asked without training them, python -m transferlab evaluate: "
+        "other crops and test scales, dense evaluation, averages of several networks, beside the "
+        "error of each; features. A metric is empty where it was not asked for or is not defined.",
+        nothing="no finished run has been evaluated",
+        table=evaluations.build,
     ),
     "runs": Exhibit(
         title="Runs",

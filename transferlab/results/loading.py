@@ -7,7 +7,7 @@ that are damaged, failed, at chance level or missing are listed separately, with
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pyarrow as pa
 from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment.run import FAILURE
-from transferlab.results import archive, comparable, pairs, published, rows, scan
+from transferlab.results import archive, comparable, evaluated, pairs, published, rows, scan
 from transferlab.results.comparable import Experiment
 from transferlab.results.judgement import with_metric
 from transferlab.results.scan import Unread
@@ -48,13 +48,14 @@ class Results:
     Accuracies are fractions. `metric` is the default of tables and figures, of which are `learned`,
     `counts`, `target_base_top1` and `delta_to_target_base`: see `judged`. A base network's own base
     is itself. `left_out` has the columns `LEFT_OUT`, its `kind` is one of `KINDS`; runs at chance
-    level are in both.
+    level are in both. `evaluations` are those of the finished runs: see `evaluated`.
     """
 
     store: str
     table: pd.DataFrame
     left_out: pd.DataFrame
     metric: str = FINAL
+    evaluations: pd.DataFrame = field(default_factory=evaluated.empty)
 
     @cached_property
     def experiments(self) -> tuple[Experiment, ...]:
@@ -92,10 +93,11 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     if study is not None:
         table = table[table["id"].isin(list(expected))].reset_index(drop=True)
         unread = [run for run in unread if run.id in expected]
-    left_out += [*map(_unread, unread), *_not_counting(table, FINAL)]
+    evaluations, faults = evaluated.read(table)
+    left_out += [*map(_unread, unread), *_not_counting(table, FINAL), *map(_fault, faults)]
     begun = {*table["id"], *(run.id for run in unread)}
     left_out += _missing(folder, {key: expected[key] for key in expected if key not in begun})
-    return Results(str(folder), table, _left_out(left_out))
+    return Results(str(folder), table, _left_out(left_out), evaluations=evaluations)
 
 
 def judged(results: Results, metric: str) -> Results:
@@ -237,7 +239,7 @@ def _state_of(folder: Path) -> tuple[str, str]:
 
 
 def _fault(error: Damaged | Unreadable) -> dict[str, str]:
-    """A sweep or job that cannot be read, which names its file."""
+    """A sweep, job or evaluation that cannot be read, which names its file."""
     return _row("", "", "", _kind(error), str(error), "")
 
 

@@ -95,7 +95,7 @@ def row(
         "split": config["split.name"],
         "split_seed": config["split.seed"],
         "data": config["data.name"],
-        "data_set": _data_set(config["data.name"], config["data.root"]),
+        "data_set": data_set(config["data.name"], config["data.root"]),
         "model": config["model.name"],
         **{key: metrics.get(key) for key in (*ACCURACIES, *OTHER_METRICS)},
         "top1_best10": metrics.get("top1_best10") if (number or 0) >= validations.LEAST else None,
@@ -159,7 +159,7 @@ def _validations(config: Mapping[str, Any], record: Mapping[str, Any]) -> int | 
     return validations.count(steps=steps, every=every, images=images, batch_size=batch_size)
 
 
-def _data_set(name: str, root: str | None) -> str:
+def data_set(name: str, root: str | None) -> str:
     """The name of the folder of images; where it is unknown or only contains the archive, `name`"""
     folder = "" if root is None or name in ARCHIVES else Path(displayed(root)).name.strip(".")
     return folder or name

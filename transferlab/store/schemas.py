@@ -177,6 +177,68 @@ class InferenceRecord(TypedDict):
     channels_last: bool
 
 
+class NetworkRecord(TypedDict):
+    """The files that make a network what it is: see `Result`."""
+
+    weights_sha256: Sha256
+    inference_sha256: Sha256
+
+
+class QuestionRecord(TypedDict):
+    """What an evaluation asks, of which images and networks; its digest is the evaluation's id.
+
+    `rules` are those of its protocol. `settings` are checked by the protocol, `data` is the digest
+    of the images, of which training ones are the first `per_class` of each class.
+    """
+
+    protocol: Line
+    rules: AtLeastOne
+    settings: dict[str, Any]
+    data: Line
+    per_class: AtLeastOne | None
+    networks: list[NetworkRecord]
+
+
+class EvaluatedRecord(TypedDict):
+    """A run that was evaluated, and its own metrics beside those of all."""
+
+    id: RunId
+    label: Line
+    model: Line
+    metrics: dict[str, float | None]
+
+
+class SourceRecord(TypedDict):
+    """The data set of an evaluation, as a config names it."""
+
+    name: Line
+    root: str | None
+
+
+class EvaluationRecord(TypedDict):
+    """`evaluations/ID.json`: see `evaluation.ask`. `text` has the settings in words."""
+
+    id: RunId
+    question: QuestionRecord
+    text: Line
+    runs: list[EvaluatedRecord]
+    source: SourceRecord
+    images: AtLeastOne
+    metrics: dict[str, float | None]
+    details: dict[str, Any]
+    skipped: dict[str, Sha256]
+    time_s: NonNegative
+    finished: str
+    versions: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    code: Sha256
+    host: str
+    cpu_count: AtLeastOne | None
+    threads: AtLeastOne
+    device: str
+
+
 class MirrorNote(TypedDict):
     """`transferlab.json` in a folder of W&B that `sync` has written."""
 
@@ -198,6 +260,7 @@ RESTORE = "restore the right file, or delete it"
 CONFIG = RecordKind(Config, MEGABYTE, RESTORE)
 RESULT = RecordKind(Result, 256 * MEGABYTE, f"{RESTORE} to train the run again")
 INFERENCE = RecordKind(InferenceRecord, 16 * MEGABYTE, RESTORE)
+EVALUATION = RecordKind(EvaluationRecord, 16 * MEGABYTE, "delete it to evaluate again")
 FAILURE = RecordKind(Failure, MEGABYTE, versioned=False)
 OWNER = RecordKind(Owner, MEGABYTE, versioned=False)
 NOTE = RecordKind(Note, MEGABYTE)

@@ -74,7 +74,7 @@ class Classifier:
 
     network: in evaluation mode, from inputs (B, 3, P, P) to logits (B, K). It may be moved to
         another device, where torch's own settings apply (TF32, for instance).
-    classes: the names of the classes, in the order of the labels.
+    classes: the names of the classes, in the order of the labels; `num_outputs` may be more.
     preprocess: makes inputs from pictures.
     record: the content of the run's `result.json`.
     """
@@ -87,7 +87,7 @@ class Classifier:
         record: dict[str, object],
     ) -> None:
         self.network, self.record = network, record
-        self.classes = interface.classes
+        self.classes, self.num_outputs = interface.classes, interface.num_outputs
         self.precision = interface.precision
         self.preprocess = Preprocess(
             interface.preprocessing, mean, channels_last=interface.channels_last

@@ -1,0 +1,94 @@
+"""The images of an evaluation in batches, read ahead by threads: decoding leaves Python's lock.
+
+An image is read once for all runs that see it alike, and decoded once for all test scales. Shapes:
+N images of a subset, B of a batch, S pixels a side as a run stores them, H, W of a rectangle.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from transferlab.data.datasets import decode
+from transferlab.data.half import View
+from transferlab.data.loader import auto_workers
+from transferlab.runtime import machine
+
+AHEAD = 2  # batches that are read while one is used
+
+
+class Look(NamedTuple):
+    """How an image is seen: as it is stored for `view`, one of the views of a reading (S, S); or,
+    with a test scale, as the rectangle (H, W) whose shorter side has `scale` pixels."""
+
+    view: int
+    scale: int | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A batch: labels (B,), for each look the images, each (H, W, 3) uint8, and the files that
+    could not be read, as name in the data set -> sha256."""
+
+    labels: np.ndarray
+    images: Mapping[Look, list[np.ndarray]]
+    skipped: Mapping[str, str]
+
+
+def batches(
+    views: Sequence[View], looks: Sequence[Look], *, batch_size: int, workers: int | None
+) -> Iterator[Seen]:
+    """Every image of the views, which have the same images, once and in order.
+
+    Raises: UserError that names an unreadable file, unless the views leave such out.
+    """
+    first = views[0]
+    threads = max(1, auto_workers(first, machine.cores()) if workers is None else workers)
+    waiting: deque[list[Future[Seen]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for start in range(0, len(first), batch_size):
+                indices = np.arange(start, min(start + batch_size, len(first)))
+                parts = np.array_split(indices, min(threads, len(indices)))
+                waiting.append([pool.submit(_read, views, looks, part) for part in parts])
+                if len(waiting) > AHEAD:
+                    yield _together([part.result() for part in waiting.popleft()])
+            while waiting:
+                yield _together([part.result() for part in waiting.popleft()])
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _read(views: Sequence[View], looks: Sequence[Look], indices: np.ndarray) -> Seen:
+    """The images `indices` (B,) of the views, by every look."""
+    images: dict[Look, list[np.ndarray]] = {}
+    labels, skipped = np.empty(0), dict[str, str]()
+    for number in sorted({look.view for look in looks}):
+        view = views[number]
+        scales = [look.scale for look in looks if look.view == number]
+        if None in scales:
+            size = view.subset.size
+            out = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+            read = view.read(indices, out, replace=False)
+            labels, skipped = read.labels, read.skipped
+            images[Look(number, None)] = list(read.pixels)
+        if any(scale is not None for scale in scales):
+            pictures = view.pictures(indices)
+            labels, skipped = pictures.labels, pictures.skipped
+            for scale in filter(None, scales):
+                images[Look(number, scale)] = [
+                    decode.fit(pixels, size=scale, resize="side") for pixels in pictures.pixels
+                ]
+    return Seen(labels, images, skipped)
+
+
+def _together(parts: Sequence[Seen]) -> Seen:
+    """The parts of a batch as one, in their order."""
+    return Seen(
+        np.concatenate([part.labels for part in parts]),
+        {look: [i for part in parts for i in part.images[look]] for look in parts[0].images},
+        {name: sha for part in parts for name, sha in part.skipped.items()},
+    )
