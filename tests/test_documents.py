@@ -51,6 +51,7 @@ WITH_FLAGS = {
     "rerun",
     "cancel",
     "inspect",
+    "evaluate",
 }
 WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
 

@@ -29,6 +29,7 @@ The rooms, each with one job. A room imports only rooms above it (tests/test_imp
     store        everything on disk: run folders, records, sweeps and jobs
     results      the results of finished runs: the tables, the figures, the page
     training     training with Lightning: modules, data modules, callbacks, packs
+    evaluation   asks finished runs without training them: crops, scales, averages
     launch       carries a plan out, here or on SLURM, and reports its status
     bench        benchmarks: implementations measured in turn, as ratios
     cli          the commands, one file each; __main__ is the entry point

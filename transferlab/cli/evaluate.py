@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
 from transferlab.evaluation import ask, protocols, source
-from transferlab.evaluation.ask import Recorded
+from transferlab.evaluation.ask import Reply
 from transferlab.evaluation.crops import CROPS
-from transferlab.evaluation.protocols import PROTOCOLS, Evaluation, Machine
+from transferlab.evaluation.protocols import PROTOCOLS, Computing, Evaluation
 from transferlab.evaluation.runs import FinishedFolder, find
 from transferlab.runtime import commands, logs, output, tables
 
@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     runs = [find(name, options.store) for name in options.runs]
     _check(runs, options)
     given = {name: value for name, value in vars(options).items() if name not in OWN}
-    machine = Machine(options.device, options.batch_size, options.workers)
+    machine = Computing(options.device, options.batch_size, options.workers)
     parts = [runs] if options.average else [[each] for each in runs]
     evaluations = [
         Evaluation(
@@ -109,7 +109,7 @@ def _check(runs: Sequence[FinishedFolder], options: argparse.Namespace) -> None:
         raise UserError("--average has no effect on one run: name several, or omit it")
 
 
-def _asked(evaluation: Evaluation) -> Recorded:
+def _asked(evaluation: Evaluation) -> Reply:
     """The answer, with a line in the log where it is an earlier one or not what was expected."""
     recorded = ask.ask(evaluation)
     if recorded.reused:
@@ -121,7 +121,7 @@ def _asked(evaluation: Evaluation) -> Recorded:
     return recorded
 
 
-def _lines(recorded: Sequence[Recorded]) -> list[str]:
+def _lines(recorded: Sequence[Reply]) -> list[str]:
     """A table: a row a run, and one for the average of several."""
     rows: list[list[str]] = []
     metrics = list(dict.fromkeys(name for each in recorded for name in each.record["metrics"]))

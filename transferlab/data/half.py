@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.data.datasets.images import ImageSet, Subset
+from transferlab.data.datasets.images import ImageSet, Subset, UnreadableImage
 from transferlab.errors import UserError
 from transferlab.runtime import commands
 
@@ -19,6 +19,15 @@ class Images:
     name in the data set -> sha256."""
 
     pixels: np.ndarray
+    labels: np.ndarray
+    skipped: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images of any sizes, each (H, W, 3) uint8; otherwise as `Images`."""
+
+    pictures: list[np.ndarray]
     labels: np.ndarray
     skipped: dict[str, str]
 
@@ -55,12 +64,7 @@ class View:
         labels = self.labels[indices].copy()
         skipped = {image.name: image.sha256 for image in unreadable.values()}
         for slot, image in sorted(unreadable.items()):
-            if not self.skip_unreadable:
-                file = self.subset.name(int(self.positions[indices[slot]]))
-                raise UserError(
-                    f"{file} cannot be read: {image.reason}; repair or delete it, or leave such "
-                    f"files out with {commands.setting('data.unreadable', 'skip')}"
-                )
+            self._leave_out(int(self.positions[indices[slot]]), image)
             if replace:
                 only = slice(slot, slot + 1)
                 corner = None if corners is None else corners[only]
@@ -70,6 +74,32 @@ class View:
             keep = np.array([slot not in unreadable for slot in range(len(indices))])
             out, labels = out[keep], labels[keep]
         return Images(out, labels, skipped)
+
+    def pictures(self, indices: np.ndarray) -> Pictures:
+        """The images `indices` (B,) of the view as they were before they were resized.
+
+        Raises: UserError that names an unreadable file, unless such are left out.
+        """
+        images, labels, skipped = [], [], {}
+        for position, label in zip(
+            self.positions[indices].tolist(), self.labels[indices], strict=True
+        ):
+            picture = self.subset.picture(position)
+            if isinstance(picture, UnreadableImage):
+                self._leave_out(position, picture)
+                skipped[picture.name] = picture.sha256
+            else:
+                images.append(picture)
+                labels.append(label)
+        return Pictures(images, np.array(labels, dtype=self.labels.dtype), skipped)
+
+    def _leave_out(self, position: int, image: UnreadableImage) -> None:
+        """Raises: UserError unless unreadable images are left out."""
+        if not self.skip_unreadable:
+            raise UserError(
+                f"{self.subset.name(position)} cannot be read: {image.reason}; repair or delete "
+                f"it, or leave such files out with {commands.setting('data.unreadable', 'skip')}"
+            )
 
     def _next_readable(
         self, index: int, out: np.ndarray, corner: np.ndarray | None

@@ -19,12 +19,13 @@ from transferlab.runtime.provenance import provenance
 from transferlab.store import evaluations
 from transferlab.store.reader import Values
 
-PLAIN = "posteriors"
-DEFAULTS = PROTOCOLS[PLAIN].defaults  # the centre crop of the validation images
+PLAIN = "posteriors"  # whose settings CENTRE repeat a validation
+CENTRE = {**PROTOCOLS[PLAIN].defaults, "crops": "centre"}
+SOURCE = ("name", "val", "holdout")  # of data: the root may be that of another machine
 log = logging.getLogger(__name__)
 
 
-class Recorded(NamedTuple):
+class Reply(NamedTuple):
     """The record of an evaluation, its file, and whether it was there before."""
 
     record: Values
@@ -32,7 +33,7 @@ class Recorded(NamedTuple):
     reused: bool
 
 
-def ask(evaluation: Evaluation) -> Recorded:
+def ask(evaluation: Evaluation) -> Reply:
     """The record of an evaluation, which is computed unless it has been.
 
     Waits for a process that computes the same. A record whose unreadable images were repaired since
@@ -50,35 +51,35 @@ def ask(evaluation: Evaluation) -> Recorded:
         if (recorded := _recorded(evaluation)) is not None:
             return recorded
         record = _computed(evaluation, identity)
-        return Recorded(record, evaluations.write(folder, record), False)
+        return Reply(record, evaluations.write(folder, record), False)
 
 
 def difference(evaluation: Evaluation, record: Values) -> str | None:
     """How an evaluation that repeats the last validation of its run differs from that; None if it
     is the same, or no such evaluation."""
-    run, settings = evaluation.runs[0], evaluation.settings
+    run, images = evaluation.runs[0], evaluation.data
     final = run.record["metrics"].get("top1_final")
-    if evaluation.protocol != PLAIN or settings != PROTOCOLS[PLAIN].check(DEFAULTS, [run]):
+    plain = evaluation.protocol == PLAIN and evaluation.settings == CENTRE
+    own = all(getattr(images, key) == getattr(run.config.data, key) for key in SOURCE)
+    if not plain or not own or len(evaluation.runs) > 1 or final is None:
         return None
-    if len(evaluation.runs) > 1 or final is None:
-        return None
-    if evaluation.data.digest != run.config.data.digest:
-        return f"these are other images than those that {run.label} was validated on"
-    if record["metrics"]["top1"] == final:
+    if images.digest != run.config.data.digest:
+        return f"these are other images than those that {run.label} {run.id} was validated on"
+    found = record["metrics"]["top1"]
+    if found == final:
         return None
     return (
-        f"top1 {record['metrics']['top1']:.6f} is not the {final:.6f} that {run.path / RESULT} "
-        f"records, of {run.record['device']} with {run.record['threads']} threads: other devices "
-        "and libraries round differently"
+        f"top1 is {found:.6f}, and {final:.6f} in {run.path / RESULT}, which was computed on "
+        f"{run.record['device']}: other devices and versions round differently"
     )
 
 
-def _recorded(evaluation: Evaluation) -> Recorded | None:
+def _recorded(evaluation: Evaluation) -> Reply | None:
     identity = evaluations.identity(evaluation.question)
     for run in evaluation.runs:
         record = evaluations.read(run.path, identity)
         if record is not None and not changed(evaluation.data, record["skipped"]):
-            return Recorded(record, evaluations.path(run.path, identity), True)
+            return Reply(record, evaluations.path(run.path, identity), True)
     return None
 
 

@@ -28,7 +28,7 @@ TOLERANCE = 1e-3  # of the logits of one image, relative to the largest: roundin
 Sizes = tuple[int, int]
 
 
-class Unfit(ValueError):
+class NoDenseForm(ValueError):
     """Why a layer has no dense form."""
 
 
@@ -55,7 +55,7 @@ class DenseNetwork:
 
     def __call__(self, images: Tensor) -> Tensor:
         x = images
-        with _Dense(self.maps, self.pools):
+        with _Converted(self.maps, self.pools):
             for stage_name, stage in self.network.stages.items():
                 with self._named(stage_name):
                     x = stage(x)
@@ -70,7 +70,7 @@ class DenseNetwork:
         """Errors of torch, and asserts of a library, that are of the size of the image."""
         try:
             yield
-        except (Unfit, AssertionError, ValueError, IndexError) as error:
+        except (NoDenseForm, AssertionError, ValueError, IndexError) as error:
             raise self._refusal(stage, error) from error
         except RuntimeError as error:
             if "memory" in str(error):
@@ -113,7 +113,7 @@ class _Observed(TorchFunctionMode):
         return result
 
 
-class _Dense(TorchFunctionMode):
+class _Converted(TorchFunctionMode):
     """Leaves maps as they are where they would be flattened, and makes fully connected layers on
     them convolutions; what `_Observed` noted is read in the same order."""
 
@@ -143,7 +143,7 @@ class _Dense(TorchFunctionMode):
         if {*(output if isinstance(output, tuple | list) else (output,))} == {1}:
             return function(*args, **kwargs)  # type: ignore[no-any-return]
         if not whole:
-            raise Unfit(f"it pools maps of any size to {output}")
+            raise NoDenseForm(f"it pools maps of any size to {output}")
         return args[0]  # type: ignore[no-any-return]
 
 
@@ -156,7 +156,7 @@ def _convolution(
     """A fully connected layer on maps (B, C, h, w), a value at each place of its kernel."""
     channels = input.shape[1]
     if weight.shape[1] != channels * kernel[0] * kernel[1]:
-        raise Unfit(f"{weight.shape[1]} inputs are not a map of {channels} channels")
+        raise NoDenseForm(f"{weight.shape[1]} inputs are not a map of {channels} channels")
     if min(n - k for n, k in zip(input.shape[2:], kernel, strict=True)) < 0:
-        raise Unfit(f"its map is smaller than {kernel[0]}x{kernel[1]}")
+        raise NoDenseForm(f"its map is smaller than {kernel[0]}x{kernel[1]}")
     return F.conv2d(input, weight.view(-1, channels, *kernel), bias)

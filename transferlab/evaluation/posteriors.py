@@ -15,7 +15,7 @@ from transferlab.data.half import View, cut
 from transferlab.errors import UserError
 from transferlab.evaluation import reading
 from transferlab.evaluation.protocols import Answer, Evaluation
-from transferlab.evaluation.reading import Look, Seen
+from transferlab.evaluation.reading import Seen, Sight
 from transferlab.evaluation.runs import FinishedFolder
 from transferlab.evaluation.scorer import Scorer
 from transferlab.evaluation.tally import Tally
@@ -37,9 +37,7 @@ def answer(evaluation: Evaluation) -> Answer:
         an image cannot be read, or a network has no dense form.
     """
     machine, runs = evaluation.machine, evaluation.runs
-    device = devices.best(machine.accelerator)
-    if device.type == "cuda":
-        Arithmetic(compile=False).apply()
+    device = device_of(machine.accelerator)
     classifiers = [load_run(run.path) for run in runs]
     _check_classes(runs, classifiers)
     views, scorers = _prepared(evaluation, classifiers, device)
@@ -57,6 +55,23 @@ def answer(evaluation: Evaluation) -> Answer:
         skipped=skipped,
         device=devices.name(device),
     )
+
+
+def device_of(accelerator: str) -> torch.device:
+    """The device that computes, and its arithmetic as in a training; float32 is float32.
+
+    Raises: UserError if this machine does not have it.
+    """
+    device = devices.best(accelerator)
+    kinds = {"auto": device.type, "gpu": device.type.replace("cpu", "no gpu")}
+    if device.type != kinds.get(accelerator, accelerator):
+        raise UserError(
+            f"--device {accelerator} is not available on this machine, which has "
+            f"{devices.present()}"
+        )
+    if device.type == "cuda":
+        Arithmetic(compile=False).apply()
+    return device
 
 
 def _check_classes(runs: Sequence[FinishedFolder], classifiers: Sequence[Classifier]) -> None:
@@ -87,7 +102,7 @@ def _prepared(
             numbers[stored] = len(views)
             views.append(_view(run, stored, classifier.classes, settings["subset"]))
         scales = settings["scales"] or ([stored.size] if settings["dense"] else [None])
-        looks = [Look(numbers[stored], scale) for scale in scales]
+        looks = [Sight(numbers[stored], scale) for scale in scales]
         scorers.append(Scorer(classifier, looks, settings, device))
     return views, scorers
 

@@ -21,7 +21,7 @@ Metrics = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
-class Machine:
+class Computing:
     """Where and how fast an answer is computed, which does not change it: `accelerator` as
     `runtime.accelerator`, the images of a batch (None: as in the run's validations), and the
     threads that read images (None: by the cores)."""
@@ -42,7 +42,7 @@ class Evaluation:
     settings: Settings
     runs: tuple[FinishedFolder, ...]
     data: DataConfig
-    machine: Machine
+    machine: Computing
 
     @property
     def question(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from transferlab.runtime import machine
 AHEAD = 2  # batches that are read while one is used
 
 
-class Look(NamedTuple):
+class Sight(NamedTuple):
     """How an image is seen: as it is stored for `view`, one of the views of a reading (S, S); or,
     with a test scale, as the rectangle (H, W) whose shorter side has `scale` pixels."""
 
@@ -34,12 +34,12 @@ class Seen:
     could not be read, as name in the data set -> sha256."""
 
     labels: np.ndarray
-    images: Mapping[Look, list[np.ndarray]]
+    images: Mapping[Sight, list[np.ndarray]]
     skipped: Mapping[str, str]
 
 
 def batches(
-    views: Sequence[View], looks: Sequence[Look], *, batch_size: int, workers: int | None
+    views: Sequence[View], looks: Sequence[Sight], *, batch_size: int, workers: int | None
 ) -> Iterator[Seen]:
     """Every image of the views, which have the same images, once and in order.
 
@@ -62,9 +62,9 @@ def batches(
             pool.shutdown(cancel_futures=True)
 
 
-def _read(views: Sequence[View], looks: Sequence[Look], indices: np.ndarray) -> Seen:
+def _read(views: Sequence[View], looks: Sequence[Sight], indices: np.ndarray) -> Seen:
     """The images `indices` (B,) of the views, by every look."""
-    images: dict[Look, list[np.ndarray]] = {}
+    images: dict[Sight, list[np.ndarray]] = {}
     labels, skipped = np.empty(0), dict[str, str]()
     for number in sorted({look.view for look in looks}):
         view = views[number]
@@ -74,13 +74,13 @@ def _read(views: Sequence[View], looks: Sequence[Look], indices: np.ndarray) -> 
             out = np.empty((len(indices), size, size, 3), dtype=np.uint8)
             read = view.read(indices, out, replace=False)
             labels, skipped = read.labels, read.skipped
-            images[Look(number, None)] = list(read.pixels)
+            images[Sight(number, None)] = list(read.pixels)
         if any(scale is not None for scale in scales):
             pictures = view.pictures(indices)
             labels, skipped = pictures.labels, pictures.skipped
             for scale in filter(None, scales):
-                images[Look(number, scale)] = [
-                    decode.fit(pixels, size=scale, resize="side") for pixels in pictures.pixels
+                images[Sight(number, scale)] = [
+                    decode.fit(pixels, size=scale, resize="side") for pixels in pictures.pictures
                 ]
     return Seen(labels, images, skipped)
 

@@ -15,10 +15,10 @@ from transferlab.data.transforms import InputTransform
 from transferlab.evaluation.crops import crops
 from transferlab.evaluation.dense import DenseNetwork
 from transferlab.evaluation.protocols import Settings
-from transferlab.evaluation.reading import Look
+from transferlab.evaluation.reading import Sight
 from transferlab.training.classifier import Classifier
 
-Images = Mapping[Look, Sequence[np.ndarray]]
+Images = Mapping[Sight, Sequence[np.ndarray]]
 
 
 class Scorer:
@@ -32,7 +32,7 @@ class Scorer:
     def __init__(
         self,
         classifier: Classifier,
-        looks: Sequence[Look],
+        looks: Sequence[Sight],
         settings: Settings,
         device: torch.device,
     ) -> None:
