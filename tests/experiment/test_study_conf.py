@@ -13,7 +13,16 @@ from transferlab.experiment.run import Run
 
 FIGURE2 = ("AnB", "BnB", "AnB+", "BnB+", "BnA", "AnA", "BnA+", "AnA+")
 COUNTS = {
+    "bn_rates": {"base": 10},
+    "bn_rates_imagenet": {"base": 5},
     "families": {"base": 12, "AnB": 6, "BnB": 6},
+    "filters": {"base": 21},
+    "filters_imagenet": {"base": 7},
+    "plain_residual": {"base": 8},
+    "plain_residual_cifar10": {"base": 10},
+    "plain_residual_imagenet": {"base": 4},
+    "vgg_depth": {"base": 18},
+    "vgg_depth_imagenet": {"base": 6},
     "quick": {"base": 4, **dict.fromkeys(FIGURE2, 8)},
     "random_splits": {"base": 8, **dict.fromkeys(FIGURE2, 28)},
     "manmade_natural": {"base": 2, "AnB": 7, "BnA": 7, "BnB": 7, "AnA": 7},
@@ -42,7 +51,9 @@ def test_every_study_of_conf_is_counted():
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("families", 24), ("quick", 68), ("random_splits", 232), ("manmade_natural", 30),
+    [("bn_rates", 10), ("bn_rates_imagenet", 5), ("filters", 21), ("filters_imagenet", 7),
+     ("plain_residual", 8), ("plain_residual_cifar10", 10), ("plain_residual_imagenet", 4),
+     ("vgg_depth", 18), ("vgg_depth_imagenet", 6), ("families", 24), ("quick", 68), ("random_splits", 232), ("manmade_natural", 30),
      ("random_filters", 8), ("reduced", 12), ("reduction", 60), ("small_random", 288),
      ("small_manmade_natural", 72), ("yosinski2014", 163)],
 )  # fmt: skip

@@ -8,6 +8,7 @@ mirror read EXHIBITS.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -18,12 +19,14 @@ from transferlab.results.exhibits import Exhibit, Selection
 from transferlab.results.loading import Results
 from transferlab.results.metrics import metric_of
 from transferlab.results.tables import (
+    bn_rates,
     decomposition,
     evaluations,
     experiments,
     figure2,
     figure3,
     interpretation,
+    lecture,
     left_out,
     runs,
     table1,
@@ -189,6 +192,21 @@ def _with_own_bases(experiment: Experiment) -> Experiment:
     return replace(experiment, runs=runs[own]) if cut.any() else experiment
 
 
+def _lecture(
+    study: str, title: str, text: str, table: Callable[[Selection], pd.DataFrame] | None = None
+) -> Exhibit:
+    """The table of an experiment of the lecture, which has the name of its study."""
+    return Exhibit(
+        title=title,
+        text=f"{text} Ours beside the published values; source: results/lecture.csv.",
+        nothing=f"no finished run is of study {study}",
+        study=study,
+        select=lambda runs, _: lecture.select(_measured(runs), [study]),
+        table=table or partial(lecture.build, study=study),
+        part_of="lecture",
+    )
+
+
 # --- the exhibits, in the order of the page -----------------------------------------------------
 
 EXHIBITS: dict[str, Exhibit] = {
@@ -269,6 +287,43 @@ EXHIBITS: dict[str, Exhibit] = {
         nothing="no finished run has a learning curve",
         figure=f"{FIGURES}.curves:draw",
         drawn=lambda selection: loading.curves(selection.results, selection.ids),
+    ),
+    "lecture": Exhibit(
+        title="The lecture's experiments",
+        text="Networks of the lecture's experiments beside the values that their papers report, as "
+        "error. A small network on small images need not show what a large one showed on ImageNet: "
+        "read the difference to the first setting of a group, with its interval.",
+        select=lambda runs, _: lecture.select(_measured(runs)),
+        nothing="no finished run is of an experiment of the lecture",
+        study="vgg_depth",
+        table=lecture.overview,
+    ),
+    "vgg_depth": _lecture(
+        "vgg_depth",
+        "VGG: depth",
+        "More layers of 3 x 3 convolutions lower the error up to 16 or 19 layers, and local "
+        "response normalisation does not help (Simonyan, Zisserman 2014, Sec. 4.1).",
+    ),
+    "filters": _lecture(
+        "filters",
+        "Filters: their size, number and stride",
+        "Two layers of 3 x 3 are better than one of 5 x 5 (Simonyan, Zisserman 2014, Sec. 4.1), "
+        "more maps in the middle are better (Zeiler, Fergus 2013, Table 3), and so are smaller "
+        "strides (Chatfield et al. 2014, Table 3).",
+    ),
+    "plain_residual": _lecture(
+        "plain_residual",
+        "Plain and residual networks",
+        "Of plain networks the deeper ones are worse, also on the training images; of residual "
+        "ones they are better (He et al. 2015, Sec. 4).",
+    ),
+    "bn_rates": _lecture(
+        "bn_rates",
+        "Batch normalisation and rates",
+        "With batch normalisation Inception reaches its accuracy in half of the steps, with 5 "
+        "times the rate in a fourteenth, with 30 times later but ends higher, and learns even with "
+        "sigmoids (Ioffe, Szegedy 2015, Sec. 4.2.2).",
+        bn_rates.build,
     ),
     "experiments": Exhibit(
         title="Experiments",

@@ -63,7 +63,7 @@ class Exhibit:
     which compares nothing. `nothing` is the reason if there is nothing to show, and `study` a study
     that trains such runs. `table` builds the table; `figure` is the `module:function` that draws
     (`figures.Draw`), imported when it is drawn because it needs matplotlib, and `drawn` the data
-    that it draws.
+    that it draws. One that is `part_of` another has no section of its own in the page.
     """
 
     title: str
@@ -74,6 +74,7 @@ class Exhibit:
     table: Callable[[Selection], pd.DataFrame] | None = None
     figure: str | None = None
     drawn: Callable[[Selection], pd.DataFrame] = networks
+    part_of: str | None = None
 
     @property
     def name(self) -> str:

@@ -86,6 +86,12 @@ def test_variants_differ_by_batch_norm_lrn_dropout_and_activation():
         "bn_inception_figure5": [69, 0, 0, 69, 0],
         "bn_inception_separable": [68, 0, 0, 69, 0],
     }
+    small = {name: models.build(f"{name}_small", num_outputs=10, image_size=32)
+             for name in ("inception_no_bn", "bn_inception_baseline", "bn_inception",
+                          "bn_inception_sigmoid")}  # fmt: skip
+    assert {name: [count(net, kind) for kind in kinds] for name, net in small.items()} == {
+        name: found[name] for name in small
+    }
     assert networks["inception_no_bn"].get_submodule("classifier.dropout").p == 0.4
     assert networks["bn_inception"].deterministic_stages() == 13
 

@@ -43,6 +43,19 @@ FACTS = {
     "nin": (7_595_176, 224, "mlpconv1 mlpconv2 mlpconv3 mlpconv4 classifier", 12, (27, 13, 6, 6)),
     "nin_cifar": (966_986, 32, "mlpconv1 mlpconv2 mlpconv3 classifier", 9, (16, 8, 8)),
 }  # fmt: skip
+# the small ones with 10 outputs, at 32 pixels
+SMALL = {
+    "zfnet_small": (589_498, EIGHT, (16, 8, 8, 8, 4)),
+    "zfnet_wide_small": (969_274, EIGHT, (16, 8, 8, 8, 4)),
+    "cnn_f_small": (368_618, EIGHT, (8, 4, 4, 4, 2)),
+    "cnn_m_small": (501_690, EIGHT, (16, 4, 4, 4, 2)),
+    "cnn_m_128_small": (242_282, EIGHT, (16, 4, 4, 4, 2)),
+    "cnn_s_small": (501_690, EIGHT, (11, 6, 6, 6, 2)),
+    "vgg_a_small": (229_562, BLOCKS, (16, 8, 4, 2, 1)),
+    "vgg_b_small": (232_466, BLOCKS, (16, 8, 4, 2, 1)),
+    "vgg_e_small": (398_674, BLOCKS, (16, 8, 4, 2, 1)),
+    "vgg_b_5x5_small": (255_386, BLOCKS, (16, 8, 4, 2, 1)),
+}
 FINE = {
     "overfeat_accurate": NINE,
     "vgg_a_lrn": "block1.conv1_1 block2.conv2_1 block3.conv3_1 block3.conv3_2 block4.conv4_1 "
@@ -65,7 +78,7 @@ def one_thread():
 
 def weightless(name: str, **arguments) -> StagedNetwork:
     size = FACTS[name][1] if name in FACTS else 32
-    outputs = 10 if name == "nin_cifar" else 1000
+    outputs = 10 if name == "nin_cifar" or name in SMALL else 1000
     with torch.device("meta"):
         return models.build(name, num_outputs=outputs, image_size=size, **arguments)
 
@@ -85,18 +98,32 @@ def kinds(stage: nn.Module) -> list[str]:
     return [type(layer).__name__ for layer in stage]
 
 
+def map_sides(network: StagedNetwork, size: int) -> tuple[int, ...]:
+    """Of the outputs of all stages that are maps."""
+    x, found = torch.empty(1, 3, size, size, device="meta"), []
+    for stage in network.eval():
+        x = stage(x)
+        found += [x.shape[-1]] if x.ndim == 4 else []
+    return tuple(found)
+
+
 def test_parameters_stages_and_maps_are_the_papers():
     for name, (count, size, stages, fine, sides) in FACTS.items():
-        network, found = weightless(name).eval(), []
+        network = weightless(name)
         assert parameters(network) == count, name
         assert network.stage_names == tuple(stages.split()), name
-        x = torch.empty(1, 3, size, size, device="meta")
-        for stage in network:
-            x = stage(x)
-            found += [x.shape[-1]] if x.ndim == 4 else []
-        assert tuple(found) == sides, name
+        assert map_sides(network, size) == sides, name
         network.cuts = "fine"
         assert len(network.stage_names) == fine, name
+
+
+def test_the_small_ones_have_the_papers_stages_and_leave_a_map_of_small_images():
+    for name, (count, stages, sides) in SMALL.items():
+        network = weightless(name)
+        assert parameters(network) == count, name
+        assert network.stage_names == tuple(stages.split()), name
+        assert map_sides(network, 32) == sides, name
+        assert (CONF / "model" / f"{name}.yaml").exists()
 
 
 def test_the_registry_has_the_images_and_the_recipe_of_each_paper():
@@ -217,6 +244,30 @@ def test_vgg_c_and_a_lrn_differ_from_d_and_a_where_the_paper_says():
     ]
     lrn, a = leaves(weightless("vgg_a_lrn").prefix(5)), leaves(weightless("vgg_a").prefix(5))
     assert lrn == [*a[:2], LRN, *a[2:]]
+
+
+def test_the_small_vggs_have_the_layers_of_the_large_ones_with_an_eighth_of_the_maps():
+    for name in ("vgg_a_lrn", "vgg_c", "vgg_e"):
+        small, large = weightless(f"{name}_small").prefix(5), weightless(name).prefix(5)
+        assert [*map(type, small.modules())] == [*map(type, large.modules())], name
+        for ours, theirs in zip(convolutions(small), convolutions(large), strict=True):
+            assert ours.out_channels * 8 == theirs.out_channels, name
+            assert (ours.kernel_size, ours.padding) == (theirs.kernel_size, theirs.padding), name
+
+
+def test_the_control_of_vgg_b_has_one_5x5_for_two_3x3():
+    for name, first in {"vgg_b_5x5": 64, "vgg_b_5x5_small": 8}.items():
+        found = [
+            (conv.in_channels, conv.out_channels, conv.kernel_size, conv.padding)
+            for conv in convolutions(weightless(name).prefix(5))
+        ]
+        widths = [3, first, first * 2, first * 4, first * 8, first * 8]
+        pairs = zip(widths, widths[1:], strict=False)
+        assert found == [(before, after, (5, 5), (2, 2)) for before, after in pairs]
+
+
+def convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
 
 
 def leaves(module: nn.Module) -> list[str]:

@@ -5,7 +5,7 @@ in `NETWORKS`, its totals in published.csv, and conf/model/NAME.yaml.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 HERE = "transferlab.models.zoo"
@@ -44,8 +44,8 @@ def _imagenet(
     return Architecture(family, (crop, crop), recipe, 256, crop, builder=builder, options=options)
 
 
-def _vgg(configuration: str) -> Architecture:
-    options = {"configuration": configuration}
+def _vgg(configuration: str, **options: Any) -> Architecture:
+    options = {"configuration": configuration, **options}
     return Architecture("vgg", (32, 256), "vgg", size=256, crop=224, options=options)
 
 
@@ -64,9 +64,16 @@ def _cifar(family: str, recipe: str, **options: Any) -> Architecture:
     return Architecture(family, (16, 96), recipe, 32, 32, UNIT, options=options)
 
 
-def _small(family: str) -> Architecture:
-    """The small network of a family."""
-    return Architecture(family, (16, 96), "small32", 32, 32, UNIT, f"{HERE}.{family}:small")
+def _small(family: str, function: str = "small", **options: Any) -> Architecture:
+    """A small network of a family."""
+    builder = f"{HERE}.{family}:{function}"
+    return Architecture(family, (16, 96), "small32", 32, 32, UNIT, builder, options)
+
+
+def _eighth(configuration: str, **options: Any) -> Architecture:
+    """A VGG with an eighth of the maps: its five poolings leave something of 32 pixels."""
+    small = _small("vgg", "eighth", configuration=configuration, **options)
+    return replace(small, images=(32, 96))
 
 
 def _bn_inception(recipe: str, **options: Any) -> Architecture:
@@ -84,11 +91,12 @@ NETWORKS: dict[str, Architecture] = {
     "alexnet_small": Architecture(
         "alexnet_small", (16, 96), "small32", size=32, crop=32, scale=UNIT
     ),
-    # From AlexNet to VGG and Network in Network. ZFNet, OverFeat and CNN-F to S have no small one:
-    # alexnet_small has their five convolutions and three fully connected layers.
+    # From AlexNet to VGG and Network in Network
     "alexnet2012": _imagenet("alexnet2012", "krizhevsky2012", crop=227),
     "zfnet": _imagenet("zfnet", "zfnet", crop=224, maps=(384, 384, 256)),
     "zfnet_wide": _imagenet("zfnet", "zfnet", crop=224, maps=(512, 1024, 512)),
+    "zfnet_small": _small("zfnet", maps=(48, 48, 32)),
+    "zfnet_wide_small": _small("zfnet", maps=(64, 128, 64)),
     "overfeat_fast": _imagenet("overfeat", "overfeat", crop=231, function="fast"),
     "overfeat_accurate": _imagenet("overfeat", "overfeat", crop=221, function="accurate"),
     "cnn_f": _imagenet("chatfield", "chatfield", crop=224, function="fast"),
@@ -97,12 +105,26 @@ NETWORKS: dict[str, Architecture] = {
     "cnn_m_1024": _imagenet("chatfield", "chatfield", crop=224, function="medium", fc7=1024),
     "cnn_m_128": _imagenet("chatfield", "chatfield", crop=224, function="medium", fc7=128),
     "cnn_s": _imagenet("chatfield", "chatfield", crop=224, function="slow"),
+    "cnn_f_small": _small("chatfield", kind="F", fc7=512),
+    "cnn_m_small": _small("chatfield", kind="M", fc7=512),
+    "cnn_m_2048_small": _small("chatfield", kind="M", fc7=256),
+    "cnn_m_1024_small": _small("chatfield", kind="M", fc7=128),
+    "cnn_m_128_small": _small("chatfield", kind="M", fc7=16),
+    "cnn_s_small": _small("chatfield", kind="S", fc7=512),
     "vgg_a": _vgg("A"),
     "vgg_a_lrn": _vgg("A-LRN"),
     "vgg_b": _vgg("B"),
     "vgg_c": _vgg("C"),
     "vgg_d": _vgg("D"),
     "vgg_e": _vgg("E"),
+    "vgg_b_5x5": _vgg("B", pairs=False),
+    "vgg_a_small": _eighth("A"),
+    "vgg_a_lrn_small": _eighth("A-LRN"),
+    "vgg_b_small": _eighth("B"),
+    "vgg_c_small": _eighth("C"),
+    "vgg_d_small": _eighth("D"),
+    "vgg_e_small": _eighth("E"),
+    "vgg_b_5x5_small": _eighth("B", pairs=False),
     "vgg_small": _small("vgg"),
     "nin": Architecture("nin", (39, 256), "nin", size=256, crop=224),
     "nin_cifar": Architecture("nin", (16, 96), "nin_cifar", 32, 32, UNIT, f"{HERE}.nin:cifar"),
@@ -180,6 +202,9 @@ NETWORKS: dict[str, Architecture] = {
     "bn_inception_figure5": _bn_inception("bn_x5", projection=128),
     "bn_inception_separable": _bn_inception("bn_x5", separable=True),
     "bn_inception_small": _small("bn_inception"),
+    "inception_no_bn_small": _small("bn_inception", normalised=False, regularised=True),
+    "bn_inception_baseline_small": _small("bn_inception", regularised=True),
+    "bn_inception_sigmoid_small": _small("bn_inception", activation="sigmoid"),
     "inception_v3": _inception("inception_v3", "inception_v3"),
     "inception_v4": _inception("inception_v4", "inception_v4"),
     "inception_resnet_v2": _inception("inception_resnet_v2", "inception_v4"),

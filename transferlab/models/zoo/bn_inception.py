@@ -103,10 +103,17 @@ def build(
     )
 
 
-def small(*, num_outputs: int, image_size: int) -> StagedNetwork:
+def small(
+    *,
+    num_outputs: int,
+    image_size: int,
+    normalised: bool = True,
+    regularised: bool = False,
+    activation: str = "relu",
+) -> StagedNetwork:
     """The same stages at a quarter of the widths, for small images; not from the paper.
 
-    The first convolution is of 3x3 and without a stride.
+    The first convolution is of 3x3 and without a stride. The variants are those of `build`.
     """
     width = 64 // SMALL
     modules = {
@@ -114,13 +121,16 @@ def small(*, num_outputs: int, image_size: int) -> StagedNetwork:
         for name, widths in MODULES.items()
     }
     initial = truncated_he()
-    first = convolution(3, width, 3, padding=1)
+    act = ACTIVATIONS[activation]
+    conv = partial(convolution, normalised=normalised, activation=act)
+    first = {"3x3": conv(3, width, 3, padding=1), "pool": _pool(), **_norm(regularised)}
+    dropout = DROPOUT if regularised else 0.0
     return StagedNetwork(
         {
-            "conv1": Stage({"3x3": first, "pool": _pool()}, initial),  # (B, 16, P/2, P/2)
-            "conv2": _conv2(width, convolution, initial, False),  # (B, 48, P/4, P/4)
-            **_trunk(3 * width, image_size // 4, modules, convolution, initial),
-            "classifier": _classifier(1024 // SMALL, 0.0, num_outputs, initial),
+            "conv1": Stage(first, initial),  # (B, 16, P/2, P/2)
+            "conv2": _conv2(width, conv, initial, regularised),  # (B, 48, P/4, P/4)
+            **_trunk(3 * width, image_size // 4, modules, conv, initial),
+            "classifier": _classifier(1024 // SMALL, dropout, num_outputs, initial),
         }
     )
 

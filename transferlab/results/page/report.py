@@ -37,7 +37,11 @@ def default_store() -> str:
 
 def section_names() -> tuple[str, ...]:
     """The exhibits with a section of their own, in order."""
-    return tuple(name for name in catalogue.EXHIBITS if name != LEFT_OUT)
+    return tuple(
+        name
+        for name, exhibit in catalogue.EXHIBITS.items()
+        if name != LEFT_OUT and exhibit.part_of is None
+    )
 
 
 def summary(results: Results, metric: str | None = None, *, with_paths: bool = False) -> Fragment:
