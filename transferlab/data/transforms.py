@@ -96,7 +96,7 @@ def convert_batch(
         rows, columns = corners[:, :1] + along, corners[:, 1:] + along  # (B, P)
         values = values - mean[rows[:, :, None], columns[:, None, :]]
     elif mean is not None:
-        values = values - _centre(mean, pixels.shape[2])
+        values = values - _centre(mean, *pixels.shape[1:3])
     values = values * scale
     if flips is None:
         return values
@@ -113,10 +113,10 @@ def mirror(images: Tensor, flips: Tensor) -> Tensor:
 def _subtracted(pixels: Tensor, mean: Tensor | None, corners: Tensor | None) -> Tensor:
     if mean is None:
         return pixels.float()
-    crop = pixels.shape[2]
     if not _needs_corners(pixels, mean, corners):
-        return pixels - _centre(mean, crop)
+        return pixels - _centre(mean, *pixels.shape[1:3])
     assert corners is not None
+    crop = pixels.shape[2]
     values = torch.empty(pixels.shape)
     image, out, means = pixels.numpy(), values.numpy(), mean.numpy()
     for index, (row, column) in enumerate(corners.tolist()):  # half the time of a gather
@@ -129,8 +129,8 @@ def _needs_corners(pixels: Tensor, mean: Tensor, corners: Tensor | None) -> bool
     return corners is not None and mean.ndim == 3 and pixels.shape[2] < len(mean)
 
 
-def _centre(mean: Tensor, crop: int) -> Tensor:
+def _centre(mean: Tensor, height: int, width: int) -> Tensor:
     if mean.ndim == 1:
         return mean
-    start = (len(mean) - crop) // 2
-    return mean[start : start + crop, start : start + crop]
+    row, column = (mean.shape[0] - height) // 2, (mean.shape[1] - width) // 2
+    return mean[row : row + height, column : column + width]

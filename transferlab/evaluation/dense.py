@@ -51,7 +51,7 @@ class DenseNetwork:
             with _Observed(self.maps, self.pools):
                 expected = network(image)
             self._check(expected, self(image))
-            self(image.repeat(1, 1, 1, 2))
+            self(image.repeat(1, 1, 2, 2))
 
     def __call__(self, images: Tensor) -> Tensor:
         x = images
