@@ -1,8 +1,10 @@
 """The table of evaluations, and what is listed as left out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from support import evaluated, stores
 
@@ -35,8 +37,8 @@ def test_an_average_is_followed_by_its_runs(runs: list[Run]):
         "evaluation", "label", "id", "model", "runs", "protocol", "asked", "data_set", "images",
         "top1", "top5", "loss", "skipped", "time_s", "device", "finished", "kept_with", "path",
     ]  # fmt: skip
-    shown = table.astype(object).fillna("")[["label", "id", "runs", "asked", "top1", "top5", "loss"]]
-    assert shown.to_numpy().tolist() == [
+    shown = table[["label", "id", "runs", "asked", "top1", "top5", "loss"]]
+    assert shown.astype(object).fillna("").to_numpy().tolist() == [
         ["A3B", second.id, 1, "dense", 0.85, "", 0.4],
         ["average", "", 2, "10 crops", 0.9, "", 0.3],
         ["baseB", first.id, 1, "10 crops", 0.75, 0.96, 0.5],
@@ -67,15 +69,17 @@ def test_the_command_shows_percent_and_no_folder(
     assert store not in (text := capsys.readouterr().out) and "/evaluations/" in text
 
 
-def test_evaluations_of_other_experiments_are_not_shown(runs: list[Run]):
+def test_evaluations_of_runs_that_are_not_shown_are_not_either(runs: list[Run]):
     evaluated.keep((runs[0], FIRST))
     loaded = results.load(runs[0].folder.parent)
-    mine, other = sorted(loaded.experiments, key=lambda e: runs[0].id not in set(e.runs["id"]))
 
-    assert len(results.table(loaded, "evaluations", experiment=mine.id)) == 1
-    empty = results.table(loaded, "evaluations", experiment=other.id)
-    assert len(empty) == 0
-    assert "no finished run has been evaluated: the table is empty" in empty.attrs["notes"]
+    def of(run: Run) -> pd.DataFrame:
+        """The table of an experiment that has this run alone."""
+        shown = replace(loaded, table=loaded.table[loaded.table["id"] == run.id])
+        return results.table(shown, "evaluations")
+
+    assert len(of(runs[0])) == 1 and len(of(runs[1])) == 0
+    assert "no finished run has been evaluated: the table is empty" in of(runs[1]).attrs["notes"]
 
 
 def test_damaged_records_and_those_of_other_weights_are_left_out(runs: list[Run]):
