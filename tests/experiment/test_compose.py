@@ -33,7 +33,7 @@ def test_a_run_is_composed_of_seven_groups():
     assert CONF.groups() == [
         "data", "logger", "model", "runtime", "split", "train", "transfer",
     ]  # fmt: skip
-    assert CONF.choices("split") == ["manmade_natural", "random", "whole"]
+    assert CONF.choices("split") == ["datasets", "manmade_natural", "random", "whole"]
     assert "yosinski2014" in CONF.choices("study")
     assert CONF.choices("nothing") == []
 
@@ -123,7 +123,8 @@ def test_what_a_run_has_passes(word: str):
         ),
         (
             "+split=choice(random,halves)",
-            "unknown split=halves: choose one of manmade_natural, random, whole (conf/split/)",
+            "unknown split=halves: choose one of datasets, manmade_natural, random, whole "
+            "(conf/split/)",
         ),
         ("modl=alexnet", "unknown group modl: did you mean model=?"),
         (

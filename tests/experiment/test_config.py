@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 import yaml
-from support.records import BASE_B, ELSEWHERE, RECORD, SCIENCE, YOSINSKI, changed, leaves, made
+from support.records import (
+    BASE_B,
+    ELSEWHERE,
+    RECORD,
+    SCIENCE,
+    SECOND,
+    YOSINSKI,
+    changed,
+    leaves,
+    made,
+)
 
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config, config_dict, vary_config
@@ -81,7 +91,8 @@ def test_a_split_is_never_chosen_for_the_user(config: Callable[..., RunConfig]):
         config("transfer.n=3")
 
     assert str(error.value) == (
-        "missing split: choose +split=random or +split=manmade_natural or +split=whole"
+        "missing split: choose +split=random or +split=manmade_natural or +split=whole or "
+        "+split=datasets"
     )
 
 
@@ -104,7 +115,7 @@ def test_a_config_cannot_be_changed():
 
 
 def test_known_keys_are_the_fields_of_all_groups():
-    assert set(known_keys()) == {*SCIENCE, *ELSEWHERE}
+    assert set(known_keys()) == {*SCIENCE, *ELSEWHERE, *SECOND}
 
 
 @pytest.mark.parametrize(

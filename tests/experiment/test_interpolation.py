@@ -180,8 +180,8 @@ def test_only_a_path_may_come_from_there(
             made()
         assert str(error.value) == (
             f"{key}={text} takes a value from the environment, which no record shows: write it "
-            "out. Only runtime.store, runtime.cache, data.root, split.groups, which decide no "
-            "numbers, may come from there"
+            "out. Only runtime.store, runtime.cache, data.root, split.a.root, split.groups, "
+            "which decide no numbers, may come from there"
         )
 
 

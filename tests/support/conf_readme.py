@@ -146,6 +146,8 @@ def _type(hint: Any) -> str:
         )
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return " or ".join(map(_type, typing.get_args(hint)))
+    if dataclasses.is_dataclass(hint):  # a section with the keys of another
+        return f"the keys of `{hint.__name__.removesuffix('Config').lower()}`"
     return TYPES[hint]
 
 

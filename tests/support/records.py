@@ -167,6 +167,11 @@ ELSEWHERE: dict[str, Any] = {
     "runtime.checkpoint_least_s": 0.0,
 }
 
+# The fields of the data set of A, which a config of halves has not
+SECOND = tuple(
+    f"split.a.{key.removeprefix('data.')}" for key in (*SCIENCE, *ELSEWHERE) if "data." in key
+)
+
 
 def leaves(record: dict[str, Any]) -> dict[str, Any]:
     """The values of RECORD under their full names."""

@@ -13,6 +13,7 @@ from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.launcher import LocalSettings, build_launcher
 from transferlab.experiment.resolve import summarise_data
+from transferlab.experiment.views import data_of
 from transferlab.launch import cluster, dispatch
 from transferlab.launch.dispatch import Order
 from transferlab.launch.inline import FinishedRun
@@ -84,9 +85,9 @@ def _sorted(arguments: Sequence[str], conf: Conf = CONF) -> tuple[str, list[str]
     name, sweep_overrides, run_overrides = "", [], []
     for argument in arguments:
         override = compose.parse(argument)
-        if override.is_delete() or override.package is not None:
+        key = compose.key_of(override)
+        if override.is_delete() or (override.package is not None and key == override.key_or_group):
             raise UserError(f"{argument} is not an override: sweep takes KEY=VALUE; see --help")
-        key = override.key_or_group
         if key == "hydra.searchpath":  # that of `conf`
             continue
         if key.startswith(("hydra.", "hydra/")):
@@ -134,7 +135,7 @@ def _title(order: Order) -> list[str]:
     variants = ", ".join(f"{name} {n}" for name, n in plan.count_variants(order.runs).items())
     done, left_out = order.done, len(order.left_out)
     lines = [f"study {order.study}: {len(order.runs)} runs ({variants})  in {order.store}"]
-    sets = list(dict.fromkeys(run.config.data for run in order.runs))
+    sets = list(dict.fromkeys(data_of(run.config, run.config.variant.target) for run in order.runs))
     lines += [f"data: {summarise_data(config)}" for config in sets[:DATA_SETS]]
     lines += [f"data: {len(sets) - DATA_SETS} more"] if len(sets) > DATA_SETS else []
     if not order.todo and not left_out:

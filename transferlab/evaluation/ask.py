@@ -60,10 +60,10 @@ def difference(evaluation: Evaluation, record: Values) -> str | None:
     run, images = evaluation.runs[0], evaluation.data
     final = run.record["metrics"].get("top1_final")
     plain = evaluation.protocol == PLAIN and evaluation.settings == CENTRE
-    own = all(getattr(images, key) == getattr(run.config.data, key) for key in SOURCE)
+    own = all(getattr(images, key) == getattr(run.images, key) for key in SOURCE)
     if not plain or not own or len(evaluation.runs) > 1 or final is None:
         return None
-    if images.digest != run.config.data.digest:
+    if images.digest != run.images.digest:
         return f"these are other images than those that {run.label} {run.id} was validated on"
     found = record["metrics"]["top1"]
     if found == final:

@@ -63,7 +63,7 @@ def check(settings: Mapping[str, Any], runs: Sequence[FinishedFolder]) -> dict[s
         kind = "centre"
     scales = settings["scales"] and sorted({*settings["scales"]})
     for run in runs:
-        size, crop = run.config.data.size, run.config.data.crop
+        size, crop = run.images.size, run.images.crop
         if kind in APART and not scales and size == crop:
             raise UserError(
                 f"--crops {kind} has no room: {run.label} {run.id} takes images of {crop} pixels "

@@ -111,9 +111,9 @@ def _stored(run: FinishedFolder, source: DataConfig) -> DataConfig:
     """The images of `source` as the run stores them: equal for runs that do it alike."""
     return replace(
         source,
-        size=run.config.data.size,
-        resize=run.config.data.resize,
-        crop=run.config.data.size,
+        size=run.images.size,
+        resize=run.images.resize,
+        crop=run.images.size,
         mean="none",
         scale=1.0,
     )

@@ -7,8 +7,9 @@ from typing import Any
 
 from transferlab import store
 from transferlab.errors import UserError
+from transferlab.experiment import views
 from transferlab.experiment.build import build_config
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.config import DataConfig, RunConfig
 from transferlab.experiment.run import INFERENCE, RESULT
 from transferlab.runtime import commands, paths, reading
 from transferlab.runtime.reading import Damaged, Unreadable
@@ -42,7 +43,12 @@ class FinishedFolder:
     @property
     def data_digest(self) -> str:
         """That of the images that the run was validated on, with others of its data set."""
-        return str(self.config.data.digest)
+        return str(self.images.digest)
+
+    @property
+    def images(self) -> DataConfig:
+        """The images of its target, and how it sees them."""
+        return views.inputs(self.config)
 
 
 def find(name: str, store_folder: Path) -> FinishedFolder:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from transferlab import data
 from transferlab.errors import UserError
-from transferlab.experiment import compose
+from transferlab.experiment import compose, views
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import DataConfig, RunConfig
 from transferlab.experiment.variables import expand
@@ -26,6 +26,7 @@ def source(config: RunConfig, overrides: Sequence[str]) -> DataConfig:
 
     Raises: UserError for another key, and if the images are missing or damaged.
     """
+    config = replace(config, data=views.inputs(config))
     chosen = _changed(config, [compose.as_typed(override) for override in overrides]).data
     root = chosen.root and expand("data.root", chosen.root)
     description = data.describe(chosen.name, root=root, val=chosen.val, holdout=chosen.holdout)

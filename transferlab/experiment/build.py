@@ -21,8 +21,8 @@ from transferlab.experiment.config import (
     TransferConfig,
 )
 from transferlab.experiment.identity import DROPS_OF, NEUTRAL
-from transferlab.experiment.keys import PATHS, TYPES, unknown_key
-from transferlab.experiment.splits import missing_split, split_rule
+from transferlab.experiment.keys import OPTIONAL, PATHS, TYPES, unknown_key
+from transferlab.experiment.splits import missing_split, second_unused, split_rule
 from transferlab.runtime import commands, plugins
 
 
@@ -55,11 +55,14 @@ def vary_config(
         if key not in TYPES:
             raise UserError(unknown_key(key))
         group, _, leaf = key.rpartition(".")
-        changes.setdefault(group, {})[leaf] = schema.value(TYPES[key], value, key)
-    sections = vars(config) | changes.pop("", {})
+        changes.setdefault(group, {})[leaf] = value
+    second = changes.pop(OPTIONAL, {})
+    sections = vars(config) | _typed("", changes.pop("", {}))
+    if second:
+        changes.setdefault("split", {})["a"] = _second(config.split.a, second)
     for group, changed in changes.items():
         section = sections[group]
-        sections[group] = type(section)(**(vars(section) | changed))
+        sections[group] = replace(section, **_typed(group, changed))
     return _canonical(sections, recorded)
 
 
@@ -69,19 +72,45 @@ def config_dict(config: RunConfig) -> dict[str, Any]:
     A path from the environment is in it as it was written: see `variables`.
     """
     nested = dataclasses.asdict(config)
-    for section, leaf in (key.split(".") for key in PATHS):
-        nested[section][leaf] = variables.written(nested[section][leaf])
+    for *sections, leaf in (key.split(".") for key in PATHS):
+        within: dict[str, Any] | None = nested
+        for name in sections:
+            within = None if within is None else within[name]
+        if within is not None:
+            within[leaf] = variables.written(within[leaf])
     return nested
+
+
+def _typed(group: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of keys of a group, each of its type. Raises: UserError."""
+    keys = {leaf: f"{group}.{leaf}" if group else leaf for leaf in values}
+    return {
+        leaf: schema.value(TYPES[keys[leaf]], value, keys[leaf]) if keys[leaf] in TYPES else value
+        for leaf, value in values.items()
+    }
+
+
+def _second(data: DataConfig | None, changes: Mapping[str, Any]) -> DataConfig | None:
+    """The data set of A with changes: made of them where there was none, None without a name."""
+    values = {**({} if data is None else vars(data)), **changes}
+    if values.get("name") is None:
+        return None
+    return schema.build(DataConfig, values, unknown=unknown_key, prefix=f"{OPTIONAL}.")
 
 
 def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The stored config, completed with newer fields at their neutral values."""
     filled = {k: dict(v) if isinstance(v, Mapping) else v for k, v in raw.items()}
+    split = filled["split"]
+    if isinstance(split, dict) and isinstance(split.get("a"), Mapping):
+        split["a"] = dict(split["a"])
     for key, value in NEUTRAL.items():
         group, _, leaf = key.rpartition(".")
         section = filled.get(group) if group else filled
         if isinstance(section, dict):
             section.setdefault(leaf, value)
+        if group == "data" and isinstance(split, dict) and isinstance(split.get("a"), dict):
+            split["a"].setdefault(leaf, value)
     return filled
 
 
@@ -96,14 +125,17 @@ def _canonical(sections: Mapping[str, Any], recorded: bool) -> RunConfig:
         "transfer": _canonical_transfer(transfer),
         "data": _canonical_data(data),
     }
+    if split.a is not None:
+        sections["split"] = replace(split, a=_canonical_data(split.a))
     if sections["transfer"].n == 0:  # a base network has no cut
         sections["model"] = replace(sections["model"], cuts="stage")
     if recorded and plugins.is_own(split.name):
         config = RunConfig(**sections)
     else:
-        config = RunConfig(**{**sections, "split": _canonical_split(split)})
+        config = RunConfig(**{**sections, "split": _canonical_split(sections["split"])})
         _check_split_seed(config.split)
         _check_halves(config)
+        _check_second(config)
     _check_agreement(config)
     return config
 
@@ -135,7 +167,9 @@ def _canonical_split(split: SplitConfig) -> SplitConfig:
 
 def _check_agreement(config: RunConfig) -> None:
     """Raises: UserError."""
-    _check_images(config.data)
+    _check_images(config.data, "data")
+    if config.split.a is not None:
+        _check_images(config.split.a, OPTIONAL)
     _check_length(config.train)
     _check_momentum(config.train)
     _check_schedule(config.train)
@@ -151,15 +185,17 @@ def _check_split_seed(split: SplitConfig) -> None:
         )
 
 
-def _check_images(data: DataConfig) -> None:
+def _check_images(data: DataConfig, group: str) -> None:
     if data.crop > data.size:
-        raise UserError(f"data.crop={data.crop} must be at most data.size={data.size}")
+        raise UserError(f"{group}.crop={data.crop} must be at most {group}.size={data.size}")
     if 0 in (data.scale if isinstance(data.scale, tuple) else (data.scale,)):
         raise UserError(
-            f"data.scale={_yaml(data.scale)} makes all images the same: choose another number"
+            f"{group}.scale={_yaml(data.scale)} makes all images the same: choose another number"
         )
     if data.val is not None and (not data.val or data.val in (".", "..") or "/" in data.val):
-        raise UserError(f"data.val={data.val} must be the plain name of a folder in data.root")
+        raise UserError(
+            f"{group}.val={data.val} must be the plain name of a folder in {group}.root"
+        )
 
 
 def _check_length(train: TrainConfig) -> None:
@@ -221,6 +257,17 @@ def _check_halves(config: RunConfig) -> None:
                 f"{variants.label(config.variant)} needs: choose one of "
                 f"{' '.join(variants.patterns_of(halves))}"
             )
+
+
+def _check_second(config: RunConfig) -> None:
+    needed = split_rule(config.split.name).second
+    if needed and config.split.a is None:
+        raise UserError(
+            f"missing {OPTIONAL}: split={config.split.name} needs the data set of A, as "
+            f"{commands.setting(OPTIONAL, 'cifar10')}"
+        )
+    if not needed and config.split.a is not None:
+        raise UserError(second_unused())
 
 
 def _yaml(value: float | tuple[float, ...] | None) -> str:

@@ -10,7 +10,8 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.variables import REFERENCE, written
 from transferlab.runtime import commands
 
-FOUND = ("revision", "data.digest", "split.digest")  # from the code and the images
+# From the code and the images
+FOUND = ("revision", "data.digest", "split.digest", "split.a.digest")
 
 
 def line(config: RunConfig) -> str:

@@ -17,10 +17,12 @@ from transferlab.experiment import cuts, interpolation
 from transferlab.experiment.build import build_config
 from transferlab.experiment.conf import CONF, Conf, reason
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.keys import SWEEP_KEYS, TEXTS, known_keys, unknown_key
+from transferlab.experiment.keys import OPTIONAL, SWEEP_KEYS, TEXTS, known_keys, unknown_key
 from transferlab.runtime import commands
 
-NAMED = ("model", "data")
+NAMED = ("model", "data", OPTIONAL)
+# The group of data sets where it fills the section of A: as it is typed, as Hydra takes it
+SECOND = (OPTIONAL, f"data@{OPTIONAL}")
 _OWN = re.compile(r"[\w.]+:[\w.-]+")
 
 
@@ -51,12 +53,14 @@ def as_typed(override: str) -> str:
 
     `split` has no default, so Hydra requires `+split=`; `split=` is accepted as well. What comes
     from a library or a module of one's own has no file in conf/: `model=timm:convnext_tiny` is
-    `model.name=timm:convnext_tiny`.
+    `model.name=timm:convnext_tiny`. The data set of A, `split.a=cifar10`, is Hydra's
+    `data@split.a=cifar10`.
     """
     if re.match(r"split=", override):
         return f"+{override}"
     key, equals, text = override.partition("=")
-    return named(key, text.split(","))[0] + equals + text
+    key = named(key, text.split(","))[0]
+    return (SECOND[1] if key == SECOND[0] else key) + equals + text
 
 
 def named(key: str, values: Iterable[Any]) -> tuple[str, tuple[Any, ...]]:
@@ -99,10 +103,23 @@ def _quoted(override: str) -> str:
     return commands.setting(key, text) if key.lstrip("+") in TEXTS else ""
 
 
+def key_of(parsed: Any) -> str:
+    """The group or key that a parsed override sets, as it is typed: `split.a` for Hydra's
+    `data@split.a`."""
+    key: str = parsed.get_key_element().lstrip("+~")
+    return SECOND[0] if key == SECOND[1] else parsed.key_or_group
+
+
+def group_of(key: str, conf: Conf = CONF) -> str | None:
+    """The group whose choices a key takes: `data` for `split.a`. None if it is no group."""
+    key = "data" if key == SECOND[0] else key
+    return key if key in conf.groups() else None
+
+
 def settings(overrides: Iterable[str], conf: Conf = CONF) -> dict[str, tuple[Any, ...]]:
     """Group or key -> the value, or the values of a list, that the overrides set."""
     parsed = [override for override in map(parse, overrides) if not override.is_delete()]
-    return {override.key_or_group: values(override, conf) for override in parsed}
+    return {key_of(override): values(override, conf) for override in parsed}
 
 
 def values(parsed: Any, conf: Conf = CONF) -> tuple[Any, ...]:
@@ -148,14 +165,15 @@ def _listed(parsed: Any, conf: Conf) -> tuple[Any, ...]:
     from hydra.core.override_parser.types import Glob
     from hydra.errors import HydraException
 
-    word, key = parsed.input_line, parsed.key_or_group
+    word, key = parsed.input_line, key_of(parsed)
     if isinstance(parsed.value(), Glob):
-        if key not in conf.groups():
+        group = group_of(key, conf)
+        if group is None:
             raise UserError(
                 f"{word} lists the choices of a group, and {key} is none: choose one of "
                 f"{', '.join(conf.groups())}"
             )
-        found = tuple(parsed.value().filter(conf.choices(key)))
+        found = tuple(parsed.value().filter(conf.choices(group)))
     else:
         try:
             found = tuple(parsed.sweep_iterator())
@@ -179,7 +197,7 @@ def points(
         if parsed.is_sweep_override() and not parsed.is_discrete_sweep():
             continue
         each = spelled(override, conf)
-        lists.append(each if varied is None or parsed.key_or_group in varied else each[:1])
+        lists.append(each if varied is None or key_of(parsed) in varied else each[:1])
     return (list(point) for point in itertools.product(*lists))
 
 
@@ -203,19 +221,21 @@ def check(overrides: Sequence[str], conf: Conf = CONF) -> None:
     Raises: UserError, with the nearest known one.
     """
     parsed = [parse(override) for override in overrides]
-    deleted = {override.key_or_group for override in parsed if override.is_delete()}
+    deleted = {key_of(override) for override in parsed if override.is_delete()}
     for override in parsed:
-        key = override.key_or_group
+        key = key_of(override)
         if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
             continue
         set_to = values(override, conf)
-        if key in deleted or (override.package is not None and key in conf.groups()):
+        group = group_of(key, conf)
+        elsewhere = override.package is not None and key != SECOND[0]
+        if key in deleted or (elsewhere and group is not None):
             continue
         for value in set_to:
             if isinstance(value, Mapping):
                 for name in _leaves(value, key):
                     check_key(name, conf)
-            elif key not in conf.groups():
+            elif group is None:
                 check_key(key, conf)
             else:
                 for name in value if isinstance(value, list) else [value]:
@@ -242,15 +262,16 @@ def check_key(key: str, conf: Conf = CONF) -> None:
     raise UserError(unknown_key(key))
 
 
-def check_choice(group: str, value: str, conf: Conf = CONF) -> None:
-    """Raises: UserError, with the known choices, if the group has no such file, and as
+def check_choice(key: str, value: str, conf: Conf = CONF) -> None:
+    """Raises: UserError, with the known choices, if the group of a key has no such file, and as
     `check_hidden` does."""
+    group = group_of(key, conf) or key
     known = conf.choices(group)
     if value not in known:
         folders = [folder / group for folder in conf.folders[1:] if (folder / group).is_dir()]
         searched = ", ".join([f"conf/{group}/", *map(str, folders)])
         raise UserError(
-            f"unknown {group}={value}: {nearest(value, known)}choose one of "
+            f"unknown {key}={value}: {nearest(value, known)}choose one of "
             f"{', '.join(known)} ({searched})"
         )
     check_hidden(group, value, conf)

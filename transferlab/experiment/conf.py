@@ -4,6 +4,7 @@ Hydra decides which files there are and which comes first: its search path is `c
 `--config-dir`, then `hydra.searchpath`. No other module sees its loader.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
+from transferlab.experiment.splits import second_unused
 
 # Not groups of a run: `sweep.yaml` composes launchers, `study` reads studies itself, and
 # conf/hydra/ belongs to Hydra
 OTHER_GROUPS = ("hydra", "launcher", "study")
+# Hydra's words where the split has no such section
+SECOND = re.compile(r"Could not override '(data@)?split\.a\b")
 
 
 def conf_folder() -> Path:
@@ -159,6 +163,8 @@ def reason(error: BaseException) -> str:
     from omegaconf.errors import OmegaConfBaseException
 
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and SECOND.match(lines[0]):
+        return second_unused()
     if len(lines) < 2 and isinstance(error.__cause__, OmegaConfBaseException):
         lines.append(reason(error.__cause__))
     return "; ".join(lines[:2]) if lines else type(error).__name__

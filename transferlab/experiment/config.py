@@ -26,14 +26,6 @@ Colour = tuple[float, float, float]  # red, green, blue
 
 
 @dataclass(frozen=True)
-class SplitConfig:
-    name: str
-    seed: Seed | None
-    groups: str | None
-    digest: str | None
-
-
-@dataclass(frozen=True)
 class DataConfig:
     name: str
     root: str | None
@@ -47,6 +39,15 @@ class DataConfig:
     scale: float | Colour
     unreadable: Literal["error", "skip"]
     digest: str | None
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    name: str
+    seed: Seed | None
+    groups: str | None
+    digest: str | None
+    a: DataConfig | None  # the data set of A, where A is no half of `data`
 
 
 @dataclass(frozen=True)

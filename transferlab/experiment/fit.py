@@ -10,6 +10,7 @@ from typing import Any
 from transferlab import data
 from transferlab.data import StoredPixels
 from transferlab.errors import UserError
+from transferlab.experiment import views
 from transferlab.experiment.build import build_config
 from transferlab.experiment.compose import compose
 from transferlab.experiment.config import RunConfig
@@ -25,26 +26,33 @@ WHOLE = ("+split=whole", "transfer.variant=baseB")
 
 
 def check_stored(config: RunConfig, stored: StoredPixels | None) -> None:
-    """Raises: UserError if images that were resized once have another size than the config says."""
+    """Raises: UserError if images that were resized once have another size than the run sees."""
+    images = views.inputs(config)
     if stored is None:
         return
-    size, resize, root = config.data.size, config.data.resize, config.data.root
-    if size != stored.size:
-        problem = f"data.size={size} differs from the {stored.size} pixels of {root}"
-    elif resize != stored.resize:
-        problem = f"data.resize={resize} differs from the {stored.resize} of {root}"
+    group = views.section(config, views.letter(config))
+    if images.size != stored.size:
+        problem = f"{group}.size={images.size} differs from the {stored.size} pixels of"
+    elif images.resize != stored.resize:
+        problem = f"{group}.resize={images.resize} differs from the {stored.resize} of"
     else:
         return
+    problem += f" {images.root}"
+    if views.crosses(config):
+        raise UserError(f"{problem}: {_crossing(config)}")
     raise UserError(f"{problem}: {_advice(config, stored)}, or prepare the images again")
 
 
 def check_network(config: RunConfig) -> None:
     """Raises: UserError if the network of a resolved config does not take its images."""
+    images = views.inputs(config)
     try:
-        check_image_size(config.model.name, config.data.crop)
+        check_image_size(config.model.name, images.crop)
     except UserError as error:
-        stored = data.stored(config.data.name, root=config.data.root)
-        raise UserError(f"{error}: {_advice(config, stored)}") from error
+        group = views.section(config, views.letter(config))
+        problem = str(error).replace("data.crop=", f"{group}.crop=", 1)
+        stored = data.stored(images.name, root=images.root)
+        raise UserError(f"{problem}: {_advice(config, stored)}") from error
 
 
 def settings(config: RunConfig, model: str, stored: StoredPixels | None) -> Settings | None:
@@ -52,7 +60,8 @@ def settings(config: RunConfig, model: str, stored: StoredPixels | None) -> Sett
 
     None if no setting does: stored images are too small.
     """
-    current = {key: getattr(config.data, key.removeprefix("data.")) for key in KEYS}
+    images, group = views.inputs(config), views.section(config, views.letter(config))
+    current = {key: getattr(images, key.removeprefix("data.")) for key in KEYS}
     size, crop = current["data.size"], current["data.crop"]
     side = size if stored is None else stored.size
     least, most = _image_sizes(model, side)
@@ -64,8 +73,9 @@ def settings(config: RunConfig, model: str, stored: StoredPixels | None) -> Sett
         if stored is not None:
             wanted = {**wanted, "data.size": side, "data.crop": min(side, most)}
     changes = {key: value for key, value in wanted.items() if value != current[key]}
-    if stored is not None and config.data.resize != stored.resize:
+    if stored is not None and images.resize != stored.resize:
         changes["data.resize"] = stored.resize
+    changes = {f"{group}.{key.removeprefix('data.')}": value for key, value in changes.items()}
     return changes if model == config.model.name else {"model": model, **changes}
 
 
@@ -103,6 +113,17 @@ def _advice(config: RunConfig, stored: StoredPixels | None) -> str:
     if options:
         return f"set {', or '.join(options)}"
     return _own_network()
+
+
+def _crossing(config: RunConfig) -> str:
+    """What to do if the images of the target cannot be seen as those of the base were."""
+    base, target = views.letter(config), config.variant.target
+    own = commands.setting(f"{views.section(config, target)}.mean", "target")
+    return (
+        f"{config.label} sees the images of {target} as its base network saw those of {base}; "
+        f"prepare the images of {target} again in that size, use the files they were prepared "
+        f"from, or let every network see its target's own preprocessing with {own}"
+    )
 
 
 def _own_network() -> str:

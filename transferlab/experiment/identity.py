@@ -6,12 +6,19 @@ id of an earlier run.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
 
-from transferlab.experiment import variants
-from transferlab.experiment.config import DataConfig, RunConfig, TrainConfig, TransferConfig
+from transferlab.experiment import variants, views
+from transferlab.experiment.config import (
+    DataConfig,
+    RunConfig,
+    SplitConfig,
+    TrainConfig,
+    TransferConfig,
+)
 
 ID_DIGITS = 12
 # Of the rules by which a config becomes numbers. A change that gives the same config other weights
@@ -24,6 +31,7 @@ NEUTRAL: dict[str, object] = {
     "revision": 1,
     "model.cuts": "stage",
     "model.reduction": None,
+    "split.a": None,
     "train.lr_steps": None,
     "train.norm_lr_factor": 1.0,
     "train.norm_decay_factor": 1.0,
@@ -32,7 +40,12 @@ NEUTRAL: dict[str, object] = {
 }
 # Paths on this machine, and the handling of damaged files: the content is identified by data.digest
 # and split.digest
-NOT_IN_ID = ("split.groups", "data.root", "data.val", "data.unreadable")
+_OF_DATA = ("root", "val", "unreadable")
+NOT_IN_ID = (
+    "split.groups",
+    *(f"data.{key}" for key in _OF_DATA),
+    *(f"split.a.{key}" for key in _OF_DATA),
+)
 
 # The keys of a drop of the learning rate, and those that each schedule uses
 DROPS_OF: dict[str, tuple[str, ...]] = {
@@ -69,14 +82,14 @@ def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
     assert config.data.digest and config.split.digest, "an unresolved config has no id"
     base, neutral = base_of(config), tuple(NEUTRAL.items())
     base_id = None if base is None else _base_id(base, neutral)
-    data, train = _collapsed(config)
+    split, data, train = _collapsed(config)
     parts = [
         _canonical_json((("base_id", base_id),), ()),
         _section_json("data", data, neutral),
         _section_json("model", config.model, neutral),
         _canonical_json((("revision", config.revision),), neutral),
         _canonical_json((("seed", config.seed),), neutral),
-        _section_json("split", config.split, neutral),
+        _section_json("split", split, neutral),
         _section_json("train", train, neutral),
         _section_json("transfer", config.transfer, neutral),
     ]  # in the order of their names, so that this is the JSON of one sorted object
@@ -91,24 +104,50 @@ def _base_id(base: RunConfig, neutral: Items) -> str:
 
 @lru_cache(maxsize=65_536)
 def _section_json(name: str, section: Any, neutral: Items) -> str:
-    items = ((f"{name}.{field.name}", getattr(section, field.name)) for field in fields(section))
-    return _canonical_json(tuple(item for item in items if item[0] not in NOT_IN_ID), neutral)
+    return _canonical_json(tuple(_items(name, section)), neutral)
+
+
+def _items(name: str, section: Any) -> Iterator[tuple[str, Any]]:
+    """Key -> value of a section, and of a section in it, without what is not part of the id."""
+    for field in fields(section):
+        key, value = f"{name}.{field.name}", getattr(section, field.name)
+        if isinstance(value, DataConfig):
+            yield from _items(key, value)
+        elif key not in NOT_IN_ID:
+            yield key, value
 
 
 @lru_cache(maxsize=65_536)
 def _canonical_json(items: Items, neutral: Items) -> str:
     """A part of the JSON that the id is a digest of: no braces, keys sorted, no neutral values."""
-    kept = {key: value for key, value in items if (key, value) not in neutral}
+    kept = {key: value for key, value in items if (_twin(key), value) not in neutral}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)[1:-1]
 
 
-def _collapsed(config: RunConfig) -> tuple[DataConfig, TrainConfig]:
-    """Its data and training, with one value for settings that have the same effect, or none."""
-    data, train, variant = config.data, config.train, config.variant
-    if data.mean == "base" and variant.base in (None, variants.RANDOM, variant.target):
-        data = replace(data, mean="target")  # no other half has a mean
+def _collapsed(config: RunConfig) -> tuple[SplitConfig, DataConfig, TrainConfig]:
+    """Its split, data and training, with one value for settings that have the same effect, or
+    none."""
+    split, data, train = config.split, config.data, config.train
+    data = _seen(config, data)
+    if split.a is not None:
+        split = replace(split, a=_seen(config, split.a))
     unused = [key for key in DROPS if key not in DROPS_OF[train.schedule]]
     if any(getattr(train, key) is not None for key in unused):
         nothing: dict[str, Any] = dict.fromkeys(unused)
         train = replace(train, **nothing)
-    return data, train
+    return split, data, train
+
+
+def _twin(key: str) -> str:
+    """The key of `data` of one of the data set of A, whose neutral values it has."""
+    return key.replace("split.a.", "data.", 1)
+
+
+def _seen(config: RunConfig, data: DataConfig) -> DataConfig:
+    """A data config of the run. Whose mean is subtracted is a question only of a target with a base
+    of another letter."""
+    variant = config.variant
+    crosses = variant.base not in (None, variants.RANDOM, variant.target)
+    if data.mean == "base" and not (crosses and data is views.data_of(config, variant.target)):
+        return replace(data, mean="target")  # no other half has a mean
+    return data

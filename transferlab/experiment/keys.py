@@ -1,34 +1,39 @@
 """The keys of a run: every field of its config under its full name, `train.lr` for instance."""
 
-import dataclasses
 import difflib
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.schema import field_types
+from transferlab.experiment.config import DataConfig, RunConfig
+from transferlab.experiment.schema import field_types, section_of
 from transferlab.experiment.variables import written
 from transferlab.runtime import commands
 
+OPTIONAL = "split.a"  # the section that not every run has
 
-def _types() -> dict[str, Any]:
+
+def _types(kind: type, prefix: str = "") -> dict[str, Any]:
     types: dict[str, Any] = {}
-    for name, kind in field_types(RunConfig).items():
-        if dataclasses.is_dataclass(kind):
-            fields = field_types(kind)  # type: ignore[arg-type]
-            types |= {f"{name}.{leaf}": hint for leaf, hint in fields.items()}
+    for name, hint in field_types(kind).items():
+        section = section_of(hint)
+        if section is None:
+            types[f"{prefix}{name}"] = hint
         else:
-            types[name] = kind
+            types |= _types(section, f"{prefix}{name}.")
     return types
 
 
 SWEEP_KEYS = ("study", "launcher", "sweep", "dry_run")  # of the command sweep, not of a run
 # Keys of any text, and those of them that are paths on this machine
-PATHS = ("runtime.store", "runtime.cache", "data.root", "split.groups")
-TEXTS = (*PATHS, "data.val", "runtime.wandb_project", "study", "launcher.template")
-TYPES: Mapping[str, Any] = _types()  # key -> type, in the order of the fields
-_VALUES = attrgetter(*TYPES)
+PATHS = ("runtime.store", "runtime.cache", "data.root", "split.a.root", "split.groups")
+TEXTS = (
+    *PATHS, "data.val", "split.a.val", "runtime.wandb_project", "study", "launcher.template",
+)  # fmt: skip
+TYPES: Mapping[str, Any] = _types(RunConfig)  # key -> type, in the order of the fields
+_OF_ALL = tuple(key for key in TYPES if not key.startswith(f"{OPTIONAL}."))
+_values = attrgetter(*_OF_ALL)
+_NOTHING = {key: None for key in TYPES if key not in _OF_ALL}
 
 
 def known_keys() -> list[str]:
@@ -37,8 +42,31 @@ def known_keys() -> list[str]:
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:
-    """Key -> value of a config."""
-    return dict(zip(TYPES, _VALUES(config), strict=True))
+    """Key -> value of a config, in the order of the fields; None for a section that it lacks."""
+    values = dict(zip(_OF_ALL, _values(config), strict=True))
+    second = config.split.a
+    values |= _NOTHING if second is None else _section(second)
+    return {key: values[key] for key in TYPES}
+
+
+def image_paths(config: RunConfig) -> tuple[str | None, ...]:
+    """The values of those of PATHS that say where images and their groups lie."""
+    second = config.split.a
+    return (config.data.root, config.split.groups, None if second is None else second.root)
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a flat config, from which `build_config` makes it again."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, leaf = key.split(".")
+        within = tree
+        for name in sections:
+            within = within.setdefault(name, {})
+        within[leaf] = value
+    if tree.get("split", {}).get("a", {}).get("name") is None:
+        tree.setdefault("split", {})["a"] = None
+    return tree
 
 
 def recorded(config: RunConfig) -> dict[str, Any]:
@@ -60,6 +88,10 @@ def unknown_key(key: str) -> str:
     group = near.rpartition(".")[0]
     source = f"conf/{group}/" if group else "conf/config.yaml"
     return f"unknown key {key}: did you mean {near} ({source})?"
+
+
+def _section(data: DataConfig) -> dict[str, Any]:
+    return {f"{OPTIONAL}.{leaf}": value for leaf, value in vars(data).items()}
 
 
 def _nearest(key: str) -> str | None:

@@ -5,21 +5,23 @@ its configs once, and a worker process the runs of its job, which checks the ima
 recorded digests. Everything else takes the run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from transferlab import data
 from transferlab.errors import UserError
-from transferlab.experiment import fit
+from transferlab.experiment import fit, views
 from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
 from transferlab.experiment.identity import REVISION
+from transferlab.experiment.keys import image_paths
 from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split, divide
 from transferlab.experiment.variables import conceal, displayed, expand
-from transferlab.runtime import paths
+from transferlab.runtime import commands, paths
 
-Sections = tuple[SplitConfig, DataConfig, ModelConfig]
+Described = tuple[data.Description, data.StoredPixels | None]
+Sections = tuple[SplitConfig, DataConfig, ModelConfig, tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -49,20 +51,23 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
 
     What configs have in common is read once: a study may have 100,000 runs.
     """
-    described: dict[DataConfig, tuple[data.Description, data.StoredPixels | None]] = {}
+    described: dict[DataConfig, Described] = {}
     resolved: dict[Sections, _Resolved] = {}
     runs = []
     for config in configs:
         _check_revision(config)
-        key = (config.split, config.data, config.model)
+        # With two data sets, how large the images are read depends on the variant
+        seen = None if config.split.a is None else (config.variant.target, views.letter(config))
+        key = (config.split, config.data, config.model, seen)
         if key not in resolved:
             here = _here(config)
             with _concealing(here):
-                if here.data not in described:
-                    described[here.data] = _describe(here.data)
-                description, stored = described[here.data]
-                fit.check_stored(here, stored)
-                resolved[key] = _resolve(here, description)
+                for each in filter(None, (here.split.a, here.data)):
+                    if each not in described:
+                        described[each] = _describe(each)
+                read = views.data_of(here, here.variant.target)
+                fit.check_stored(here, described[read][1])
+                resolved[key] = _resolve(here, described)
         parts = resolved[key]
         config = replace(config, split=parts.split, data=parts.data, model=parts.model)
         runs.append(make_run(config, parts.halves))
@@ -81,11 +86,13 @@ def summarise_data(config: DataConfig) -> str:
 
 def _here(config: RunConfig) -> RunConfig:
     """The config with what its record leaves to the environment read from this one."""
-    root, groups = config.data.root, config.split.groups
+    root, groups, second = config.data.root, config.split.groups, config.split.a
+    if second is not None:
+        second = replace(second, root=second.root and expand("split.a.root", second.root))
     return replace(
         config,
         data=replace(config.data, root=root and expand("data.root", root)),
-        split=replace(config.split, groups=groups and expand("split.groups", groups)),
+        split=replace(config.split, groups=groups and expand("split.groups", groups), a=second),
     )
 
 
@@ -95,29 +102,37 @@ def _concealing(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(conceal(str(error), (config.data.root, config.split.groups))) from error
+        raise UserError(conceal(str(error), image_paths(config))) from error
 
 
-def _describe(config: DataConfig) -> tuple[data.Description, data.StoredPixels | None]:
+def _describe(config: DataConfig) -> Described:
     description = data.describe(
         config.name, root=config.root, val=config.val, holdout=config.holdout
     )
     return description, data.stored(config.name, root=config.root)
 
 
-def _resolve(config: RunConfig, description: data.Description) -> _Resolved:
+def _resolve(config: RunConfig, described: Mapping[DataConfig, Described]) -> _Resolved:
+    (description, _), second = described[config.data], config.split.a
     halves = divide(
         config.split.name,
         description.classes,
         seed=config.split.seed,
         groups=config.split.groups,
         root=config.data.root,
+        second=None if second is None else described[second][0].classes,
     )
-    _check_digest("data.digest", config.data.digest, description.digest, config.data.root)
-    _check_digest("split.digest", config.split.digest, halves.digest, config.data.root)
+    _check_digest("data.digest", config.data.digest, description.digest, config.data, "data")
+    _check_digest("split.digest", config.split.digest, halves.digest, config.data, "data")
+    first = replace(config.data, digest=description.digest)
+    if second is not None:
+        digest = described[second][0].digest
+        _check_digest("split.a.digest", second.digest, digest, second, "split.a")
+        second = replace(second, digest=digest)
+        _check_different(first, second)
     return _Resolved(
-        split=replace(config.split, digest=halves.digest),
-        data=replace(config.data, digest=description.digest),
+        split=replace(config.split, digest=halves.digest, a=second),
+        data=first,
         model=_model(config.model, halves),
         halves=halves,
     )
@@ -132,12 +147,25 @@ def _check_revision(config: RunConfig) -> None:
         )
 
 
-def _check_digest(key: str, recorded: str | None, current: str, root: str | None) -> None:
+def _check_digest(
+    key: str, recorded: str | None, current: str, images: DataConfig, group: str
+) -> None:
     if recorded not in (None, current):
         raise UserError(
             f"{key}={recorded[:12]}... is the recorded digest, but that of the data is "
-            f"{current[:12]}...: data.root={root} holds other images or classes; restore them, or "
-            "start the experiment again, with runs of these images"
+            f"{current[:12]}...: {group}.root={images.root} holds other images or classes; restore "
+            "them, or start the experiment again, with runs of these images"
+        )
+
+
+def _check_different(b: DataConfig, a: DataConfig) -> None:
+    """Raises: UserError for one data set as A and as B, seen in the same way."""
+    here = {key: getattr(b, key) for key in ("root", "val", "unreadable")}
+    if replace(a, **here) == b:
+        raise UserError(
+            f"A and B are the same images of {b.name}: choose the data set of A with "
+            f"{commands.setting('split.a', 'NAME')}, and that of B with "
+            f"{commands.setting('data', 'NAME')}"
         )
 
 

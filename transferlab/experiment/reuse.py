@@ -9,6 +9,7 @@ from pathlib import Path
 
 from transferlab import data
 from transferlab.errors import UserError
+from transferlab.experiment import views
 from transferlab.experiment.config import DataConfig
 from transferlab.experiment.run import Run
 from transferlab.runtime import commands
@@ -29,17 +30,19 @@ def require_same_images(run: Run, skipped: Mapping[str, str], file: Path) -> Non
     if not skipped:
         return
     remedy = f"delete {file} to train it again"
-    repaired = changed(run.config.data, skipped)
+    images = views.data_of(run.config, run.config.variant.target)
+    repaired = changed(images, skipped)
     if repaired:
         raise UserError(
             f"{_listed(repaired)} could not be read when {run.label} was trained, and changed "
             f"since: {remedy}"
         )
-    if run.config.data.unreadable != "skip":
+    if images.unreadable != "skip":
+        group = views.section(run.config, run.config.variant.target)
         raise UserError(
-            f"data.unreadable={run.config.data.unreadable}, but {run.label} was trained without "
+            f"{group}.unreadable={images.unreadable}, but {run.label} was trained without "
             f"{_listed(tuple(skipped))}, which could not be read: use it with "
-            f"{commands.setting('data.unreadable', 'skip')}, or repair the files and {remedy}"
+            f"{commands.setting(f'{group}.unreadable', 'skip')}, or repair the files and {remedy}"
         )
 
 

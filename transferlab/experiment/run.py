@@ -49,8 +49,10 @@ class Run:
     @property
     def plugins(self) -> tuple[str, ...]:
         """The functions of a user's own that it is trained with: `package.module:attribute`."""
-        names = (self.config.data.name, self.config.model.name, self.config.split.name)
-        return tuple(name for name in names if name is not None and ":" in name)
+        config, second = self.config, self.config.split.a
+        names = [config.data.name, config.model.name, config.split.name]
+        names += [] if second is None else [second.name]
+        return tuple(name for name in names if ":" in name)
 
     def half(self, letter: str) -> tuple[str, ...]:
         """The classes of half `A` or `B`, in the order of its labels."""

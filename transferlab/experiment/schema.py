@@ -67,13 +67,21 @@ def build(kind: type[T], raw: object, *, unknown: Callable[[str], str], prefix: 
     missing = [f"{prefix}{name}" for name in hints if name not in raw]
     if missing:
         raise UserError(f"missing key {missing[0]}")
-    values = {
-        name: build(hint, raw[name], unknown=unknown, prefix=f"{prefix}{name}.")
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint)
-        else value(hint, raw[name], f"{prefix}{name}")
-        for name, hint in hints.items()
-    }
+    values: dict[str, Any] = {}
+    for name, hint in hints.items():
+        section = section_of(hint)
+        if section is None or (raw[name] is None and section is not hint):
+            values[name] = value(hint, raw[name], f"{prefix}{name}") if section is None else None
+        else:
+            values[name] = build(section, raw[name], unknown=unknown, prefix=f"{prefix}{name}.")
     return kind(**values)
+
+
+@cache
+def section_of(hint: Any) -> type | None:
+    """The dataclass that a field holds, or may hold instead of None; None for any other field."""
+    kinds = [kind for kind, _ in alternatives(hint) if dataclasses.is_dataclass(kind)]
+    return kinds[0] if kinds else None  # type: ignore[return-value]
 
 
 @cache
@@ -87,8 +95,8 @@ def value(hint: Any, given: object, key: str) -> object:
 
     Raises: UserError, with the full `key`, for another type and for a number out of bounds.
     """
-    alternatives = _alternatives(hint)
-    for kind, bounds in alternatives:
+    kinds_allowed = alternatives(hint)
+    for kind, bounds in kinds_allowed:
         converted = _convert(kind, given, key)
         if converted is not MISMATCH:
             if kind is str:
@@ -96,7 +104,7 @@ def value(hint: Any, given: object, key: str) -> object:
             for bound in bounds:
                 bound.check(converted, key)  # type: ignore[arg-type]
             return converted
-    kinds = [kind for kind, _ in alternatives]
+    kinds = [kind for kind, _ in kinds_allowed]
     needed = " or ".join(_name(kind) for kind in kinds)
     raise UserError(f"{key}={_shown(given)} must be {needed}{_mismatch(given, kinds)}")
 
@@ -112,8 +120,8 @@ def _require_text(key: str, text: str) -> None:
 
 
 @cache
-def _alternatives(hint: Any) -> tuple[tuple[Any, tuple[Bound, ...]], ...]:
-    """The types of a union, each with its bounds."""
+def alternatives(hint: Any) -> tuple[tuple[Any, tuple[Bound, ...]], ...]:
+    """The types of a field, each with its bounds: those of a union, or one."""
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     return tuple(
         (part.__origin__, part.__metadata__) if get_origin(part) is Annotated else (part, ())

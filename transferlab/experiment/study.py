@@ -69,12 +69,11 @@ def expand(study: Study, overrides: Sequence[str], conf: Conf = CONF) -> tuple[R
         if key.startswith("transfer.") and not any(key in grid for grid in study.grids):
             raise UserError(f"{key} is in no grid of study={study.name}: write a study of your own")
     composed: dict[tuple[str, ...], dict[str, Any]] = {}
-    groups = conf.groups()
     configs: list[RunConfig] = []
     for grid in study.grids:
         begin = len(configs)
         axes = {**grid, **_of_grid(overriding, grid)}
-        choices = {key: values for key, values in axes.items() if key in groups}
+        choices = {key: values for key, values in axes.items() if compose.group_of(key, conf)}
         keys = {key: values for key, values in axes.items() if key not in choices}
         for combination in _points(choices):
             if "split" not in combination:
@@ -148,10 +147,17 @@ def _points(axes: Axes) -> Iterator[dict[str, Any]]:
 
 
 def _with(raw: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    changed = {key: dict(value) if isinstance(value, dict) else value for key, value in raw.items()}
+    changed = {
+        key: _with(value, {}) if isinstance(value, dict) else value for key, value in raw.items()
+    }
     for key, value in values.items():
-        group, _, leaf = key.rpartition(".")
-        (changed[group] if group else changed)[leaf] = value
+        *sections, leaf = key.split(".")
+        within = changed
+        for name in sections:
+            if not isinstance(within[name], dict):
+                raise UserError(f"{key}={value} has no effect: {'.'.join(sections)} is null")
+            within = within[name]
+        within[leaf] = value
     return changed
 
 
@@ -168,8 +174,8 @@ def _axes(overrides: Sequence[str], conf: Conf) -> Axes:
     axes: dict[str, tuple[Any, ...]] = {}
     for override in overrides:
         parsed = compose.parse(override)
-        key = parsed.key_or_group
-        if parsed.is_delete() or parsed.package is not None:
+        key = compose.key_of(parsed)
+        if parsed.is_delete() or (parsed.package is not None and key == parsed.key_or_group):
             raise UserError(f"{override} cannot be part of a study: write KEY=VALUE")
         if parsed.is_interval_sweep():
             raise UserError(f"{override} has no values to choose from: write a list or a range")
@@ -179,7 +185,7 @@ def _axes(overrides: Sequence[str], conf: Conf) -> Axes:
 
 
 def _check(key: str, values: tuple[Any, ...], conf: Conf) -> None:
-    if key not in conf.groups():
+    if compose.group_of(key, conf) is None:
         compose.check_key(key, conf)
         return
     for value in values:

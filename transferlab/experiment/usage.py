@@ -11,7 +11,6 @@ that lacks them by `launcher`.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from transferlab import data
@@ -20,6 +19,7 @@ from transferlab.experiment import compose
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import DROPS, DROPS_OF
+from transferlab.experiment.keys import OPTIONAL, flatten
 from transferlab.experiment.splits import SPLITS, split_rule
 from transferlab.runtime import commands
 
@@ -43,13 +43,23 @@ class Choice:
         """The groups and keys by which it can be set."""
         return {self.option, self.key, self.key.partition(".")[0]}
 
+    def value_in(self, config: RunConfig) -> Any:
+        """The config's value; None where it has no such section."""
+        return flatten(config)[self.key]
+
     def uses_in(self, config: RunConfig) -> Collection[str]:
         """The keys that the config's value uses."""
-        return self.uses(attrgetter(self.key)(config))
+        if config.split.a is None and self.key.startswith(OPTIONAL):
+            return ()
+        return self.uses(self.value_in(config))
 
 
 def _of_data(name: str) -> set[str]:
     return {f"data.{key}" for key in data.uses(name)}
+
+
+def _of_second(name: str) -> set[str]:
+    return {f"{OPTIONAL}.{key}" for key in data.uses(name)}
 
 
 def _of_split(name: str) -> set[str]:
@@ -66,10 +76,18 @@ def _of_holdout(part: float | None) -> set[str]:
     return {"data.val"} if part is None else set()
 
 
+def _of_second_holdout(part: float | None) -> set[str]:
+    return {f"{OPTIONAL}.val"} if part is None else set()
+
+
 CHOICES = (
     Choice("data", "data.name", data.DATASETS,
            {f"data.{key}": value for key, value in data.OPTIONS.items()}, _of_data),
+    Choice(OPTIONAL, f"{OPTIONAL}.name", data.DATASETS,
+           {f"{OPTIONAL}.{key}": value for key, value in data.OPTIONS.items()}, _of_second),
     Choice("data.holdout", "data.holdout", (None,), {"data.val": None}, _of_holdout),
+    Choice(f"{OPTIONAL}.holdout", f"{OPTIONAL}.holdout", (None,), {f"{OPTIONAL}.val": None},
+           _of_second_holdout),
     Choice("split", "split.name", SPLITS, {"split.seed": None, "split.groups": None}, _of_split),
     Choice("train.schedule", "train.schedule", tuple(DROPS_OF),
            {f"train.{key}": None for key in DROPS}, _of_schedule),
@@ -118,11 +136,11 @@ def check_multirun(overrides: Sequence[str], conf: Conf = CONF) -> None:
 
 
 def _section(override: str) -> str:
-    return str(compose.parse(override).key_or_group).partition(".")[0]
+    return compose.key_of(compose.parse(override)).partition(".")[0]
 
 
 def _message(key: str, value: object, choice: Choice, config: RunConfig) -> str:
-    chosen = commands.override(choice.option, attrgetter(choice.key)(config))
+    chosen = commands.override(choice.option, choice.value_in(config))
     users = [value for value in choice.values if key in choice.uses(value)]
     choices = ", ".join(commands.setting(choice.option, value) for value in users)
     return f"{key}={value} is not used by {chosen}: choose {choices}, or omit {key}"

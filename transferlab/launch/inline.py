@@ -11,7 +11,7 @@ from typing import Any
 
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.experiment import fit, plan
+from transferlab.experiment import fit, plan, views
 from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
@@ -37,7 +37,7 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
     Raises: UserError, RunFailed; Interrupted when a signal came, with everything saved.
     """
     ordered = plan.order(runs)
-    for line in dict.fromkeys(summarise_data(run.config.data) for run in ordered):
+    for line in dict.fromkeys(summarise_data(views.inputs(run.config)) for run in ordered):
         log.info("data: %s", line)
     before = {run.id: store.read_result(run) for run in ordered}
     for run in ordered:

@@ -15,17 +15,22 @@ import pandas as pd
 
 from transferlab.errors import UserError
 from transferlab.experiment.identity import DROPS, DROPS_OF, NEUTRAL, NOT_IN_ID
-from transferlab.experiment.keys import known_keys
+from transferlab.experiment.keys import OPTIONAL, known_keys
 from transferlab.results import naming
+from transferlab.results.rows import data_set
 
 # Keys that apply only to some runs, each with its value where it applies to none of an experiment
-SHARED = {"model.num_outputs": "null", "model.cuts": "stage", "data.mean": "base"}
+SHARED = {
+    "model.num_outputs": "null", "model.cuts": "stage", "data.mean": "base",
+    f"{OPTIONAL}.mean": "base",
+}  # fmt: skip
 ID_DIGITS = 6
 # Every key of the config in which the runs of one experiment agree
 KEYS = tuple(
     key
     for key in known_keys()
-    if key.startswith(("data.", "model.", "train.", "revision")) and key not in NOT_IN_ID
+    if key.startswith(("data.", "model.", "train.", "revision", f"{OPTIONAL}."))
+    and key not in NOT_IN_ID
 )
 FACTS = ("data_set", "data_classes", "data_images")
 
@@ -122,7 +127,9 @@ def _keys(table: pd.DataFrame) -> dict[str, list[str]]:
     keys["fixed mean"] = list(np.where(of_half, "", keys["data.mean"]))
     is_base = table["base"].isna()
     within = is_base | (table["base"] == "R") | (table["base"] == table["target"])
-    put("", "data.mean", within & of_half)
+    of_a = table[f"{OPTIONAL}.name"].notna() & (table["target"] == "A")
+    for shared, where in (("data.mean", within | of_a), (f"{OPTIONAL}.mean", within | ~of_a)):
+        put("", shared, where & table[shared].isin(["base", "target"]))
     put("", "model.cuts", is_base)
     put("", "model.num_outputs", (table["split"] == "whole") & table["model.num_outputs"].isna())
     return keys
@@ -147,13 +154,25 @@ def _agreed(values: Sequence[str], rows: Sequence[int]) -> str:
 
 
 def _facts(runs: pd.DataFrame, keys: Mapping[str, str]) -> naming.Facts:
-    """What the records of an experiment say of its images."""
+    """What the records of an experiment say of its images: of A's, where these are others, too."""
+    first = runs.iloc[0]
+    if pd.isna(first[f"{OPTIONAL}.name"]):
+        return naming.Facts((_images(runs),), keys)
+    sets = []
+    for letter, section in (("A", OPTIONAL), ("B", "data")):
+        own = runs[runs["target"] == letter]
+        name = data_set(first[f"{section}.name"], first[f"{section}.root"])
+        sets.append(naming.NamedImages(name, None, None) if own.empty else _images(own))
+    return naming.Facts(tuple(sets), keys)
+
+
+def _images(runs: pd.DataFrame) -> naming.NamedImages:
+    """The data set of the targets of the runs."""
     classes, images = (runs[key].dropna() for key in ("data_classes", "data_images"))
-    return naming.Facts(
+    return naming.NamedImages(
         str(runs["data_set"].iloc[0]),
         int(classes.iloc[0]) if len(classes) else None,
         int(images.iloc[0]) if len(images) else None,
-        keys,
     )
 
 
@@ -161,6 +180,7 @@ def _id(keys: Mapping[str, str]) -> str:
     """The same for the same keys, whichever other experiments and runs there are."""
     values = {key: keys[key] or SHARED[key] for key in KEYS}
     neutral = {key: "null" if value is None else str(value) for key, value in NEUTRAL.items()}
+    neutral |= {key: "null" for key in KEYS if key.startswith(f"{OPTIONAL}.")}
     kept = {key: value for key, value in values.items() if value != neutral.get(key)}
     text = json.dumps(kept, sort_keys=True)
     return f"e-{hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]}"

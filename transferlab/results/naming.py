@@ -23,12 +23,19 @@ DIGEST = "data.digest"
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a name is made of. `keys`: of the config, as text; counts are None where unknown."""
+class NamedImages:
+    """A data set; counts are None where unknown."""
 
-    data_set: str
+    name: str
     classes: int | None
     images: int | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a name is made of: the data set, or those of A and B, and the config's keys as text."""
+
+    data_sets: tuple[NamedImages, ...]
     keys: Mapping[str, str]
 
 
@@ -58,16 +65,21 @@ def count(number: int) -> str:
 
 
 def _head(facts: Facts) -> str:
+    images = " and ".join(map(_described, facts.data_sets))
+    return " ".join([images, _short(facts.keys["model.name"]), _recipe(facts.keys)])
+
+
+def _described(data_set: NamedImages) -> str:
+    """`photos (4 classes, 90k images)`."""
     counts = [
         f"{number} {noun}"
         for number, noun in (
-            (facts.classes, "classes"),
-            (None if facts.images is None else count(facts.images), "images"),
+            (data_set.classes, "classes"),
+            (None if data_set.images is None else count(data_set.images), "images"),
         )
         if number is not None
     ]
-    parts = [_short(facts.data_set), f"({', '.join(counts)})" if counts else ""]
-    return " ".join(filter(None, [*parts, _short(facts.keys["model.name"]), _recipe(facts.keys)]))
+    return _short(data_set.name) + (f" ({', '.join(counts)})" if counts else "")
 
 
 def _recipe(keys: Mapping[str, str]) -> str:

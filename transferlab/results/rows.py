@@ -4,14 +4,12 @@ A record with a value of the wrong type, or an accuracy out of range, has no row
 compared or averaged here.
 """
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_origin
 
 import pyarrow as pa
 
@@ -20,7 +18,8 @@ from transferlab.errors import UserError
 from transferlab.experiment import validations
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
-from transferlab.experiment.keys import TYPES, known_keys
+from transferlab.experiment.keys import OPTIONAL, TYPES, flatten
+from transferlab.experiment.schema import alternatives
 from transferlab.experiment.variables import displayed
 from transferlab.results.metrics import METRICS
 from transferlab.runtime.provenance import VERSIONS
@@ -43,8 +42,6 @@ PROVENANCE: dict[str, type] = {
     "commit": str, "dirty": bool, "host": str, "device": str, "threads": int, "cpu_count": int,
 }  # fmt: skip
 MAY_BE_EMPTY = ("base", "split_seed", "seed", "top1_best10")  # of HEAD
-_KEYS = tuple(known_keys())
-_values = attrgetter(*_KEYS)  # the result of `config.flat`, in a tenth of the time
 
 
 @lru_cache(maxsize=1)
@@ -79,6 +76,8 @@ def row(
     Raises: UserError for a value of the wrong kind.
     """
     number = _validations(config, record)
+    second = config["transfer.target"] == "A" and config[f"{OPTIONAL}.name"] is not None
+    own = OPTIONAL if second else "data"
     variant = str(config["transfer.variant"])
     metrics, versions = record["metrics"], record.get("versions") or {}
     lists = {key: _text(config[key]) for key in _list_keys()}
@@ -94,8 +93,8 @@ def row(
         "fine_tuned": variant.endswith("+"),
         "split": config["split.name"],
         "split_seed": config["split.seed"],
-        "data": config["data.name"],
-        "data_set": data_set(config["data.name"], config["data.root"]),
+        "data": config[f"{own}.name"],
+        "data_set": data_set(config[f"{own}.name"], config[f"{own}.root"]),
         "model": config["model.name"],
         **{key: metrics.get(key) for key in (*ACCURACIES, *OTHER_METRICS)},
         "top1_best10": metrics.get("top1_best10") if (number or 0) >= validations.LEAST else None,
@@ -130,7 +129,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise UserError("it was deleted while the store was read")
     run, record = finished
     return row(
-        dict(zip(_KEYS, _values(run.config), strict=True)),
+        flatten(run.config),
         record,
         identity=run.id,
         label=run.label,
@@ -205,24 +204,24 @@ def _checked(key: str, kind: type, value: object) -> object:
 @lru_cache(maxsize=1)
 def _config_kinds() -> Mapping[str, type]:
     """Every key of a run's config and the kind of its values, None aside."""
-    by_key: dict[str, type] = {}
-    for name, hint in get_type_hints(RunConfig).items():
-        inside = get_type_hints(hint) if dataclasses.is_dataclass(hint) else {"": hint}
-        for leaf, of_leaf in inside.items():
-            types = (of_leaf, *get_args(of_leaf))
-            kind = next((kind for kind in (float, int, bool) if kind in types), str)
-            by_key[f"{name}.{leaf}".rstrip(".")] = str if _has_list(types) else kind
-    return by_key
+    return {key: _kind(hint) for key, hint in TYPES.items()}
+
+
+def _kind(hint: Any) -> type:
+    """The kind of the values of a key, None aside: text of a key that may be a list."""
+    plain = {alternative for alternative, _ in alternatives(hint)}
+    kind = next((kind for kind in (float, int, bool) if kind in plain), str)
+    return str if _may_be_list(hint) else kind
 
 
 @lru_cache(maxsize=1)
 def _list_keys() -> tuple[str, ...]:
     """The keys whose values may be lists: text in a table."""
-    return tuple(key for key, hint in TYPES.items() if _has_list((hint, *get_args(hint))))
+    return tuple(key for key, hint in TYPES.items() if _may_be_list(hint))
 
 
-def _has_list(types: Iterable[Any]) -> bool:
-    return any(get_origin(kind) is tuple for kind in types)
+def _may_be_list(hint: Any) -> bool:
+    return any(get_origin(kind) is tuple for kind, _ in alternatives(hint))
 
 
 def _text(value: object) -> str | None:

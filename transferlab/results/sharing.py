@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from transferlab.experiment.keys import PATHS
 from transferlab.results import published
 from transferlab.results.loading import Results
 from transferlab.runtime import environment
 
 OMITTED = ("host", "runtime.store", "runtime.cache")  # columns
-FOLDERS = ("path", "folder", "data.root", "split.groups")
+FOLDERS = ("path", "folder", "data.root", "split.a.root", "split.groups")
 TEXTS = ("reason",)
-RECORDED = ("runtime.store", "runtime.cache", "data.root", "split.groups")  # paths, a few of each
+RECORDED = PATHS  # a few values of each
 # What is left of a path in a sentence: it ends at white space, a quote or a punctuation mark
 _NAME = r"[^\s'\"`:;,()<>|/]"
 _PATH = re.compile(rf"(?<![\w.~/])(?!//)(?:~[\w.-]*)?/(?:{_NAME}+/+)*({_NAME}*)")

@@ -16,7 +16,7 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.keys import known_keys, recorded
+from transferlab.experiment.keys import known_keys, nested, recorded
 from transferlab.experiment.run import Run, make_run
 from transferlab.runtime import reading, typed
 from transferlab.runtime.reading import Damaged
@@ -108,7 +108,7 @@ class Manifest:
     def _first(self) -> RunConfig:
         values = next(iter(self.rows.values()))[1]
         flat = self.common | dict(zip(self.columns, values, strict=True))
-        return build_config(_nested(flat), recorded=True)
+        return build_config(nested(flat), recorded=True)
 
 
 def _row(row: list[Any], columns: int) -> tuple[str, tuple[str | None, tuple[Any, ...]]]:
@@ -119,11 +119,3 @@ def _row(row: list[Any], columns: int) -> tuple[str, tuple[str | None, tuple[Any
     typed.check(RunId, identity, key="run")
     typed.check(RunId | None, base, key="base")
     return identity, (base, tuple(values))
-
-
-def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        group, _, leaf = key.rpartition(".")
-        (nested.setdefault(group, {}) if group else nested)[leaf] = value
-    return nested

@@ -16,6 +16,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.build import build_config, config_dict
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.identity import run_id
+from transferlab.experiment.keys import image_paths
 from transferlab.experiment.run import CONFIG, RESULT, Run, make_run
 from transferlab.experiment.variables import conceal
 from transferlab.runtime import paths, reading
@@ -160,7 +161,7 @@ def finish(run: Run, record: Mapping[str, Any]) -> None:
 
 def note_failure(run: Run, error: str) -> None:
     """Record in `failure.json` why the run stopped; it stays unfinished."""
-    error = conceal(error, (run.config.data.root, run.config.split.groups))
+    error = conceal(error, image_paths(run.config))
     with contextlib.suppress(UserError):  # a full disk may be the reason of the failure
         make_folder(run)
         write_json(run.failure_file, {"error": error, "time": now()})

@@ -8,7 +8,7 @@ Commands that only read and show import nothing that a record names: see `build_
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from transferlab.errors import UserError
@@ -42,12 +42,19 @@ def of_configs(configs: Iterable[RunConfig]) -> set[str]:
         f"{key}={name}"
         for config in configs
         for key, name, own in (
-            ("data.name", config.data.name, plugins.is_own(config.data.name)),
+            *((key, name, plugins.is_own(name)) for key, name in data_sets(config)),
             ("model.name", config.model.name, config.model.is_own),
             ("split.name", config.split.name, plugins.is_own(config.split.name)),
         )
         if own
     }
+
+
+def data_sets(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """The keys that name the data sets of a config, and the names."""
+    yield "data.name", config.data.name
+    if config.split.a is not None:
+        yield "split.a.name", config.split.a.name
 
 
 def of_launcher(launcher: Launcher) -> set[str]:

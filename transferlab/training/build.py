@@ -15,11 +15,12 @@ from transferlab.data.half import Half
 from transferlab.data.mean import Mean
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import RunFailed
+from transferlab.experiment import variants, views
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
 from transferlab.models.facts import check_cut
 from transferlab.models.stages import StagedNetwork
-from transferlab.training import checkpoints, inputs
+from transferlab.training import checkpoints, inference, inputs
 from transferlab.training.checkpoints import TrainingState
 from transferlab.training.datamodule import PackData, Reader
 from transferlab.training.inputs import mean_letter
@@ -30,8 +31,8 @@ from transferlab.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Subject:
-    """A run to be trained, with the weights of its base network, if it has one, and the files that
-    this could not read, as name in the data set -> sha256."""
+    """A run to be trained, with the weights of its base network, if it has one, and the files of
+    its own data set that this could not read, as name in the data set -> sha256."""
 
     run: Run
     base_weights: dict[str, Tensor] | None
@@ -69,7 +70,9 @@ def subjects(runs: Iterable[Run]) -> list[Subject]:
         if base is None:
             subjects.append(Subject(run, None, {}))
         else:
-            subjects.append(Subject(run, loaded[base.id], skipped[base.id]))
+            read = views.data_of(run.config, run.config.variant.target)
+            same = views.data_of(run.config, base.config.variant.target) is read
+            subjects.append(Subject(run, loaded[base.id], skipped[base.id] if same else {}))
     return subjects
 
 
@@ -78,7 +81,7 @@ def network(run: Run) -> StagedNetwork:
 
     Raises: UserError if the model, the image size or the cut do not fit.
     """
-    config, size = run.config, run.config.data.crop
+    config, size = run.config, views.inputs(run.config).crop
     built = models.build(
         config.model.name,
         num_outputs=run.num_outputs,
@@ -139,13 +142,25 @@ def pack_module(
 def means(subjects: Sequence[Subject], images: ImageSet, *, workers: int) -> dict[str, Mean]:
     """The mean images that the networks of a pack subtract, by `inputs.mean_letter`.
 
-    `workers` processes read the images of one that is not cached.
+    That of another data set is the base network's own. `workers` processes read the images of one
+    that is not cached.
     """
-    letters = {mean_letter(subject.run.config) for subject in subjects}
+    runs = {mean_letter(subject.run.config): subject.run for subject in subjects}
     return {
-        letter: inputs.mean_image(subjects[0].run, images, letter, workers=workers)
-        for letter in sorted(letters)
+        letter: _mean_of_base(run)
+        if letter in variants.HALVES and views.crosses(run.config)
+        else inputs.mean_image(run, images, letter, workers=workers)
+        for letter, run in sorted(runs.items())
     }
+
+
+def _mean_of_base(run: Run) -> Mean:
+    """What the run's base network subtracts. Raises: UserError if the base was damaged."""
+    assert run.base is not None, "only a run with a base sees another data set's view"
+    record = store.read_result(run.base)
+    if record is None:
+        raise RunFailed(f"{run.label} needs {run.base.label}: {run.base.folder} is not finished")
+    return Mean(inference.load(run.base.folder, record)[1], {})
 
 
 def pack_data(
@@ -165,9 +180,10 @@ def pack_data(
     """
     first = subjects[0].run
     config, train = first.config, first.config.train
-    views = InputTransform(
+    seen = views.inputs(config)
+    transform = InputTransform(
         {letter: mean.image for letter, mean in means.items()},
-        scale=config.data.scale,
+        scale=seen.scale,
         mirror=train.mirror,
         channels_last=train.channels_last,
     )
@@ -177,11 +193,11 @@ def pack_data(
         batch_size=train.batch_size,
         val_batch_size=train.val_batch_size,
         reshuffle=train.reshuffle,
-        crop=config.data.crop,
+        crop=seen.crop,
         mirror=train.mirror,
         workers=workers,
         check=check,
     )
     return PackData(
-        reader, views, start_step=start_step, total_steps=total_steps, val_every=val_every
+        reader, transform, start_step=start_step, total_steps=total_steps, val_every=val_every
     )

@@ -23,7 +23,7 @@ from transferlab.data.half import Half, View
 from transferlab.data.loader import Batch, Batches, Sequence, Stream, auto_workers, loader
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
-from transferlab.experiment import usage, variants
+from transferlab.experiment import usage, variants, views
 from transferlab.experiment.build import build_config
 from transferlab.experiment.compose import as_typed, compose, settings
 from transferlab.experiment.resolve import resolve
@@ -131,12 +131,17 @@ class HalfDataModule(LightningDataModule):
             f"transfer.variant=base{half}",
             f"seed={seed}",
             *([] if batch_size is None else [f"train.batch_size={batch_size}"]),
-            *overrides,
+            *map(as_typed, overrides),
         ]
         config = build_config(compose("config", composition))
         usage.check(settings(overrides), [config])
         self.run = resolve(config)
         self.config = self.run.config
+        if self.config.split.a is not None and mean not in (None, half, inputs.NO_MEAN):
+            raise UserError(
+                f"mean={mean} is that of another data set than half={half}: omit it, or set "
+                "mean=none"
+            )
         self.mean = inputs.mean_letter(self.config) if mean is None else mean
         self.reader: Reader | None = None
 
@@ -144,6 +149,7 @@ class HalfDataModule(LightningDataModule):
         """Read the data set and the mean image, or take that from the cache."""
         if self.reader is None:
             config, train = self.config, self.config.train
+            seen = views.inputs(config)
             images = inputs.load_images(config)
             half = inputs.half(self.run, images, config.variant.target)
             workers = config.runtime.workers
@@ -155,14 +161,14 @@ class HalfDataModule(LightningDataModule):
                 batch_size=train.batch_size,
                 val_batch_size=train.val_batch_size,
                 reshuffle=train.reshuffle,
-                crop=config.data.crop,
+                crop=seen.crop,
                 mirror=train.mirror,
                 workers=workers,
             )
             mean = inputs.mean_image(self.run, images, self.mean, workers=workers)
             self.views = InputTransform(
                 {self.mean: mean.image},
-                scale=config.data.scale,
+                scale=seen.scale,
                 mirror=train.mirror,
                 channels_last=train.channels_last,
             )

@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from transferlab import store
 from transferlab.errors import UserError
+from transferlab.experiment import views
 from transferlab.experiment.run import INFERENCE, MEAN, RESULT, Run
 from transferlab.runtime import commands, files
 from transferlab.runtime.reading import Damaged
@@ -67,7 +68,7 @@ def save(run: Run, classes: Sequence[str], mean: np.ndarray | None) -> str:
 
     Returns the sha256 of `inference.json`. Raises: UserError if the disk is full.
     """
-    data, train = run.config.data, run.config.train
+    data, train = views.inputs(run.config), run.config.train
     mean_sha256 = None
     if mean is not None:
         content = safetensors.numpy.save({TENSOR: mean})

@@ -1,4 +1,4 @@
-"""The inputs of a run: the data set, its half of the classes, and whose mean image."""
+"""The inputs of a run: its target's data set, its half of the classes, and whose mean image."""
 
 import logging
 from functools import partial
@@ -10,7 +10,7 @@ from transferlab.data import mean
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half, cut
 from transferlab.data.mean import Mean
-from transferlab.experiment import variants
+from transferlab.experiment import views
 from transferlab.experiment.config import RunConfig, cache_folder
 from transferlab.experiment.reuse import changed
 from transferlab.experiment.run import Run
@@ -22,8 +22,8 @@ NO_MEAN, COLOUR = "none", "colour"  # in place of the letter of a half
 
 
 def load_images(config: RunConfig) -> ImageSet:
-    """The data set, all classes."""
-    settings = config.data
+    """The data set of the run's target, all classes, as the run sees it."""
+    settings = views.inputs(config)
     return data.load(
         settings.name,
         root=settings.root,
@@ -36,8 +36,8 @@ def load_images(config: RunConfig) -> ImageSet:
 
 
 def half(run: Run, images: ImageSet, letter: str) -> Half:
-    """Half A or B of the data set."""
-    config = run.config.data
+    """Half A or B of the data set of the run's target, or all of it if that is the letter's."""
+    config = views.inputs(run.config)
     return cut(
         images,
         run.half(letter),
@@ -61,29 +61,29 @@ def image_seed(run: Run) -> int:
 def mean_letter(config: RunConfig) -> str:
     """Whose mean image the run subtracts: by default the base half's, as the authors did.
 
-    `NO_MEAN` for none, and `COLOUR` for the colour `data.mean`.
+    `NO_MEAN` for none, and `COLOUR` for a colour of the config.
     """
-    if config.data.mean == "none":
+    seen = views.inputs(config).mean
+    if seen == "none":
         return NO_MEAN
-    if isinstance(config.data.mean, tuple):
-        return COLOUR
-    base, target = config.variant.base, config.variant.target
-    return base if config.data.mean == "base" and base in variants.HALVES else target  # type: ignore[return-value]
+    return COLOUR if isinstance(seen, tuple) else views.letter(config)
 
 
 def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> Mean:
-    """The mean over a half's training images, cached; that of the config for `COLOUR`."""
+    """The mean over the training images of a half of `images`, cached; that of the config for
+    `COLOUR`."""
+    config, settings = run.config, views.inputs(run.config)
     if letter == NO_MEAN:
         return Mean(None, {})
     if letter == COLOUR:
-        return Mean(np.array(run.config.data.mean, dtype=np.float32), {})
-    config, source = run.config, half(run, images, letter)
+        return Mean(np.array(settings.mean, dtype=np.float32), {})
+    source = half(run, images, letter)
     key = mean.key(
         images.digest,
         source.classes,
-        size=config.data.size,
-        resize=config.data.resize,
-        per_class=config.data.per_class,
+        size=settings.size,
+        resize=settings.resize,
+        per_class=settings.per_class,
     )
     name, total, rate = f"mean image of half {letter}", len(source.train), Rate()
     with Display(log) as display:
@@ -98,6 +98,6 @@ def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> Mean
             cache=cache_folder(config),
             name=key,
             workers=workers,
-            changed=partial(changed, config.data),
+            changed=partial(changed, settings),
             on_progress=show,
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from transferlab.errors import UserError
-from transferlab.experiment import plan
+from transferlab.experiment import plan, views
 from transferlab.experiment.cost import memory, networks
 from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.reuse import require_same_images
@@ -92,7 +92,7 @@ def require_memory(run: Run) -> None:
     with torch.device("meta"):
         parameters = sum(value.numel() for value in build.network(run).parameters())
     images = max(train.batch_size // devices_used, train.val_batch_size)
-    activations = images * 3 * config.data.crop**2 * memory.VALUE * ACTIVATIONS
+    activations = images * 3 * views.inputs(config).crop ** 2 * memory.VALUE * ACTIVATIONS
     free = room([], device, alike=devices_used > 1).limit(run)
     if device.type != "cpu" or free is None:
         return
@@ -161,5 +161,5 @@ def room(runs: Iterable[Run], device: torch.device, *, alike: bool) -> Room:
 def _facts(run: Run) -> NetworkFacts:
     with torch.device("meta"):
         network = build.network(run)
-    stages = shapes.stages(network, run.config.data.crop)
+    stages = shapes.stages(network, views.inputs(run.config).crop)
     return NetworkFacts(tuple(stage.facts for stage in stages), None, None, None)

@@ -15,6 +15,7 @@ from pytorch_lightning import Callback
 
 from transferlab import store
 from transferlab.errors import RunFailed, UserError
+from transferlab.experiment import views
 from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.run import Run
 from transferlab.runtime import devices, logs, processes
@@ -59,7 +60,7 @@ def train_pack(
             store.create(run)
             store.clean(run)
             stack.enter_context(logs.to_file(run.log_file))
-            summary = summarise_data(run.config.data)
+            summary = summarise_data(views.inputs(run.config))
             log.info("%s  %s  data: %s", run.label, run.folder, summary, extra=logs.FOR_FILES)
         stack.push(_log_error)
         subjects = build.subjects(runs)

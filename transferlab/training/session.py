@@ -14,6 +14,7 @@ from transferlab.data.half import Half
 from transferlab.data.loader import auto_workers
 from transferlab.data.mean import Mean
 from transferlab.errors import Interrupted, RunFailed
+from transferlab.experiment import views
 from transferlab.experiment.chance import share_of_largest
 from transferlab.experiment.config import cache_folder, total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
@@ -194,5 +195,5 @@ def _require_space(subjects: Sequence[Subject], states: Sequence[TrainingState])
     """
     for subject, state in zip(subjects, states, strict=True):
         weights = sum(value.numel() * value.element_size() for value in state.weights.values())
-        others = MEAN_BYTES * subject.run.config.data.size**2 + RECORD_BYTES
+        others = MEAN_BYTES * views.inputs(subject.run.config).size ** 2 + RECORD_BYTES
         store.require_space(subject.run.folder, (5 * weights + others) * len(subjects))

@@ -9,14 +9,14 @@ tell days from weeks.
 import heapq
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from transferlab import data
 from transferlab.errors import UserError
-from transferlab.experiment import variants
+from transferlab.experiment import variants, views
+from transferlab.experiment.build import build_config
 from transferlab.experiment.config import DataConfig, RunConfig, total_steps
 from transferlab.experiment.cost.networks import network_of
 from transferlab.experiment.plan import Pack
@@ -27,13 +27,9 @@ VALUE_BYTES = 4  # weights and momentum are float32
 RECORD_BYTES = 100_000  # config, log, curve, classes and result of a run
 MEAN_BYTES = 12  # of the mean image for each pixel: three float32
 CHECKPOINT_VALUES = 4  # of each parameter: weights and momentum, in a checkpoint and its successor
-# Runs that have these in common take about the same time for a multiply-accumulate
-RECIPE = (
-    "model.name", "data.name", "data.size", "data.crop", "train.batch_size", "train.precision",
-)  # fmt: skip
-Recipe = tuple[Any, ...]  # the values of RECIPE
-_RECIPE_PATHS = tuple(key.split(".") for key in RECIPE)
-_recipe: Callable[[RunConfig], Recipe] = attrgetter(*RECIPE)
+# Model, data set, size, crop, batch size and precision: runs that have these in common take about
+# the same time for a multiply-accumulate
+Recipe = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def estimate(
     probed: list[NetworkFacts] = []
     counts: dict[DataConfig, Mapping[str, int]] = {}
     for pack in packs:
-        data_config = pack.runs[0].config.data
+        data_config = views.inputs(pack.runs[0].config)
         if data_config not in counts:
             counts[data_config] = class_counts(data_config)
         images = training_images(pack.runs[0], counts[data_config])
@@ -89,12 +85,18 @@ def estimate(
                 probed.append(network)
             assert s_per_mac is not None, "a run without records has a network that was timed"
             seconds += images * macs * s_per_mac
-            mean_bytes += MEAN_BYTES * run.config.data.size**2
+            mean_bytes += MEAN_BYTES * data_config.size**2
             parameters.append(network.parameters)
     disk = mean_bytes + sum(VALUE_BYTES * count + RECORD_BYTES for count in parameters)
     training = VALUE_BYTES * CHECKPOINT_VALUES * sum(heapq.nlargest(at_once, parameters))
     source = _source(sum(rate.runs for rate in used.values()), probed)
     return Estimate(seconds / 3600, disk / 1e9, (disk + training) / 1e9, source)
+
+
+def _recipe(config: RunConfig) -> Recipe:
+    images, train = views.inputs(config), config.train
+    sizes = (images.name, images.size, images.crop)
+    return (config.model.name, *sizes, train.batch_size, train.precision)
 
 
 def class_counts(config: DataConfig) -> dict[str, int]:
@@ -162,9 +164,13 @@ def _timing(record: Mapping[str, Any]) -> _RunTiming | None:
         model, transfer = config["model"], config["transfer"]
         variant = variants.parse(transfer["variant"], n=transfer["n"], target=transfer["target"])
         outputs = model["num_outputs"] or record["num_classes"]
+        images, train = config["data"], config["train"]
+        if config["split"].get("a"):  # which of the two it sees is not written in one place
+            images = vars(views.inputs(build_config(config, recorded=True)))
+        sizes = tuple(images[key] for key in ("name", "size", "crop"))
         timing = _RunTiming(
-            tuple(config[group][leaf] for group, leaf in _RECIPE_PATHS),
-            NetworkShape(model["name"], outputs, config["data"]["crop"]),
+            (model["name"], *sizes, train["batch_size"], train["precision"]),
+            NetworkShape(model["name"], outputs, sizes[-1]),
             record["time_s"] * config["runtime"]["devices"] / pack_size,
             record["images"],
             variant.n if variant.frozen else 0,

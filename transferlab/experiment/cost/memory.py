@@ -8,6 +8,7 @@ counted.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from transferlab.experiment import views
 from transferlab.experiment.cost.networks import network_of
 from transferlab.experiment.run import Run
 from transferlab.models.facts import Facts, Footprint
@@ -56,7 +57,7 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
     validation.
     """
     config = runs[0].config  # its data, recipe and devices are those of all runs
-    train, crop = config.train, config.data.crop
+    train, crop = config.train, views.inputs(config).crop
     parameters = learning = largest = kept = above = outputs = widest = 0
     for run in runs:
         variant = run.config.variant
@@ -70,8 +71,8 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
         widest = max(widest, *(footprint.widest for footprint in footprints))
         own, peak = _passes(footprints[frozen:])
         kept, above = kept + own, max(above, peak - own)
-    views = len({run.config.variant.base for run in runs})  # a mean image each, at most
-    inputs = 3 * crop**2 * VALUE * (views + 1)  # and one being computed
+    means = len({run.config.variant.base for run in runs})  # an image each, at most
+    inputs = 3 * crop**2 * VALUE * (means + 1)  # and one being computed
     ring = 3 * crop**2 * BATCHES
     weights = VALUE * (parameters + 2 * learning)  # the gradients, and the momentum
     if train.precision == "bfloat16":

@@ -22,6 +22,7 @@ from typing import Any
 
 from transferlab import __version__, models
 from transferlab.errors import UserError
+from transferlab.experiment import views
 from transferlab.experiment.config import cache_folder
 from transferlab.experiment.run import Run
 from transferlab.models.facts import (
@@ -41,7 +42,7 @@ CACHED = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
 
 def network_of(run: Run) -> NetworkShape:
     """The network that a resolved run trains."""
-    model, crop = run.config.model, run.config.data.crop
+    model, crop = run.config.model, views.inputs(run.config).crop
     return NetworkShape(model.name, run.num_outputs, crop, model.cuts, model.reduction)
 
 

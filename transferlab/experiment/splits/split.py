@@ -1,4 +1,4 @@
-"""The halves of a data set's classes, and the interface of a rule that divides them."""
+"""The classes of A and B, and the interface of a rule that divides those of a data set."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from transferlab.errors import UserError
 
 @dataclass(frozen=True)
 class Split:
-    """Two disjoint sets of class names, each in the order of the data set's class list.
+    """Two sets of class names, each in the order of its data set's class list.
 
-    Half A is empty for `split=whole`.
+    Disjoint where both are of one data set. A is empty for `split=whole`.
     """
 
     a: tuple[str, ...]
@@ -44,13 +44,15 @@ class Divide(Protocol):
 class SplitRule:
     """A way to divide classes. `halves`: the letters with classes.
 
-    `seeded`: it needs `split.seed`; `grouped`: it uses `split.groups`.
+    `seeded`: it needs `split.seed`; `grouped`: it uses `split.groups`; `second`: A is a data set of
+    its own, `split.a`, and `divide` gives the classes of B alone.
     """
 
     divide: Divide
     seeded: bool = False
     halves: str = "AB"
     grouped: bool = False
+    second: bool = False
 
 
 def require_classes(split: Split, *, name: str, halves: str = "AB") -> Split:

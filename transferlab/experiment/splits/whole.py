@@ -14,10 +14,11 @@ def whole(classes: Sequence[str]) -> Split:
     return require_classes(Split(a=(), b=tuple(classes)), name="whole", halves="B")
 
 
-def _divide(
+def all_classes(
     classes: tuple[str, ...], *, seed: int | None, groups: str | None, root: str | None
 ) -> Split:
+    """`whole`, as a rule calls it."""
     return whole(classes)
 
 
-WHOLE = SplitRule(_divide, halves="B")
+WHOLE = SplitRule(all_classes, halves="B")

@@ -41,7 +41,9 @@ def facts(results: Results, metric: str, *, store: str) -> pd.DataFrame:
 def data_sets(results: Results) -> pd.DataFrame:
     """The images that the networks learned, columns `name` and `value`; a row a data set."""
     table = results.table
-    kinds = table.groupby(["data_set", "data.digest"], dropna=False, sort=False)
+    of_a = table["split.a.name"].notna() & (table["target"] == "A")
+    digest = table["data.digest"].where(~of_a, table["split.a.digest"])
+    kinds = table.groupby([table["data_set"], digest], dropna=False, sort=False)
     lines = [(str(name), _images(runs)) for (name, _), runs in kinds]
     return _facts(lines, "Data")
 
