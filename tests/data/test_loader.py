@@ -87,7 +87,7 @@ def folder_half(root: Path, broken: tuple[str, ...] = (), skip: bool = False) ->
 
 def test_a_training_batch_is_bytes_labels_corners_and_flips():
     batch = batches(view(), stream())[0]
-    assert sorted(batch) == ["corners", "flips", "labels", "pixels", "skipped"]
+    assert sorted(batch) == ["corners", "flips", "indices", "labels", "pixels", "skipped"]
     assert batch["pixels"].shape == (4, 6, 6, 3) and batch["pixels"].dtype == torch.uint8
     assert batch["labels"].dtype == torch.int64
     assert batch["corners"].shape == (4, 2) and batch["flips"].dtype == torch.bool
@@ -158,7 +158,7 @@ def test_workers_give_the_same_batches_in_the_same_order(tmp_path: Path):
 def test_validation_reads_every_image_once_in_order():
     received = batches(view(), Sequence(10, 4))
     assert [values(batch) for batch in received] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert sorted(received[0]) == ["labels", "pixels", "skipped"]
+    assert sorted(received[0]) == ["indices", "labels", "pixels", "skipped"]
     assert received[2]["labels"].tolist() == [2, 0]
 
 

@@ -18,7 +18,7 @@ from transferlab.results import rows, scan
 COLUMNS = [
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
     "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
-    "counts", "target_base_top1", "delta_to_target_base",
+    "counts", "target_base_metric", "delta_to_target_base",
 ]  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_a_run_is_compared_with_the_base_of_its_own_target(runs: Path):
     finish(runs, "B3A", 0.7)
 
     table = results.load(runs).table
-    assert of(table, "A3B")["target_base_top1"] == 0.8
+    assert of(table, "A3B")["target_base_metric"] == 0.8
     assert of(table, "A3B")["delta_to_target_base"] == pytest.approx(-0.05)
     assert of(table, "B3A")["delta_to_target_base"] == pytest.approx(-0.2)
     assert of(table, "baseA")["delta_to_target_base"] == 0
@@ -127,7 +127,7 @@ def test_the_base_of_another_experiment_does_not_count(other: dict[str, object],
     finish(runs, "baseB", 0.8, other)
     finish(runs, "A3B", 0.75)
 
-    assert pd.isna(of(results.load(runs).table, "A3B")["target_base_top1"])
+    assert pd.isna(of(results.load(runs).table, "A3B")["target_base_metric"])
 
 
 def test_a_base_is_the_same_whichever_mean_the_others_subtract(runs: Path):
@@ -135,7 +135,7 @@ def test_a_base_is_the_same_whichever_mean_the_others_subtract(runs: Path):
     finish(runs, "baseB", 0.8, {"data.mean": "base"})
     finish(runs, "A3B", 0.75, {"data.mean": "target"})
 
-    assert of(results.load(runs).table, "A3B")["target_base_top1"] == 0.8
+    assert of(results.load(runs).table, "A3B")["target_base_metric"] == 0.8
 
 
 def test_the_difference_is_of_the_requested_metric(runs: Path):

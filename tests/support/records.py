@@ -142,6 +142,7 @@ SCIENCE: dict[str, dict[str, Any]] = {
     "train.norm_decay_factor": {"train.norm_decay_factor": 0.0},
     "train.reshuffle": {"train.reshuffle": False},
     "train.mirror": {"train.mirror": True},
+    "train.loss": {"train.loss": "hinge"},
     "train.precision": {"train.precision": "bfloat16"},
     "train.channels_last": {"train.channels_last": True},
     "train.val_every": {"train.val_every": 100},

@@ -240,6 +240,7 @@ def test_hyper_parameters_are_plain_values():
             "warmup": 0.0, "total_steps": 10, "momentum": 0.9, "nesterov": False,
             "rate_in_velocity": True, "weight_decay": 0.01, "bias_lr_factor": 2.0,
             "bias_decay_factor": 0.0, "norm_lr_factor": 1.0, "norm_decay_factor": 1.0,
+            "loss": "cross_entropy",
         },
     }  # fmt: skip
 

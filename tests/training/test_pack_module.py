@@ -111,7 +111,7 @@ def test_losses_are_means_over_the_batch_and_hits_are_counted():
     module = pack([single]).eval()
     logits = single.network(INPUTS)
     expected = -torch.log_softmax(logits, 1)[[0, 1], [0, 1]].mean()
-    losses, hits = module._losses(BATCH)
+    losses, hits, _ = module._losses(BATCH)
     assert losses.tolist() == pytest.approx([expected.item()])
     assert hits.tolist() == [(logits.argmax(1) == BATCH["labels"]).sum().item()]
 
@@ -130,7 +130,7 @@ def test_a_member_whose_loss_was_not_finite_leaves_with_its_step():
     assert module.drop_failed() == {"y": 7}
     assert module.drop_failed() == {}
     assert module.active == [0]
-    losses, _ = module._losses(BATCH)
+    losses, _, _ = module._losses(BATCH)
     assert losses[1].item() == 0.0 and calls(members[1]) == [0, 0, 0, 0]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from transferlab import store
 from transferlab.cli import sweep
-from transferlab.experiment import study
+from transferlab.experiment import metrics, study
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.launcher import build_launcher
 from transferlab.launch import dispatch
@@ -16,7 +16,7 @@ STUDY = "multirun"
 def launch(
     configs: Sequence[RunConfig], raw: Mapping[str, Any], pack: object
 ) -> list[float | None]:
-    """Returns the accuracy of each run, None if it is not finished: submitting does not wait.
+    """Returns the leading metric of each run, None if it is not finished: submitting does not wait.
 
     A failed run does not stop the others and is reported at the end.
 
@@ -26,6 +26,4 @@ def launch(
     runs = dispatch.resolved(map(study.absolute, configs), launcher)
     sweep.carry_out(dispatch.order(STUDY, runs, launcher, pack=sweep.pack_size(pack)))
     results = map(store.read_result, runs)
-    return [
-        None if result is None else float(result["metrics"]["top1_final"]) for result in results
-    ]
+    return [None if result is None else metrics.final(result["metrics"]) for result in results]

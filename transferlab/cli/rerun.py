@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.cli.flags import Flags
-from transferlab.experiment import compose
+from transferlab.experiment import compose, metrics
+from transferlab.experiment.metrics import Measure
 from transferlab.launch.rerun import Rerun, rerun
 from transferlab.runtime import commands, logs, output, paths, tables
 
 log = logging.getLogger(__name__)
 SETTING = re.compile(r"[\w.]+=")
-COLUMNS = ("", "top-1", "weights", "finished", "folder")
+COLUMNS = ("weights", "finished", "folder")
 DIGITS = 12  # of digests and commits
 DIFFERENT = 1  # the exit status
 
@@ -48,11 +49,12 @@ def run(arguments: Sequence[str]) -> int:
 def _report(folder: Path, done: Rerun) -> list[str]:
     """The two runs, and what their weights have in common."""
     before, now, run = done.record, done.again.result, done.again.run
+    measures = metrics.in_records([before["metrics"], now["metrics"]])
     rows = [
-        _row(before["label"], before, folder),
-        _row("again", now, run.folder),
+        _row(before["label"], before, folder, measures),
+        _row("again", now, run.folder, measures),
     ]
-    lines = tables.table(COLUMNS, rows)
+    lines = tables.table(("", *(measure.short for measure in measures), *COLUMNS), rows)
     difference = done.difference
     if difference is None:
         return [*lines, "the weights are the same, bit for bit"]
@@ -71,10 +73,12 @@ def _report(folder: Path, done: Rerun) -> list[str]:
     ]
 
 
-def _row(label: str, record: dict[str, Any], folder: Path) -> tuple[str, ...]:
+def _row(
+    label: str, record: dict[str, Any], folder: Path, measures: Sequence[Measure]
+) -> tuple[str, ...]:
     return (
         label,
-        f"{record['metrics']['top1_final']:.4f}",
+        *metrics.cells(record["metrics"], measures),
         record["weights_sha256"][:DIGITS],
         record["finished"],
         str(folder),

@@ -17,7 +17,7 @@ from typing import Any
 from transferlab.cli import hydra_checks, hydra_flags, summary
 from transferlab.cli.hydra_flags import CommandLine
 from transferlab.errors import RunFailed, UserError
-from transferlab.experiment import compose, conf, study, usage
+from transferlab.experiment import compose, conf, metrics, study, usage
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
@@ -90,7 +90,7 @@ def _train_jobs(line: CommandLine, overrides: Sequence[str]) -> int:
         with signals.watch() as stop, stop.deferred():  # done is done
             output.report(*summary.table(finished))
         stop.check()
-        return float(finished[-1].result["metrics"]["top1_final"])
+        return metrics.final(finished[-1].result["metrics"])
 
     multiruns = _multiruns(line, overrides)
     try:

@@ -5,17 +5,22 @@ from dataclasses import replace
 
 from transferlab import store
 from transferlab.errors import UserError
+from transferlab.experiment import metrics
 from transferlab.experiment.config import RunConfig, TransferConfig
+from transferlab.experiment.metrics import Measure
 from transferlab.experiment.run import Run
 from transferlab.launch.inline import FinishedRun
 from transferlab.runtime import commands, plugins, tables
 
-COLUMNS = ("run", "top-1", "vs chance", "vs base", "steps", "time", "", "folder")
+COLUMNS = ("vs chance", "vs base", "steps", "time", "", "folder")
 
 
 def table(runs: Sequence[FinishedRun]) -> list[str]:
-    """One line per run: accuracy, and the difference from chance and from its target's base."""
-    return tables.table(COLUMNS, [_row(finished) for finished in runs])
+    """One line per run: its metrics, and the difference of the leading one from chance and from
+    the base of its target."""
+    measures = metrics.in_records(finished.result["metrics"] for finished in runs)
+    columns = ("run", *(measure.short for measure in measures), *COLUMNS)
+    return tables.table(columns, [_row(finished, measures) for finished in runs])
 
 
 def next_command(run: Run, overrides: Sequence[str]) -> list[str]:
@@ -68,20 +73,26 @@ def _companions(config: RunConfig) -> list[tuple[str, TransferConfig]]:
     ]
 
 
-def _row(finished: FinishedRun) -> tuple[str, ...]:
+def _row(finished: FinishedRun, measures: Sequence[Measure]) -> tuple[str, ...]:
     run, result = finished.run, finished.result
-    metrics = result["metrics"]
-    top1, base = metrics["top1_final"], _target_base(run)
+    values, base = result["metrics"], _target_base(run)
+    reached = metrics.final(values)
+    over_chance = None if reached is None else reached - values["chance"]
+    over_base = None if reached is None or base is None else reached - base
     return (
         run.label,
-        f"{top1:.4f}",
-        f"{top1 - metrics['chance']:+.4f}",
-        "-" if base is None else f"{top1 - base:+.4f}",
+        *metrics.cells(values, measures),
+        _signed(over_chance),
+        _signed(over_base),
         str(result["steps"]),
         f"{result['time_s']:.0f} s",
         ", ".join(_notes(finished)),
         str(run.folder),
     )
+
+
+def _signed(difference: float | None) -> str:
+    return "-" if difference is None else f"{difference:+.4f}"
 
 
 def _notes(finished: FinishedRun) -> Iterator[str]:
@@ -99,9 +110,9 @@ def _notes(finished: FinishedRun) -> Iterator[str]:
 
 
 def _target_base(run: Run) -> float | None:
-    """The accuracy of the base network of the run's own target, if the store has it."""
+    """The leading metric of the base network of the run's own target, if the store has it."""
     if run.config.variant.n == 0:
         return None
     base = run.sibling(TransferConfig("base", 0, run.config.variant.target, 0))
     result = store.read_result(base)
-    return None if result is None else float(result["metrics"]["top1_final"])
+    return None if result is None else metrics.final(result["metrics"])

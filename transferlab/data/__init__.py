@@ -24,13 +24,14 @@ from transferlab.data.datasets.images import (
     StoredPixels,
     check_classes,
     check_labels,
+    count_images,
 )
 from transferlab.errors import UserError
 from transferlab.runtime import plugins
 
 __all__ = [
     "DATASETS", "OPTIONS", "DataSet", "Description", "ImageSet", "StoredPixels",
-    "describe", "load", "stored", "train_counts", "uses",
+    "count_images", "describe", "load", "stored", "train_counts", "uses",
 ]  # fmt: skip
 
 DATASETS = {
@@ -40,6 +41,7 @@ DATASETS = {
     "prepared": "transferlab.data.datasets.prepared:Prepared",
     "cifar10": "transferlab.data.datasets.cifar:Cifar10",
     "cifar100": "transferlab.data.datasets.cifar:Cifar100",
+    "voc2007": "transferlab.data.datasets.voc:Voc2007",
 }
 
 KEY = "data.name"
@@ -67,7 +69,8 @@ def stored(name: str, *, root: str | None) -> StoredPixels | None:
 def train_counts(
     name: str, *, root: str | None, val: str | None, holdout: float | None
 ) -> tuple[int, ...]:
-    """The number of training images of each class, in the order of the classes of `describe`."""
+    """The number of training images of each class, in the order of the classes of `describe`: see
+    `class_counts`."""
     with plugins.guarded(KEY, name, known=DATASETS):
         return _dataset(name, root, val, holdout).train_counts()
 

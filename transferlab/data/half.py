@@ -1,6 +1,7 @@
 """A half of the classes as a view on one data set: positions and new labels, no copy of images.
 
-Yosinski et al. 2014, Sec. 3: each half is a classification task of its own, labels 0..K-1.
+Yosinski et al. 2014, Sec. 3: each half is a classification task of its own, labels 0..K-1. Of a
+multi-label data set a half has all images, and the labels of its own classes.
 """
 
 from collections.abc import Sequence
@@ -8,18 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.data.datasets.images import ImageSet, Subset, UnreadableImage
+from transferlab.data.datasets.images import ImageSet, Subset, UnreadableImage, is_multi_label
 from transferlab.errors import UserError
 from transferlab.runtime import commands
 
 
 @dataclass(frozen=True)
 class Images:
-    """A batch: pixels (B, P, P, 3) uint8, labels (B,), and the files that could not be read, as
-    name in the data set -> sha256."""
+    """A batch: pixels (B, P, P, 3) uint8, labels (B,) or (B, K), the indices (B,) of the images in
+    their view, and the files that could not be read, as name in the data set -> sha256."""
 
     pixels: np.ndarray
     labels: np.ndarray
+    indices: np.ndarray
     skipped: dict[str, str]
 
 
@@ -34,7 +36,10 @@ class Pictures:
 
 @dataclass(frozen=True)
 class View:
-    """The images of one subset whose class is in the half. positions, labels: (N,) int64."""
+    """The images of one subset whose class is in the half, or which may show some of its classes.
+
+    positions: (N,) int64. labels: (N,) int64, or (N, K) int8 of 1, -1 and 0.
+    """
 
     subset: Subset
     positions: np.ndarray
@@ -61,19 +66,19 @@ class View:
         Raises: UserError that names the file.
         """
         unreadable = self.subset.read(self.positions[indices], out, corners)
-        labels = self.labels[indices].copy()
+        indices = indices.copy()
         skipped = {image.name: image.sha256 for image in unreadable.values()}
         for slot, image in sorted(unreadable.items()):
             self._leave_out(int(self.positions[indices[slot]]), image)
             if replace:
                 only = slice(slot, slot + 1)
                 corner = None if corners is None else corners[only]
-                labels[slot], others = self._next_readable(int(indices[slot]), out[only], corner)
+                indices[slot], others = self._next_readable(int(indices[slot]), out[only], corner)
                 skipped |= others
         if unreadable and not replace:
             keep = np.array([slot not in unreadable for slot in range(len(indices))])
-            out, labels = out[keep], labels[keep]
-        return Images(out, labels, skipped)
+            out, indices = out[keep], indices[keep]
+        return Images(out, self.labels[indices], indices, skipped)
 
     def pictures(self, indices: np.ndarray) -> Pictures:
         """The images `indices` (B,) of the view as they were before they were resized.
@@ -104,14 +109,14 @@ class View:
     def _next_readable(
         self, index: int, out: np.ndarray, corner: np.ndarray | None
     ) -> tuple[int, dict[str, str]]:
-        """The label of the next readable image, which fills `out` (1, P, P, 3), and the files in
+        """The index of the next readable image, which fills `out` (1, P, P, 3), and the files in
         between."""
         skipped: dict[str, str] = {}
         for ahead in range(1, len(self)):
             other = (index + ahead) % len(self)
             unreadable = self.subset.read(self.positions[other : other + 1], out, corner)
             if not unreadable:
-                return int(self.labels[other]), skipped
+                return other, skipped
             skipped |= {image.name: image.sha256 for image in unreadable.values()}
         raise UserError(f"none of the {len(self)} images can be read: is data.root the right one?")
 
@@ -131,13 +136,20 @@ def cut(
     """The half of a data set with these classes, `classes[k]` as label k.
 
     `per_class` keeps the first images of each class for training, in the order of the data set's
-    list (yosinski/convnet_transfer, its reduced-* networks); validation is never reduced.
+    list (yosinski/convnet_transfer, its reduced-* networks); validation is never reduced. Images
+    with several classes are refused by `experiment.fit`.
+
+    Raises: UserError if no validation image of a multi-label data set shows one of the classes, so
+        that no precision is defined.
     """
     new_label = np.full(len(images.classes), -1, dtype=np.int64)
     old = {name: label for label, name in enumerate(images.classes)}
     new_label[[old[name] for name in classes]] = np.arange(len(classes))
 
     def view(subset: Subset, keep: int | None) -> View:
+        if is_multi_label(subset.labels):
+            columns = np.ascontiguousarray(subset.labels[:, [old[name] for name in classes]])
+            return View(subset, np.arange(len(columns)), columns, skip_unreadable)
         labels = new_label[subset.labels]
         mask = labels >= 0
         if keep is not None:
@@ -145,7 +157,13 @@ def cut(
         positions = np.flatnonzero(mask)
         return View(subset, positions, labels[positions], skip_unreadable)
 
-    return Half(tuple(classes), view(images.train, per_class), view(images.val, None))
+    train, val = view(images.train, per_class), view(images.val, None)
+    if is_multi_label(val.labels) and not (val.labels > 0).any():
+        raise UserError(
+            f"none of the {len(val)} validation images shows one of the {len(classes)} classes "
+            f"{', '.join(classes[:3])}, ...: average precision is undefined"
+        )
+    return Half(tuple(classes), train, val)
 
 
 def rank_in_class(labels: np.ndarray) -> np.ndarray:

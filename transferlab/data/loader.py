@@ -46,7 +46,8 @@ def answer(view: View, request: Request, out: np.ndarray) -> Batch:
     images = view.read(request.indices, out, corners=request.corners, replace=training)
     batch: Batch = {
         "pixels": torch.from_numpy(images.pixels),
-        "labels": torch.from_numpy(images.labels),  # (B,)
+        "labels": torch.from_numpy(images.labels),  # (B,) or (B, K)
+        "indices": torch.from_numpy(images.indices),  # (B,), in the view
         "skipped": images.skipped,
     }
     if request.corners is not None and request.flips is not None:

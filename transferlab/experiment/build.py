@@ -232,6 +232,11 @@ def check_drops(train: Mapping[str, Any], group: str) -> None:
 
 def _check_devices(config: RunConfig) -> None:
     batch, devices = config.train.batch_size, config.runtime.devices
+    if config.train.loss == "ranking" and devices > 1:
+        raise UserError(
+            f"train.loss=ranking compares the images of a batch with one another, which "
+            f"runtime.devices={devices} would divide: set {commands.setting('runtime.devices', 1)}"
+        )
     if batch % devices:
         raise UserError(
             f"train.batch_size={batch} is the global batch and must be a multiple of "

@@ -1,12 +1,18 @@
-"""Whether a network learned: its accuracy against that of a guess.
+"""Whether a network learned: its accuracy, or average precision, against that of a guess.
 
 The best guess without looking at an image is the largest class, so that chance is the share of that
-class in the validation images: 1 / classes only where these are balanced.
+class in the validation images: 1 / classes only where these are balanced. Of images with several
+labels it is the mean share of positive images, and a network learned if its mean average precision
+is above that of every one of `average_precision.ORDERS` random orders of the images.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+
+import numpy as np
+
+from transferlab.experiment import average_precision, metrics
 
 # The probability that a guess is taken for learning: that of a normal variable three standard
 # deviations above its mean
@@ -17,6 +23,26 @@ def share_of_largest(counts: Iterable[int]) -> float:
     """The accuracy of the best guess, from the number of images of each class."""
     counts = tuple(counts)
     return max(counts) / sum(counts)
+
+
+def of_labels(labels: np.ndarray) -> dict[str, float]:
+    """What a guess reaches on validation images with labels (N,) or (N, K), for a record: `chance`
+    and, of each measure that has one, its `guess`."""
+    if labels.ndim == 1:
+        return {"chance": share_of_largest(np.bincount(labels).tolist())}
+    bounds = average_precision.guesses(labels)
+    return {
+        "chance": average_precision.chance(labels),
+        **{m.guess: bounds[m.name] for m in metrics.MEASURES if m.guess is not None},
+    }
+
+
+def above(value: float, metric: str, guess: Mapping[str, float], *, images: int) -> bool:
+    """Whether a value of a metric says that the network learned. `guess`: see `of_labels`."""
+    bound = metrics.measure_of(metric).guess
+    if bound is None:
+        return learned(value, chance=guess["chance"], images=images)
+    return value > guess[bound]
 
 
 def learned(accuracy: float, *, chance: float, images: int) -> bool:

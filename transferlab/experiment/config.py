@@ -92,6 +92,7 @@ class TrainConfig:
     norm_decay_factor: NonNegative
     reshuffle: bool
     mirror: bool
+    loss: Literal["cross_entropy", "binary", "hinge", "ranking"]
     precision: Literal["float32", "bfloat16"]
     channels_last: bool
     val_every: Count | None

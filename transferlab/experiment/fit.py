@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from transferlab import data
-from transferlab.data import StoredPixels
+from transferlab.data import Description, StoredPixels
 from transferlab.errors import UserError
 from transferlab.experiment import views
 from transferlab.experiment.build import build_config
 from transferlab.experiment.compose import compose
-from transferlab.experiment.config import RunConfig
+from transferlab.experiment.config import DataConfig, RunConfig
 from transferlab.models.facts import check_image_size
 from transferlab.models.zoo import NETWORKS
 from transferlab.runtime import commands
@@ -21,6 +21,7 @@ from transferlab.runtime import commands
 Settings = dict[str, Any]
 KEYS = ("data.size", "data.crop", "data.scale")
 SUGGESTED = ("alexnet_small", "alexnet")  # for small images, and for large ones
+MULTI_LABEL = ("binary", "hinge", "ranking")  # the losses that take several labels an image
 HALVES = ("+split=random", "transfer.n=3")
 WHOLE = ("+split=whole", "transfer.variant=baseB")
 
@@ -41,6 +42,24 @@ def check_stored(config: RunConfig, stored: StoredPixels | None) -> None:
     if views.crosses(config):
         raise UserError(f"{problem}: {_crossing(config)}")
     raise UserError(f"{problem}: {_advice(config, stored)}, or prepare the images again")
+
+
+def check_labels(config: RunConfig, images: DataConfig, description: Description) -> None:
+    """Raises: UserError for a loss or a choice of images that does not suit the labels of one of
+    the config's data sets."""
+    several = f"and data={images.name} has images with several"
+    if not description.multi_label:
+        return
+    if config.train.loss not in MULTI_LABEL:
+        losses = " or ".join(commands.setting("train.loss", loss) for loss in MULTI_LABEL)
+        raise UserError(
+            f"train.loss={config.train.loss} needs one label an image, {several}: set {losses}"
+        )
+    if images.per_class is not None:
+        raise UserError(
+            f"data.per_class={images.per_class} counts images of one class, {several}: set "
+            f"{commands.setting('data.per_class', None)}"
+        )
 
 
 def check_network(config: RunConfig) -> None:

@@ -35,6 +35,7 @@ NEUTRAL: dict[str, object] = {
     "train.lr_steps": None,
     "train.norm_lr_factor": 1.0,
     "train.norm_decay_factor": 1.0,
+    "train.loss": "cross_entropy",
     "runtime.compile": False,
     "runtime.memory_gb": None,
 }

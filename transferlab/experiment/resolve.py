@@ -65,6 +65,7 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
                 for each in filter(None, (here.split.a, here.data)):
                     if each not in described:
                         described[each] = _describe(each)
+                    fit.check_labels(here, each, described[each][0])
                 read = views.data_of(here, here.variant.target)
                 fit.check_stored(here, described[read][1])
                 resolved[key] = _resolve(here, described)
@@ -79,7 +80,10 @@ def summarise_data(config: DataConfig) -> str:
     counts = data.train_counts(
         config.name, root=config.root, val=config.val, holdout=config.holdout
     )
-    images = sum(min(count, config.per_class or count) for count in counts)
+    images = data.count_images(
+        [min(count, config.per_class or count) for count in counts],
+        multi_label=_describe(config)[0].multi_label,
+    )
     folder = f" {paths.expand(displayed(config.root)).absolute().name}" if config.root else ""
     return f"{config.name}{folder}, {len(counts)} classes, {images:,} training images"
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from transferlab import store
+from transferlab.experiment import metrics
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.launch.local import Progress, running
@@ -34,8 +35,8 @@ class Board(AbstractContextManager["Board"]):
         for run in pack.runs:
             if run.id in progress.done:
                 result = store.read_result(run)
-                top1 = f"top-1 {result['metrics']['top1_final']:.4f}" if result else ""
-                self.display.print(f"{run.label}  done  {top1}  {count(progress)}")
+                reached = metrics.shown(result["metrics"]) if result else ""
+                self.display.print(f"{run.label}  done  {reached}  {count(progress)}")
             elif run.id in progress.failed:
                 self.display.print(f"{run.label}  FAILED: {progress.failed[run.id]}")
             else:

@@ -9,7 +9,7 @@ from transferlab.experiment.chance import learned
 
 
 def with_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The table with the columns that depend on a metric: `learned`, `counts`, `target_base_top1`
+    """The table with the columns that depend on a metric: `learned`, `counts`, `target_base_metric`
     and `delta_to_target_base`.
 
     A run counts if it learned and its base network counts; one whose base network has no record in
@@ -20,7 +20,7 @@ def with_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table.assign(
         learned=learned,
         counts=_counts(table["id"], table["base_id"], learned),
-        target_base_top1=base,
+        target_base_metric=base,
         delta_to_target_base=table[metric] - base,
     )
 

@@ -33,7 +33,7 @@ FINAL = "top1_final"
 LEADING = (
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
     "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
-    "counts", "target_base_top1", "delta_to_target_base",
+    "counts", "target_base_metric", "delta_to_target_base",
 )  # fmt: skip
 LEFT_OUT = ("id", "label", "split", "kind", "reason", "folder")
 KINDS = ("damaged", "unreadable", "failed", "chance", "base", "missing")
@@ -46,7 +46,7 @@ class Results:
     """`table` has the columns `LEADING`, then the config's keys, then the numbers' provenance.
 
     Accuracies are fractions. `metric` is the default of tables and figures, of which are `learned`,
-    `counts`, `target_base_top1` and `delta_to_target_base`: see `judged`. A base network's own base
+    `counts`, `target_base_metric` and `delta_to_target_base`: see `judged`. A base network's base
     is itself. `left_out` has the columns `LEFT_OUT`, its `kind` is one of `KINDS`; runs at chance
     level are in both. `evaluations` are those of the finished runs: see `evaluated`.
     """

@@ -1,14 +1,7 @@
-"""The accuracies that results can be shown in, and what each is called."""
-
-from collections.abc import Mapping
+"""The metric in which results are shown: the one asked for, or that of the runs."""
 
 from transferlab.errors import UserError
-
-METRICS: Mapping[str, str] = {
-    "top1_final": "final accuracy",
-    "top1_best10": "mean of the ten best validations",  # of 100 or more
-    "top1_peak": "best validation",
-}
+from transferlab.experiment.metrics import METRICS
 
 
 def metric_of(metric: str | None, default: str) -> str:

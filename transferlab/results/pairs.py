@@ -13,7 +13,7 @@ from transferlab.results import comparable
 
 NEEDED = (
     "id", "label", "base", "target", "n", "fine_tuned", "split", "split_seed", "split.digest",
-    "seed", "learned", "counts", "target_base_id", "target_base_top1", "delta_to_target_base",
+    "seed", "learned", "counts", "target_base_id", "target_base_metric", "delta_to_target_base",
     "transfer.keep", *comparable.FACTS, *comparable.KEYS,
 )  # fmt: skip
 SERIES = ("baseB", "BnB", "BnB+", "AnB", "AnB+")  # the paper's, mirror images merged
@@ -80,7 +80,7 @@ def unmatched(runs: pd.DataFrame, alone: pd.DataFrame) -> Iterator[str]:
         unpaired = alone[alone["series"] == series]
         partners = runs[runs["series"] == other].set_index("pair")["learned"]
         chance = ~unpaired["learned"] | unpaired["pair"].isin(partners.index[~partners])
-        no_base = ~chance & unpaired["counts"] & unpaired["target_base_top1"].isna()
+        no_base = ~chance & unpaired["counts"] & unpaired["target_base_metric"].isna()
         base_chance = ~chance & ~no_base & ~(unpaired["counts"] & unpaired["base_counts"])
         no_partner = ~chance & ~no_base & ~base_chance & ~unpaired["pair"].isin(partners.index)
         reasons = {

@@ -32,14 +32,33 @@ class Config(TypedDict):
     config: dict[str, Any]
 
 
-class Metrics(TypedDict):
+class Losses(TypedDict):
+    val_loss_final: NotRequired[float | None]
+    train_loss_final: NotRequired[float | None]
+
+
+class Accuracies(Losses):
+    """Of a run with one label an image."""
+
     top1_final: Fraction
     top1_best10: NotRequired[Fraction | None]
     top1_peak: Fraction
     chance: Fraction
-    val_loss_final: NotRequired[float | None]
-    train_loss_final: NotRequired[float | None]
     train_accuracy_final: NotRequired[Fraction | None]
+
+
+class Precisions(Losses):
+    """Of a run with several labels an image: see `experiment.metrics`."""
+
+    map11_final: Fraction
+    map11_best10: Fraction | None
+    map11_peak: Fraction
+    map_final: Fraction
+    map_best10: Fraction | None
+    map_peak: Fraction
+    chance: Fraction
+    map11_guess: Fraction
+    map_guess: Fraction
 
 
 class Code(TypedDict):
@@ -57,13 +76,14 @@ class Result(TypedDict):
     id: RunId
     label: str
     config: dict[str, Any]
-    metrics: Metrics
+    metrics: Precisions | Accuracies
     learned: bool
     prefix_unchanged: bool | None
     base_id: RunId | None
     weights_sha256: Sha256
     inference_sha256: NotRequired[Sha256]
     num_classes: AtLeastOne
+    undefined_classes: NotRequired[list[str]]
     train_images: AtLeastOne
     val_images: AtLeastOne
     data_classes: NotRequired[AtLeastOne]

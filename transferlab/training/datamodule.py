@@ -91,7 +91,8 @@ class Reader:
 
 
 class HalfDataModule(LightningDataModule):
-    """One half of a data set, for any Trainer: pairs of inputs (B, C, P, P) and labels (B,).
+    """One half of a data set, for any Trainer: pairs of inputs (B, C, P, P) and labels (B,), or
+    (B, K) for several an image.
 
     Everything that is not an argument has its default in `conf/`, and is changed with `overrides`
     as on the command line: `overrides=["data.size=16", "split.seed=1"]`. An epoch has the number of
@@ -250,6 +251,7 @@ class PackData(LightningDataModule, AbstractContextManager["PackData"]):
         return {
             "inputs": self.views(batch),
             "labels": batch["labels"],
+            "indices": batch["indices"],
             "skipped": batch["skipped"],
         }
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -24,7 +23,9 @@ from transferlab.models import transfer
 from transferlab.models.stages import StagedNetwork
 from transferlab.training import optimiser
 from transferlab.training.checkpoints import load_weights
+from transferlab.training.losses import LOSSES
 from transferlab.training.recipe import Recipe
+from transferlab.training.scores import ValidationScores
 from transferlab.training.seeds import network_seed
 
 Weights = Mapping[str, Tensor]
@@ -33,8 +34,10 @@ Weights = Mapping[str, Tensor]
 class TransferModule(LightningModule):
     """Trains `network`, in place: fresh from `seed`, its first n stages copied from `base`.
 
-    A batch is a pair of inputs (B, C, P, P) and labels (B,). Logs train/loss, train/accuracy,
-    val/loss and val/accuracy as means over the images of an epoch; accuracies are in [0, 1].
+    A batch is a pair of inputs (B, C, P, P) and labels (B,), or for several labels an image (B, K)
+    int8 of 1, -1 and 0. Logs train/loss, train/accuracy, val/loss and val/accuracy as means over
+    the images of an epoch; accuracies are in [0, 1]. With several labels val/map11 and val/map take
+    the place of both accuracies: see `experiment.average_precision`.
 
     n: the cut point, 0 <= n < number of stages; 0 is a base network.
     base: a state dict, a network, or a safetensors file. None copies nothing: a base network, or
@@ -79,6 +82,9 @@ class TransferModule(LightningModule):
         )
         self.network = network
         self.frozen_stages = n if frozen else 0
+        self.loss = LOSSES[self.recipe.loss]
+        self.scores = ValidationScores()
+        self.seen = 0  # images of this process in the current validation
         self.rows = 0  # of the current step, in all processes, that came before this batch
         if seed is not None:
             network.initialise(partial(network_seed, seed, split, self.label, "init"))
@@ -100,7 +106,7 @@ class TransferModule(LightningModule):
         return x.float()
 
     def score(self, x: Tensor, labels: Tensor, *, start: int = 0) -> tuple[Tensor, Tensor]:
-        """Mean loss and number of hits, scalars, for inputs and labels (B,).
+        """The loss, a scalar, and the logits (B, K), for inputs and their labels.
 
         In training the loss has the terms of the auxiliary classifiers on stages that learn.
         """
@@ -109,12 +115,11 @@ class TransferModule(LightningModule):
             x = features
             if self.training and depth > self.frozen_stages:
                 auxiliary += [
-                    weight * F.cross_entropy(head(x).float(), labels)
+                    weight * self.loss(head(x).float(), labels)
                     for head, weight in self.network.auxiliary_at(depth)
                 ]
         logits = x.float()
-        hits = (logits.detach().argmax(dim=1) == labels).sum()
-        return sum(auxiliary, F.cross_entropy(logits, labels)), hits
+        return sum(auxiliary, self.loss(logits, labels)), logits.detach()
 
     def prefix_features(self, x: Tensor, cuts: Iterable[int]) -> dict[int, Tensor]:
         """The features after each of these numbers of stages, in one pass."""
@@ -161,24 +166,48 @@ class TransferModule(LightningModule):
             trainer.global_step, first=self.rows + trainer.global_rank, stride=trainer.world_size
         )
         self.rows += len(batch[1]) * trainer.world_size
-        return self._log_scores("train", batch)
+        x, labels = batch
+        loss, logits = self.score(x, labels)
+        self._log_means("train", loss, logits, labels)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.seen = 0
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        self._log_scores("val", batch)
-
-    def _log_scores(self, subset: str, batch: Sequence[Tensor]) -> Tensor:
         x, labels = batch
-        loss, hits = self.score(x, labels)
-        scores = {f"{subset}/loss": loss, f"{subset}/accuracy": hits / len(labels)}
+        loss, logits = self.score(x, labels)
+        self._log_means("val", loss, logits, labels)
+        if labels.ndim == 2:
+            count, stride = len(labels), self.trainer.world_size
+            indices = self.seen + torch.arange(count, device=labels.device)
+            self.scores.add(self.trainer.global_rank + stride * indices, labels, [logits])
+            self.seen += count
+
+    def on_validation_epoch_end(self) -> None:
+        if self.scores.parts:
+            self._log(self.scores.take()[0], images=self.seen)
+
+    def _log_means(self, subset: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        means = {f"{subset}/loss": loss}
+        if labels.ndim == 1:
+            means[f"{subset}/accuracy"] = count_hits(logits, labels) / len(labels)
+        self._log(means, images=len(labels))
+
+    def _log(self, values: Mapping[str, Tensor | float], *, images: int) -> None:
         self.log_dict(
-            scores,
+            dict(values),
             on_step=False,
             on_epoch=True,
             prog_bar=True,
-            batch_size=len(labels),
+            batch_size=images,
             sync_dist=self.trainer.world_size > 1,
         )
-        return loss
+
+
+def count_hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """The number of images whose highest logit is that of their label: (B, K) and (B,)."""
+    return (logits.argmax(dim=1) == labels).sum()
 
 
 def _default_label(n: int, frozen: bool) -> str:

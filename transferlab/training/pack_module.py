@@ -4,7 +4,7 @@ Every member is a `TransferModule` and computes exactly what it would compute al
 initial values and dropout masks, and no term of its loss or its update depends on the others.
 Frozen members of one base share one forward pass of its first stages, tapped at each one's cut.
 
-Shapes: B batch, M members, K outputs. Losses are means over the batch, accuracies in [0, 1].
+Shapes: B batch, M members, K outputs. Losses are those of the batch, accuracies in [0, 1].
 Knows nothing of runs and files, nor when to stop.
 """
 
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from transferlab.models.stages import StagedNetwork
 from transferlab.training import optimiser
-from transferlab.training.module import TransferModule
+from transferlab.training.module import TransferModule, count_hits
+from transferlab.training.scores import ValidationScores
 
 NEVER = -1
 READ_EVERY = 50  # steps between two reads of the device, each of which waits for it
@@ -54,7 +55,8 @@ class Member:
 class PackModule(LightningModule):
     """Trains the members with one optimiser; step `self.step`, counted from 0, is the next.
 
-    A batch has `inputs`, one (B, C, P, P) per view, and `labels` (B,). `velocities` are the momenta
+    A batch has `inputs`, one (B, C, P, P) per view, `labels` (B,), or (B, K) for several an image,
+    and the `indices` (B,) of its images in their subset. `velocities` are the momenta
     of the members after `step` steps. Where it does itself what a `TransferModule` leaves to
     Lightning, a comment gives the reason.
     """
@@ -90,6 +92,7 @@ class PackModule(LightningModule):
         self.register_buffer("val_sums", zeros.clone(), persistent=False)
         bad = torch.full((len(self.members),), NEVER)
         self.register_buffer("first_bad", bad, persistent=False)
+        self.val_scores = ValidationScores()  # of images with several labels, which have no hits
 
     def train(self, mode: bool = True) -> "PackModule":
         """As of its members: batch norm of frozen stages stays in evaluation."""
@@ -114,7 +117,7 @@ class PackModule(LightningModule):
         share = {"first": self.trainer.global_rank, "stride": self.trainer.world_size}
         for index in self.active:
             self.members[index].network.set_step(self.step, **share)
-        losses, hits = self._losses(batch)
+        losses, hits, _ = self._losses(batch)
         optimizer.zero_grad()
         self.manual_backward(losses.sum())
         optimizer.step()
@@ -125,8 +128,10 @@ class PackModule(LightningModule):
         self._note_bad(losses)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        losses, hits = self._losses(batch)
+        losses, hits, logits = self._losses(batch)
         _count(self.val_sums, losses, hits, len(batch["labels"]))
+        if batch["labels"].ndim == 2:
+            self.val_scores.add(batch["indices"], batch["labels"], logits)
         self._note_bad(losses)  # the last update may have made weights nan
 
     def drop_failed(self) -> dict[str, int]:
@@ -144,33 +149,46 @@ class PackModule(LightningModule):
                     parameter.requires_grad_(False)
         return failed
 
-    def end_interval(self) -> tuple[Means, Means]:
-        """Training and validation means since the last call, over all processes; then zero."""
-        results = []
-        for sums in (self.train_sums, self.val_sums):
+    def end_interval(self) -> list[dict[str, float]]:
+        """What each member reached since the last call, over all processes; then zero.
+
+        `train/loss`, `train/accuracy`, `val/loss` and `val/accuracy`; with several labels an image
+        `train/loss`, `val/loss`, `val/map11` and `val/map`.
+        """
+        several = bool(self.val_scores.parts)
+        rows = self.val_scores.take() if several else [{} for _ in self.members]
+        for subset, sums in (("train", self.train_sums), ("val", self.val_sums)):
+            total = sums
             if self.trainer.world_size > 1:
-                results.append(means(self.trainer.strategy.reduce(sums.clone(), reduce_op="sum")))
-            else:
-                results.append(means(sums))
+                total = self.trainer.strategy.reduce(sums.clone(), reduce_op="sum")
+            for row, loss, accuracy in zip(rows, *means(total), strict=True):
+                row[f"{subset}/loss"] = loss
+                if not several:
+                    row[f"{subset}/accuracy"] = accuracy
             sums.zero_()
-        return results[0], results[1]
+        return rows
 
     def _note_bad(self, losses: Tensor) -> None:
         """Record, on the device, the first step at which a member's loss was not finite."""
         bad = ~torch.isfinite(losses) & (self.first_bad == NEVER)
         self.first_bad.masked_fill_(bad, self.step)
 
-    def _losses(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """Mean losses (M,) and numbers of hits (M,); zero for members that have left."""
+    def _losses(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The members' losses (M,), numbers of hits (M,) and logits (B, K); zero for those that
+        have left. Images with several labels have no hits."""
         inputs = batch["inputs"]
         trunks = self._trunks(inputs)
         losses = [torch.zeros((), device=self.device)] * len(self.members)
         hits = [torch.zeros((), device=self.device)] * len(self.members)
+        labels = batch["labels"]
+        logits = [torch.zeros_like(labels, dtype=torch.float32)] * len(self.members)
         for index in self.active:
             member, shared = self.members[index], self.shared[index]
             x = trunks[member.trunk][shared] if shared else inputs[member.view]
-            losses[index], hits[index] = member.module.score(x, batch["labels"], start=shared)
-        return torch.stack(losses), torch.stack(hits)
+            losses[index], logits[index] = member.module.score(x, labels, start=shared)
+            if labels.ndim == 1:
+                hits[index] = count_hits(logits[index], labels)
+        return torch.stack(losses), torch.stack(hits), logits
 
     def _trunks(self, inputs: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
         """The shared stages' outputs, each computed once: trunk -> number of stages -> features."""
@@ -200,7 +218,7 @@ def means(sums: Tensor) -> Means:
 
 
 def _count(sums: Tensor, losses: Tensor, hits: Tensor, images: int) -> None:
-    """Add a batch to the sums, in place: mean losses (M,), numbers of hits (M,)."""
+    """Add a batch to the sums, in place: losses (M,), numbers of hits (M,)."""
     sums[0] += losses.double() * images
     sums[1] += hits
     sums[2] += images

@@ -16,13 +16,14 @@ from transferlab.training.schedule import Cosine, Drops, Schedule, StepDecay
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with a rate by step. By default no momentum, no decay, no warm-up.
+    """SGD with a rate by step, and the loss. By default no momentum, no decay, no warm-up.
 
     `schedule` is `cosine`, down to 0 at `total_steps`, or times `lr_factor`, `step`: every
     `lr_step` steps, `steps`: at each of `lr_steps`. `warmup` is the fraction of `total_steps` in
     which the rate rises linearly. Without `total_steps` the Trainer says how many there are. Biases
     and the parameters of normalisation have a rate and a decay of their own, as multiples of those
-    of weights. `rate_in_velocity` is Caffe's rule: v = m v + lr g, w = w - v.
+    of weights. `rate_in_velocity` is Caffe's rule: v = m v + lr g, w = w - v. `loss` is one of
+    `losses.LOSSES`.
     """
 
     lr: float
@@ -40,6 +41,7 @@ class Recipe:
     bias_decay_factor: float = 1.0
     norm_lr_factor: float = 1.0
     norm_decay_factor: float = 1.0
+    loss: Literal["cross_entropy", "binary", "hinge", "ranking"] = "cross_entropy"
 
     def __post_init__(self) -> None:
         """Raises: UserError for a value that `conf/train` does not accept either."""

@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-import numpy as np
 from pytorch_lightning import Callback
 
 from transferlab import store
@@ -14,8 +13,7 @@ from transferlab.data.half import Half
 from transferlab.data.loader import auto_workers
 from transferlab.data.mean import Mean
 from transferlab.errors import Interrupted, RunFailed
-from transferlab.experiment import views
-from transferlab.experiment.chance import share_of_largest
+from transferlab.experiment import metrics, views
 from transferlab.experiment.config import cache_folder, total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
 from transferlab.models import kinds, transfer
@@ -157,8 +155,7 @@ class Session:
                 run, self.target.classes, self.means[mean_letter(run.config)].image
             ),
             train_images=len(self.target.train),
-            val_images=len(self.target.val),
-            chance=share_of_largest(np.bincount(self.target.val.labels).tolist()),
+            val_labels=self.target.val.labels,
             data_classes=len(self.images.classes),
             data_images=len(self.images.train.labels),
             pack_size=len(self.subjects),
@@ -166,9 +163,9 @@ class Session:
         )
         store.finish(run, record)
         log.info(
-            "%s  done  top-1 %.4f  %s",
+            "%s  done  %s  %s",
             run.label,
-            record["metrics"]["top1_final"],
+            metrics.shown(record["metrics"]),
             run.folder,
             extra=logs.FOR_FILES,
         )

@@ -169,7 +169,7 @@ def trained(runs: Sequence[Run]) -> tuple[int, dict[NetworkShape, NetworkFacts]]
 
     with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         inputs = views({"pixels": pixels})
-        losses, _ = pack._losses({"inputs": inputs, "labels": torch.zeros(count).long()})
+        losses, *_ = pack._losses({"inputs": inputs, "labels": torch.zeros(count).long()})
     losses.sum().backward()
     optimizer.step()
     lasting = [*pack.networks.parameters()]

@@ -42,14 +42,14 @@ def test_every_run_has_a_bar_with_loss_accuracy_and_rate(
     monkeypatch.setattr(logs, "on_terminal", lambda: True)
     bars.on_train_start(trainer, pack)
     assert [bar.notes for bar in bars.bars(pack)] == [
-        "loss -  val/accuracy 0.5000  - images/s", "loss -  val/accuracy -  - images/s",
+        "loss -  val/accuracy 0.5000  - images/s", "loss -  not yet validated  - images/s",
     ]  # fmt: skip
     pack.step, clock.now = 8, clock.now + 4
     pack.train_sums.copy_(torch.tensor([[24.0, 16.0], [8.0, 4.0], [16.0, 16.0]]))
     bars.on_train_batch_end(trainer, pack, None, {}, 0)
     assert bars.bars(pack) == [
         Bar("A1B", 8, 10, "steps", "loss 1.500  val/accuracy 0.5000  4 images/s", 4.0),
-        Bar("B1B", 8, 10, "steps", "loss 1.000  val/accuracy -  4 images/s", 4.0),
+        Bar("B1B", 8, 10, "steps", "loss 1.000  not yet validated  4 images/s", 4.0),
     ]
     getattr(bars, ending)(*(trainer, pack, RuntimeError())[: 2 + (ending == "on_exception")])
     assert bars.display is None and "loss 1.500" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from transferlab.data.datasets.images import (
     ImageSet,
     check_classes,
     class_counts,
+    is_multi_label,
 )
 from transferlab.runtime import plugins
 
@@ -26,7 +27,7 @@ class Custom(DataSet):
 
     def describe(self) -> Description:
         images = self._images()
-        return Description(images.classes, images.digest)
+        return Description(images.classes, images.digest, is_multi_label(images.train.labels))
 
     def train_counts(self) -> tuple[int, ...]:
         images = self._images()

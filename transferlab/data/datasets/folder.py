@@ -6,6 +6,7 @@ An unpacked ImageNet is such a tree.
 import hashlib
 import logging
 import os
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from transferlab.data.datasets.images import (
     centre_corners,
     class_counts,
     hold_out,
+    is_multi_label,
 )
 from transferlab.data.datasets.listing import Files, Listing, content_digest, list_files
 from transferlab.errors import UserError
@@ -89,13 +91,17 @@ class FileSubset:
         return self.files.path(position)
 
 
-class ImageFolder(DataSet):
-    """`data=image_folder` and `data=imagenet`: the folder `root`, `val` being the name of its
-    validation folder, or `holdout` the part of every class that is held out."""
+class FileSet(DataSet):
+    """Image files that an index names."""
+
+    @property
+    @abstractmethod
+    def _index(self) -> Index:
+        """The files; listed once in a process."""
 
     def describe(self) -> Description:
         index = self._index
-        return Description(index.classes, index.digest)
+        return Description(index.classes, index.digest, is_multi_label(index.train.labels))
 
     def train_counts(self) -> tuple[int, ...]:
         index = self._index
@@ -117,6 +123,11 @@ class ImageFolder(DataSet):
             return content_digest(os.path.join(folders[subset], path))
 
         return tuple(name for name, recorded in skipped.items() if sha256(name) != recorded)
+
+
+class ImageFolder(FileSet):
+    """`data=image_folder` and `data=imagenet`: the folder `root`, `val` being the name of its
+    validation folder, or `holdout` the part of every class that is held out."""
 
     @property
     def _index(self) -> Index:

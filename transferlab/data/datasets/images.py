@@ -1,11 +1,13 @@
 """The interface of every data set: classes, a digest, and two subsets of uint8 images.
 
-Shapes: B images of a batch, N of a subset, S pixels a side of a stored image, P of a crop; images
-are (S, S, 3) uint8, RGB.
+Shapes: B images of a batch, N of a subset, S pixels a side of a stored image, P of a crop, K
+classes; images are (S, S, 3) uint8, RGB. Labels are (N,) int64, positions in the class list, or
+those of several classes an image (multi-label): (N, K) int8, 1 where a class is present, -1 where
+it is absent, and 0 where that is left open (VOC: only difficult objects).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -38,7 +40,7 @@ class Subset(Protocol):
 
     @property
     def labels(self) -> np.ndarray:
-        """(N,) int64, positions in the data set's class list."""
+        """(N,) int64, positions in the data set's class list, or (N, K) int8 of 1, -1 and 0."""
         ...
 
     @property
@@ -82,10 +84,12 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Description:
-    """The class names in their fixed order, and a digest that changes when the images do."""
+    """The class names in their fixed order, a digest that changes when the images or their labels
+    do, and whether an image can show several of the classes."""
 
     classes: tuple[str, ...]
     digest: str
+    multi_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ class DataSet(ABC):
 
     @abstractmethod
     def train_counts(self) -> tuple[int, ...]:
-        """The number of training images of each class, in the order of the classes."""
+        """The number of training images of each class, in the order of the classes: see
+        `class_counts`."""
 
     @abstractmethod
     def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
@@ -152,23 +157,44 @@ def check_classes(classes: object, source: str) -> None:
 
 
 def check_labels(labels: np.ndarray, classes: Sequence[str], source: str) -> None:
-    """Raises: UserError unless they are (N,) int64, positions in the class list, N above 0."""
-    if labels.dtype != np.int64 or labels.ndim != 1 or not labels.size:
-        raise UserError(f"{source} has labels {labels.dtype} {labels.shape}: need int64 (N,)")
-    if not 0 <= labels.min() <= labels.max() < len(classes):
+    """Raises: UserError unless they are those of `Subset.labels`, N above 0."""
+    if is_multi_label(labels) and labels.dtype == np.int8 and labels.shape[1] == len(classes):
+        if len(labels) and not set(np.unique(labels).tolist()) <= {-1, 0, 1}:
+            raise UserError(f"{source} has other labels than 1 (present), -1 (absent) and 0 (open)")
+    elif labels.dtype != np.int64 or labels.ndim != 1:
+        raise UserError(
+            f"{source} has labels {labels.dtype} {labels.shape}: need int64 (N,), or for several "
+            f"classes an image int8 (N, {len(classes)})"
+        )
+    if not len(labels):
+        raise UserError(f"{source} has no images")
+    if labels.ndim == 1 and not 0 <= labels.min() <= labels.max() < len(classes):
         raise UserError(
             f"{source} has the labels {labels.min()}..{labels.max()}: need 0..{len(classes) - 1}"
         )
 
 
+def is_multi_label(labels: np.ndarray) -> bool:
+    """Whether they are (N, K): several classes an image."""
+    return labels.ndim == 2
+
+
 def class_counts(labels: np.ndarray, classes: Sequence[str]) -> tuple[int, ...]:
-    """How many of the labels (N,) each class has."""
+    """How many of the images each class has. In multi-label data every class has all of them: each
+    says of every image whether it is in it."""
+    if is_multi_label(labels):
+        return (len(labels),) * len(classes)
     return tuple(np.bincount(labels, minlength=len(classes)).tolist())
+
+
+def count_images(counts: Iterable[int], *, multi_label: bool) -> int:
+    """The images of some classes, from the number of each: see `class_counts`."""
+    return max(counts) if multi_label else sum(counts)
 
 
 @dataclass(frozen=True)
 class ArraySubset:
-    """Images that are held in memory: pixels (N, S, S, 3) uint8, labels (N,) int64.
+    """Images that are held in memory: pixels (N, S, S, 3) uint8, labels as of `Subset`.
 
     `pictures` (N, H, W, 3) are the images before they were resized; None if they were not.
     """

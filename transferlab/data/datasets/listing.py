@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from transferlab.data.datasets.decode import EXTENSIONS
+from transferlab.data.datasets.images import is_multi_label
 from transferlab.errors import UserError
 from transferlab.runtime import commands
 from transferlab.runtime.files import sha256
@@ -31,7 +32,7 @@ NAMED = 5  # hidden folders in a warning
 @dataclass(frozen=True)
 class Files:
     """Image files below one folder: paths (N,) as bytes `CLASS/NAME`, sizes (N,) in bytes, -1 for
-    a missing file, and labels (N,), both int64."""
+    a missing file, int64, and labels as of `Subset`."""
 
     folder: Path
     paths: np.ndarray
@@ -123,7 +124,8 @@ def name_hashes(files: Files) -> np.ndarray:
 
 
 def digest(subsets: Sequence[Files]) -> str:
-    """A digest of every file's name and size, and of the content of `SAMPLED` files of a class.
+    """A digest of every file's name, size and labels, and of the content of `SAMPLED` files of a
+    class.
 
     Which files are sampled follows from their names. A copy of the folder has the same digest.
     """
@@ -131,6 +133,8 @@ def digest(subsets: Sequence[Files]) -> str:
     for files in subsets:
         total.update(b"\0".join(files.paths.tolist()) + b"\0\0")
         total.update(files.sizes.astype("<i8").tobytes())
+        if is_multi_label(files.labels):  # which no path contains
+            total.update(files.labels.tobytes())
         for position in _sample(files).tolist():
             total.update(bytes.fromhex(content_digest(files.path(position))))
     return total.hexdigest()
@@ -146,10 +150,14 @@ def content_digest(path: str) -> str:
 
 def _sample(files: Files) -> np.ndarray:
     """Positions of the files with the `SAMPLED` lowest hashes of each class."""
-    order = np.lexsort((name_hashes(files), files.labels))
-    labels = files.labels[order]
+    if is_multi_label(files.labels):
+        members, labels = np.nonzero(files.labels == 1)
+    else:
+        members, labels = np.arange(len(files.labels)), files.labels
+    order = np.lexsort((name_hashes(files)[members], labels))
+    labels = labels[order]
     rank_in_class = np.arange(len(order)) - np.searchsorted(labels, labels)
-    return np.sort(order[rank_in_class < SAMPLED])
+    return np.unique(members[order[rank_in_class < SAMPLED]])
 
 
 def _walk(top: Path) -> Iterator[tuple[str, list[DirEntry], bool]]:

@@ -101,9 +101,10 @@ def _recipe(config: RunConfig) -> Recipe:
 
 def class_counts(config: DataConfig) -> dict[str, int]:
     """The number of training images of each class, at most `data.per_class`."""
-    source = {"root": config.root, "val": config.val, "holdout": config.holdout}
-    classes = data.describe(config.name, **source).classes
-    counts = data.train_counts(config.name, **source)
+    classes = _described(config).classes
+    counts = data.train_counts(
+        config.name, root=config.root, val=config.val, holdout=config.holdout
+    )
     if len(counts) != len(classes):
         raise UserError(
             f"data.name={config.name} counts the images of {len(counts)} classes, of {len(classes)}"
@@ -112,9 +113,15 @@ def class_counts(config: DataConfig) -> dict[str, int]:
     return {name: min(count, limit) for name, count in zip(classes, counts, strict=True)}
 
 
+def _described(config: DataConfig) -> data.Description:
+    return data.describe(config.name, root=config.root, val=config.val, holdout=config.holdout)
+
+
 def training_images(run: Run, counts: Mapping[str, int]) -> int:
     """The number of images that the run passes through its network in training, all epochs."""
-    train_images = sum(counts[name] for name in run.classes)
+    train_images = data.count_images(
+        [counts[name] for name in run.classes], multi_label=_described(run.config.data).multi_label
+    )
     return total_steps(run.config, train_images) * run.config.train.batch_size
 
 

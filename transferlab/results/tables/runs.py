@@ -20,7 +20,7 @@ def build(selection: Selection) -> pd.DataFrame:
         "title": selection.exhibit.name,
         "metric": metric,
         "notes": [*empty, *notes.without_metric(selection), *notes.left_out(results)],
-        "percent": [*METRICS, "chance", "target_base_top1", "delta_to_target_base"],
+        "percent": [*METRICS, "chance", "target_base_metric", "delta_to_target_base"],
         "shown": ["label", "split", "split_seed", "seed", "data_set", "model", metric, "chance",
                   "delta_to_target_base", "counts", "steps", "time_s"],
     }  # fmt: skip

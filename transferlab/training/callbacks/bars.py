@@ -10,7 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from transferlab.runtime.progress import Bar, Display, Rate
-from transferlab.training.callbacks.curve import Curve
+from transferlab.training.callbacks.curve import Curve, shown
 from transferlab.training.pack_module import READ_EVERY, PackModule, as_pack, means
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ class Bars(Callback):
         for member, run in enumerate(self.curve.runs):
             loss = "-" if self.losses is None else f"{self.losses[member]:.3f}"
             rows = self.curve.rows[member]
-            accuracy = f"{rows[-1]['val/accuracy']:.4f}" if rows else "-"
-            notes = f"loss {loss}  val/accuracy {accuracy}  {rate} images/s"
+            reached = shown(rows[-1]) if rows else "not yet validated"
+            notes = f"loss {loss}  {reached}  {rate} images/s"
             bars.append(Bar(run.label, step, total, "steps", notes, left_s))
         return bars
 

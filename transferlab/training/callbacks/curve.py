@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from transferlab.experiment import metrics
 from transferlab.experiment.run import Run
 from transferlab.runtime import files, logs
 from transferlab.training.callbacks.timing import Timing
@@ -38,16 +39,13 @@ class Curve(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = as_pack(pl_module)
-        (train_loss, train_accuracy), (val_loss, val_accuracy) = module.end_interval()
+        reached = module.end_interval()
         for member in module.active:
             row = {
                 "step": module.step,
                 "epoch": round(module.step / self.steps_per_epoch, 4),
                 "lr": module.schedule(module.step),
-                "train/loss": train_loss[member],
-                "train/accuracy": train_accuracy[member],
-                "val/loss": val_loss[member],
-                "val/accuracy": val_accuracy[member],
+                **reached[member],
                 "time_s": round(self.timing.time_s(member), 3),
                 "images_per_s": round(self.timing.images_per_s(module, member), 1),
             }
@@ -61,18 +59,22 @@ class Curve(Callback):
             row = self.rows[member][-1]
             left = (module.total_steps - row["step"]) * self.timing.batch_size
             log.info(
-                "%s  step %d/%d  epoch %.1f  train/loss %.4f  val/accuracy %.4f  %.0f images/s  "
-                "%s left",
+                "%s  step %d/%d  epoch %.1f  train/loss %.4f  %s  %.0f images/s  %s left",
                 self.runs[member].label,
                 row["step"],
                 module.total_steps,
                 row["epoch"],
                 row["train/loss"],
-                row["val/accuracy"],
+                shown(row),
                 row["images_per_s"],
                 logs.duration(left / max(row["images_per_s"], 1e-9)),
                 extra=logs.FOR_FILES,
             )
+
+
+def shown(row: Row) -> str:
+    """`val/accuracy 0.8125`, `val/map11 0.6790  val/map 0.6890`."""
+    return "  ".join(f"{m.column} {row[m.column]:.4f}" for m in metrics.in_curve(row))
 
 
 def write_curve(run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
