@@ -17,7 +17,8 @@ from transferlab.results import rows, scan
 
 COLUMNS = [
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
-    "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
+    "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "map11_final",
+    "map11_best10", "map11_peak", "map_final", "map_best10", "map_peak", "chance", "learned",
     "counts", "target_base_metric", "delta_to_target_base",
 ]  # fmt: skip
 
@@ -448,7 +449,7 @@ def test_learning_curves_have_a_row_a_validation(runs: Path):
         "id": [run.id, run.id],
         "label": ["A3B", "A3B"],
         "step": [10, 20],
-        "top1": [0.5, 0.75],
+        "value": [0.5, 0.75],
         "val_loss": [1.25, 0.75],
         "train_loss": [1.5, 1.0],
     }

@@ -123,7 +123,7 @@ def test_the_base_networks_have_learning_curves(paper: results.Results):
         [1000, 450_000],
     ]
     last = curves[curves["id"] == "half0A"].iloc[-1]
-    assert (last["label"], last["top1"], last["val_loss"]) == ("baseA", 0.614559, 1.74482)
+    assert (last["label"], last["value"], last["val_loss"]) == ("baseA", 0.614559, 1.74482)
     assert curves.attrs["missing"] == ["transfer0A0B_1_1"]
 
 

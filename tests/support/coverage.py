@@ -210,7 +210,7 @@ def _table(experiments: tuple[Experiment, ...], name: str) -> pd.DataFrame:
     exhibit = catalogue.EXHIBITS[name]
     assert exhibit.table is not None
     nothing = pd.DataFrame(columns=list(LEFT_OUT))
-    results = Results("generated", experiments[0].runs, nothing)
+    results = Results("generated", experiments[0].runs, nothing, METRIC)
     return exhibit.table(Selection(exhibit, METRIC, experiments, results))
 
 

@@ -44,8 +44,8 @@ def _flags() -> Flags:
     flags.add_argument("--experiment", metavar="TEXT",
                        help="only this experiment: its id, or a part of its name")  # fmt: skip
     flags.add_argument("--metric", metavar="NAME",
-                       help=f"{', '.join(METRICS)} (default: top1_final; of published networks "
-                       "top1_best10, as in the paper)")  # fmt: skip
+                       help=f"{', '.join(METRICS)} (default: top1_final, with several labels "
+                       "an image map11_final; of published networks top1_best10)")  # fmt: skip
     flags.add_argument("--published", action=argparse.BooleanOptionalAction,
                        help="draw the paper's networks behind yours (default: where data and "
                        "network are the paper's)")  # fmt: skip

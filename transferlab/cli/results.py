@@ -60,8 +60,8 @@ def _flags() -> Flags:
     flags.add_argument("--width", type=float, metavar="INCHES",
                        help="width (default: 3.3, one column; two are about 7)")  # fmt: skip
     flags.add_argument("--metric", metavar="NAME",
-                       help=f"{_list(METRICS)} (default: top1_final; of published networks "
-                       "top1_best10, as in the paper)")  # fmt: skip
+                       help=f"{_list(METRICS)} (default: top1_final, with several labels "
+                       "an image map11_final; of published networks top1_best10)")  # fmt: skip
     flags.add_argument("--format", metavar="NAME",
                        help=f"{_list(formats.FORMATS)} (default: by the name of --out, else "
                        "table)")  # fmt: skip

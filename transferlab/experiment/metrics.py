@@ -15,13 +15,15 @@ class Measure:
     """A fraction that every validation gives: `name` in records and tables, `column` in a curve,
     `text` in a sentence, `short` in the head of a column.
 
-    `guess` is the name of what a guess reaches, where the record keeps it: see `chance`.
+    `labels` says which runs have it, by the labels of an image; `guess` names what a guess reaches,
+    where the record keeps it: see `chance`.
     """
 
     name: str
     column: str
     text: str
     short: str
+    labels: str
     guess: str | None = None
 
     @property
@@ -30,9 +32,11 @@ class Measure:
         return f"{self.name}_final"
 
 
-TOP1 = Measure("top1", "val/accuracy", "top-1 accuracy", "top-1")
-MAP11 = Measure("map11", "val/map11", "11-point mAP", "mAP 11-point", "map11_guess")
-MAP = Measure("map", "val/map", "area mAP", "mAP area", "map_guess")
+TOP1 = Measure("top1", "val/accuracy", "top-1 accuracy", "top-1", "one label")
+MAP11 = Measure(
+    "map11", "val/map11", "11-point mAP", "mAP 11-point", "several labels", "map11_guess"
+)
+MAP = Measure("map", "val/map", "area mAP", "mAP area", "several labels", "map_guess")
 MEASURES = (TOP1, MAP11, MAP)  # of the kinds of labels the first is shown unless another is named
 STATISTICS = ("final", "best10", "peak")
 

@@ -34,7 +34,8 @@ class Selection:
 
     @property
     def without_metric(self) -> int:
-        """How many finished runs lack the metric, because their curves are too short for it."""
+        """How many finished runs lack the metric: their curves are too short for it, or their
+        labels of another kind."""
         return int(self.results.table[self.metric].isna().sum())
 
     @property

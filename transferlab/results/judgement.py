@@ -5,7 +5,8 @@ Columns of a results table that depend on a metric are made here; nothing is ave
 
 import pandas as pd
 
-from transferlab.experiment.chance import learned
+from transferlab.experiment import chance
+from transferlab.experiment.metrics import measure_of
 
 
 def with_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -27,9 +28,14 @@ def with_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _learned(table: pd.DataFrame, metric: str) -> pd.Series:
     """Whether each run learned by that metric; a run that lacks it, as its record says."""
-    runs = table[[metric, "chance", "val_images", "learned"]].itertuples(index=False)
+    guess = measure_of(metric).guess
+    keys = ["chance", *([] if guess is None else [guess])]
+    runs = table[[metric, "val_images", "learned", *keys]].itertuples(index=False)
     values = [
-        v if pd.isna(x) or pd.isna(n) else learned(x, chance=c, images=n) for x, c, n, v in runs
+        recorded
+        if pd.isna(value) or pd.isna(images)
+        else chance.above(value, metric, dict(zip(keys, guesses, strict=True)), images=images)
+        for value, images, recorded, *guesses in runs
     ]
     return pd.Series(values, index=table.index, dtype=bool)
 

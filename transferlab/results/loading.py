@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from transferlab import store
 from transferlab.errors import UserError
+from transferlab.experiment.metrics import MEASURES, METRICS, Measure, measure_of
 from transferlab.experiment.run import FAILURE
 from transferlab.results import archive, comparable, evaluated, pairs, published, rows, scan
 from transferlab.results.comparable import Experiment
@@ -29,16 +30,15 @@ from transferlab.store.curves import read_curve
 from transferlab.store.sweeps import Sweep
 
 log = logging.getLogger(__name__)
-FINAL = "top1_final"
 LEADING = (
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
-    "data_set", "model", "seed", "top1_final", "top1_best10", "top1_peak", "chance", "learned",
-    "counts", "target_base_metric", "delta_to_target_base",
+    "data_set", "model", "seed", *METRICS, "chance", "learned", "counts",
+    "target_base_metric", "delta_to_target_base",
 )  # fmt: skip
 LEFT_OUT = ("id", "label", "split", "kind", "reason", "folder")
 KINDS = ("damaged", "unreadable", "failed", "chance", "base", "missing")
 FINISHED = ("chance", "base")  # the kinds of finished runs, which are in the table too
-CURVE = ("id", "label", "step", "top1", "val_loss", "train_loss")
+CURVE = ("id", "label", "step", "value", "val_loss", "train_loss")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Results:
     store: str
     table: pd.DataFrame
     left_out: pd.DataFrame
-    metric: str = FINAL
+    metric: str
     evaluations: pd.DataFrame = field(default_factory=evaluated.empty)
 
     @cached_property
@@ -93,11 +93,13 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
     if study is not None:
         table = table[table["id"].isin(list(expected))].reset_index(drop=True)
         unread = [run for run in unread if run.id in expected]
+    metric = usual_metric(table)
+    table = with_metric(table, metric)
     evaluations, faults = evaluated.read(table)
-    left_out += [*map(_unread, unread), *_not_counting(table, FINAL), *map(_fault, faults)]
+    left_out += [*map(_unread, unread), *_not_counting(table, metric), *map(_fault, faults)]
     begun = {*table["id"], *(run.id for run in unread)}
     left_out += _missing(folder, {key: expected[key] for key in expected if key not in begun})
-    return Results(str(folder), table, _left_out(left_out), evaluations=evaluations)
+    return Results(str(folder), table, _left_out(left_out), metric, evaluations)
 
 
 def judged(results: Results, metric: str) -> Results:
@@ -114,6 +116,7 @@ def judged(results: Results, metric: str) -> Results:
 def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
     """The learning curves of those runs, or of all: a row a validation, columns `CURVE`.
 
+    `value` is the measure of the metric that is shown; a run that lacks it has no curve.
     `attrs["missing"]` lists the ids without a curve, `attrs["faults"]` has, by id, what is wrong
     with curves that cannot be used.
     """
@@ -126,7 +129,7 @@ def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
         parts = []
         for run in table.itertuples(index=False):
             try:
-                parts.append(_curve(run))
+                parts.append(_curve(run, measure_of(results.metric)))
             except (Damaged, Unreadable) as error:
                 faults[str(run.id)] = str(error)
                 log.warning("left out: %s", error)
@@ -144,8 +147,14 @@ def _finished(finished: pa.Table) -> pd.DataFrame:
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     table = finished.to_pandas(types_mapper=nullable.get)
     table = table.astype({"n": "int64", "fine_tuned": bool, "learned": bool})
-    table = with_metric(table, FINAL)
+    table = with_metric(table, usual_metric(table))
     return table[[*LEADING, *(key for key in table.columns if key not in LEADING)]]
+
+
+def usual_metric(table: pd.DataFrame) -> str:
+    """The metric in which a store is shown unless another is named: that of most of its runs."""
+    finals = [measure.final for measure in MEASURES]
+    return finals[int(table[finals].notna().sum().to_numpy().argmax())]
 
 
 @cache
@@ -170,14 +179,16 @@ def _published(store: str) -> Results:
             )
         )
     table = _finished(rows.table(finished))
-    left_out = _left_out([*_not_counting(table, FINAL), *missing])
-    return judged(Results(store, table, left_out), published.METRIC)
+    metric = usual_metric(table)
+    left_out = _left_out([*_not_counting(table, metric), *missing])
+    return judged(Results(store, table, left_out, metric), published.METRIC)
 
 
 def _archived(file: Path, study: str | None) -> Results:
     _require_no_study(file, study)
     table = _finished(archive.read(file))
-    return Results(str(file), table, _left_out(_not_counting(table, FINAL)))
+    metric = usual_metric(table)
+    return Results(str(file), table, _left_out(_not_counting(table, metric)), metric)
 
 
 def _require_no_study(store: object, study: str | None) -> None:
@@ -207,7 +218,7 @@ def _not_counting(table: pd.DataFrame, metric: str) -> Iterator[dict[str, str]]:
         if run["learned"]:
             kind, reason = "base", f"its base {labels[base]} {base} is at chance level"
         else:
-            by = metric if pd.notna(run[metric]) else FINAL
+            by = next(m for m in (metric, *METRICS) if pd.notna(run[m]))
             numbers = f"{by} {run[by]:.4f}, chance {run['chance']:.4f}"
             kind, reason = "chance", f"at chance level: {numbers}"
         split = _split_label(run["split"], run["split_seed"])
@@ -268,14 +279,17 @@ def _split_label(name: object, seed: Any) -> str:
     return f"{name}{'' if seed is None or pd.isna(seed) else seed}"
 
 
-def _curve(run: Any) -> pd.DataFrame | None:
+def _curve(run: Any, measure: Measure) -> pd.DataFrame | None:
     """The curve of a run, a row of the table, None if it has none. Raises: Damaged, Unreadable."""
     name, folder = f"{run.label} {run.id}", Path(run.path)
-    rows = read_curve(folder, run=name, steps=run.steps, top1=run.top1_final)
+    values = {m.column: getattr(run, m.final) for m in MEASURES if pd.notna(getattr(run, m.final))}
+    if measure.column not in values:
+        return None
+    rows = read_curve(folder, run=name, steps=run.steps, values=values)
     if rows is None:
         return None
     columns = {
-        "step": "step", "top1": "val/accuracy", "val_loss": "val/loss", "train_loss": "train/loss",
+        "step": "step", "value": measure.column, "val_loss": "val/loss", "train_loss": "train/loss",
     }  # fmt: skip
     curve = pd.DataFrame({key: [row[column] for row in rows] for key, column in columns.items()})
     return curve.assign(id=run.id, label=run.label)[list(CURVE)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from transferlab.experiment import validations
+from transferlab.experiment.metrics import measure_of
 from transferlab.results import pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
@@ -37,10 +38,16 @@ def without_metric(selection: Selection) -> list[str]:
     """How many runs lack the metric that is shown, and why."""
     if not selection.without_metric:
         return []
+    table, measure = selection.results.table, measure_of(selection.metric)
+    others = int(table[measure.final].isna().sum())
+    reasons = {
+        f"it needs {validations.LEAST} validations or more": selection.without_metric - others,
+        f"it is of runs with {measure.labels} an image": others,
+    }
     return [
-        f"{selection.metric} is missing for {selection.without_metric} of "
-        f"{len(selection.results.table)} finished runs: it needs {validations.LEAST} validations "
-        "or more"
+        f"{selection.metric} is missing for {count} of {len(table)} finished runs: {reason}"
+        for reason, count in reasons.items()
+        if count
     ]
 
 

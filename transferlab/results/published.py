@@ -16,7 +16,7 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.experiment import compose, variants
 from transferlab.experiment.keys import known_keys
-from transferlab.results.metrics import METRICS
+from transferlab.experiment.metrics import METRICS
 
 PREFIX = "published:"
 NAMES = ("yosinski2014",)
@@ -59,7 +59,8 @@ def curves(store: str) -> tuple[dict[str, Any], ...]:
     """The published learning curves, a row a validation: network, step, top1, losses."""
     return tuple(
         {"id": row["network"], "step": int(row["step"])}
-        | {key: _number(row[key]) for key in ("top1", "val_loss", "train_loss")}
+        | {"value": _number(row["top1"])}
+        | {key: _number(row[key]) for key in ("val_loss", "train_loss")}
         for row in _read(f"{_name(store)}_curves")
     )
 
@@ -92,7 +93,7 @@ def _network(row: Mapping[str, str], targets: Mapping[tuple[str, ...], str]) -> 
 
 
 def _record(row: Mapping[str, str]) -> dict[str, Any]:
-    metrics = {key: float(row[key]) for key in METRICS}
+    metrics = {key: float(row[key]) for key in METRICS if key in row}
     return {
         "metrics": metrics | {"chance": 1 / int(row["classes"])},
         "learned": row["learned"] == "true",

@@ -19,29 +19,35 @@ from transferlab.experiment import validations
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import OPTIONAL, TYPES, flatten
+from transferlab.experiment.metrics import MEASURES, METRICS, STATISTICS, TOP1, leading, measure_of
 from transferlab.experiment.schema import alternatives
 from transferlab.experiment.variables import displayed
-from transferlab.results.metrics import METRICS
 from transferlab.runtime.provenance import VERSIONS
 from transferlab.runtime.reading import shown
 from transferlab.store.schemas import LARGEST
 
-ACCURACIES = (*METRICS, "chance")
+OF_ONE_LABEL = tuple(metric for metric in METRICS if measure_of(metric) is TOP1)
+OF_SEVERAL = tuple(metric for metric in METRICS if measure_of(metric) is not TOP1)
+GUESSES = tuple(measure.guess for measure in MEASURES if measure.guess is not None)
+FRACTIONS = (*METRICS, *GUESSES, "chance")
+BEST10 = tuple(f"{measure.name}_best10" for measure in MEASURES)
 ARCHIVES = ("cifar10", "cifar100")  # data sets whose root is where their archive is unpacked
 HEAD: dict[str, type] = {
     "id": str, "label": str, "variant": str, "base": str, "target": str, "n": int,
     "fine_tuned": bool, "split": str, "split_seed": int, "data": str, "data_set": str, "model": str,
     "seed": int,
-    **dict.fromkeys(ACCURACIES, float), "learned": bool, "target_base_id": str,
+    **dict.fromkeys((*OF_ONE_LABEL, "chance"), float), "learned": bool, "target_base_id": str,
 }  # fmt: skip
-OTHER_METRICS = dict.fromkeys(("val_loss_final", "train_loss_final", "train_accuracy_final"), float)
+OTHER_METRICS = dict.fromkeys(
+    (*OF_SEVERAL, *GUESSES, "val_loss_final", "train_loss_final", "train_accuracy_final"), float
+)
 PROVENANCE: dict[str, type] = {
     "base_id": str, "prefix_unchanged": bool, "weights_sha256": str, "num_classes": int,
     "train_images": int, "val_images": int, "data_classes": int, "data_images": int, "steps": int,
     "images": int, "time_s": float, "images_per_s": float, "pack_size": int, "finished": str,
     "commit": str, "dirty": bool, "host": str, "device": str, "threads": int, "cpu_count": int,
 }  # fmt: skip
-MAY_BE_EMPTY = ("base", "split_seed", "seed", "top1_best10")  # of HEAD
+MAY_BE_EMPTY = ("base", "split_seed", "seed", *OF_ONE_LABEL)  # of HEAD
 
 
 @lru_cache(maxsize=1)
@@ -72,7 +78,9 @@ def row(
 ) -> dict[str, Any]:
     """One row of the table, from a flat config and the content of `result.json`.
 
-    `top1_best10` is empty where the curve is too short for it, as older records are not.
+    The metrics are those of one kind of labels: see `experiment.metrics`. `top1_best10` is empty
+    where the curve is too short for it, as older records are not.
+
     Raises: UserError for a value of the wrong kind.
     """
     number = _validations(config, record)
@@ -96,8 +104,8 @@ def row(
         "data": config[f"{own}.name"],
         "data_set": data_set(config[f"{own}.name"], config[f"{own}.root"]),
         "model": config["model.name"],
-        **{key: metrics.get(key) for key in (*ACCURACIES, *OTHER_METRICS)},
-        "top1_best10": metrics.get("top1_best10") if (number or 0) >= validations.LEAST else None,
+        **{key: metrics.get(key) for key in (*METRICS, *OTHER_METRICS, "chance")},
+        **({} if (number or 0) >= validations.LEAST else dict.fromkeys(BEST10)),
         "learned": record.get("learned"),
         "target_base_id": target_base_id,
         **{key: record.get(key) for key in PROVENANCE},
@@ -106,7 +114,7 @@ def row(
         **{f"versions.{name}": versions.get(name) for name in VERSIONS},
         "path": path,
     }
-    return {key: _checked(key, kind, cells[key]) for key, kind in kinds().items()}
+    return _complete({key: _checked(key, kind, cells[key]) for key, kind in kinds().items()})
 
 
 def from_text(cells: Mapping[str, str | None]) -> dict[str, Any]:
@@ -114,9 +122,9 @@ def from_text(cells: Mapping[str, str | None]) -> dict[str, Any]:
 
     Raises: UserError for a value of the wrong kind.
     """
-    return {
-        key: _checked(key, kind, _parsed(kind, cells.get(key))) for key, kind in kinds().items()
-    }
+    return _complete(
+        {key: _checked(key, kind, _parsed(kind, cells.get(key))) for key, kind in kinds().items()}
+    )
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -185,6 +193,15 @@ def _parsed(kind: type, text: str | None) -> object:
         return text
 
 
+def _complete(cells: dict[str, Any]) -> dict[str, Any]:
+    """The row. Raises: UserError if it lacks a metric that all runs of its kind of labels have."""
+    measure = leading(cells) or TOP1
+    for metric in (f"{measure.name}_{statistic}" for statistic in STATISTICS):
+        if metric not in BEST10 and cells[metric] is None:
+            raise UserError(f"{metric}=null is not of the type float")
+    return cells
+
+
 def _checked(key: str, kind: type, value: object) -> object:
     if value is None and (key not in HEAD or key in MAY_BE_EMPTY):
         return None
@@ -196,7 +213,7 @@ def _checked(key: str, kind: type, value: object) -> object:
         raise UserError(f"{key}={value} is beyond 64 bits")
     if kind is float and not math.isfinite(value):  # type: ignore[arg-type]
         raise UserError(f"{key}={value} is not finite")
-    if key in ACCURACIES and not 0 <= value <= 1:  # type: ignore[operator]
+    if key in FRACTIONS and not 0 <= value <= 1:  # type: ignore[operator]
         raise UserError(f"{key}={value} is not an accuracy: must be between 0 and 1")
     return value
 

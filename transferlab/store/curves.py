@@ -7,22 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transferlab.experiment.metrics import MEASURES
 from transferlab.runtime import reading
 from transferlab.runtime.reading import MEGABYTE, Damaged
 from transferlab.store.schemas import LARGEST
 
 FILE = "metrics.csv"
 LARGEST_CURVE = 1024 * MEGABYTE
-FRACTIONS = ("train/accuracy", "val/accuracy")
-REQUIRED = ("step", "train/loss", "val/loss", "val/accuracy")
+FRACTIONS = ("train/accuracy", *(measure.column for measure in MEASURES))
+REQUIRED = ("step", "train/loss", "val/loss")
 Row = dict[str, Any]
 
 
-def read_curve(folder: Path, *, run: str, steps: int, top1: float) -> tuple[Row, ...] | None:
+def read_curve(
+    folder: Path, *, run: str, steps: int, values: Mapping[str, float]
+) -> tuple[Row, ...] | None:
     """The rows of the curve in a run's folder, as a mirror receives them; None if it has none.
 
-    `run` is the label and id for messages; `steps` and `top1`, the step and accuracy of the last
-    validation, are those of the run's record.
+    `run` is the label and id for messages; `steps` and `values`, the step and the measures of the
+    last validation by column, are those of the run's record.
 
     Raises: Damaged if it is not the complete curve of that record; Unreadable.
     """
@@ -33,12 +36,13 @@ def read_curve(folder: Path, *, run: str, steps: int, top1: float) -> tuple[Row,
         return None
     try:
         lines = csv.DictReader(io.StringIO(content.data.decode("utf-8"), newline=""), strict=True)
-        if missing := [key for key in REQUIRED if key not in (lines.fieldnames or ())]:
+        if missing := [key for key in (*REQUIRED, *values) if key not in (lines.fieldnames or ())]:
             raise ValueError(f"it has no column {missing[0]}")
         rows = tuple(map(_row, lines))
         if any(row["step"] <= before["step"] for before, row in zip(rows, rows[1:], strict=False)):
             raise ValueError("its steps do not increase")
-        if not rows or (rows[-1]["step"], rows[-1]["val/accuracy"]) != (steps, top1):
+        last = {"step": steps, **values}
+        if not rows or any(rows[-1][key] != value for key, value in last.items()):
             raise ValueError("its last row differs from the run's record")
     except (ValueError, csv.Error) as error:
         raise Damaged(f"{path} is not the curve of {run} ({error}): {remedy}") from error

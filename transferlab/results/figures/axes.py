@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from transferlab.experiment.metrics import METRICS, measure_of
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import style
 from transferlab.results.figures.style import Look
-from transferlab.results.metrics import METRICS
 
 TITLE = 7  # points
 LETTER = 5  # points, a digit's width
@@ -32,9 +32,9 @@ def cut_points(axes: Axes, highest: int) -> None:
     axes.set_xlabel(CUT)
 
 
-def accuracy_axis(axes: Axes) -> None:
-    """y is an accuracy in percent; above 100 is space for half a marker, and no tick."""
-    axes.set_ylabel("top-1 accuracy (%)")
+def accuracy_axis(axes: Axes, metric: str) -> None:
+    """y is that metric in percent; above 100 is space for half a marker, and no tick."""
+    axes.set_ylabel(f"{measure_of(metric).text} (%)")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     low, high = axes.get_ylim()
     if high - low < 2:  # e.g. where all networks are perfect
@@ -43,8 +43,13 @@ def accuracy_axis(axes: Axes) -> None:
     grid(axes)
 
 
+def quantity(metric: str) -> str:
+    """What a metric is a number of, in the label of a difference: `accuracy`, `area mAP`."""
+    return measure_of(metric).text.removeprefix("top-1 ")
+
+
 def difference_axis(axes: Axes, label: str) -> None:
-    """y is a difference of accuracies in percentage points."""
+    """y is a difference of a metric in percentage points."""
     axes.set_ylabel(label)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
     low, high = axes.get_ylim()

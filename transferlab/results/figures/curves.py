@@ -45,7 +45,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     else:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel("training step")
-    accuracy_axis(axes)
+    accuracy_axis(axes, selection.metric)
     title(axes, selection.experiment.name, None)
     without = len(runs) - len(curves)
     note = f"No curve is kept of {without} of {len(runs)} networks."
@@ -73,7 +73,7 @@ def _curve(
 ) -> Line2D:
     x = 100 * curve["step"] / curve["step"].max() if shares else curve["step"]
     return axes.plot(
-        x, 100 * curve["top1"], color=colour, linestyle=line, linewidth=0.7, alpha=0.8, gid=gid,
+        x, 100 * curve["value"], color=colour, linestyle=line, linewidth=0.7, alpha=0.8, gid=gid,
         zorder=2 if gid.startswith("published") else 2.5,
         marker="o" if len(curve) == 1 else "none", markersize=style.MARKER,
     )[0]  # fmt: skip

@@ -14,7 +14,13 @@ from matplotlib.axes import Axes
 
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
-from transferlab.results.figures.axes import finish_differences, intervals, nothing_of, one_split
+from transferlab.results.figures.axes import (
+    finish_differences,
+    intervals,
+    nothing_of,
+    one_split,
+    quantity,
+)
 from transferlab.results.figures.style import Look
 from transferlab.results.tables import decomposition
 from transferlab.results.tables.frame import HALVES
@@ -47,7 +53,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     runs = selection.experiment.runs
     lost = runs.loc[~runs["counts"] & (runs["n"] > 0), "n"]
     style.at_chance(axes, lost.astype(float).tolist(), "chance")
-    finish_differences(axes, selection, published, "drop in accuracy (points)")
+    finish_differences(axes, selection, published, f"drop in {quantity(selection.metric)} (points)")
     axes.set_xlim(left=0.5)
     return [*_counts(table), *one_split(table), *nothing_of(none), *select.left_out(selection)]
 

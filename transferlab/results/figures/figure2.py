@@ -87,7 +87,7 @@ def finish(axes: Axes, selection: Selection, published: Selection | None) -> Non
     if published is not None:
         style.name_published(axes)
     cut_points(axes, highest_cut(selection, published))
-    accuracy_axis(axes)
+    accuracy_axis(axes, selection.metric)
     title(axes, selection.experiment.name, selection.metric)
 
 

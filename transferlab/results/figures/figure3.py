@@ -11,7 +11,13 @@ from matplotlib.axes import Axes
 
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
-from transferlab.results.figures.axes import finish_differences, intervals, nothing_of, one_split
+from transferlab.results.figures.axes import (
+    finish_differences,
+    intervals,
+    nothing_of,
+    one_split,
+    quantity,
+)
 from transferlab.results.figures.style import Look
 from transferlab.results.tables import figure3
 from transferlab.results.tables.figure3 import FILTERS
@@ -60,7 +66,8 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     style.at_chance(axes, lost["n"].astype(float).tolist(), "chance")
     if table["low"].notna().any():
         style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)
-    finish_differences(axes, selection, published, "accuracy \N{MINUS SIGN} baseB (points)")
+    label = f"{quantity(selection.metric)} \N{MINUS SIGN} baseB (points)"
+    finish_differences(axes, selection, published, label)
     return [
         *nothing_of(none),
         *_unpaired(runs),

@@ -39,7 +39,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
                             color=style.DARK_GREY)  # fmt: skip
         ticks |= set(networks["images"])
     image_counts(axes, sorted(ticks))
-    accuracy_axis(axes)
+    accuracy_axis(axes, selection.metric)
     title(axes, selection.experiment.name, selection.metric)
     unknown = len(selection.experiment.runs) - len(runs)
     note = f"The number of training images is unknown for {unknown} networks."

@@ -30,8 +30,8 @@ def choose(
         study = commands.study(selection.exhibit.study, store)
         advice = f"train such runs with {study}"
         if selection.without_metric:
-            (note,) = notes.without_metric(selection)
-            advice = f"{note}; choose --metric {loading.FINAL}, which every run has"
+            note = "; ".join(notes.without_metric(selection))
+            advice = f"{note}; choose --metric {loading.usual_metric(results.table)}"
         raise UserError(
             f"{results.store} has nothing to show in {name}: {selection.nothing}; {advice}"
         )

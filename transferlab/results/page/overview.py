@@ -11,8 +11,8 @@ import pandas as pd
 from transferlab import __version__
 from transferlab.errors import UserError
 from transferlab.experiment import variants
+from transferlab.experiment.metrics import METRICS, measure_of
 from transferlab.results.loading import FINISHED, Results
-from transferlab.results.metrics import METRICS
 from transferlab.results.notes import KINDS, counts
 from transferlab.results.pairs import SERIES
 from transferlab.runtime.provenance import VERSIONS
@@ -27,13 +27,14 @@ def facts(results: Results, metric: str, *, store: str) -> pd.DataFrame:
     table = results.table
     seeds = table["split_seed"].astype(object).where(table["split_seed"].notna(), "").astype(str)
     splits = (table["split"] + seeds).unique()
+    measure = measure_of(metric).short
     lines = {
         "store": store,
         "finished runs": str(len(table)),
         "left out": counts(results.left_out["kind"].replace(KINDS)) or "nothing",
         "experiments": str(len(results.experiments)),
         "splits": _several(splits),
-        "metric": f"{metric}, {METRICS[metric]}; top-1 on the target's validation images",
+        "metric": f"{metric}, {METRICS[metric]}; {measure} on the target's validation images",
     }
     return _facts(lines.items(), "Overview")
 

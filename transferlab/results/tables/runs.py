@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from transferlab.experiment.metrics import METRICS
 from transferlab.results import notes
 from transferlab.results.exhibits import Selection
 from transferlab.results.judgement import with_metric
-from transferlab.results.metrics import METRICS
 
 ORDER = ["data_set", "model", "split", "split_seed", "seed", "target", "base", "fine_tuned", "n"]
 

@@ -19,10 +19,10 @@ import pandas as pd
 
 from transferlab import __version__, store
 from transferlab.errors import UserError
+from transferlab.experiment.metrics import METRICS, in_records
 from transferlab.experiment.run import RESULT, Run
 from transferlab.results import catalogue, loading
 from transferlab.results.loading import Results
-from transferlab.results.metrics import METRICS
 from transferlab.results.notes import KINDS
 from transferlab.results.sharing import Sharing
 from transferlab.runtime import reading
@@ -137,8 +137,9 @@ def _run(row: Mapping[Hashable, Any], studies: Sequence[str], project: str | Non
 
 def rows_of(run: Run, record: Mapping[str, Any]) -> tuple[Row, ...]:
     """The rows of `metrics.csv`. Raises: UserError if it is not the curve of that record."""
-    name, top1 = f"{run.label} {run.id}", record["metrics"]["top1_final"]
-    rows = read_curve(run.folder, run=name, steps=record["steps"], top1=top1)
+    name, metrics = f"{run.label} {run.id}", record["metrics"]
+    values = {measure.column: metrics[measure.final] for measure in in_records([metrics])}
+    rows = read_curve(run.folder, run=name, steps=record["steps"], values=values)
     if rows is None:
         raise UserError(
             f"{run.metrics_file} is not the curve of {name} (it is missing): restore the file, or "
