@@ -53,8 +53,9 @@ def test_every_study_of_conf_is_counted():
     ("name", "count"),
     [("bn_rates", 10), ("bn_rates_imagenet", 5), ("filters", 21), ("filters_imagenet", 7),
      ("plain_residual", 8), ("plain_residual_cifar10", 10), ("plain_residual_imagenet", 4),
-     ("vgg_depth", 18), ("vgg_depth_imagenet", 6), ("families", 24), ("quick", 68), ("random_splits", 232), ("manmade_natural", 30),
-     ("random_filters", 8), ("reduced", 12), ("reduction", 60), ("small_random", 288),
+     ("vgg_depth", 18), ("vgg_depth_imagenet", 6), ("families", 24), ("quick", 68),
+     ("random_splits", 232), ("manmade_natural", 30), ("random_filters", 8), ("reduced", 12),
+     ("reduction", 60), ("small_random", 288),
      ("small_manmade_natural", 72), ("yosinski2014", 163)],
 )  # fmt: skip
 def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, count: int):

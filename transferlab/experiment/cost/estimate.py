@@ -119,8 +119,9 @@ def _described(config: DataConfig) -> data.Description:
 
 def training_images(run: Run, counts: Mapping[str, int]) -> int:
     """The number of images that the run passes through its network in training, all epochs."""
+    described = _described(views.data_of(run.config, run.config.variant.target))
     train_images = data.count_images(
-        [counts[name] for name in run.classes], multi_label=_described(run.config.data).multi_label
+        [counts[name] for name in run.classes], multi_label=described.multi_label
     )
     return total_steps(run.config, train_images) * run.config.train.batch_size
 
