@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from transferlab.__main__ import main
-from transferlab.evaluation import posteriors
+from transferlab.evaluation import posteriors, questions
+from transferlab.evaluation.questions import Question
 from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
 from transferlab.experiment.resolve import resolve
@@ -260,3 +261,20 @@ def test_a_device_that_this_machine_lacks_is_refused(
         assert refused(capsys, place.baseB, "--device", device) == (
             f"error: --device {device} is not available on this machine, which has only cpu\n"
         )
+
+
+def test_a_study_asks_its_runs_its_questions(
+    place: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    asked = (
+        Question("posteriors", {"crops": "flip"}, {"transfer.target": ["B"]}, None),
+        Question("posteriors", {"crops": "centre"}, {"model.name": ["nin_small"]}, None),
+    )
+    monkeypatch.setattr(questions, "load", lambda name: asked)
+
+    records = evaluate(capsys, "--study", "mine", "--store", place.store)
+
+    assert [record["runs"][0]["label"] for record in records] == ["A2B", "baseB"]
+    assert {record["text"] for record in records} == {"centre crop and its mirror image"}

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.evaluated import SETTINGS, keep
 from support.stores import finish
 
 from transferlab import results
 from transferlab.experiment.conf import CONF
+from transferlab.experiment.run import Run
 from transferlab.models.zoo import NETWORKS
 from transferlab.results import catalogue, lecture
 from transferlab.results.tables.lecture import STUDIES
+from transferlab.store import evaluations
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def test_each_setting_has_its_networks_and_the_published_value(store: Path):
     assert set(table["published_metric"]) == {"val top-1 error %"}
     assert set(table["status"]) == {"confirmed"}
     assert set(table["source"]) == {"Simonyan & Zisserman arXiv:1409.1556 Table 3"}
-    assert [math.isnan(error) for error in table["error"]] == [True, True, False, True, True, True]
+    assert [math.isnan(error) for error in table["ours"]] == [True, True, False, True, True, True]
     assert "vgg_b_small" in table.loc["B", "network"]
 
 
@@ -53,7 +56,7 @@ def test_errors_and_differences_have_their_interval_over_seeds(store: Path):
 
     first, last = table.loc["A"], table.loc["E"]
     half = 4.302653 * 0.02 / math.sqrt(3)  # Student's t of two degrees of freedom
-    assert [first["error"], first["error_low"], first["error_high"], first["runs"]] == [
+    assert [first["ours"], first["low_95"], first["high_95"], first["runs"]] == [
         pytest.approx(0.48), pytest.approx(0.48 - half), pytest.approx(0.48 + half), 3,
     ]  # fmt: skip
     assert math.isnan(first["difference"])
@@ -83,7 +86,7 @@ def test_runs_at_chance_enter_no_mean(store: Path):
 
     row = rows(store, "vgg_depth").loc["A"]
 
-    assert (row["error"], row["runs"], row["at_chance"]) == (0.5, 2, 1)
+    assert (row["ours"], row["runs"], row["at_chance"]) == (0.5, 2, 1)
 
 
 def test_rates_of_batch_norm_have_the_steps_to_the_best_of_the_network_without(store: Path):
@@ -105,7 +108,35 @@ def test_rates_of_batch_norm_have_the_steps_to_the_best_of_the_network_without(s
     assert (table.loc["Inception", "steps"], table.loc["Inception", "reached"]) == (338, "2 of 2")
     assert (table.loc["BN-x5", "steps"], table.loc["BN-x5", "reached"]) == (338, "1 of 2")
     assert list(table["published_steps"]) == ["31.0e6", "13.3e6", "2.1e6", "2.7e6", "never"]
-    assert math.isnan(table.loc["BN-x30", "error"])
+    assert math.isnan(table.loc["BN-x30", "ours"])
+
+
+def test_evaluations_are_compared_with_the_networks_own_validation(store: Path):
+    keys = {"split.name": "whole", "split.seed": None, "model.name": "zfnet_small"}
+    found = [finish(store, "baseB", 0.5, {**keys, "seed": seed}, split=None) for seed in range(6)]
+    for start, top1 in ((0, 0.53), (3, 0.55)):
+        members = found[start : start + 3]
+        keep_asked(members, {**SETTINGS, "crops": "centre"}, top1)
+    keep_asked(found[:1], SETTINGS, 0.6)  # ten crops
+
+    table = results.table(results.load(store), "averaging").set_index(["group", "setting"])
+
+    average = table.loc[("one crop", "three ZFNets")]
+    assert (average["ours"], average["runs"]) == (pytest.approx(0.46), 2)
+    assert average["difference"] == pytest.approx(-0.04)
+    assert table.loc[("one crop", "one ZFNet"), "ours"] == pytest.approx(0.5)
+    assert table.loc[("ten crops", "one ZFNet"), "ours"] == pytest.approx(0.4)
+    assert math.isnan(table.loc[("ten crops", "three ZFNets"), "ours"])
+
+
+def keep_asked(members: list[Run], settings: dict[str, object], top1: float) -> None:
+    """An evaluation of the images that the runs were validated on."""
+    digests = {"weights_sha256": "0" * 64, "inference_sha256": "1" * 64}
+    head = {"protocol": "posteriors", "rules": 1, "data": "2" * 64, "per_class": None}
+    question = {**head, "settings": settings, "networks": [digests for _ in members]}
+    own = {"question": question, "id": evaluations.identity(question), "metrics": {"top1": top1}}
+    metrics = {"top1": 0.5 if len(members) > 1 else top1}
+    keep(*((run, metrics) for run in members), **own, source={"name": "digits", "root": None})
 
 
 def test_all_experiments_together_have_only_what_was_trained(store: Path):

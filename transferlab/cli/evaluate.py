@@ -5,22 +5,25 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transferlab.cli.flags import Flags
 from transferlab.errors import UserError
-from transferlab.evaluation import ask, protocols, source
+from transferlab.evaluation import ask, protocols, questions, source
 from transferlab.evaluation.ask import Reply
 from transferlab.evaluation.crops import CROPS
 from transferlab.evaluation.protocols import PROTOCOLS, Computing, Evaluation
-from transferlab.evaluation.runs import FinishedFolder, find
+from transferlab.evaluation.questions import Question
+from transferlab.evaluation.runs import FinishedFolder, all_of, find
 from transferlab.runtime import commands, logs, output, tables
 
 log = logging.getLogger(__name__)
 OVERRIDE = re.compile(r"[\w.]+=")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+DEFAULT = "posteriors"
 SUBSETS = ("val", "train")
 # The flags of the command itself: every other one is a setting of a protocol
-OWN = ("runs", "store", "protocol", "average", "device", "batch_size", "workers", "json")
+OWN = ("runs", "study", "store", "protocol", "average", "device", "batch_size", "workers", "json")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -30,27 +33,68 @@ def run(arguments: Sequence[str]) -> int:
     overrides = [word for word in arguments if OVERRIDE.match(word)]
     options = _flags().parse_args([word for word in arguments if word not in overrides])
     logs.to_stderr()
+    asked = _of_study if options.study else _of_runs
+    groups = [
+        [_evaluation(options, question, part, overrides) for part in parts]
+        for question, parts in asked(options)
+    ]
+    recorded = [[_asked(evaluation) for evaluation in group] for group in groups]
+    if options.json:
+        records = [each.record for group in recorded for each in group]
+        output.show(*json.dumps(records, indent=1).splitlines())
+        return 0
+    for group in recorded:
+        output.show(*_lines(group))
+    return 0
+
+
+def _of_runs(options: argparse.Namespace) -> list[tuple[Question, list[list[FinishedFolder]]]]:
+    """The question of the command line, and the runs of each evaluation."""
+    if not options.runs:
+        raise UserError("name a RUN, or --study NAME: see evaluate --help")
     runs = [find(name, options.store) for name in options.runs]
     _check(runs, options)
-    given = {name: value for name, value in vars(options).items() if name not in OWN}
-    machine = Computing(options.device, options.batch_size, options.workers)
+    given = _given(options)
     parts = [runs] if options.average else [[each] for each in runs]
-    evaluations = [
-        Evaluation(
-            options.protocol,
-            protocols.settings(options.protocol, given, part),
-            tuple(part),
-            source.source(part[0].config, overrides),
-            machine,
+    return [(Question(options.protocol or DEFAULT, given, {}, None), parts)]
+
+
+def _of_study(options: argparse.Namespace) -> list[tuple[Question, list[list[FinishedFolder]]]]:
+    """The questions of a study, each with the runs of the store that it is put to."""
+    given = [f"--{name.replace('_', '-')}" for name in _given(options)]
+    given += ["--average"] * options.average + ["--protocol"] * (options.protocol is not None)
+    if options.runs or given:
+        name = [*options.runs, *given][0]
+        raise UserError(f"{name} has no effect with --study, which has its questions: omit it")
+    runs = all_of(options.store)
+    found = [(each, list(map(list, each.put_to(runs)))) for each in questions.load(options.study)]
+    if not any(parts for _, parts in found):
+        raise UserError(
+            f"no finished run of {options.store} is one that --study {options.study} asks: train "
+            + commands.line("sweep", commands.setting("+study", options.study))
         )
-        for part in parts
-    ]
-    recorded = [_asked(evaluation) for evaluation in evaluations]
-    if options.json:
-        output.show(*json.dumps([each.record for each in recorded], indent=1).splitlines())
-    else:
-        output.show(*_lines(recorded))
-    return 0
+    return [(question, parts) for question, parts in found if parts]
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a protocol that are named on the command line."""
+    given = {name: value for name, value in vars(options).items() if name not in OWN}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _evaluation(
+    options: argparse.Namespace,
+    question: Question,
+    runs: Sequence[FinishedFolder],
+    overrides: Sequence[str],
+) -> Evaluation:
+    return Evaluation(
+        question.protocol,
+        protocols.settings(question.protocol, question.settings, runs),
+        tuple(runs),
+        source.source(runs[0].config, overrides),
+        Computing(options.device, options.batch_size, options.workers),
+    )
 
 
 def _flags() -> Flags:
@@ -61,9 +105,12 @@ def _flags() -> Flags:
         "other images of the same classes; how they are prepared is the run's. Protocols: "
         + "; ".join(f"{name}: {each.text}" for name, each in PROTOCOLS.items())
     )
-    flags.add_argument("runs", nargs="+", metavar="RUN",
+    flags.add_argument("runs", nargs="*", metavar="RUN",
                        help="a finished run: folder, or id or label in --store")  # fmt: skip
-    flags.add_argument("--protocol", default="posteriors", metavar="NAME",
+    flags.add_argument("--study", metavar="NAME",
+                       help="put the questions of conf/evaluation/NAME.yaml to the runs of that "
+                       "study in --store")  # fmt: skip
+    flags.add_argument("--protocol", metavar="NAME",
                        help=f"{', '.join(PROTOCOLS)} (default: posteriors)")  # fmt: skip
     flags.add_argument("--average", action="store_true",
                        help="average the posteriors of all the runs, whose own errors stand "

@@ -1,5 +1,6 @@
 """The finished runs of an evaluation, as a command line names them: by folder, id or label."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from transferlab.runtime.reading import Damaged, Unreadable
 from transferlab.store import trust
 from transferlab.store.folders import RUN_FOLDER
 
+log = logging.getLogger(__name__)
 SHOWN = 8  # runs in a message
 
 
@@ -73,6 +75,23 @@ def find(name: str, store_folder: Path) -> FinishedFolder:
     config = build_config(record["config"], recorded=True)
     trust.require(folder / RESULT, read.owner, trust.of_configs([config]), folder=folder)
     return FinishedFolder(folder, record, config)
+
+
+def all_of(store_folder: Path) -> list[FinishedFolder]:
+    """Every finished run of a store, in the order of its folders; others are logged and left out.
+
+    Raises: UserError if the store does not exist.
+    """
+    if not reading.is_folder(store_folder):
+        raise UserError(f"the store {store_folder} does not exist: name another with --store DIR")
+    found = []
+    for folder in sorted(filter(RUN_FOLDER.fullmatch, store.folder_names(store_folder))):
+        if reading.exists(store_folder / folder / RESULT):
+            try:
+                found.append(find(str(store_folder / folder), store_folder))
+            except UserError as error:
+                log.warning("left out: %s", error)
+    return found
 
 
 def _in_store(name: str, store_folder: Path) -> Path:

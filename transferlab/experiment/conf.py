@@ -16,9 +16,9 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.experiment.splits import second_unused
 
-# Not groups of a run: `sweep.yaml` composes launchers, `study` reads studies itself, and
+# Not groups of a run: `sweep.yaml` composes launchers, studies and questions are lists, and
 # conf/hydra/ belongs to Hydra
-OTHER_GROUPS = ("hydra", "launcher", "study")
+OTHER_GROUPS = ("evaluation", "hydra", "launcher", "study")
 # Hydra's words where the split has no such section
 SECOND = re.compile(r"Could not override '(data@)?split\.a\b")
 

@@ -325,6 +325,13 @@ EXHIBITS: dict[str, Exhibit] = {
         "sigmoids (Ioffe, Szegedy 2015, Sec. 4.2.2).",
         bn_rates.build,
     ),
+    "averaging": _lecture(
+        "averaging",
+        "Averages of networks",
+        "Averaging the posteriors of several networks lowers the error by some two points, those "
+        "of two kinds a little more (Krizhevsky et al. 2012, Table 2; Zeiler, Fergus 2013, Table "
+        "2). The published values without an average of crops are of ten crops too.",
+    ),
     "experiments": Exhibit(
         title="Experiments",
         text="Runs that differ in split, seed and variant only are one experiment; nothing is "

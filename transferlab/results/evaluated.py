@@ -5,6 +5,7 @@ that every error stands beside that of the average. Records of other weights tha
 answer nothing about it, and are listed with the damaged ones.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from transferlab.store import evaluations, reader, schemas
 from transferlab.store.reader import Values
 
 HEAD = ("evaluation", "label", "id", "model", "runs", "protocol", "asked", "data_set", "images")
-TAIL = ("skipped", "time_s", "device", "finished", "kept_with", "path")
+TAIL = ("settings", "skipped", "time_s", "device", "finished", "kept_with", "path")
 METRICS = ("top1", "top5", "loss", "map11", "map")  # the first columns of metrics; then others
 
 Fault = Damaged | Unreadable
@@ -67,6 +68,7 @@ def _rows(record: Values, folder: Path, kept_with: str) -> Iterator[dict[str, An
         "asked": record["text"],
         "data_set": data_set(source["name"], source["root"]),
         "images": record["images"],
+        "settings": json.dumps(record["question"]["settings"], sort_keys=True),
         "skipped": len(record["skipped"]),
         "time_s": record["time_s"],
         "device": record["device"],

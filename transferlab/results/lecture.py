@@ -5,6 +5,7 @@ for it here, one for small images and that of the paper, and the published value
 """
 
 import csv
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,13 +19,17 @@ class Setting:
     """A setting of an experiment, and what its paper reports of it.
 
     Our runs of it have one of the `models`, and for each key of `where` one of its values, as text.
-    Within a `group` settings are compared with the first. `value` is as printed, of `metric`.
+    With `asked` the number is not of the runs' own validation but of an evaluation with such
+    settings, of an average of `averaged` runs. Within a `group` settings are compared with the
+    first. `value` is as printed, of `metric`.
     """
 
     group: str
     name: str
     models: tuple[str, ...]
     where: Mapping[str, tuple[str, ...]]
+    asked: Mapping[str, tuple[str, ...]]
+    averaged: int
     metric: str
     value: str
     status: str
@@ -36,6 +41,17 @@ class Setting:
         for key, values in self.where.items():
             found &= table[key].map(str).isin(values)
         return found
+
+    def answers(self, evaluations: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `evaluated.read` that are of such an evaluation, of whichever runs."""
+        found = evaluations["runs"].eq(self.averaged)
+        if self.averaged == 1:  # a row below an average repeats the evaluation of one run
+            whole = evaluations[evaluations["runs"] > 1]["evaluation"]
+            found &= ~evaluations["evaluation"].isin(whole)
+        settings = evaluations["settings"].map(json.loads)
+        for key, values in self.asked.items():
+            found &= settings.map(lambda given, key=key: _text(given.get(key))).isin(values)
+        return evaluations[found]
 
 
 @cache
@@ -53,14 +69,28 @@ def settings(study: str) -> tuple[Setting, ...]:
 
 
 def _setting(row: Mapping[str, str]) -> Setting:
-    pairs = (part.split("=") for part in row["where"].split(";") if part)
     return Setting(
         row["group"],
         row["setting"],
         tuple(row["models"].split()),
-        {key: tuple(values.split("|")) for key, values in pairs},
+        _pairs(row["where"]),
+        _pairs(row["asked"]),
+        int(row["averaged"] or 1),
         row["metric"],
         row["value"],
         row["status"],
         row["source"],
     )
+
+
+def _pairs(text: str) -> dict[str, tuple[str, ...]]:
+    """`key=value|value;key=value`."""
+    pairs = (part.split("=", 1) for part in text.split(";") if part)
+    return {key: tuple(values.split("|")) for key, values in pairs}
+
+
+def _text(value: object) -> str:
+    """A setting as it is in the file: `ten`, `true`, `32,36,40`; empty for none."""
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

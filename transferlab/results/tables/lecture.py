@@ -11,22 +11,24 @@ from transferlab.results.lecture import Setting, models, settings
 from transferlab.results.tables.frame import Row, counting, frame
 
 COLUMNS = (
-    "group", "setting", "network", "error", "error_low", "error_high", "runs", "at_chance",
-    "difference", "difference_low", "difference_high", "published", "published_metric", "status",
+    "group", "setting", "network", "ours", "low_95", "high_95", "runs", "at_chance", "difference",
+    "difference_low", "difference_high", "measure", "published", "published_metric", "status",
     "source",
 )  # fmt: skip
-PERCENT = ("error", "error_low", "error_high", "difference", "difference_low", "difference_high")
+PERCENT = ("ours", "low_95", "high_95", "difference", "difference_low", "difference_high")
 SHOWN = tuple(column for column in COLUMNS if column != "source")
 STUDIES = (
-    "vgg_depth", "plain_residual", "bn_rates", "filters",
+    "vgg_depth", "plain_residual", "bn_rates", "averaging", "filters",
 )  # fmt: skip
+ERROR, AVERAGE_PRECISION = "error", "map11"
 SAME = ["data_set", "split", "split_seed", "seed", "target"]  # of two runs that make a pair
 
 
 def build(selection: Selection, *, study: str) -> pd.DataFrame:
-    """`error` is one less the accuracy, averaged over the runs of an experiment; `difference` that
-    to the first setting of the group, in pairs of runs on the same images with the same seed. Both
-    have a 95 % interval over repetitions, of other seeds or splits. `published` is as printed."""
+    """`ours` is the mean over the runs of an experiment, by `measure`: `error`, one less the
+    accuracy, or an average precision; `difference` that to the first setting of the group, in pairs
+    of runs on the same images with the same seed. Both have a 95 % interval over repetitions, of
+    other seeds or splits. `published` is as printed."""
     rows = [row for setting in settings(study) for row in _rows(selection, setting, study)]
     table = frame(selection, COLUMNS, rows, percent=PERCENT)
     table.attrs["shown"] = list(SHOWN)
@@ -63,35 +65,55 @@ def _rows(selection: Selection, setting: Setting, study: str) -> Iterator[Row]:
         "status": setting.status,
         "source": setting.source,
     }
-    found = [part for part in selection.experiments if setting.of(part.runs).all()]
+    first = next(each for each in settings(study) if each.group == setting.group)
+    found = list(_found(selection, setting))
+    others = [] if first is setting else [runs for _, runs in _found(selection, first)]
     if not found:
         yield published
-    first = next(each for each in settings(study) if each.group == setting.group)
-    others = [part.runs for part in selection.experiments if first.of(part.runs).all()]
-    for part in found:
-        yield {**published, **_measured(part), **_compared(part.runs, others)}
+    for name, runs in found:
+        yield {**published, **_measured(name, runs), **_compared(runs, others)}
 
 
-def _measured(experiment: Experiment) -> Row:
-    """The mean error of an experiment's runs."""
-    runs = counting(experiment.runs)
-    row = {
-        "network": experiment.name,
-        "runs": len(runs),
-        "at_chance": len(experiment.runs) - len(runs),
-    }
-    values = runs.assign(value=1 - runs["accuracy"])
-    return row | _interval(values, ("error", "error_low", "error_high"), intervals.ACCURACY)
+def _found(selection: Selection, setting: Setting) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The runs of a setting by experiment, each with its `value` and what this `measure`s."""
+    for part in selection.experiments:
+        if not setting.of(part.runs).all():
+            continue
+        if not setting.asked and setting.averaged == 1:
+            yield part.name, part.runs.assign(value=1 - part.runs["accuracy"], measure=ERROR)
+            continue
+        answers = setting.answers(selection.results.evaluations)
+        answers = answers.assign(**_value(answers))[["kept_with", "data_set", "value", "measure"]]
+        runs = part.runs.drop(columns="data_set")
+        runs = runs.merge(answers, left_on="id", right_on="kept_with").dropna(subset="value")
+        if len(runs):
+            yield part.name, runs
+
+
+def _value(answers: pd.DataFrame) -> dict[str, pd.Series | str]:
+    """What evaluations found: the error, or of several labels an image the precision."""
+    if AVERAGE_PRECISION in answers and answers[AVERAGE_PRECISION].notna().any():
+        return {"value": answers[AVERAGE_PRECISION], "measure": AVERAGE_PRECISION}
+    top1 = answers["top1"] if "top1" in answers else pd.Series(index=answers.index, dtype=float)
+    return {"value": 1 - top1, "measure": ERROR}
+
+
+def _measured(name: str, runs: pd.DataFrame) -> Row:
+    """The mean of an experiment's runs."""
+    shown = counting(runs)
+    row = {"network": name, "runs": len(shown), "at_chance": len(runs) - len(shown)}
+    row["measure"] = runs["measure"].iloc[0]
+    return row | _interval(shown, ("ours", "low_95", "high_95"), intervals.ACCURACY)
 
 
 def _compared(runs: pd.DataFrame, others: Sequence[pd.DataFrame]) -> Row:
-    """The mean difference in error to the runs of the group's first setting, in pairs."""
+    """The mean difference to the runs of the group's first setting, in pairs."""
     names = ("difference", "difference_low", "difference_high")
-    if not others or any(runs["id"].isin(other["id"]).any() for other in others):
+    if not others:
         return {}
-    first = counting(pd.concat(others))[[*SAME, "accuracy"]]
-    pairs = counting(runs).merge(first, on=SAME, suffixes=("", "_first"))
-    return _interval(pairs.assign(value=pairs["accuracy_first"] - pairs["accuracy"]), names)
+    first = counting(pd.concat(others))[[*SAME, "measure", "value"]]
+    pairs = counting(runs).merge(first, on=[*SAME, "measure"], suffixes=("", "_first"))
+    return _interval(pairs.assign(value=pairs["value"] - pairs["value_first"]), names)
 
 
 def _interval(
