@@ -38,7 +38,7 @@ def _steps(selection: Selection) -> pd.DataFrame:
     goals: dict[tuple[object, ...], float] = {}
     for part in runs.values():
         if settings(STUDY)[0].of(part).all():
-            best = curves.groupby("id")["top1"].max()
+            best = curves.groupby("id")["value"].max()
             learned = counting(part)
             learned = learned[learned["id"].isin(best.index)]
             goals |= {_key(run): best[run["id"]] for _, run in learned.iterrows()}
@@ -61,5 +61,5 @@ def _key(run: pd.Series) -> tuple[object, ...]:
 
 def _first(curves: pd.DataFrame, run: str, goal: float) -> float:
     """The step of the first validation of a run with that accuracy, nan if there is none."""
-    curve = curves[(curves["id"] == run) & (curves["top1"] >= goal)]
+    curve = curves[(curves["id"] == run) & (curves["value"] >= goal)]
     return float(curve["step"].min())
