@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from transferlab.experiment import compose
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.config import RunConfig, total_steps
 
 IMAGENET = ("+split=random", "data=imagenet", "model=alexnet", "train=yosinski2014", "transfer.n=3")
@@ -76,3 +78,11 @@ def test_small32_is_nine_epochs_with_a_tenth_of_warm_up(config: Callable[..., Ru
     assert (train.batch_size, train.weight_decay, train.momentum) == (128, 5e-4, 0.9)
     assert train.nesterov and train.mirror and train.channels_last
     assert train.precision == "float32"
+
+
+def test_a_section_is_what_hydra_composes_of_it_and_of_what_it_inherits():
+    for group, choice in (("train", "bn_x30"), ("train", "quick"), ("data", "cifar100")):
+        composed = compose.compose(f"{group}/{choice}", [])[group]
+        assert CONF.section(group, choice) == composed
+    assert CONF.section("train", "bn_x30")["lr"] == 0.045
+    assert CONF.section("train", "bn_x30")["norm_decay_factor"] == 0.0  # of bn_baseline

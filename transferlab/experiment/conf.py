@@ -83,6 +83,19 @@ class Conf:
         paths = (folder / group / f"{choice}.yaml" for folder in self.folders)
         return [path for path in paths if path.is_file()]
 
+    def section(self, group: str, choice: str) -> dict[str, Any]:
+        """What a file of a group sets, with those that it inherits from, as Hydra composes it.
+
+        Hydra takes a quarter of a second for a file, which is too much to name a result by 30.
+        """
+        from omegaconf import OmegaConf
+
+        raw: Any = OmegaConf.to_container(OmegaConf.load(self.files(group, choice)[0]))
+        values: dict[str, Any] = {}
+        for inherited in raw.pop("defaults", ["_self_"]):
+            values |= raw if inherited == "_self_" else self.section(group, inherited)
+        return values
+
     @contextmanager
     def _loader(self) -> Iterator[Any]:
         """Hydra's config loader, with these folders on its search path."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from transferlab.experiment import compose
 from transferlab.experiment.conf import CONF
 from transferlab.runtime.escapes import escaped
 
@@ -100,10 +99,9 @@ def _recipe(keys: Mapping[str, str]) -> str:
 @cache
 def _known_recipe(name: str) -> Mapping[str, str]:
     """Every key of conf/train/NAME.yaml, as text."""
-    section = compose.compose(f"train/{name}", [])["train"]
     return {
         f"{TRAIN}{leaf}": _plain("null" if value is None else str(value))
-        for leaf, value in section.items()
+        for leaf, value in CONF.section("train", name).items()
     }
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose, variants
+from transferlab.experiment import variants
+from transferlab.experiment.conf import CONF
 from transferlab.experiment.keys import known_keys
 from transferlab.experiment.metrics import METRICS
 
@@ -130,7 +131,7 @@ def _config(row: Mapping[str, str]) -> dict[str, Any]:
 def _recipe(train: str) -> Mapping[str, Any]:
     keys: dict[str, Any] = {}
     for group, choice in (("data", "imagenet"), ("model", "alexnet"), ("train", train)):
-        section = compose.compose(f"{group}/{choice}", [])[group]
+        section = CONF.section(group, choice)
         keys |= {f"{group}.{leaf}": value for leaf, value in section.items()}
     return keys
 
