@@ -77,6 +77,25 @@ def test_a_pooling_to_the_size_that_the_map_has_is_left_out():
     assert torch.allclose(dense(windows[0]), built(windows[0]), atol=1e-6)
 
 
+class OfEachPixel(nn.Module):
+    """A fully connected layer over the channels of each pixel, as in ConvNeXt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def test_layers_over_the_channels_of_a_pixel_stay_as_they_are():
+    pooled = small(OfEachPixel(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), classifier=nn.Linear(4, 5))
+    dense = DenseNetwork(pooled, name="baseB", size=8)
+
+    assert torch.equal(dense(images(4, 12)), pooled(images(4, 12)))  # 4 pixels, and 4 channels
+
+
 class Position(nn.Module):
     """Adds a value of its own to each pixel of an image of 8 pixels."""
 

@@ -13,7 +13,7 @@ h, w of a map, K outputs.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,20 @@ from transferlab.models import calls
 from transferlab.models.stages import StagedNetwork
 
 TOLERANCE = 1e-3  # of the logits of one image, relative to the largest: rounding is below 1e-5
+ADAPTIVE = ("adaptive_avg_pool2d", "adaptive_max_pool2d")
+KINDS = ("flatten", "linear", *ADAPTIVE)  # the functions that may not fit a larger image
 Sizes = tuple[int, int]
+
+
+class Noted(NamedTuple):
+    """A call of a function of KINDS for an image of P pixels: the map (h, w) that it flattens to
+    (B, C h w), if it does; whether its input has no pixels, (B, C); whether it leaves a map of
+    several pixels as it is."""
+
+    name: str
+    kernel: Sizes | None
+    flat: bool
+    whole: bool
 
 
 class NoDenseForm(ValueError):
@@ -41,21 +54,20 @@ class DenseNetwork:
 
     def __init__(self, network: StagedNetwork, *, name: str, size: int) -> None:
         self.network, self.name, self.size = network, name, size
-        self.maps: list[Sizes] = []
-        self.pools: list[bool] = []
+        self.seen: list[Noted] = []
         parameter = next(network.parameters())
         generator = torch.Generator().manual_seed(0)
         image = torch.randn(1, 3, size, size, generator=generator)
         image = image.to(parameter.device, parameter.dtype)
         with torch.no_grad():
-            with _Observed(self.maps, self.pools):
+            with _Observed(self.seen):
                 expected = network(image)
             self._check(expected, self(image))
             self(image.repeat(1, 1, 2, 2))
 
     def __call__(self, images: Tensor) -> Tensor:
         x = images
-        with _Converted(self.maps, self.pools):
+        with _Converted(self.seen):
             for stage_name, stage in self.network.stages.items():
                 with self._named(stage_name):
                     x = stage(x)
@@ -94,32 +106,33 @@ class DenseNetwork:
 
 
 class _Observed(TorchFunctionMode):
-    """Notes, in the order of the calls, the map (h, w) that each flattening takes, and of each
-    adaptive pooling whether the map has the size that it asks for."""
+    """Notes the calls that a larger image would change, in their order, in `seen`."""
 
-    def __init__(self, maps: list[Sizes], pools: list[bool]) -> None:
+    def __init__(self, seen: list[Noted]) -> None:
         super().__init__()
-        self.maps, self.pools = maps, pools
+        self.seen = seen
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         name = calls.name_of(function)
-        if name == "flatten" and args[0].dim() == 4:
-            self.maps.append(tuple(args[0].shape[2:]))
-        elif name in ADAPTIVE:
-            self.pools.append(result.shape == args[0].shape)
+        if name in KINDS:
+            before, after = args[0].shape, result.shape
+            flattened = name == "flatten" and (len(before), len(after)) == (4, 2)
+            kernel = tuple(before[2:]) if flattened else None
+            whole = before == after and after[2:] != (1, 1)
+            self.seen.append(Noted(name, kernel, len(before) == 2, whole))
         return result
 
 
 class _Converted(TorchFunctionMode):
     """Leaves maps as they are where they would be flattened, and makes fully connected layers on
-    them convolutions; what `_Observed` noted is read in the same order."""
+    them convolutions: those whose input had no pixels when the calls were `seen`."""
 
-    def __init__(self, maps: list[Sizes], pools: list[bool]) -> None:
+    def __init__(self, seen: list[Noted]) -> None:
         super().__init__()
-        self.maps, self.pools = iter(maps), iter(pools)
+        self.seen = iter(seen)
         self.kernel: Sizes = (1, 1)
 
     def __torch_function__(
@@ -127,27 +140,23 @@ class _Converted(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = calls.name_of(function)
-        if name == "flatten" and args[0].dim() == 4:
-            self.kernel = next(self.maps)
+        if name not in KINDS:
+            return function(*args, **kwargs)
+        call = next(self.seen, None)
+        if call is None or call.name != name:
+            raise NoDenseForm("its layers depend on the size of the image")
+        if call.kernel is not None:
+            self.kernel = call.kernel
             return args[0]
-        if name in ADAPTIVE:
-            return self._pooled(function, args, kwargs)
-        if name == "linear" and args[0].dim() == 4:
+        if name == "linear" and call.flat and args[0].dim() == 4:
             kernel, self.kernel = self.kernel, (1, 1)
             return _convolution(kernel, **calls.bound(name, args, kwargs))
-        return function(*args, **kwargs)
-
-    def _pooled(self, function: Any, args: Any, kwargs: Any) -> Tensor:
-        whole = next(self.pools)
-        output = calls.bound(calls.name_of(function), args, kwargs)["output_size"]
-        if {*(output if isinstance(output, tuple | list) else (output,))} == {1}:
-            return function(*args, **kwargs)  # type: ignore[no-any-return]
-        if not whole:
-            raise NoDenseForm(f"it pools maps of any size to {output}")
-        return args[0]  # type: ignore[no-any-return]
-
-
-ADAPTIVE = ("adaptive_avg_pool2d", "adaptive_max_pool2d")
+        if name in ADAPTIVE and call.whole:
+            return args[0]
+        result = function(*args, **kwargs)
+        if name in ADAPTIVE and result.shape[2:] != (1, 1):
+            raise NoDenseForm(f"it pools maps of any size to {result.shape[2]}x{result.shape[3]}")
+        return result
 
 
 def _convolution(
@@ -157,6 +166,4 @@ def _convolution(
     channels = input.shape[1]
     if weight.shape[1] != channels * kernel[0] * kernel[1]:
         raise NoDenseForm(f"{weight.shape[1]} inputs are not a map of {channels} channels")
-    if min(n - k for n, k in zip(input.shape[2:], kernel, strict=True)) < 0:
-        raise NoDenseForm(f"its map is smaller than {kernel[0]}x{kernel[1]}")
     return F.conv2d(input, weight.view(-1, channels, *kernel), bias)
