@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from transferlab.data.half import View, cut
+from transferlab.data.half import View
 from transferlab.errors import UserError
 from transferlab.evaluation import reading
 from transferlab.evaluation.protocols import Answer, Evaluation
@@ -19,7 +19,8 @@ from transferlab.evaluation.reading import Seen, Sight
 from transferlab.evaluation.runs import FinishedFolder
 from transferlab.evaluation.scorer import Scorer
 from transferlab.evaluation.tally import Tally
-from transferlab.experiment.config import DataConfig
+from transferlab.experiment import views
+from transferlab.experiment.config import DataConfig, cache_folder
 from transferlab.runtime import devices
 from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.training import inputs
@@ -40,14 +41,14 @@ def answer(evaluation: Evaluation) -> Answer:
     device = device_of(machine.accelerator)
     classifiers = [load_run(run.path) for run in runs]
     _check_classes(runs, classifiers)
-    views, scorers = _prepared(evaluation, classifiers, device)
+    seen, scorers = _prepared(evaluation, classifiers, device)
     batches = reading.batches(
-        views,
+        seen,
         sorted({look for scorer in scorers for look in scorer.looks}, key=str),
         batch_size=machine.batch_size or runs[0].config.train.val_batch_size,
         workers=machine.workers,
     )
-    together, members, skipped = _counted(scorers, batches, total=len(views[0]))
+    together, members, skipped = _counted(scorers, batches, total=len(seen[0]))
     return Answer(
         metrics=together.metrics(),
         members=[member.metrics() for member in members],
@@ -94,46 +95,36 @@ def _prepared(
     """The images, once for all runs that store them alike, and the networks on the device."""
     settings = evaluation.settings
     numbers: dict[DataConfig, int] = {}
-    views: list[View] = []
+    seen: list[View] = []
     scorers = []
     for run, classifier in zip(evaluation.runs, classifiers, strict=True):
         stored = _stored(run, evaluation.data)
         if stored not in numbers:
-            numbers[stored] = len(views)
-            views.append(_view(run, stored, classifier.classes, settings["subset"]))
+            numbers[stored] = len(seen)
+            seen.append(_view(run, stored, classifier.classes, settings["subset"]))
         scales = settings["scales"] or ([stored.size] if settings["dense"] else [None])
         looks = [Sight(numbers[stored], scale) for scale in scales]
         scorers.append(Scorer(classifier, looks, settings, device))
-    return views, scorers
+    return seen, scorers
 
 
 def _stored(run: FinishedFolder, source: DataConfig) -> DataConfig:
     """The images of `source` as the run stores them: equal for runs that do it alike."""
-    return replace(
-        source,
-        size=run.images.size,
-        resize=run.images.resize,
-        crop=run.images.size,
-        mean="none",
-        scale=1.0,
-    )
+    read = {key: getattr(source, key) for key in views.SOURCE}
+    seen = run.images
+    return replace(seen, **read, crop=seen.size, mean="none", scale=1.0)
 
 
 def _view(run: FinishedFolder, stored: DataConfig, classes: Sequence[str], subset: str) -> View:
     """The training or validation images of these classes, in the labels of the network."""
-    images = inputs.load_images(replace(run.config, data=stored))
+    images = inputs.load_seen(stored, cache_folder(run.config))
     missing = [name for name in classes if name not in images.classes]
     if missing:
         raise UserError(
             f"{stored.name} lacks {len(missing)} of the {len(classes)} classes of {run.label} "
             f"{run.id}, {', '.join(missing[:SHOWN])} among them: name a data set that has them"
         )
-    half = cut(
-        images,
-        classes,
-        per_class=stored.per_class,
-        skip_unreadable=stored.unreadable == "skip",
-    )
+    half = inputs.cut_seen(stored, images, classes)
     return half.train if subset == "train" else half.val
 
 

@@ -43,13 +43,8 @@ class FinishedFolder:
         return {key: self.record[key] for key in ("weights_sha256", "inference_sha256")}
 
     @property
-    def data_digest(self) -> str:
-        """That of the images that the run was validated on, with others of its data set."""
-        return str(self.images.digest)
-
-    @property
     def images(self) -> DataConfig:
-        """The images of its target, and how it sees them."""
+        """The images that the run was validated on, and how it sees them."""
         return views.inputs(self.config)
 
 

@@ -1,7 +1,9 @@
 """The inputs of a run: its target's data set, its half of the classes, and whose mean image."""
 
 import logging
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half, cut
 from transferlab.data.mean import Mean
 from transferlab.experiment import views
-from transferlab.experiment.config import RunConfig, cache_folder
+from transferlab.experiment.config import DataConfig, RunConfig, cache_folder
 from transferlab.experiment.reuse import changed
 from transferlab.experiment.run import Run
 from transferlab.runtime.progress import Bar, Display, Rate
@@ -23,7 +25,11 @@ NO_MEAN, COLOUR = "none", "colour"  # in place of the letter of a half
 
 def load_images(config: RunConfig) -> ImageSet:
     """The data set of the run's target, all classes, as the run sees it."""
-    settings = views.inputs(config)
+    return load_seen(views.inputs(config), cache_folder(config))
+
+
+def load_seen(settings: DataConfig, cache: Path) -> ImageSet:
+    """The data set of a config, all classes, as that config sees it."""
     return data.load(
         settings.name,
         root=settings.root,
@@ -31,16 +37,20 @@ def load_images(config: RunConfig) -> ImageSet:
         holdout=settings.holdout,
         size=settings.size,
         resize=settings.resize,
-        cache=cache_folder(config),
+        cache=cache,
     )
 
 
 def half(run: Run, images: ImageSet, letter: str) -> Half:
     """Half A or B of the data set of the run's target, or all of it if that is the letter's."""
-    config = views.inputs(run.config)
+    return cut_seen(views.inputs(run.config), images, run.half(letter))
+
+
+def cut_seen(config: DataConfig, images: ImageSet, classes: Sequence[str]) -> Half:
+    """The images of these classes, `classes[k]` as label k, as the config leaves images out."""
     return cut(
         images,
-        run.half(letter),
+        classes,
         per_class=config.per_class,
         skip_unreadable=config.unreadable == "skip",
     )
