@@ -50,7 +50,9 @@ def scored(known: Classifier, scales: list[int | None], **settings: object) -> n
         for sight in sights
     }
     settings = {"crops": None, "dense": False, **settings}
-    return Scorer(known, sights, settings, torch.device("cpu"))(images).numpy()
+    return Scorer(known, sights, settings, loss="cross_entropy", device=torch.device("cpu"))(
+        images
+    ).numpy()
 
 
 # --- the references -------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transferlab.evaluation.protocols import PROTOCOLS, Answer, Evaluation
+from transferlab.experiment import metrics
 from transferlab.experiment.reuse import changed
 from transferlab.experiment.run import RESULT
 from transferlab.experiment.variables import written
@@ -58,18 +59,22 @@ def difference(evaluation: Evaluation, record: Values) -> str | None:
     """How an evaluation that repeats the last validation of its run differs from that; None if it
     is the same, or no such evaluation."""
     run, images = evaluation.runs[0], evaluation.data
-    final = run.record["metrics"].get("top1_final")
+    final = {m: run.record["metrics"][m.final] for m in metrics.in_records([run.record["metrics"]])}
     plain = evaluation.protocol == PLAIN and evaluation.settings == CENTRE
     own = all(getattr(images, key) == getattr(run.images, key) for key in SOURCE)
-    if not plain or not own or len(evaluation.runs) > 1 or final is None:
+    if not plain or not own or len(evaluation.runs) > 1 or not final:
         return None
     if images.digest != run.images.digest:
         return f"these are other images than those that {run.label} {run.id} was validated on"
-    found = record["metrics"]["top1"]
-    if found == final:
+    differences = [
+        f"{measure.text} is {record['metrics'][measure.name]:.6f} and not {value:.6f}"
+        for measure, value in final.items()
+        if record["metrics"][measure.name] != value
+    ]
+    if not differences:
         return None
     return (
-        f"top1 is {found:.6f}, and {final:.6f} in {run.path / RESULT}, which was computed on "
+        f"{', '.join(differences)} as in {run.path / RESULT}, which was computed on "
         f"{run.record['device']}: other devices and versions round differently"
     )
 

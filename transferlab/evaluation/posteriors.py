@@ -6,9 +6,10 @@ Softmax posteriors are averaged, those of all crops of an image first (Krizhevsk
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from transferlab.data.half import View
@@ -18,8 +19,8 @@ from transferlab.evaluation.protocols import Answer, Evaluation
 from transferlab.evaluation.reading import Seen, Sight
 from transferlab.evaluation.runs import FinishedFolder
 from transferlab.evaluation.scorer import Scorer
-from transferlab.evaluation.tally import Tally
-from transferlab.experiment import views
+from transferlab.evaluation.tally import TopAccuracies, MeanPrecisions, Tally
+from transferlab.experiment import average_precision, views
 from transferlab.experiment.config import DataConfig, cache_folder
 from transferlab.runtime import devices
 from transferlab.runtime.progress import Bar, Display, Rate
@@ -40,7 +41,7 @@ def answer(evaluation: Evaluation) -> Answer:
     machine, runs = evaluation.machine, evaluation.runs
     device = device_of(machine.accelerator)
     classifiers = [load_run(run.path) for run in runs]
-    _check_classes(runs, classifiers)
+    _check_alike(runs, classifiers)
     seen, scorers = _prepared(evaluation, classifiers, device)
     batches = reading.batches(
         seen,
@@ -48,13 +49,17 @@ def answer(evaluation: Evaluation) -> Answer:
         batch_size=machine.batch_size or runs[0].config.train.val_batch_size,
         workers=machine.workers,
     )
-    together, members, skipped = _counted(scorers, batches, total=len(seen[0]))
+    losses, labels = {run.config.train.loss for run in runs}, seen[0].labels
+    tallies = [_tally(labels, losses) for _ in range(1 + len(runs))]
+    skipped = _count(tallies, scorers, batches, total=len(seen[0]))
+    together, *members = tallies
     return Answer(
         metrics=together.metrics(),
         members=[member.metrics() for member in members],
         images=together.images,
         skipped=skipped,
         device=devices.name(device),
+        details=_details(labels, classifiers[0].classes),
     )
 
 
@@ -75,9 +80,9 @@ def device_of(accelerator: str) -> torch.device:
     return device
 
 
-def _check_classes(runs: Sequence[FinishedFolder], classifiers: Sequence[Classifier]) -> None:
-    """Raises: UserError unless all networks have the classes and outputs of the first."""
-    first = classifiers[0]
+def _check_alike(runs: Sequence[FinishedFolder], classifiers: Sequence[Classifier]) -> None:
+    """Raises: UserError unless all networks have the classes, outputs and loss of the first."""
+    first, loss = classifiers[0], runs[0].config.train.loss
     for run, other in zip(runs, classifiers, strict=True):
         if other.classes != first.classes or other.num_outputs != first.num_outputs:
             odd = [name for name in other.classes if name not in first.classes] or other.classes
@@ -86,6 +91,12 @@ def _check_classes(runs: Sequence[FinishedFolder], classifiers: Sequence[Classif
                 f"outputs, {runs[0].label} {runs[0].id} {len(first.classes)} and "
                 f"{first.num_outputs}: posteriors are averaged of the same classes, and it has "
                 f"{', '.join(odd[:SHOWN])}"
+            )
+        if run.config.train.loss != loss:
+            raise UserError(
+                f"{run.label} {run.id} was trained with train.loss={run.config.train.loss}, "
+                f"{runs[0].label} {runs[0].id} with {loss}: their scores are of different kinds, "
+                "and no average of them is"
             )
 
 
@@ -104,7 +115,8 @@ def _prepared(
             seen.append(_view(run, stored, classifier.classes, settings["subset"]))
         scales = settings["scales"] or ([stored.size] if settings["dense"] else [None])
         looks = [Sight(numbers[stored], scale) for scale in scales]
-        scorers.append(Scorer(classifier, looks, settings, device))
+        loss = run.config.train.loss
+        scorers.append(Scorer(classifier, looks, settings, loss=loss, device=device))
     return seen, scorers
 
 
@@ -125,27 +137,47 @@ def _view(run: FinishedFolder, stored: DataConfig, classes: Sequence[str], subse
             f"{run.id}, {', '.join(missing[:SHOWN])} among them: name a data set that has them"
         )
     half = inputs.cut_seen(stored, images, classes)
+    if stored.per_class is not None and half.train.labels.ndim == 2:
+        raise UserError(
+            f"data.per_class={stored.per_class} counts images of one class, and those of "
+            f"{stored.name} show several: omit it"
+        )
     return half.train if subset == "train" else half.val
 
 
-def _counted(
-    scorers: Sequence[Scorer], batches: Iterable[Seen], *, total: int
-) -> tuple[Tally, list[Tally], dict[str, str]]:
-    """Of all images: what the average finds, what each network finds, and the unreadable files."""
-    together, members, skipped = Tally(), [Tally() for _ in scorers], dict[str, str]()
+def _tally(labels: np.ndarray, losses: Collection[str]) -> Tally:
+    """What counts the scores of networks that were trained by these losses."""
+    if labels.ndim == 2:
+        return MeanPrecisions()
+    return TopAccuracies(probabilities={*losses} == {"cross_entropy"})
+
+
+def _details(labels: np.ndarray, classes: Sequence[str]) -> dict[str, object]:
+    """Of several labels an image, the classes that have no average precision."""
+    return {"undefined": average_precision.undefined(labels, classes)} if labels.ndim == 2 else {}
+
+
+def _count(
+    tallies: Sequence[Tally], scorers: Sequence[Scorer], batches: Iterable[Seen], *, total: int
+) -> dict[str, str]:
+    """Count all images, in place: the first tally is of the average, the others of each network.
+
+    Returns the files that could not be read.
+    """
+    skipped: dict[str, str] = {}
     done, rate = 0, Rate()
     with Display(log) as display:
         for batch in batches:
             skipped |= batch.skipped
             if len(batch.labels):
                 scores = [scorer(batch.images) for scorer in scorers]
-                for member, values in zip(members, scores, strict=True):
-                    member.add(values, batch.labels)
-                together.add(torch.stack(scores).mean(dim=0), batch.labels)
+                scores = [torch.stack(scores).mean(dim=0), *scores]
+                for tally, values in zip(tallies, scores, strict=True):
+                    tally.add(values, batch.labels)
             done += len(batch.labels) + len(batch.skipped)
             rate.update(done)
             bar = Bar("evaluation", done, total, "images", left_s=rate.left_s(total - done))
             display.show(lambda bar=bar: [bar])  # type: ignore[misc]
-    if not together.images:
+    if not tallies[0].images:
         raise UserError(f"none of the {total} images can be read: is data.root the right one?")
-    return together, members, skipped
+    return skipped

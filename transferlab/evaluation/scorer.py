@@ -1,10 +1,10 @@
-"""The network of a finished run, from images of any look to posteriors.
+"""The network of a finished run, from images of any look to posteriors, or other scores.
 
 Shapes: B images, H, W pixels of an image, P of the side of an input, S of the run's own images, K
 outputs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,12 +21,21 @@ from transferlab.training.classifier import Classifier
 Images = Mapping[Sight, Sequence[np.ndarray]]
 
 
-class Scorer:
-    """Posteriors (B, K) of a network: the mean over crops and test scales and, with `dense`, over
-    that and the mean of the image and its mirror image at every scale.
+# train.loss -> what makes posteriors (B, K) of logits; the scores of the others are their own
+POSTERIORS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "cross_entropy": lambda logits: logits.softmax(dim=1),
+    "binary": torch.sigmoid,
+}
 
-    `looks` are its own, of `reading`. In a larger or smaller image than the run's own the mean
-    image is stretched over it, as if it were one of the images whose mean it is.
+
+class Scorer:
+    """Scores (B, K) of a network, posteriors where its loss makes some: the mean over crops and
+    test scales and, with `dense`, over that and the mean of the image and its mirror image at every
+    scale.
+
+    `looks` are its own, of `reading`, and `loss` is the one that it was trained by. In a larger or
+    smaller image than the run's own the mean image is stretched over it, as if it were one of the
+    images whose mean it is.
     """
 
     def __init__(
@@ -34,9 +43,12 @@ class Scorer:
         classifier: Classifier,
         looks: Sequence[Sight],
         settings: Settings,
+        *,
+        loss: str,
         device: torch.device,
     ) -> None:
         self.classifier, self.looks, self.device = classifier, tuple(looks), device
+        self.posteriors = POSTERIORS.get(loss, lambda logits: logits)
         self.crops: str | None = settings["crops"]
         self.crop = classifier.preprocess.settings.crop
         classifier.network.to(device)
@@ -48,14 +60,14 @@ class Scorer:
 
     @torch.no_grad()
     def __call__(self, images: Images) -> Tensor:
-        """The posteriors (B, K) float64, on the processor, of images (H, W, 3) uint8 by look."""
+        """The scores (B, K) float64, on the processor, of images (H, W, 3) uint8 by look."""
         total: list[Tensor] = []
         for look in self.looks:
             pixels = images[look]
             parts: list[tuple[list[int], Tensor]] = []
             for positions in _alike(pixels):
                 inputs = self.inputs(np.stack([pixels[place] for place in positions]))
-                parts.append((positions, self._posteriors(inputs)))
+                parts.append((positions, self._mean(inputs)))
             scores = torch.empty(len(pixels), parts[0][1].shape[1], dtype=torch.float64)
             for positions, values in parts:
                 scores[positions] = values.cpu()
@@ -83,14 +95,14 @@ class Scorer:
         )
         return transform.to(self.device)
 
-    def _posteriors(self, inputs: Tensor) -> Tensor:
-        """The posteriors (B, K) float64 of inputs (B, 3, H, W)."""
+    def _mean(self, inputs: Tensor) -> Tensor:
+        """The scores (B, K) float64 of inputs (B, 3, H, W)."""
         means = []
         if self.crops is not None:
-            means.append(_mean(map(self._softmax, self._crops(inputs))))
+            means.append(_mean(map(self._scores, self._crops(inputs))))
         if self.dense is not None:
             both = (inputs, _mirrored(inputs))
-            means.append(_mean(self._softmax(image, dense=True) for image in both))
+            means.append(_mean(self._scores(image, dense=True) for image in both))
         return _mean(iter(means))
 
     def _crops(self, inputs: Tensor) -> Iterator[Tensor]:
@@ -104,12 +116,12 @@ class Scorer:
             crop = _mirrored(crop) if mirrored else crop
             yield crop.contiguous(memory_format=layout)
 
-    def _softmax(self, images: Tensor, *, dense: bool = False) -> Tensor:
+    def _scores(self, images: Tensor, *, dense: bool = False) -> Tensor:
         network = self.dense if dense else self.classifier.network
         assert network is not None
         lower = self.classifier.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
-            return network(images).double().softmax(dim=1)
+            return self.posteriors(network(images).double())
 
 
 def _alike(pixels: Sequence[np.ndarray]) -> list[list[int]]:
