@@ -35,7 +35,8 @@ def test_an_average_is_followed_by_its_runs(runs: list[Run]):
 
     assert list(table.columns) == [
         "evaluation", "label", "id", "model", "runs", "protocol", "asked", "data_set", "images",
-        "top1", "top5", "loss", "skipped", "time_s", "device", "finished", "kept_with", "path",
+        "top1", "top5", "loss", "settings", "skipped", "time_s", "device", "finished", "kept_with",
+        "path",
     ]  # fmt: skip
     shown = table[["label", "id", "runs", "asked", "top1", "top5", "loss"]]
     assert shown.astype(object).fillna("").to_numpy().tolist() == [

@@ -19,7 +19,7 @@ from transferlab.evaluation.protocols import Answer, Evaluation
 from transferlab.evaluation.reading import Seen, Sight
 from transferlab.evaluation.runs import FinishedFolder
 from transferlab.evaluation.scorer import Scorer
-from transferlab.evaluation.tally import TopAccuracies, MeanPrecisions, Tally
+from transferlab.evaluation.tally import MeanPrecisions, Tally, TopAccuracies
 from transferlab.experiment import average_precision, views
 from transferlab.experiment.config import DataConfig, cache_folder
 from transferlab.runtime import devices
