@@ -12,6 +12,7 @@ from transferlab.errors import UserError
 from transferlab.evaluation import ask, protocols, questions, source
 from transferlab.evaluation.ask import Reply
 from transferlab.evaluation.crops import CROPS
+from transferlab.evaluation.pooling import CODES
 from transferlab.evaluation.protocols import PROTOCOLS, Computing, Evaluation
 from transferlab.evaluation.questions import Question
 from transferlab.evaluation.runs import FinishedFolder, all_of, find
@@ -127,6 +128,17 @@ def _flags() -> Flags:
                        "its map of scores; with --crops the mean of both")  # fmt: skip
     flags.add_argument("--subset", choices=SUBSETS,
                        help="which images are asked (default: val)")  # fmt: skip
+    flags.add_argument("--stage", metavar="NAME",
+                       help="whose features train SVMs (default: the last stage before the "
+                       "classifier, as fc7)")  # fmt: skip
+    flags.add_argument("--pooling", metavar="CODE",
+                       help="how SVMs see the views of an image in training and test: each (f), "
+                       "sum (s), maximum (m), stacked (t), the centre alone (-): "
+                       f"{', '.join(CODES)} (default: fs)")  # fmt: skip
+    flags.add_argument("--l2", action=argparse.BooleanOptionalAction, default=None,
+                       help="features of norm 1 (default)")  # fmt: skip
+    flags.add_argument("--grey", action="store_true", default=None,
+                       help="show the network grey images")  # fmt: skip
     flags.add_argument("--device", choices=ACCELERATORS, default="auto",
                        help="what computes (default: auto)")  # fmt: skip
     flags.add_argument("--batch-size", type=_count, metavar="B",

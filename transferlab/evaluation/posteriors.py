@@ -109,7 +109,7 @@ def _prepared(
     seen: list[View] = []
     scorers = []
     for run, classifier in zip(evaluation.runs, classifiers, strict=True):
-        stored = _stored(run, evaluation.data)
+        stored = as_stored(run, evaluation.data)
         if stored not in numbers:
             numbers[stored] = len(seen)
             seen.append(_view(run, stored, classifier.classes, settings["subset"]))
@@ -120,7 +120,7 @@ def _prepared(
     return seen, scorers
 
 
-def _stored(run: FinishedFolder, source: DataConfig) -> DataConfig:
+def as_stored(run: FinishedFolder, source: DataConfig) -> DataConfig:
     """The images of `source` as the run stores them: equal for runs that do it alike."""
     read = {key: getattr(source, key) for key in views.SOURCE}
     seen = run.images

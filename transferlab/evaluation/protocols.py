@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.evaluation import crops
+from transferlab.evaluation import crops, pooling
 from transferlab.evaluation.runs import FinishedFolder
 from transferlab.experiment.config import DataConfig
 
@@ -108,6 +108,14 @@ PROTOCOLS: dict[str, Protocol] = {
         answer="transferlab.evaluation.posteriors:answer",
         check=crops.check,
         describe=crops.describe,
+    ),
+    "chatfield2014": Protocol(
+        text="linear SVMs on the features of a stage",
+        rules=1,
+        defaults=pooling.DEFAULTS,
+        answer="transferlab.evaluation.chatfield2014:answer",
+        check=pooling.check,
+        describe=pooling.describe,
     ),
 }
 

@@ -65,7 +65,7 @@ class Scorer:
         for look in self.looks:
             pixels = images[look]
             parts: list[tuple[list[int], Tensor]] = []
-            for positions in _alike(pixels):
+            for positions in alike(pixels):
                 inputs = self.inputs(np.stack([pixels[place] for place in positions]))
                 parts.append((positions, self._mean(inputs)))
             scores = torch.empty(len(pixels), parts[0][1].shape[1], dtype=torch.float64)
@@ -99,19 +99,21 @@ class Scorer:
         """The scores (B, K) float64 of inputs (B, 3, H, W)."""
         means = []
         if self.crops is not None:
-            means.append(_mean(map(self._scores, self._crops(inputs))))
+            means.append(_mean(map(self._scores, self.crops_of(inputs))))
         if self.dense is not None:
             both = (inputs, _mirrored(inputs))
             means.append(_mean(self._scores(image, dense=True) for image in both))
         return _mean(iter(means))
 
-    def _crops(self, inputs: Tensor) -> Iterator[Tensor]:
-        """The crops (B, 3, P, P) of inputs (B, 3, H, W), laid out as the inputs are."""
-        assert self.crops is not None
+    def crops_of(self, inputs: Tensor, kind: str | None = None) -> Iterator[Tensor]:
+        """The crops (B, 3, P, P) of inputs (B, 3, H, W), laid out as the inputs are; by default
+        those of the settings."""
+        kind = kind or self.crops
+        assert kind is not None
         height, width = inputs.shape[2:]
         channels_last = self.classifier.preprocess.transform.channels_last
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        for row, column, mirrored in crops(self.crops, height=height, width=width, crop=self.crop):
+        for row, column, mirrored in crops(kind, height=height, width=width, crop=self.crop):
             crop = inputs[:, :, row : row + self.crop, column : column + self.crop]
             crop = _mirrored(crop) if mirrored else crop
             yield crop.contiguous(memory_format=layout)
@@ -124,7 +126,7 @@ class Scorer:
             return self.posteriors(network(images).double())
 
 
-def _alike(pixels: Sequence[np.ndarray]) -> list[list[int]]:
+def alike(pixels: Sequence[np.ndarray]) -> list[list[int]]:
     """The places of images of the same size."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for place, image in enumerate(pixels):

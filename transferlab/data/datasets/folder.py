@@ -35,12 +35,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Index:
-    """The classes, the files of both subsets, and the digest of it all."""
+    """The classes, the files of both subsets, and the digest of it all; `development` as of
+    `ImageSet`."""
 
     classes: tuple[str, ...]
     digest: str
     train: Files
     val: Files
+    development: np.ndarray | None = None
 
     @property
     def subsets(self) -> dict[str, Files]:
@@ -111,7 +113,7 @@ class FileSet(DataSet):
         """Lists the files; each is decoded when it is read."""
         index = self._index
         train, held = (FileSubset(n, f, size, resize) for n, f in index.subsets.items())
-        return ImageSet(index.classes, index.digest, train, held)
+        return ImageSet(index.classes, index.digest, train, held, index.development)
 
     def changed(self, skipped: Mapping[str, str]) -> tuple[str, ...]:
         folders = {name: files.folder for name, files in self._index.subsets.items()}

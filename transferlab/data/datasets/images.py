@@ -74,12 +74,17 @@ class Subset(Protocol):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set. `classes` in a fixed order; `digest` changes whenever the images do."""
+    """A data set. `classes` in a fixed order; `digest` changes whenever the images do.
+
+    development: (N,) bool, the training images that its authors set apart for the choice of
+        settings, where they did.
+    """
 
     classes: tuple[str, ...]
     digest: str
     train: Subset
     val: Subset
+    development: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -60,12 +60,17 @@ def scan(root: str | None, val: str | None) -> Index:
         raise UserError(
             f"{folder} has images in {TRAINS_ON[val]} that are in {val} too: {_listed(both)}"
         )
-    return Index(CLASSES, listing.digest([train, held]), train, held)
+    development = None
+    chosen_on = _list(folder, CLASSES[0], "val")
+    if val == "test" and chosen_on.exists():  # the part of trainval for the choice of settings
+        ids = _read(chosen_on)
+        development = np.isin(train.paths, [f"{image}.jpg".encode() for image in ids])
+    return Index(CLASSES, listing.digest([train, held]), train, held, development)
 
 
 def _files(folder: Path, name: str) -> Files:
     """The images of one set. Raises: UserError."""
-    lists = {one: _read(folder / "ImageSets" / "Main" / f"{one}_{name}.txt") for one in CLASSES}
+    lists = {one: _read(_list(folder, one, name)) for one in CLASSES}
     ids = list(lists[CLASSES[0]])
     _require_alike(folder, name, ids, lists)
     labels = np.array([list(lists[one].values()) for one in CLASSES], np.int8).T
@@ -79,6 +84,11 @@ def _files(folder: Path, name: str) -> Files:
         )
     paths_ = np.array([image.encode() for image in names])
     return Files(images, paths_, np.array(sizes, np.int64), np.ascontiguousarray(labels))
+
+
+def _list(folder: Path, one: str, name: str) -> Path:
+    """The labels of one class in one set."""
+    return folder / "ImageSets" / "Main" / f"{one}_{name}.txt"
 
 
 def _read(path: Path) -> dict[str, int]:
