@@ -1,17 +1,24 @@
 """Shapes and costs of a network's stages, against numbers worked out elsewhere."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from transferlab import models
 from transferlab.models import shapes
 from transferlab.models.dropout import Dropout
-from transferlab.models.facts import Footprint
+from transferlab.models.facts import Footprint, NetworkFacts
 from transferlab.models.initial import gaussian
 from transferlab.models.shapes import StageShape
-from transferlab.models.stages import Stage, StagedNetwork
+from transferlab.models.stages import Auxiliary, Stage, StagedNetwork
+from transferlab.training.module import TransferModule
+from transferlab.training.recipe import Recipe
 
+RECIPE = Recipe(lr=0.1, schedule="cosine", momentum=0.9)
 # Of Caffe's reference network, from BVLC/caffe models/bvlc_reference_caffenet/train_val.prototxt:
 # taps x output units, for instance conv2: 48 channels a group x 5 x 5, times 256 x 27 x 27
 ALEXNET = (
@@ -126,6 +133,44 @@ def test_operations_are_counted_whatever_module_calls_them(learning: bool):
         "attention": 100 * (48 + 400 + 400 + 16),
         "fc": 8,
     }
+
+
+def with_auxiliary() -> StagedNetwork:
+    """Two stages, batch norm at the entry of the second, which has an auxiliary classifier."""
+    layers: dict[str, dict[str, nn.Module]] = {
+        "one": {"conv": nn.Conv2d(3, 4, 3)},
+        "two": {"norm": nn.BatchNorm2d(4), "conv": nn.Conv2d(4, 5, 3)},
+        "three": {"flatten": nn.Flatten(), "fc": nn.Linear(5 * 28 * 28, 5)},
+    }
+    head = Stage({"flatten": nn.Flatten(), "fc": nn.Linear(5 * 28 * 28, 5)}, gaussian(1.0))
+    return StagedNetwork(
+        {name: Stage(inner, gaussian(1.0)) for name, inner in layers.items()},
+        auxiliary={"head": Auxiliary(head, tap="two", weight=0.3)},
+    )
+
+
+def residual() -> StagedNetwork:
+    """Two convolutions at the entry of a block."""
+    return models.build("resnet_small", num_outputs=5, image_size=32)
+
+
+@pytest.mark.parametrize(
+    ("build", "cuts"), [(residual, (0, 2)), (with_auxiliary, (0, 1, 2))], ids=["residual", "other"]
+)
+def test_a_training_step_takes_what_torch_counts_in_one(
+    build: Callable[[], StagedNetwork], cuts: tuple[int, ...]
+):
+    stages = tuple(stage.facts for stage in shapes.stages(build(), 32))
+    facts, counted = NetworkFacts(stages, None, None, None), {}
+    with FakeTensorMode():
+        x, labels = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
+        for n in cuts:
+            module = TransferModule(build(), n=n, frozen=n > 0, seed=None, recipe=RECIPE)
+            with FlopCounterMode(display=False) as counter:
+                module.score(x, labels)[0].backward()
+            counted[n] = counter.get_total_flops() // 2 // 2  # of a product, of two images
+
+    assert {n: facts.training_macs(n) for n in cuts} == counted
 
 
 def test_the_network_is_unchanged():

@@ -18,6 +18,7 @@ EXPECTED = """\
 | 4 splits, 4 seeds | 0.940 | 0.970 | 0.953 | 0.952 |
 | 8 splits, 1 seed | 0.927 | 0.970 | 0.953 | 0.920 |
 | 4 splits, 1 seed, networks missing | 0.978 |  |  |  |
+| 1 split, 4 seeds | 0.927 | 0.943 | 0.931 | 0.948 |
 """
 
 

@@ -89,7 +89,7 @@ def test_figure_2_equals_the_paper_in_every_cell(metric: str, published: Results
     assert (base["low"], base["high"], base["splits"]) == (close(low), close(high), 4)
     alone = table[table["splits"] == 1]
     assert len(alone) == 8 and alone[["sd", "low", "high"]].isna().all(axis=None)
-    assert "one split: no interval" in notes(table)
+    assert "one repetition: no interval" in notes(table)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -160,8 +160,8 @@ def test_the_gains_of_table_1_are_compared_at_equal_n(published: Results):
         result = [row[key] for key in ("paired", "paired_sd", "low", "high", "splits")]
         assert result == close(list(values)), (layers, comparison)
     assert (
-        "AnB+ - baseB of layers 1-7, 3-7: the splits have different n, and are compared at equal n "
-        "by an additive fit of split and n"
+        "AnB+ - baseB of layers 1-7, 3-7: the repetitions have different n, and are compared at "
+        "equal n by an additive fit of repetition and n"
     ) in notes(table)
 
 
@@ -360,7 +360,7 @@ def test_a_run_counts_only_if_its_base_does(runs: Path):
     assert list(left_out["reason"][1:]) == [f"its base baseA {base} is at chance level"] * 2
 
 
-def test_seeds_of_one_split_are_pairs_but_no_repetition(runs: Path):
+def test_splits_repeat_where_there_are_several_and_seeds_where_there_is_one(runs: Path):
     for split, shift in ((0, 0.0), (1, 0.04)):
         for seed, selffer in ((0, 0.78), (1, 0.80)):
             finish(runs, "baseB", 0.80, {"seed": seed}, split=split)
@@ -379,13 +379,21 @@ def test_seeds_of_one_split_are_pairs_but_no_repetition(runs: Path):
     assert [row[key] for key in ("count", "splits", "seeds")] == [4, 2, 2]
     assert (row["mean"], row["low"], row["high"]) == pytest.approx((0.81, 0.5558759, 1.0))
 
-    for name in ("decomposition", "figure2"):
-        table = results.table(one, name)
-        assert "one split: no interval" in notes(table)
-        assert table[["sd", "low", "high"]].isna().all(axis=None)
+    assert row["unit"] == "split"
+    assert "unit is the seed" not in notes(results.table(both, "figure2"))
+
+    # Specificity 0.08 and 0.10 with the seeds of split 0, sd 0.02 / sqrt(2)
     table = results.table(one, "decomposition")
-    assert of(table, part="specificity")["mean"] == pytest.approx(0.09)
-    assert of(table, part="specificity")["pairs"] == 2
+    row = of(table, part="specificity")
+    assert [row[key] for key in ("pairs", "unit", "splits", "seeds")] == [2, "seed", 1, 2]
+    assert (row["mean"], row["sd"]) == pytest.approx((0.09, 0.02 / math.sqrt(2)))
+    assert (row["low"], row["high"]) == pytest.approx((0.09 - 0.12706205, 0.09 + 0.12706205))
+    assert "where the unit is the seed, an interval is over trainings" in notes(table)
+    single = replace(one, table=one.table[one.table["seed"] == 0])
+    for name in ("decomposition", "figure2"):
+        table = results.table(single, name)
+        assert "one repetition: no interval" in notes(table)
+        assert table[["sd", "low", "high"]].isna().all(axis=None)
 
 
 OTHERS = ({"data.name": "cifar10"}, {"data.digest": "e" * 64}, {"model.name": "alexnet"},

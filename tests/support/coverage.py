@@ -49,11 +49,21 @@ class Design:
 
     @property
     def name(self) -> str:
-        text = f"{self.splits} splits, {self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        counts = ((self.splits, "split"), (self.seeds, "seed"))
+        text = ", ".join(f"{count} {noun}{'s' if count > 1 else ''}" for count, noun in counts)
         return text + (", networks missing" if self.missing else "")
 
+    @property
+    def share(self) -> float:
+        """That of a split's effects in the random ones."""
+        return float(self.splits > 1)
 
-DESIGNS = (Design(2, 1), Design(4, 1), Design(4, 4), Design(8, 1), Design(4, 1, missing=True))
+
+# One split: its seeds repeat, and its own effects are part of the truth, so that there are none
+DESIGNS = (
+    Design(2, 1), Design(4, 1), Design(4, 4), Design(8, 1), Design(4, 1, missing=True),
+    Design(1, 4),
+)  # fmt: skip
 LACKS = ((0, 5), (1, 1))  # split and n
 
 
@@ -84,7 +94,7 @@ def _shares(design: Design, repetitions: int, generator: np.random.Generator) ->
     shares["figure2"] = _share(_table(experiments, "figure2"), _accuracies())
     frozen = runs[~runs["series"].str.endswith("+")]
     # 1 less an error whose mean is ERROR
-    near = 1 - ERROR * np.exp(SPREAD * frozen["random"] - SPREAD**2 * _variance(frozen) / 2)
+    near = 1 - ERROR * np.exp(SPREAD * frozen["random"] - SPREAD**2 * _variance(design, frozen) / 2)
     table = _table(_experiments(frozen, near), "figure2")
     shares["figure2 near 100 %"] = _share(table, dict.fromkeys(_accuracies(), 1 - ERROR))
     return shares
@@ -151,15 +161,16 @@ def _generated(design: Design, repetitions: int, generator: np.random.Generator)
     random = effect(SPLIT, "split_seed") + effect(HALF, "split_seed", "target")
     copied = effect(TREATMENT, "split_seed", "series")
     copied += effect(DIRECTION, "split_seed", "series", "n", "target")
+    random, copied = design.share * random, design.share * copied
     copied += effect(SOURCE, "split_seed", "base", "seed")
     random += np.where(runs["n"] == 0, 0, copied) + generator.normal(0, RUN, len(runs))
     return runs.assign(random=random)
 
 
-def _variance(runs: pd.DataFrame) -> pd.Series:
+def _variance(design: Design, runs: pd.DataFrame) -> pd.Series:
     """That of `random`."""
-    copied = TREATMENT**2 + DIRECTION**2 + SOURCE**2
-    return SPLIT**2 + HALF**2 + RUN**2 + copied * (runs["n"] > 0)
+    copied = design.share * (TREATMENT**2 + DIRECTION**2) + SOURCE**2
+    return design.share * (SPLIT**2 + HALF**2) + RUN**2 + copied * (runs["n"] > 0)
 
 
 def _runs(design: Design) -> Iterator[dict[str, object]]:

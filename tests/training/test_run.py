@@ -153,6 +153,10 @@ def test_a_record_holds_what_the_design_names(config: Compose):
     record = json.loads(outcome.run.result_file.read_text())
     assert record["label"] == "baseB" and record["steps"] == 90 and record["images"] == 2880
     assert record["pack_size"] == 1
+    cost = record["cost"]
+    assert (cost["learning_parameters"], cost["step_images"]) == (611_525, 32)
+    assert cost["training_macs"] == 3 * 5_286_400 - 614_400
+    assert cost["step_s"] > 0 and cost["peak_bytes"] > 3 * 4 * 611_525
     assert record["metrics"]["chance"] == 36 / 179 and record["learned"] is True
     assert 0.2 < record["metrics"]["top1_final"] <= record["metrics"]["top1_peak"] <= 1
     lines = outcome.run.metrics_file.read_text().splitlines()

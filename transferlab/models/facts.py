@@ -35,13 +35,19 @@ class Footprint:
 @dataclass(frozen=True)
 class StageFacts:
     """One stage: its number of parameters, the multiply-accumulates of one image's forward pass,
-    and the memory of one image in either precision."""
+    and the memory of one image in either precision.
+
+    `entry` of these multiply-accumulates have a factor that has no gradient if the stage's input
+    has none; `auxiliary` are those of the classifiers on its output, forward.
+    """
 
     name: str
     parameters: int
     macs: int
     float32: Footprint
     bfloat16: Footprint
+    entry: int = 0
+    auxiliary: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,18 @@ class NetworkFacts:
     def training_macs(self, frozen: int) -> int:
         """The multiply-accumulates of one training image with so many frozen stages.
 
-        Forward through all stages, and backward through those that learn, which costs twice as
-        much: the gradient of the input and that of the weights.
+        Forward through all stages, and backward through those that learn, with their auxiliary
+        classifiers. Backward costs twice as much, for a gradient of either factor of each product,
+        but where one of them has none: the images, or what the frozen stages give.
         """
-        forward = self.forward_macs(len(self.stages))
-        return forward + 2 * (forward - self.forward_macs(frozen))
+        learning = self.stages[frozen:]
+        forward = self.forward_macs(len(self.stages)) + sum(stage.auxiliary for stage in learning)
+        backward = 2 * sum(stage.macs + stage.auxiliary for stage in learning)
+        return forward + backward - sum(stage.entry for stage in learning[:1])
+
+    def learning_parameters(self, frozen: int) -> int:
+        """The number of parameters above so many frozen stages."""
+        return sum(stage.parameters for stage in self.stages[frozen:])
 
 
 Facts = Mapping[NetworkShape, NetworkFacts]

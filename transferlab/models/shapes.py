@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from transferlab.models import vanishing
 from transferlab.models.facts import Footprint, StageFacts
@@ -27,25 +29,32 @@ from transferlab.models.stages import StagedNetwork
 
 FEW, MORE = 2, 3  # images of two batches, whose difference is what each image takes
 FLOPS_PER_MAC = 2  # a multiplication and an addition
+WITH_SUMMAND = (torch.ops.aten.addmm, torch.ops.aten.baddbmm)  # their first argument is no factor
 
 
 @dataclass(frozen=True)
 class StageShape:
     """One stage for one image: the shape of its output, without the batch; its parameters; the
-    multiply-accumulates of a forward pass; its memory in training in either precision. Parameters
-    and memory count the auxiliary classifiers on its output, which learn if it does."""
+    multiply-accumulates of a forward pass, and those that `StageFacts` names; its memory in
+    training in either precision. Parameters and memory count the auxiliary classifiers on its
+    output, which learn if it does."""
 
     name: str
     output: tuple[int, ...]
     parameters: int
     macs: int
+    entry: int
+    auxiliary: int
     float32: Footprint
     bfloat16: Footprint
 
     @property
     def facts(self) -> StageFacts:
         """The facts of the stage that a plan needs."""
-        return StageFacts(self.name, self.parameters, self.macs, self.float32, self.bfloat16)
+        memory = (self.float32, self.bfloat16)
+        return StageFacts(
+            self.name, self.parameters, self.macs, *memory, self.entry, self.auxiliary
+        )
 
 
 def stages(network: StagedNetwork, image_size: int) -> tuple[StageShape, ...]:
@@ -61,8 +70,8 @@ def stages(network: StagedNetwork, image_size: int) -> tuple[StageShape, ...]:
             for precision in (torch.float32, torch.bfloat16)
         ]
     return tuple(
-        StageShape(name, output, _parameters(bare, depth, stage), macs, *footprints)
-        for depth, ((name, stage), (output, macs), *footprints) in enumerate(
+        StageShape(name, output, _parameters(bare, depth, stage), *macs, *footprints)
+        for depth, ((name, stage), (output, *macs), *footprints) in enumerate(
             zip(bare.stages.items(), forward, *memory, strict=True), start=1
         )
     )
@@ -86,8 +95,11 @@ def _without_weights(network: StagedNetwork) -> StagedNetwork:
     return copy.deepcopy(network, copies)
 
 
-def _forward(network: StagedNetwork, image_size: int) -> list[tuple[tuple[int, ...], int]]:
-    """For every stage: the shape of its output for one image, and the multiply-accumulates.
+def _forward(
+    network: StagedNetwork, image_size: int
+) -> list[tuple[tuple[int, ...], int, int, int]]:
+    """For every stage: the shape of its output for one image, and the multiply-accumulates of the
+    stage, of its entry and of its auxiliary classifiers.
 
     With gradients and the mathematical form of attention: fused forms, which torch takes where it
     can, are not counted.
@@ -95,11 +107,32 @@ def _forward(network: StagedNetwork, image_size: int) -> list[tuple[tuple[int, .
     forward = []
     with sdpa_kernel(SDPBackend.MATH):
         x = torch.zeros(1, 3, image_size, image_size)
-        for stage in network:
+        for depth, stage in enumerate(network, start=1):
+            with FlopCounterMode(display=False) as counter, _WithoutGradient() as entry:
+                x = stage(x.detach())
+            macs = [counter.get_total_flops() // FLOPS_PER_MAC, entry.macs]
             with FlopCounterMode(display=False) as counter:
-                x = stage(x)
-            forward.append((tuple(x.shape[1:]), counter.get_total_flops() // FLOPS_PER_MAC))
+                for head, _ in network.auxiliary_at(depth):
+                    head(x)
+            forward.append((tuple(x.shape[1:]), *macs, counter.get_total_flops() // FLOPS_PER_MAC))
     return forward
+
+
+class _WithoutGradient(TorchDispatchMode):
+    """Counts the multiply-accumulates with a factor that has no gradient."""
+
+    macs = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        output = func(*args, **(kwargs or {}))
+        operation = func._overloadpacket
+        if operation in flop_registry:
+            flops = flop_registry[operation](*args, **(kwargs or {}), out_val=output)
+            factors = args[1:3] if operation in WITH_SUMMAND else args[:2]
+            self.macs += sum(not x.requires_grad for x in factors) * flops // FLOPS_PER_MAC
+        return output
 
 
 # --- memory -------------------------------------------------------------------------------------

@@ -6,20 +6,21 @@ paper. To add an exhibit, write its builder and add an entry here: the commands,
 mirror read EXHIBITS.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 
 from transferlab.errors import UserError
-from transferlab.results import comparable, loading, pairs
+from transferlab.results import comparable, loading, selections
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Exhibit, Selection
 from transferlab.results.loading import Results
 from transferlab.results.metrics import metric_of
 from transferlab.results.tables import (
     bn_rates,
+    choice,
     decomposition,
     evaluations,
     experiments,
@@ -110,88 +111,6 @@ def figure_names() -> tuple[str, ...]:
     return tuple(name for name, exhibit in EXHIBITS.items() if exhibit.figure is not None)
 
 
-# --- selections of runs -------------------------------------------------------------------------
-
-
-def _figure2(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Networks for random halves."""
-    runs = _plain(runs)
-    runs = runs[(runs["split"] == "random") & runs["series"].isin(pairs.SERIES)]
-    return [_with_own_bases(part) for part in comparable.split(runs)]
-
-
-def _table1(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Fine-tuned networks for random halves, and all base networks: `pooled` is over all halves."""
-    runs = _plain(runs)
-    of_table = runs["series"].isin(["baseB", "AnB+", "BnB+"])
-    return comparable.split(runs[(runs["split"] == "random") & of_table])
-
-
-def _frozen(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Frozen transfers, random filters and their base networks, where there is any with n > 0."""
-    runs = _plain(runs)
-    runs = runs[runs["series"].isin(["baseB", "AnB", "random"])]
-    return _with_cuts(runs)
-
-
-def _halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Frozen selffers and transfers with their base networks, where there is any with n > 0."""
-    runs = _plain(runs)
-    runs = runs[runs["series"].isin(["baseB", "BnB", "AnB"]) & (runs["split"] != "whole")]
-    return _with_cuts(runs)
-
-
-def _with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
-    ids = set(loading.curves(results)["id"])
-    return _with_any(runs, lambda runs: runs["id"].isin(ids))
-
-
-def _reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Base networks that differ in images per class, which elsewhere distinguishes experiments."""
-    runs = _measured(runs[runs["series"] == "baseB"])
-    per_class = runs["data.per_class"]
-    experiments = comparable.split(runs.assign(**{"data.per_class": None}))
-    return [
-        replace(
-            experiment,
-            runs=experiment.runs.assign(**{"data.per_class": per_class.loc[experiment.runs.index]}),
-        )
-        for experiment in experiments
-        if per_class.loc[experiment.runs.index].nunique(dropna=False) > 1
-    ]
-
-
-def _plain(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that have the metric and keep no stages above the cut."""
-    return _measured(runs[runs["transfer.keep"] == 0])
-
-
-def _measured(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that have the metric."""
-    return runs[runs["accuracy"].notna()]
-
-
-def _with_any(
-    runs: pd.DataFrame, shown: Callable[[pd.DataFrame], pd.Series]
-) -> Sequence[Experiment]:
-    """The experiments with a run to show."""
-    return [part for part in comparable.split(runs) if shown(part.runs).any()]
-
-
-def _with_cuts(runs: pd.DataFrame) -> Sequence[Experiment]:
-    """The experiments with a network that is cut, each with the bases of these networks."""
-    return [_with_own_bases(part) for part in _with_any(runs, lambda runs: runs["n"] > 0)]
-
-
-def _with_own_bases(experiment: Experiment) -> Experiment:
-    """Of the base networks only those for the target of another network, if there are others: the
-    mean of baseB is of halves of the same difficulty."""
-    runs = experiment.runs
-    cut = runs["n"] > 0
-    own = cut | runs["id"].isin(runs.loc[cut, "target_base_id"])
-    return replace(experiment, runs=runs[own]) if cut.any() else experiment
-
-
 def _lecture(
     study: str, title: str, text: str, table: Callable[[Selection], pd.DataFrame] | None = None
 ) -> Exhibit:
@@ -201,7 +120,7 @@ def _lecture(
         text=f"{text} Ours beside the published values; source: results/lecture.csv.",
         nothing=f"no finished run is of study {study}",
         study=study,
-        select=lambda runs, _: lecture.select(_measured(runs), [study]),
+        select=lambda runs, _: lecture.select(selections.measured(runs), [study]),
         table=table or partial(lecture.build, study=study),
         part_of="lecture",
     )
@@ -217,7 +136,7 @@ EXHIBITS: dict[str, Exhibit] = {
         "to work together were parted and could not find each other again: fragile co-adaptation. "
         "Where AnB lies below BnB, the copied features are specific to the base task. AnB+ above "
         f"baseB: networks that transfer, then learn on, generalize better. {MIRRORED}",
-        select=_figure2,
+        select=selections.random_halves,
         nothing="no finished run has random halves",
         table=figure2.build,
         figure=f"{FIGURES}.figure2:draw",
@@ -229,7 +148,7 @@ EXHIBITS: dict[str, Exhibit] = {
         "AnB it is representation specificity: the features were made for other classes. Drawn is "
         "the mean of baseB plus the mean difference of each series to the base of its own target, "
         "so that the gaps are those of the decomposition below.",
-        select=_figure2,
+        select=selections.random_halves,
         nothing="no finished run has random halves",
         table=interpretation.build,
         figure=f"{FIGURES}.interpretation:draw",
@@ -239,9 +158,9 @@ EXHIBITS: dict[str, Exhibit] = {
         text="The same two gaps, measured in pairs: a base network, a selffer and a transfer "
         "network for the same half of the same split, so that halves of unequal difficulty do not "
         "matter. Co-adaptation is baseB less BnB, specificity BnB less AnB, and together they are "
-        "the whole drop. The 95 % interval, low to high, is Student's t over the means of splits. "
-        "The paper has no such table.",
-        select=_halves,
+        "the whole drop. The 95 % interval, low to high, is Student's t over the means of splits "
+        "or, where there is one, of seeds. The paper has no such table.",
+        select=selections.halves,
         nothing="no finished run is a frozen selffer or transfer",
         table=decomposition.build,
         figure=f"{FIGURES}.decomposition:draw",
@@ -253,7 +172,7 @@ EXHIBITS: dict[str, Exhibit] = {
         "all of the other. These may be for different halves, and halves are not equally hard. "
         "Paired, which the paper does not have, compares networks for the same half of the same "
         "split.",
-        select=_table1,
+        select=selections.fine_tuned,
         nothing="no finished run has random halves",
         table=table1.build,
     ),
@@ -264,17 +183,30 @@ EXHIBITS: dict[str, Exhibit] = {
         "random, untrained weights. Compared with the random halves, all after subtracting their "
         "base level. The farther the tasks are apart, the worse high layers transfer; even "
         "features of distant tasks are better than random ones.",
-        select=_frozen,
+        select=selections.frozen,
         nothing="no finished run is a frozen transfer or has random filters",
         study="random_filters",
         table=figure3.build,
         figure=f"{FIGURES}.figure3:draw",
     ),
+    "choice": Exhibit(
+        title="Which layer: what each choice gains, and what it costs",
+        text="For one's own task: copy the first n layers and freeze them (AnB), or train them on "
+        "(AnB+). Accuracy, its difference in pairs to training from scratch (baseB) and to "
+        "fine-tuning with the most layers copied (AnB+ at the largest n), and what a training step "
+        "costs: parameters that learn, multiply-accumulates of an image, time and memory measured "
+        "with the run alone. A line joins the efficient choices, which nothing cheaper exceeds. "
+        "BnB, BnB+ and random filters are controls. The paper has no such table.",
+        select=selections.choices,
+        nothing="no finished run with a cut has the cost of a step in its record",
+        table=choice.build,
+        figure=f"{FIGURES}.choice:draw",
+    ),
     "reduced": Exhibit(
         title="Fewer training images",
         text="Networks for all classes, trained from scratch on the given number of images of "
         "each class: the effect of less data alone.",
-        select=_reduced,
+        select=selections.reduced,
         nothing="no finished run is a base network with fewer images per class beside one with "
         "more",
         study="reduced",
@@ -283,7 +215,7 @@ EXHIBITS: dict[str, Exhibit] = {
     "curves": Exhibit(
         title="Learning curves",
         text="Accuracy on the validation set during training, one line a network.",
-        select=_with_curves,
+        select=selections.with_curves,
         nothing="no finished run has a learning curve",
         figure=f"{FIGURES}.curves:draw",
         drawn=lambda selection: loading.curves(selection.results, selection.ids),
@@ -293,7 +225,7 @@ EXHIBITS: dict[str, Exhibit] = {
         text="Networks of the lecture's experiments beside the values that their papers report, as "
         "error. A small network on small images need not show what a large one showed on ImageNet: "
         "read the difference to the first setting of a group, with its interval.",
-        select=lambda runs, _: lecture.select(_measured(runs)),
+        select=lambda runs, _: lecture.select(selections.measured(runs)),
         nothing="no finished run is of an experiment of the lecture",
         study="vgg_depth",
         table=lecture.overview,

@@ -15,7 +15,8 @@ from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 
 KINDS = {"chance": "at chance level", "base": "on a base at chance level"}  # as they are printed
-HALF = ("series", "unit", "target")
+OF_SEEDS = "an interval is over trainings for the same classes, and says nothing of other classes"
+HALF = ("series", "halves", "target")
 
 
 def of_selection(selection: Selection) -> list[str]:
@@ -59,18 +60,28 @@ def left_out(results: Results) -> list[str]:
     return [f"of the expected runs: {counts(kinds)} (--table left_out says which and why)"]
 
 
-def single(table: pd.DataFrame) -> Iterator[str]:
-    """A note where a mean has no interval because it is of one split."""
-    if "low" in table and (table["splits"].eq(1) & table["low"].isna()).any():
-        yield "one split: no interval, which needs two splits or more"
+def repetition(table: pd.DataFrame) -> Iterator[str]:
+    """What the intervals of a table are over, where it is seeds; and where a mean has none because
+    it is of one repetition."""
+    if "low" not in table:
+        return
+    if (table["unit"].eq("seed") & table["low"].notna()).any():
+        yield f"where the unit is the seed, {OF_SEEDS}"
+    if (repetitions(table).eq(1) & table["low"].isna()).any():
+        yield "one repetition: no interval, which needs two splits or two seeds"
+
+
+def repetitions(table: pd.DataFrame) -> pd.Series:
+    """The number behind the interval of every row: of splits or of seeds, as its `unit` says."""
+    return table["splits"].where(table["unit"].eq("split"), table["seeds"])
 
 
 def uneven(experiment: Experiment) -> Iterator[str]:
     """A warning where series have other halves than baseB, which may be harder or easier."""
     counting = experiment.runs[experiment.runs["counts"]]
     covered: dict[str, set[tuple[str, str]]] = {series: set() for series in pairs.SERIES}
-    for series, unit, target in zip(*(counting[key] for key in HALF), strict=True):
-        covered.setdefault(series, set()).add((unit, target))
+    for series, halves, target in zip(*(counting[key] for key in HALF), strict=True):
+        covered.setdefault(series, set()).add((halves, target))
     bases = covered.pop("baseB")
     others = [
         f"{name} on {len(covered[name])}"

@@ -5,41 +5,56 @@ that difference too. Every pair is of runs that count. Runs of different experim
 paired: the caller passes the runs of several with their experiment's name in a column.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from transferlab.results import comparable
+from transferlab.results import comparable, rows
 
 NEEDED = (
     "id", "label", "base", "target", "n", "fine_tuned", "split", "split_seed", "split.digest",
     "seed", "learned", "counts", "target_base_id", "target_base_metric", "delta_to_target_base",
-    "transfer.keep", *comparable.FACTS, *comparable.KEYS,
+    "transfer.keep", "device", *rows.COST, *comparable.FACTS, *comparable.KEYS,
 )  # fmt: skip
 SERIES = ("baseB", "BnB", "BnB+", "AnB", "AnB+")  # the paper's, mirror images merged
 PAIR = ["experiment", "pair"]
+TRIAL = ["experiment", "trial"]
 
 
 def prepare(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A results table, judged by the metric, with the columns that comparisons need.
 
     `accuracy` is the metric; `series` the paper's name, or `random`; `delta` the difference to the
-    base of the run's own target, `gain` the same where both count; `unit` names the split, `pair`
-    the split, target, seed and n.
+    base of the run's own target, `gain` the same where both count; `halves` names the split,
+    `trial` the split, target and seed, `pair` these and n.
     """
     table = table[[*NEEDED, metric]]
     base_counts = table["target_base_id"].map(table.set_index("id")["counts"]).eq(True)
     delta = table["delta_to_target_base"]
     split = _joined(table[["split", "split_seed", "split.digest"]])
+    trial = split + " " + _joined(table[["target", "seed"]])
     return table.assign(
         accuracy=table[metric],
         series=_series(table),
         delta=delta,
         base_counts=base_counts,
         gain=delta.where(table["counts"] & base_counts),
-        unit=split,
-        pair=split + " " + _joined(table[["target", "seed", "n"]]),
+        halves=split,
+        trial=trial,
+        pair=trial + " " + _joined(table[["n"]]),
     )
+
+
+def repeated(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of one experiment with what repeats in it, by kind of split.
+
+    `unit` is `split` where there are splits of several seeds, else `seed`, that of the training:
+    then the tasks are the same in all repetitions. `repetition` names the one of a run.
+    """
+    several = runs.groupby("split")["split_seed"].transform("nunique") > 1
+    unit = several.map({True: "split", False: "seed"})
+    seeds = _joined(runs[["seed"]])
+    return runs.assign(unit=unit, repetition=runs["halves"].where(several, seeds))
 
 
 def to_base(runs: pd.DataFrame) -> pd.DataFrame:
@@ -48,11 +63,12 @@ def to_base(runs: pd.DataFrame) -> pd.DataFrame:
     return compared.assign(value=compared["gain"])
 
 
-def matched(runs: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
-    """Each run less its partner with the same target, split, seed and n; as `to_base`."""
-    partners = partners.loc[partners["counts"], [*PAIR, "accuracy"]]
+def matched(runs: pd.DataFrame, partners: pd.DataFrame, on: Sequence[str] = PAIR) -> pd.DataFrame:
+    """Each run less its partner with the same target, split, seed and n, or on TRIAL whatever its
+    n; as `to_base`."""
+    partners = partners.loc[partners["counts"], [*on, "accuracy"]]
     compared = runs[runs["counts"]].merge(
-        partners, on=PAIR, suffixes=("", "_partner"), validate="one_to_one"
+        partners, on=list(on), suffixes=("", "_partner"), validate="many_to_one"
     )
     return compared.assign(value=compared["accuracy"] - compared["accuracy_partner"])
 
@@ -89,9 +105,9 @@ def unmatched(runs: pd.DataFrame, alone: pd.DataFrame) -> Iterator[str]:
             "whose base is at chance level": base_chance,
             f"at chance level, or with such a {other}": chance,
         }
-        for reason, rows in reasons.items():
-            if rows.any():
-                yield f"{rows.sum()} {series} {reason} ({_names(unpaired[rows])})"
+        for reason, which in reasons.items():
+            if which.any():
+                yield f"{which.sum()} {series} {reason} ({_names(unpaired[which])})"
 
 
 def _names(runs: pd.DataFrame) -> str:

@@ -47,6 +47,10 @@ PROVENANCE: dict[str, type] = {
     "images": int, "time_s": float, "images_per_s": float, "pack_size": int, "finished": str,
     "commit": str, "dirty": bool, "host": str, "device": str, "threads": int, "cpu_count": int,
 }  # fmt: skip
+COST: dict[str, type] = {  # of a run by itself
+    "learning_parameters": int, "training_macs": int, "step_s": float, "peak_bytes": int,
+    "step_images": int,
+}  # fmt: skip
 MAY_BE_EMPTY = ("base", "split_seed", "seed", *OF_ONE_LABEL)  # of HEAD
 
 
@@ -60,6 +64,7 @@ def kinds() -> Mapping[str, type]:
         **fields,
         **OTHER_METRICS,
         **PROVENANCE,
+        **COST,
         "skipped": int,
         "validations": int,
         **versions,
@@ -88,6 +93,7 @@ def row(
     own = OPTIONAL if second else "data"
     variant = str(config["transfer.variant"])
     metrics, versions = record["metrics"], record.get("versions") or {}
+    cost = record.get("cost") or {}
     lists = {key: _text(config[key]) for key in _list_keys()}
     cells = {
         **config,
@@ -109,6 +115,7 @@ def row(
         "learned": record.get("learned"),
         "target_base_id": target_base_id,
         **{key: record.get(key) for key in PROVENANCE},
+        **{key: cost.get(key) for key in COST},
         "skipped": len(record.get("skipped") or ()),
         "validations": number,
         **{f"versions.{name}": versions.get(name) for name in VERSIONS},

@@ -70,6 +70,16 @@ class Code(TypedDict):
     plugins: dict[str, Sha256 | None]
 
 
+class Cost(TypedDict):
+    """What a training step of the run costs by itself: see `training.cost`."""
+
+    learning_parameters: Count
+    training_macs: Count
+    step_s: NonNegative
+    peak_bytes: Count
+    step_images: AtLeastOne
+
+
 class Result(TypedDict):
     """`result.json`: see `training.result.make_record`."""
 
@@ -94,6 +104,7 @@ class Result(TypedDict):
     time_s: NonNegative
     pack_size: NotRequired[AtLeastOne]
     images_per_s: NonNegative
+    cost: NotRequired[Cost]
     finished: str
     versions: dict[str, str]
     commit: str | None

@@ -8,9 +8,11 @@ checkpoint.
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import torch
 
+from transferlab import models
 from transferlab.errors import UserError
 from transferlab.experiment import plan, views
 from transferlab.experiment.cost import memory, networks
@@ -18,7 +20,7 @@ from transferlab.experiment.cost.memory import Room
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
 from transferlab.models import shapes
-from transferlab.models.facts import NetworkFacts, NetworkShape
+from transferlab.models.facts import Facts, NetworkFacts, NetworkShape
 from transferlab.runtime import commands, devices
 from transferlab.training import build, checkpoints
 from transferlab.training.build import Subject
@@ -150,16 +152,29 @@ def _first_sentence(text: str) -> str:
 
 def room(runs: Iterable[Run], device: torch.device, *, alike: bool) -> Room:
     """The memory that the networks of these runs need, and the free memory."""
-    facts: dict[NetworkShape, NetworkFacts] = {}
+    return Room(facts(runs), devices.free_memory_bytes(device, alike=alike))
+
+
+def facts(runs: Iterable[Run]) -> Facts:
+    """The stages of every network that the runs have, from the cache or from the network itself."""
+    known: dict[NetworkShape, NetworkFacts] = {}
     for run in runs:
         network = networks.network_of(run)
-        if network not in facts:
-            facts[network] = networks.cached_facts(run) or _facts(run)
-    return Room(facts, devices.free_memory_bytes(device, alike=alike))
+        if network not in known:
+            examine = _examined.__wrapped__ if run.config.model.is_own else _examined
+            known[network] = networks.cached_facts(run) or examine(network)
+    return known
 
 
-def _facts(run: Run) -> NetworkFacts:
+@lru_cache(maxsize=64)  # takes a second; a network of a user's own can change under its name
+def _examined(network: NetworkShape) -> NetworkFacts:
     with torch.device("meta"):
-        network = build.network(run)
-    stages = shapes.stages(network, views.inputs(run.config).crop)
+        built = models.build(
+            network.model,
+            num_outputs=network.num_outputs,
+            image_size=network.image_size,
+            cuts=network.cuts,  # type: ignore[arg-type]
+            reduction=network.reduction,
+        )
+    stages = shapes.stages(built, network.image_size)
     return NetworkFacts(tuple(stage.facts for stage in stages), None, None, None)

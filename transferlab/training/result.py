@@ -33,6 +33,7 @@ def make_record(
     data_images: int,
     pack_size: int,
     device: str,
+    cost: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything `result.json` holds besides id and label.
 
@@ -41,7 +42,7 @@ def make_record(
     `data_classes` and `data_images` are those of the data set, not of the half: all classes and all
     training images. `pack_size` is the number of runs that were trained together when this one
     ended, and the time is that of all of them. A record without it belongs to a run that was
-    trained alone.
+    trained alone. `cost` is that of the run by itself: see `training.cost`.
     """
     images = state.step * run.config.train.batch_size
     guess, val_images = chance.of_labels(val_labels), len(val_labels)
@@ -68,6 +69,7 @@ def make_record(
         "time_s": round(state.time_s, 3),
         "pack_size": pack_size,
         "images_per_s": round(images / max(state.time_s, 1e-9), 1),
+        "cost": dict(cost),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **provenance(),
         "threads": torch.get_num_threads(),

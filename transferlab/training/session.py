@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+import torch
 from pytorch_lightning import Callback
 
 from transferlab import store
@@ -16,10 +17,12 @@ from transferlab.errors import Interrupted, RunFailed
 from transferlab.experiment import metrics, views
 from transferlab.experiment.config import cache_folder, total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
+from transferlab.experiment.cost.networks import network_of
 from transferlab.models import kinds, transfer
+from transferlab.models.facts import Facts
 from transferlab.runtime import commands, compiled, devices, logs, machine, processes
 from transferlab.runtime.signals import StopRequest
-from transferlab.training import build, checkpoints, inference, packs
+from transferlab.training import build, checkpoints, cost, inference, packs
 from transferlab.training.build import Subject
 from transferlab.training.callbacks.pack import pack_callbacks
 from transferlab.training.checkpoints import TrainingState
@@ -143,6 +146,16 @@ class Session:
                 trainer.fit(module, datamodule=stream)
         return callbacks.nan.failed
 
+    @cached_property
+    def root_device(self) -> torch.device:
+        """The device of this process."""
+        return build_trainer(self.config, [], intervals=1).strategy.root_device
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The stages of all networks."""
+        return packs.facts(subject.run for subject in self.subjects)
+
     def _record(self, subject: Subject, state: TrainingState) -> None:
         """Write the weights, what their use needs and then, last, `result.json`."""
         run = subject.run
@@ -160,6 +173,12 @@ class Session:
             data_images=len(self.images.train.labels),
             pack_size=len(self.subjects),
             device=self.device,
+            cost=cost.cost(
+                subject,
+                self.facts[network_of(run)],
+                self.target.train.labels,
+                self.root_device,
+            ),
         )
         store.finish(run, record)
         log.info(

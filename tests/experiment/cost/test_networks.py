@@ -334,10 +334,15 @@ def test_a_real_probe_tells_stages_and_time_and_is_not_started_twice(
     ((network, found),) = first.items()
     assert network == NetworkShape("alexnet_small", 5, 16)
     assert len(found.stages) == 8 and found.stages[0] == StageFacts(
-        "conv1", 2_432, 614_400, Footprint(57_344, 8_192, 65_536), Footprint(38_400, 4_096, 32_768)
+        "conv1",
+        2_432,
+        614_400,
+        Footprint(57_344, 8_192, 65_536),
+        Footprint(38_400, 4_096, 32_768),
+        entry=614_400,
     )
     assert found.device_bytes is None
-    assert found.training_macs(0) == 3 * 5_286_400
+    assert found.training_macs(0) == 3 * 5_286_400 - 614_400
     assert found.s_per_mac is not None and 1e-14 < found.s_per_mac < 1e-7
     assert found.device is not None
     assert found.device.startswith("cpu: ") and found.device.endswith(", 1 thread")

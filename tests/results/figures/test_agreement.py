@@ -241,7 +241,7 @@ def test_points_of_one_split_have_no_interval_and_the_figure_says_so(
         figure = figure_of("one split", name)
         assert not [part for part in figure.axes[0].collections if isinstance(part, LineCollection)]
         note = " ".join(figure.texts[0].get_text().split())  # wherever its lines break
-        assert "No interval where there is one split." in note, name
+        assert "No interval where there is one repetition." in note, name
 
 
 def test_random_filters_of_one_kind_of_halves_are_not_named_as_missing(

@@ -148,6 +148,8 @@ def _facts(answer: Mapping[str, Any], *, timed: bool) -> NetworkFacts:
             _count(stage["macs"]),
             _footprint(stage["float32"]),
             _footprint(stage["bfloat16"]),
+            _count(stage["entry"]),
+            _count(stage["auxiliary"]),
         )
         for stage in answer["stages"]
     )

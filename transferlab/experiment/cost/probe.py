@@ -5,8 +5,8 @@ Run as `python -m transferlab.experiment.cost.probe`: one JSON object on stdin, 
 "reduction": null}], "threads": 1, "time": true, "accelerator": "auto"}` is answered by
 `{"networks": [...]}`, for each network either `{"error": MESSAGE}` or `{"stages": [{"name": ...,
 "parameters": ..., "macs": ..., "float32": {"kept": ..., "output": ..., "widest": ...}, "bfloat16":
-{...}}, ...], "device_bytes": ..., "s_per_mac": ..., "device": ...}`. Reads no images and no config;
-`networks` calls it and caches the answer.
+{...}, "entry": ..., "auxiliary": ...}, ...], "device_bytes": ..., "s_per_mac": ..., "device":
+...}`. Reads no images and no config; `networks` calls it and caches the answer.
 """
 
 import json
@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from transferlab import models
 from transferlab.errors import UserError
 from transferlab.models import shapes
+from transferlab.models.facts import NetworkFacts
 from transferlab.models.shapes import StageShape
 from transferlab.models.stages import StagedNetwork
 from transferlab.runtime import plugins
@@ -74,11 +75,12 @@ def _build(request: dict[str, Any]) -> StagedNetwork:
 def _s_per_mac(
     request: dict[str, Any], stages: Sequence[StageShape], device: torch.device
 ) -> float:
-    """Seconds per multiply-accumulate of a training step: forward counts once, backward twice."""
+    """Seconds per multiply-accumulate of a training step, of which all stages learn."""
     network = _build(request)
     network.initialise(lambda name: 0)
     network.to(device)
-    macs = 3 * BATCH * sum(stage.macs for stage in stages)
+    facts = NetworkFacts(tuple(stage.facts for stage in stages), None, None, None)
+    macs = BATCH * facts.training_macs(0)
     seconds = _step_s(network, request["num_outputs"], request["image_size"], device)
     return seconds / max(macs, 1)
 

@@ -13,6 +13,7 @@ from transferlab.experiment.metrics import METRICS, measure_of
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import style
 from transferlab.results.figures.style import Look
+from transferlab.results.notes import repetitions
 
 TITLE = 7  # points
 LETTER = 5  # points, a digit's width
@@ -115,10 +116,18 @@ def nothing_of(names: Sequence[str]) -> list[str]:
     return [f"Nothing to show of: {'; '.join(names)}."] if names else []
 
 
-def one_split(table: pd.DataFrame) -> list[str]:
-    """A note on the points without an interval, if any."""
-    single = table[(table["n"] > 0) & (table["splits"] == 1) & table["low"].isna()]
-    return ["No interval where there is one split."] if single["pairs"].gt(0).any() else []
+def repetition(table: pd.DataFrame) -> list[str]:
+    """What the intervals are over, how many, and which points have none."""
+    points = table[(table["n"] > 0) & table["pairs"].gt(0)]
+    known = points[points["low"].notna()]
+    notes = []
+    for unit, rows in known.groupby("unit", sort=False):
+        counts = sorted(set(repetitions(rows)))
+        number = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        notes.append(f"95 % intervals are over {number} {unit}s.")
+    if len(known) < len(points):
+        notes.append("No interval where there is one repetition.")
+    return notes
 
 
 def finish_differences(

@@ -18,8 +18,8 @@ from transferlab.results.figures.axes import (
     finish_differences,
     intervals,
     nothing_of,
-    one_split,
     quantity,
+    repetition,
 )
 from transferlab.results.figures.style import Look
 from transferlab.results.tables import decomposition
@@ -55,7 +55,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     style.at_chance(axes, lost.astype(float).tolist(), "chance")
     finish_differences(axes, selection, published, f"drop in {quantity(selection.metric)} (points)")
     axes.set_xlim(left=0.5)
-    return [*_counts(table), *one_split(table), *nothing_of(none), *select.left_out(selection)]
+    return [*_counts(table), *repetition(table), *nothing_of(none), *select.left_out(selection)]
 
 
 def _shown(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:

@@ -15,8 +15,8 @@ from transferlab.results.figures.axes import (
     finish_differences,
     intervals,
     nothing_of,
-    one_split,
     quantity,
+    repetition,
 )
 from transferlab.results.figures.style import Look
 from transferlab.results.tables import figure3
@@ -71,7 +71,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     return [
         *nothing_of(none),
         *_unpaired(runs),
-        *one_split(table),
+        *repetition(table),
         *select.left_out(selection, never["id"].tolist()),
     ]
 

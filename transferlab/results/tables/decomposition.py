@@ -4,14 +4,21 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from transferlab.results import intervals, pairs
+from transferlab.results import pairs
 from transferlab.results.exhibits import Selection
-from transferlab.results.tables.frame import frame, in_order, together, whole
+from transferlab.results.tables.frame import (
+    REPEATED,
+    averaged,
+    frame,
+    in_order,
+    together,
+    whole,
+)
 
 PARTS = {"co-adaptation": "baseB - BnB", "specificity": "BnB - AnB", "total": "baseB - AnB"}
 COLUMNS = (
     "experiment", "split", "n", "part", "difference", "mean", "sd", "pairs", "low", "high",
-    "splits", "seeds",
+    *REPEATED,
 )  # fmt: skip
 PERCENT = ("mean", "sd", "low", "high")
 BY = ["experiment", "split", "n", "part"]
@@ -19,7 +26,7 @@ BY = ["experiment", "split", "n", "part"]
 
 def build(selection: Selection) -> pd.DataFrame:
     """A pair is a base, a selffer and a transfer for the same target, split and seed that all
-    count, so that the parts add up. The 95 % interval is over splits."""
+    count, so that the parts add up. The 95 % interval is over `unit`."""
     if not selection.experiments:
         return frame(selection, COLUMNS, [], percent=PERCENT)
     runs = together(selection)
@@ -30,15 +37,11 @@ def build(selection: Selection) -> pd.DataFrame:
 
 def _rows(runs: pd.DataFrame, triples: pd.DataFrame) -> pd.DataFrame:
     """Every part at every n > 0 at which a split has runs, with a pair or without."""
-    values = triples.melt(["experiment", "split", "n", "unit", "seed"], list(PARTS), "part")
+    kept = ["experiment", "split", "n", "seed", "halves", "unit", "repetition"]
+    values = triples.melt(kept, list(PARTS), "part")
     cuts = runs.loc[runs["n"] > 0, ["experiment", "split", "n"]].drop_duplicates()
     every = cuts.merge(pd.DataFrame({"part": PARTS.keys(), "difference": PARTS.values()}), "cross")
-    groups = values.groupby(BY)
-    rows = every.set_index(BY).join(
-        intervals.over_splits(values, BY).assign(
-            pairs=groups.size(), seeds=groups["seed"].nunique(dropna=False)
-        )
-    )
+    rows = every.set_index(BY).join(averaged(values, BY, "pairs"))
     rows = whole(rows, "pairs", "splits", "seeds").sort_index().reset_index()
     return in_order(rows, split=runs["split"].unique())
 

@@ -11,8 +11,8 @@ PERCENT = ("mean", "sd", "low", "high")
 
 
 def build(selection: Selection) -> pd.DataFrame:
-    """Means over splits of `count` networks; where all splits have the same networks, these are
-    the paper's means. `low` and `high` are the 95 % interval over splits, within 0 and 1."""
+    """Means over repetitions of `count` networks; where all have the same networks, these are the
+    paper's means. `low` and `high` are the 95 % interval over `unit`, within 0 and 1."""
     rows: pd.DataFrame | list[dict[str, object]] = []
     if selection.experiments:
         rows = spread(together(selection), ["experiment", "series", "n"]).reset_index()

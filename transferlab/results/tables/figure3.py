@@ -25,12 +25,13 @@ COLUMNS = (
     "pairs", "low", "high", *COUNTS, "learned",
 )  # fmt: skip
 BY = ["experiment", "series", "n"]
+COMPARED = {"splits": "splits_compared", "seeds": "seeds_compared"}
 PERCENT = ("mean", "sd", "base", "relative", "paired", "paired_sd", "low", "high")
 
 
 def build(selection: Selection) -> pd.DataFrame:
     """`relative` is the mean less the mean of base networks, as in the paper; `paired` the mean
-    difference of each network to the base of its own target, with its 95 % interval over splits.
+    difference of each network to the base of its own target, with its 95 % interval over `unit`.
 
     Where untrained filters never learned, that is the result: shown with `learned` false.
     """
@@ -39,7 +40,7 @@ def build(selection: Selection) -> pd.DataFrame:
 
 
 def _rows(runs: pd.DataFrame) -> pd.DataFrame:
-    """`splits` is the number behind the interval: of `paired`, and at n = 0 of the mean."""
+    """`splits` and `seeds` are those of `paired`, and at n = 0 of the mean."""
     series = list(_series(runs))
     every = pd.concat(part.assign(series=name) for name, part, _ in series)
     shown = pd.concat(part.assign(series=name) for name, _, part in series)
@@ -47,16 +48,16 @@ def _rows(runs: pd.DataFrame) -> pd.DataFrame:
     every, shown = (part[part.set_index(BY[:2]).index.isin(with_cut)] for part in (every, shown))
     means = spread(every, BY, shown).drop(columns=["low", "high"]).reset_index()
     base = means.loc[means["n"] == 0, [*BY[:2], "mean"]].rename(columns={"mean": "base"})
-    differences = paired(pairs.to_base(shown[shown["n"] > 0]), BY).drop(columns="seeds")
-    compared = differences.rename(columns={"splits": "compared"}).reset_index()
+    differences = paired(pairs.to_base(shown[shown["n"] > 0]), BY).drop(columns="unit")
+    compared = differences.rename(columns=COMPARED).reset_index()
     learned = counting(shown)[BY].drop_duplicates().assign(learned=True)
     rows = means.merge(base, "left").merge(compared, "left", on=BY).merge(learned, "left", on=BY)
     rows = rows.assign(
         relative=rows["mean"] - rows["base"],
-        splits=rows["compared"].fillna(rows["splits"]),
+        **{key: rows[of_pairs].fillna(rows[key]) for key, of_pairs in COMPARED.items()},
         learned=rows["learned"].eq(True),
     )
-    return in_order(whole(rows, "pairs", "splits"), series=(name for name, _, _ in series))
+    return in_order(whole(rows, "pairs", *COMPARED), series=(name for name, _, _ in series))
 
 
 def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
@@ -80,7 +81,7 @@ def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFram
 
 def _in_both(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs whose split, seed and n have a run for both targets; compared only if both are."""
-    groups = runs.groupby(["experiment", "n", "unit", "seed"], dropna=False)
+    groups = runs.groupby(["experiment", "n", "halves", "seed"], dropna=False)
     gain = runs["gain"].where(groups["gain"].transform("count") == 2)
     return runs.assign(gain=gain)[groups["target"].transform("nunique") == 2]
 

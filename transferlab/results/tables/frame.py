@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from transferlab.results import comparable, intervals, notes
+from transferlab.results import comparable, intervals, notes, pairs
 from transferlab.results.exhibits import Selection
 
-COUNTS = ("splits", "seeds", "at_chance")
+REPEATED = ("unit", "splits", "seeds")
+COUNTS = (*REPEATED, "at_chance")
 HALVES = {"random": "random halves", "manmade_natural": "man-made/natural"}
 Row = dict[str, Any]
 
@@ -33,7 +34,7 @@ def frame(
     table.attrs = {
         "title": selection.exhibit.name,
         "metric": selection.metric,
-        "notes": [*notes.of_selection(selection), *extra, *notes.single(table)],
+        "notes": [*notes.of_selection(selection), *extra, *notes.repetition(table)],
         "percent": list(percent),
         "shown": list(columns),
     }
@@ -42,9 +43,11 @@ def frame(
 
 def together(selection: Selection) -> pd.DataFrame:
     """The runs of all experiments, of which there must be one, each with its experiment's name
-    instead of the keys in which it agrees."""
+    instead of the keys in which it agrees, and with what repeats in it."""
     keys = list(comparable.KEYS)
-    parts = {part.name: part.runs.drop(columns=keys) for part in selection.experiments}
+    parts = {
+        part.name: pairs.repeated(part.runs.drop(columns=keys)) for part in selection.experiments
+    }
     return pd.concat(parts, names=["experiment"]).reset_index(level=0).reset_index(drop=True)
 
 
@@ -73,21 +76,36 @@ def spread(
     keys = list(by)
     shown = counting(runs) if shown is None else shown
     values = shown.assign(value=shown["accuracy"])
-    means = intervals.over_splits(values, keys, bounds=intervals.ACCURACY)
-    groups = shown.groupby(keys)
-    table = means.assign(count=groups.size(), seeds=groups["seed"].nunique(dropna=False))
+    table = averaged(values, keys, "count", bounds=intervals.ACCURACY)
+    groups = runs.groupby(keys)
     at_chance = (~runs["counts"]).groupby([runs[key] for key in keys]).sum()
-    table = table.reindex(at_chance.index).assign(at_chance=at_chance)
+    table = table.reindex(at_chance.index).assign(at_chance=at_chance, unit=groups["unit"].first())
     return whole(table, "count", "splits", "seeds", "at_chance")
 
 
 def paired(differences: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The columns of differences in pairs, of every group; indexed by `by`."""
-    keys = list(by)
     names = {"mean": "paired", "sd": "paired_sd"}
-    table = intervals.over_splits(differences, keys).rename(columns=names)
-    groups = differences.groupby(keys)
-    return table.assign(pairs=groups.size(), seeds=groups["seed"].nunique(dropna=False))
+    return averaged(differences, by, "pairs").rename(columns=names)
+
+
+def averaged(
+    values: pd.DataFrame,
+    by: Sequence[str],
+    counted: str,
+    *,
+    bounds: tuple[float, float] = intervals.ANY,
+) -> pd.DataFrame:
+    """`intervals.over_repetitions` of every group, with `unit`, what repeats; the numbers of
+    `splits` and of `seeds`, of which one is that of the repetitions; and in the column `counted`
+    that of the values."""
+    groups = values.groupby(list(by))
+    return intervals.over_repetitions(values, by, bounds=bounds).assign(
+        unit=groups["unit"].first(),
+        splits=groups["halves"].nunique(),
+        seeds=groups["seed"].nunique(dropna=False),
+        **{counted: groups.size()},
+    )
 
 
 def whole(table: pd.DataFrame, *counts: str) -> pd.DataFrame:

@@ -12,9 +12,9 @@ import pandas as pd
 from transferlab.results import pairs
 from transferlab.results.exhibits import Selection
 from transferlab.results.tables import decomposition, figure2
-from transferlab.results.tables.frame import frame, in_order, paired, together
+from transferlab.results.tables.frame import REPEATED, frame, in_order, paired, together
 
-COLUMNS = ("experiment", "series", "n", "level", "difference", "pairs", "splits")
+COLUMNS = ("experiment", "series", "n", "level", "difference", "pairs", *REPEATED)
 PERCENT = ("level", "difference")
 DROPS = {"co-adaptation": "BnB", "total": "AnB"}  # the series that ends the drop from baseB
 BY = ["series", "n"]
@@ -39,7 +39,7 @@ def _levels(selection: Selection) -> pd.DataFrame:
     means = figure2.build(selection)
     base = means[means["series"] == "baseB"].assign(difference=0.0, pairs=0)
     rows = pd.concat(
-        [base[[*BY, "mean", "difference", "pairs", "splits"]], *_differences(selection)]
+        [base[[*BY, "mean", "difference", "pairs", *REPEATED]], *_differences(selection)]
     )
     rows["level"] = base["mean"].sum(min_count=1) + rows["difference"]
     return in_order(rows.assign(experiment=selection.experiment.name), series=pairs.SERIES)

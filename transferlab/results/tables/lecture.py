@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from transferlab.results import comparable, intervals
+from transferlab.results import comparable, intervals, pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.lecture import Setting, models, settings
@@ -112,8 +112,8 @@ def _compared(runs: pd.DataFrame, others: Sequence[pd.DataFrame]) -> Row:
     if not others:
         return {}
     first = counting(pd.concat(others))[[*SAME, "measure", "value"]]
-    pairs = counting(runs).merge(first, on=[*SAME, "measure"], suffixes=("", "_first"))
-    return _interval(pairs.assign(value=pairs["value"] - pairs["value_first"]), names)
+    both = counting(runs).merge(first, on=[*SAME, "measure"], suffixes=("", "_first"))
+    return _interval(both.assign(value=both["value"] - both["value_first"]), names)
 
 
 def _interval(
@@ -122,7 +122,6 @@ def _interval(
     """Mean, low and high over the repetitions, under these names."""
     if values.empty:
         return {}
-    unit = values["split"].map(str) + "/" + values["split_seed"].map(str) + "/"
-    values = values.assign(unit=unit + values["seed"].map(str), one="")
-    row = intervals.over_splits(values, ["one"], bounds=bounds).iloc[0]
+    values = pairs.repeated(values).assign(one="")
+    row = intervals.over_repetitions(values, ["one"], bounds=bounds).iloc[0]
     return dict(zip(names, row[["mean", "low", "high"]], strict=True))

@@ -29,7 +29,7 @@ BY = ["experiment", "layers", "comparison"]
 def build(selection: Selection) -> pd.DataFrame:
     """`pooled` is a difference of means over all networks, whose halves may be of unequal
     difficulty, as the paper has it; `paired` is over networks with the same target, split, seed
-    (and n), averaged within each split, and its 95 % interval is over splits."""
+    (and n), averaged within each repetition, and its 95 % interval is over `unit`."""
     rows = _rows(together(selection)) if selection.experiments else pd.DataFrame()
     warnings = [note for part in selection.experiments for note in notes.uneven(part)]
     if len(rows):
@@ -78,8 +78,8 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     for comparison, of_comparison in uneven.groupby("comparison", sort=False):
         layers = ", ".join(of_comparison["layers"].unique())
         yield (
-            f"{comparison} of layers {layers}: the splits have different n, and are compared at "
-            "equal n by an additive fit of split and n"
+            f"{comparison} of layers {layers}: the repetitions have different n, and are compared "
+            "at equal n by an additive fit of repetition and n"
         )
     if (rows["pairs"].eq(0) & (rows["comparison"] == "AnB+ - BnB+")).any():
         yield "AnB+ - BnB+ without a pair: compare AnB+ - baseB with BnB+ - baseB, both paired"

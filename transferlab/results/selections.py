@@ -1,0 +1,95 @@
+"""Which runs a table or a figure shows: the experiments of each exhibit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from transferlab.results import comparable, loading, pairs
+from transferlab.results.comparable import Experiment
+from transferlab.results.loading import Results
+
+
+def random_halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Networks for random halves."""
+    runs = _plain(runs)
+    runs = runs[(runs["split"] == "random") & runs["series"].isin(pairs.SERIES)]
+    return [_with_own_bases(part) for part in comparable.split(runs)]
+
+
+def fine_tuned(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Fine-tuned networks for random halves, and all base networks: `pooled` is over all halves."""
+    runs = _plain(runs)
+    of_table = runs["series"].isin(["baseB", "AnB+", "BnB+"])
+    return comparable.split(runs[(runs["split"] == "random") & of_table])
+
+
+def frozen(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Frozen transfers, random filters and their base networks, where there is any with n > 0."""
+    runs = _plain(runs)
+    runs = runs[runs["series"].isin(["baseB", "AnB", "random"])]
+    return _with_cuts(runs)
+
+
+def halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Frozen selffers and transfers with their base networks, where there is any with n > 0."""
+    runs = _plain(runs)
+    runs = runs[runs["series"].isin(["baseB", "BnB", "AnB"]) & (runs["split"] != "whole")]
+    return _with_cuts(runs)
+
+
+def with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
+    ids = set(loading.curves(results)["id"])
+    return _with_any(runs, lambda runs: runs["id"].isin(ids))
+
+
+def reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """Base networks that differ in images per class, which elsewhere distinguishes experiments."""
+    runs = measured(runs[runs["series"] == "baseB"])
+    per_class = runs["data.per_class"]
+    experiments = comparable.split(runs.assign(**{"data.per_class": None}))
+    return [
+        replace(
+            experiment,
+            runs=experiment.runs.assign(**{"data.per_class": per_class.loc[experiment.runs.index]}),
+        )
+        for experiment in experiments
+        if per_class.loc[experiment.runs.index].nunique(dropna=False) > 1
+    ]
+
+
+def _plain(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have the metric and keep no stages above the cut."""
+    return measured(runs[runs["transfer.keep"] == 0])
+
+
+def measured(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have the metric."""
+    return runs[runs["accuracy"].notna()]
+
+
+def _with_any(
+    runs: pd.DataFrame, shown: Callable[[pd.DataFrame], pd.Series]
+) -> Sequence[Experiment]:
+    """The experiments with a run to show."""
+    return [part for part in comparable.split(runs) if shown(part.runs).any()]
+
+
+def _with_cuts(runs: pd.DataFrame) -> Sequence[Experiment]:
+    """The experiments with a network that is cut, each with the bases of these networks."""
+    return [_with_own_bases(part) for part in _with_any(runs, lambda runs: runs["n"] > 0)]
+
+
+def _with_own_bases(experiment: Experiment) -> Experiment:
+    """Of the base networks only those for the target of another network, if there are others: the
+    mean of baseB is of halves of the same difficulty."""
+    runs = experiment.runs
+    cut = runs["n"] > 0
+    own = cut | runs["id"].isin(runs.loc[cut, "target_base_id"])
+    return replace(experiment, runs=runs[own]) if cut.any() else experiment
+
+
+def choices(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """All networks that are cut and whose cost is recorded, with their bases."""
+    runs = _plain(runs)
+    return _with_cuts(runs[runs["training_macs"].notna()])
