@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from transferlab.data import half
+from transferlab.data.crops import Crops
 from transferlab.data.datasets.images import ArraySubset, ImageSet, UnreadableImage
 from transferlab.errors import UserError
 
@@ -23,10 +24,10 @@ class Broken:
     asked: list[int] = field(default_factory=list)
 
     def read(
-        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+        self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
         self.asked += positions.tolist()
-        self.corners = corners
+        self.crops = crops
         out[:] = positions.astype(np.uint8)[:, None, None, None]
         return {
             i: UnreadableImage("torn", f"train/image{p}.png", f"sha{p}")

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from support.trees import load_folder
 from transferlab.data import ring, waiting
 from transferlab.data.datasets import folder
 from transferlab.data.datasets.images import ArraySubset
+from transferlab.data.datasets.listing import Files
 from transferlab.data.half import Half, View, cut
 from transferlab.data.loader import Sequence, Stream, auto_workers, loader
+from transferlab.data.sampling import Augmentation
 from transferlab.data.workers import WorkerLost
 from transferlab.errors import UserError
 
@@ -41,15 +44,19 @@ def view(count: int = 10) -> View:
     return View(ArraySubset(pixels, labels, "fake"), np.arange(count), labels, False)
 
 
+PLAIN = Augmentation(mirror=True, pad=0, scales=None, pca=0.0, one_size=True)
+
+
 def stream(count: int = 10, **settings) -> Stream:
     defaults: dict = dict(
-        count=count, seed=0, start_step=0, total_steps=9, batch_size=4, reshuffle=True, slack=3,
-        mirror=True, rank=0, world_size=1,
+        count=count, seed=0, start_step=0, total_steps=9, batch_size=4, reshuffle=True,
+        rank=0, world_size=1,
     )  # fmt: skip
-    return Stream(**(defaults | settings))
+    vary = {f.name: settings.pop(f.name) for f in fields(Augmentation) if f.name in settings}
+    return Stream(**(defaults | settings), augmentation=replace(PLAIN, **vary))
 
 
-def batches(view: View, requests, workers: int = 0, crop: int = 6) -> list[dict]:
+def batches(view: View, requests, workers: int = 0, crop: int = 5) -> list[dict]:
     """The batches, copied: the buffers are used again."""
     read = loader(view, requests, crop=crop, workers=workers, device=CPU)
     return [batch | {"pixels": batch["pixels"].clone()} for batch in read]
@@ -88,7 +95,7 @@ def folder_half(root: Path, broken: tuple[str, ...] = (), skip: bool = False) ->
 def test_a_training_batch_is_bytes_labels_corners_and_flips():
     batch = batches(view(), stream())[0]
     assert sorted(batch) == ["corners", "flips", "indices", "labels", "pixels", "skipped"]
-    assert batch["pixels"].shape == (4, 6, 6, 3) and batch["pixels"].dtype == torch.uint8
+    assert batch["pixels"].shape == (4, 5, 5, 3) and batch["pixels"].dtype == torch.uint8
     assert batch["labels"].dtype == torch.int64
     assert batch["corners"].shape == (4, 2) and batch["flips"].dtype == torch.bool
     assert batch["skipped"] == {}
@@ -142,8 +149,30 @@ def test_reshuffle_mirror_and_seed_reach_the_order():
     assert not torch.equal(repeated[0]["corners"], repeated[2]["corners"])
     assert not any(batch["flips"].any() for batch in batches(view(), stream(mirror=False)))
     assert any(batch["flips"].any() for batch in batches(view(), stream()))
-    assert not any(batch["corners"].any() for batch in batches(view(), stream(slack=0)))
+    assert not any(batch["corners"].any() for batch in batches(view(), stream(), crop=8))
     assert values(batches(view(), stream(seed=1))[0]) == [1, 6, 5, 4]
+
+
+def test_all_that_varies_is_the_same_with_workers_and_shared_out_by_ranks(tmp_path: Path):
+    noise, labels = np.random.default_rng(0), np.zeros(10, np.int64)
+    paths = [tmp_path / f"{number}.png" for number in range(10)]
+    for number, path in enumerate(paths):
+        pixels = noise.integers(0, 256, (8 + number, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    files = Files(tmp_path, np.array([os.fsencode(path.name) for path in paths]), labels, labels)
+    subset = folder.FileSubset("train", files, 8, "side")
+    rectangles = View(subset, np.arange(10), labels, False, grey=True)
+    settings = {"scales": (6, 9), "pca": 0.1, "one_size": False, "batch_size": 6}
+    whole = batches(rectangles, stream(**settings))
+    assert sorted(whole[0]) == ["alphas", "flips", "indices", "labels", "pixels", "skipped"]
+    assert np.ptp(whole[0]["pixels"].numpy(), axis=3).max() == 0
+    assert same(batches(rectangles, stream(**settings), workers=2), whole)
+    assert same(batches(rectangles, stream(**settings, start_step=4)), whole[4:])
+    parts = [batches(rectangles, stream(**settings, rank=rank, world_size=2)) for rank in range(2)]
+    for step, batch in enumerate(whole):
+        for key in ("pixels", "alphas", "flips"):
+            for rank in range(2):
+                assert torch.equal(parts[rank][step][key], batch[key][rank::2])
 
 
 def test_workers_give_the_same_batches_in_the_same_order(tmp_path: Path):
@@ -204,8 +233,14 @@ def test_an_unreadable_file_ends_the_reading_with_its_name_and_no_trace(
 
 def test_images_in_memory_take_no_workers_and_files_one_for_each_core_but_one(tmp_path: Path):
     files = folder_half(tmp_path).train
-    assert auto_workers(view(), cores=8) == 0
-    assert [auto_workers(files, cores=cores) for cores in (1, 2, 8, 64)] == [0, 1, 7, 16]
+    assert auto_workers(view(), cores=8, resized=False) == 0
+    assert auto_workers(view(), cores=8, resized=True) == 7
+    assert [auto_workers(files, cores=cores, resized=False) for cores in (1, 2, 8, 64)] == [
+        0,
+        1,
+        7,
+        16,
+    ]
 
 
 def test_the_batches_have_the_labels_of_the_half(tmp_path: Path):

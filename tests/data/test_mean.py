@@ -4,7 +4,7 @@ import logging
 import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from support.users import ALICE, GROUP
 
 from transferlab.data import mean
+from transferlab.data.crops import Crops
 from transferlab.data.datasets.images import ArraySubset, UnreadableImage
 from transferlab.data.half import View
 from transferlab.errors import UserError
@@ -31,9 +32,9 @@ class Counted:
         return self.pixels.shape[1]
 
     def read(
-        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+        self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
-        assert corners is None
+        assert crops is None
         self.read_positions += positions.tolist()
         out[:] = self.pixels[positions]
         return {}
@@ -85,6 +86,50 @@ def test_a_mean_by_hand(tmp_path: Path):
     computed = compute(half_view, tmp_path)
     assert computed[0, 0].tolist() == [np.float32(70 / 3), 0, 0]
     assert computed[1, 1].tolist() == [0, 0, 170]
+
+
+def components(view: View, cache: Path, name: str = "colours") -> np.ndarray:
+    return mean.colour_components(
+        view, cache=cache, name=name, workers=0, changed=lambda skipped: (),
+        on_progress=lambda done: None,
+    )  # fmt: skip
+
+
+def test_the_components_of_colour_are_those_of_numpys_covariance(tmp_path: Path):
+    half_view = view()
+    half_view.subset.pixels[..., 1] = half_view.subset.pixels[..., 0] // 2  # colours that go along
+    colours = half_view.subset.pixels[half_view.positions].reshape(-1, 3).astype(np.float64)
+    variances, vectors = np.linalg.eigh(np.cov(colours.T, bias=True))
+    computed = components(half_view, tmp_path)
+    assert computed.dtype == np.float32 and computed.shape == (3, 3)
+    lengths = np.linalg.norm(computed, axis=1)
+    np.testing.assert_allclose(lengths, np.sqrt(variances[::-1]), rtol=1e-5)  # the largest first
+    np.testing.assert_allclose(abs(np.diag(computed @ vectors[:, ::-1])), lengths, rtol=1e-5)
+    largest = np.abs(computed).argmax(axis=1)
+    assert (computed[np.arange(3), largest] > 0).all()  # a vector and its opposite are equal
+    half_view.subset.read_positions.clear()
+    assert np.array_equal(components(half_view, tmp_path), computed)
+    assert half_view.subset.read_positions == []  # kept beside the mean images
+
+
+def test_components_by_hand(tmp_path: Path):
+    """Red is 0 or 200, green half of it, and blue stays: one component, of length 50 sqrt(5)."""
+    pixels = np.full((2, 2, 2, 3), 90, dtype=np.uint8)
+    pixels[0, ..., :2], pixels[1, ..., :2] = (0, 0), (200, 100)
+    labels = np.zeros(2, dtype=np.int64)
+    half_view = View(ArraySubset(pixels, labels, "fake"), np.arange(2), labels, False)
+    expected = [[100, 50, 0], [0, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(components(half_view, tmp_path), expected, atol=1e-5)
+
+
+def test_the_mean_of_a_grey_view_is_grey(tmp_path: Path):
+    colour = view(count=4)
+    grey = replace(colour, grey=True)
+    expected = colour.subset.pixels[colour.positions] @ np.array([0.299, 0.587, 0.114])
+    image = compute(grey, tmp_path)
+    assert np.ptp(image, axis=2).max() == 0
+    assert abs(image[..., 0] - expected.mean(axis=0)).max() < 0.51  # each is rounded
+    assert compute(colour, tmp_path, "another").std(axis=2).max() > 1
 
 
 def test_every_image_is_read_once_and_progress_is_reported(tmp_path: Path):
@@ -207,7 +252,7 @@ class Damaged(Counted):
         return tuple(name for name, sha256 in skipped.items() if sha256 != self.sha256)
 
     def read(
-        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+        self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
         out[:] = self.pixels[positions]
         return {

@@ -1,5 +1,7 @@
 """The order of images and their crops: pure functions of (seed, epoch, index)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,9 +52,9 @@ def test_uniform_gives_every_number_about_equally_often():
 
 
 def test_uniform_below_a_large_number_does_not_overflow():
-    draws = sampling.uniform(2**32 - 1, np.arange(10_000))
-    assert draws.min() >= 0 and draws.max() < 2**32 - 1
-    assert draws.max() > 0.99 * 2**32
+    variation = sampling.uniform(2**32 - 1, np.arange(10_000))
+    assert variation.min() >= 0 and variation.max() < 2**32 - 1
+    assert variation.max() > 0.99 * 2**32
 
 
 def test_purposes_have_streams_of_their_own():
@@ -136,14 +138,40 @@ def test_a_late_step_of_the_longest_recipe_is_computed_immediately():
     assert len(set(positions)) == 256
 
 
+SIDES = [483, 413, 469, 261]
+ALPHAS = [
+    [0.347171, 0.0807497, 0.008983],
+    [0.1227039, -0.203043, 0.0801668],
+    [0.0582984, -0.0178785, 0.1171867],
+    [-0.0242794, -0.079085, 0.1131572],
+]
+PLAIN = sampling.Augmentation(mirror=True, pad=0, scales=None, pca=0.0, one_size=True)
+
+
+def draw(
+    positions: np.ndarray, *, seed: int = 0, epoch: int = 0, **settings: object
+) -> sampling.Variation:
+    """What is drawn for the images at these positions in an epoch."""
+    augmentation = replace(PLAIN, **settings)
+    return sampling.draw(augmentation, seed, np.full(len(positions), epoch), positions)
+
+
+def crops(
+    *, count: int = 0, positions: np.ndarray | None = None, crop: int = 227, **settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """The corners (B, 2) of crops of images with 256 pixels a side, and mirror flags (B,)."""
+    variation = draw(np.arange(count) if positions is None else positions, **settings)
+    return variation.crops.corners(256, crop), variation.flips
+
+
 def test_crops_are_the_golden_ones():
-    corners, flips = sampling.crops(0, np.zeros(4, int), np.arange(4), slack=29, mirror=True)
+    corners, flips = crops(count=4)
     assert corners.tolist() == [[25, 16], [7, 26], [16, 2], [0, 14]]
     assert flips.tolist() == [True, False, False, True]
 
 
 def test_crop_offsets_are_0_to_28_for_256_and_227_pixels():
-    corners, _ = sampling.crops(0, np.zeros(5000, int), np.arange(5000), slack=29, mirror=True)
+    corners, _ = crops(count=5000)
     for axis in (0, 1):
         counts = np.bincount(corners[:, axis], minlength=29)
         assert len(counts) == 29  # 29 itself is never drawn
@@ -151,7 +179,7 @@ def test_crop_offsets_are_0_to_28_for_256_and_227_pixels():
 
 
 def test_rows_and_columns_are_drawn_apart():
-    corners, flips = sampling.crops(0, np.zeros(5000, int), np.arange(5000), slack=29, mirror=True)
+    corners, flips = crops(count=5000)
     rows, columns = corners.T
     assert 0.02 < np.mean(rows == columns) < 0.05  # 1 / 29
     for values in ((rows, columns), (rows, flips), (columns, flips)):
@@ -159,27 +187,26 @@ def test_rows_and_columns_are_drawn_apart():
 
 
 def test_about_half_of_the_images_are_mirrored():
-    _, flips = sampling.crops(0, np.zeros(5000, int), np.arange(5000), slack=29, mirror=True)
+    _, flips = crops(count=5000)
     assert flips.dtype == bool
     assert 0.47 < flips.mean() < 0.53
 
 
 def test_without_mirror_none_is_mirrored_and_the_corners_stay():
-    some, _ = sampling.crops(0, np.zeros(500, int), np.arange(500), slack=29, mirror=True)
-    same, flips = sampling.crops(0, np.zeros(500, int), np.arange(500), slack=29, mirror=False)
+    some, _ = crops(count=500)
+    same, flips = crops(count=500, mirror=False)
     assert not flips.any()
     assert np.array_equal(some, same)
 
 
 def test_without_slack_every_crop_is_the_whole_image():
-    corners, _ = sampling.crops(0, np.zeros(500, int), np.arange(500), slack=0, mirror=True)
+    corners, _ = crops(count=500, crop=256)
     assert not corners.any()
 
 
 def test_an_image_has_other_crops_in_another_epoch_and_for_another_seed():
     def corners(seed: int, epoch: int) -> list[list[int]]:
-        epochs = np.full(6, epoch)
-        return sampling.crops(seed, epochs, np.arange(6), slack=29, mirror=True)[0].tolist()
+        return crops(count=6, seed=seed, epoch=epoch)[0].tolist()
 
     assert corners(0, 0) == corners(0, 0)
     assert corners(0, 0) != corners(0, 1)
@@ -187,7 +214,71 @@ def test_an_image_has_other_crops_in_another_epoch_and_for_another_seed():
 
 
 def test_crops_belong_to_the_image_and_not_to_its_place_in_the_batch():
-    forward, flips = sampling.crops(0, np.zeros(6, int), np.arange(6), slack=29, mirror=True)
-    backward, back = sampling.crops(0, np.zeros(6, int), np.arange(6)[::-1], slack=29, mirror=True)
+    forward, flips = crops(positions=np.arange(6))
+    backward, back = crops(positions=np.arange(6)[::-1])
     assert np.array_equal(forward, backward[::-1])
     assert np.array_equal(flips, back[::-1])
+
+
+# --- what else varies ----------------------------------------------------------------------------
+
+
+def test_scales_pad_and_colours_are_the_golden_ones_and_leave_the_crops_alone():
+    every = draw(np.arange(4), scales=(256, 512), pca=0.1)
+    plain = draw(np.arange(4))
+    assert every.crops.sides.tolist() == SIDES
+    assert every.alphas.dtype == np.float32
+    assert np.allclose(every.alphas, ALPHAS, rtol=0, atol=1e-7)
+    assert np.array_equal(every.crops.bits, plain.crops.bits)
+    assert np.array_equal(every.flips, plain.flips)
+    assert plain.crops.sides is None and plain.alphas is None
+    later = draw(np.arange(4), scales=(256, 512), pca=0.1, epoch=1)
+    assert later.crops.sides.tolist() != SIDES and later.alphas.tolist() != every.alphas.tolist()
+
+
+def test_each_side_between_the_scales_is_as_likely():
+    sides = draw(np.arange(5000), scales=(256, 264)).crops.sides
+    counts = np.bincount(sides - 256)
+    assert len(counts) == 9  # 256 to 264
+    assert counts.min() > 480 and counts.max() < 630  # 556 each, standard deviation 22
+
+
+def test_each_offset_of_a_padded_image_is_as_likely():
+    """He et al. 2015, Sec. 4.2: 4 pixels on each side of 32, a crop of 32: nine offsets."""
+    corners = draw(np.arange(5000), pad=4).crops.corners(32, 32)
+    for axis in (0, 1):
+        counts = np.bincount(corners[:, axis] + 4)
+        assert len(counts) == 9  # -4 to 4
+        assert counts.min() > 480 and counts.max() < 630
+
+
+def test_each_offset_in_a_rectangle_is_as_likely():
+    crops = draw(np.arange(5000), one_size=False).crops
+    corners = np.array([crops.corner(slot, (20, 24, 3), 16) for slot in range(5000)])
+    for axis, offsets in ((0, 5), (1, 9)):  # 0 to 4 and 0 to 8
+        counts = np.bincount(corners[:, axis])
+        assert len(counts) == offsets
+        assert abs(counts * offsets / 5000 - 1).max() < 0.15
+
+
+def test_a_crop_of_a_square_is_the_same_by_either_way():
+    for settings in ({}, {"pad": 4}, {"one_size": False}):
+        crops = draw(np.arange(50), **settings).crops
+        alone = [list(crops.corner(slot, (40, 40, 3), 32)) for slot in range(50)]
+        assert crops.corners(40, 32).tolist() == alone
+
+
+def test_multiples_of_the_components_are_gaussian_and_independent():
+    alphas = draw(np.arange(5000), pca=0.1).alphas
+    assert alphas.shape == (5000, 3)
+    assert abs(alphas.mean(axis=0)).max() < 0.006  # four standard errors
+    assert abs(alphas.std(axis=0) - 0.1).max() < 0.004
+    shares = [(abs(alphas) < 0.1 * width).mean() for width in (1, 2, 3)]
+    assert shares == pytest.approx([0.6827, 0.9545, 0.9973], abs=0.01)
+    assert abs(np.corrcoef(alphas.T) - np.eye(3)).max() < 0.06
+
+
+def test_extreme_random_bits_give_finite_gaussian_numbers(monkeypatch: pytest.MonkeyPatch):
+    for level, expected in ((0, -6.337), (2**64 - 1, 6.337), (2**63, 0.0)):
+        monkeypatch.setattr(sampling, "bits", lambda *_, level=level: np.array([level], np.uint64))
+        assert sampling.normal(1.0).tolist() == pytest.approx([expected], abs=1e-3)

@@ -129,6 +129,46 @@ def test_a_colour_and_a_factor_a_channel_are_those_of_torchvision(
         assert np.abs(inputs - expected.transpose(0, 3, 1, 2)).max() < 1e-6
 
 
+@pytest.mark.parametrize("mean", ["image", "colour", "none"])
+def test_padding_and_colours_are_those_of_a_plain_loop(mean: str, monkeypatch: pytest.MonkeyPatch):
+    """Pixel by pixel in float64: zero outside of the image, whatever the mean and the colours."""
+    size, pad, crop = 6, 2, 5
+    images, scale = noise(3, size, size, 3), (0.5, 0.25, 2.0)
+    means = {
+        "image": noise(size, size, 3, seed=1).astype(np.float32),
+        "colour": np.array([100.5, 20, 3], dtype=np.float32),
+        "none": None,
+    }
+    components = np.array([[40, 30, 20], [5, -6, 1], [-1, 0, 2]], dtype=np.float32)
+    alphas = np.array([[0.1, -0.2, 0.05], [0, 0.3, 0], [-0.15, 0.1, 0.2]], dtype=np.float32)
+    corners, flips = [[-2, 3], [0, -1], [3, 1]], [False, True, True]
+    pixels, expected = np.zeros((3, crop, crop, 3), np.uint8), np.zeros((3, 3, crop, crop))
+    for image, (top, left) in enumerate(corners):
+        for row, column in np.ndindex(crop, crop):
+            y, x = top + row, left + column
+            if not (0 <= y < size and 0 <= x < size):
+                continue
+            pixels[image, row, column] = images[image, y, x]
+            value = images[image, y, x].astype(float)
+            if mean == "colour":
+                value -= means["colour"]
+            elif mean == "image":
+                value -= means["image"][y, x]
+            for component, alpha in zip(components, alphas[image], strict=True):
+                value += alpha * component
+            place = crop - 1 - column if flips[image] else column
+            expected[image, :, row, place] = value * scale
+    training = batch(pixels, corners, flips) | {"alphas": torch.from_numpy(alphas)}
+    settings = {"scale": scale, "padding": (size, pad), "components": components}
+    for loops in (("cpu",), ()):
+        monkeypatch.setattr("transferlab.data.transforms.LOOPS", loops)
+        inputs = views({"A": means[mean]}, **settings)(training)["A"].double().numpy()
+        np.testing.assert_allclose(inputs, expected, rtol=1e-5, atol=1e-5)
+        held = {"pixels": torch.from_numpy(images[:, :5, :5].copy())}
+        plain = views({"A": means[mean]}, scale=scale)(held)["A"]
+        assert torch.equal(views({"A": means[mean]}, **settings)(held)["A"], plain)
+
+
 def test_without_scale_the_values_stay_grey_levels():
     images = noise(2, 5, 5, 3)
     inputs = views({"A": None})({"pixels": torch.from_numpy(images)})["A"]

@@ -286,6 +286,25 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
             {"data.scale": [1, 0, 1]},
             "data.scale=[1.0,0.0,1.0] makes all images the same: choose another number",
         ),
+        (
+            {"data.scales": [31, 40]},
+            "data.scales=[31,40] must be two sides in ascending order, both at least data.crop=32",
+        ),
+        (
+            {"data.scales": [48, 40]},
+            "data.scales=[48,40] must be two sides in ascending order, both at least data.crop=32",
+        ),
+        ({"data.pad": -1}, "data.pad=-1 must be at least 0"),
+        ({"data.pca": -0.1}, "data.pca=-0.1 must be at least 0"),
+        (
+            {"data.pad": 4, "data.resize": "side"},
+            "data.pad=4 surrounds images of one size: set data.resize to warp or crop, and "
+            "data.scales to null",
+        ),
+        (
+            {"data.pad": 32},
+            "data.pad=32 must be below data.crop=32: some crops would show nothing of their image",
+        ),
         ({"model.num_outputs": 1}, "model.num_outputs=1 must be at least 2"),
         ({"transfer.keep": -1}, "transfer.keep=-1 must be at least 0"),
         ({"transfer.n": -1}, "transfer.n=-1 must be at least 0"),

@@ -53,6 +53,12 @@ def test_an_image_size_that_does_not_fit_is_refused_with_all_that_has_to_change(
          "data.resize=warp differs from the crop of P: set data.resize=crop, or "
          "model=alexnet_small data.crop=96 data.scale=0.015625 data.resize=crop, or prepare the "
          "images again"),
+        (["model=alexnet", "data.resize=side"], StoredPixels(256, "crop"),
+         "data.resize=side takes crops from whole images, and those of P are squares: set "
+         "data.resize=crop, or read the folder of which they were made"),
+        (["model=alexnet", "data.scales=[256,512]"], StoredPixels(500, "warp"),
+         "data.size=256 and data.scales=[256,512] must be at most the 500 pixels of P: choose "
+         "smaller ones, or prepare larger images"),
         ([], StoredPixels(8, "warp"),
          "data.size=256 differs from the 8 pixels of P: name a network of yours with "
          "model.name=package.module:function, or prepare the images again"),
@@ -69,6 +75,8 @@ def test_prepared_images_of_another_size_are_refused_with_all_that_has_to_change
 def test_images_of_the_stored_size_and_of_no_stored_size_fit(config: Compose):
     fit.check_stored(config(*PREPARED, "model=alexnet"), StoredPixels(256, "warp"))
     fit.check_stored(config(*RUN), None)
+    jitter = ("model=alexnet", "data.scales=[256,512]", "data.size=384")
+    fit.check_stored(config(*PREPARED, *jitter), StoredPixels(512, "warp"))
     fit.check_network(config(*RUN, "model.name=one.s:own", "data.size=500", "data.crop=500"))
 
 

@@ -141,9 +141,7 @@ def _type(hint: Any) -> str:
         return ", ".join(f"`{value}`" for value in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
         item, *rest = typing.get_args(hint)
-        return (
-            f"list of {_type(item)}" if rest == [...] else f"list of {1 + len(rest)} {_type(item)}s"
-        )
+        return f"list of {'' if rest == [...] else f'{1 + len(rest)}: '}{_type(item)}"
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return " or ".join(map(_type, typing.get_args(hint)))
     if dataclasses.is_dataclass(hint):  # a section with the keys of another

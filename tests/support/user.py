@@ -52,13 +52,13 @@ class Slow:
     def size(self):
         return self.subset.size
 
-    def read(self, positions, out, corners):
+    def read(self, positions, out, crops):
         if len(positions) <= {BATCH}:
             with open("reads", "a") as file:
                 file.write(f"{{os.getpid()}}\\n")
             pace = pathlib.Path("pace")
             time.sleep(float(pace.read_text() or 0) if pace.exists() else 0)
-        return self.subset.read(positions, out, corners)
+        return self.subset.read(positions, out, crops)
 
     def picture(self, position):
         return self.subset.picture(position)

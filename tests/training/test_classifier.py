@@ -26,7 +26,7 @@ from transferlab.experiment.build import build_config
 from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
 from transferlab.runtime import files
-from transferlab.training.classifier import Classifier
+from transferlab.training.classifier import Classifier, Preprocess
 from transferlab.training.inference import Inference, Preprocessing
 
 CLASSES = "013458"  # three for each half
@@ -157,6 +157,7 @@ def test_the_classes_and_the_preprocessing_can_be_read_without_the_package(
     mean_sha256 = raw["preprocessing"].pop("mean_sha256")
     assert raw["preprocessing"] == {
         "channels": "RGB", "size": 20, "resize": "warp", "crop": 16, "scale": [0.01, 0.02, 0.005],
+        "grey": False,
     }  # fmt: skip
     assert len(mean_sha256) == 64
 
@@ -202,6 +203,19 @@ def test_the_example_of_the_readme_works(finished: SimpleNamespace):
     pictures = iter([path for path, _ in finished.pictures])
 
     exec(re.sub(r'"\w+\.png"', lambda _: f'"{next(pictures)}"', "import transferlab\n" + example))
+
+
+def test_a_rectangle_in_grey_is_cropped_in_the_middle_and_a_colour_is_subtracted():
+    picture = np.random.default_rng(0).integers(0, 256, (30, 44, 3), dtype=np.uint8)
+    settings = Preprocessing("RGB", 20, "side", 16, None, (0.5, 0.25, 2.0), grey=True)
+    colour = np.array([10, 20, 30], dtype=np.float32)
+    inputs = Preprocess(settings, colour, channels_last=False)([picture])
+    resized = F.interpolate(torch.from_numpy(picture).permute(2, 0, 1)[None], (20, 29),
+                            mode="bilinear", antialias=True)[0, :, 2:18, 6:22]  # fmt: skip
+    luminance = Image.fromarray(resized.permute(1, 2, 0).numpy()).convert("L")
+    for channel, (mean, factor) in enumerate([(10, 0.5), (20, 0.25), (30, 2.0)]):
+        expected = (np.asarray(luminance, dtype=np.float32) - mean) * factor
+        np.testing.assert_allclose(inputs[0, channel], expected, rtol=1e-6)
 
 
 def test_an_output_without_a_class_has_its_number_for_a_name():

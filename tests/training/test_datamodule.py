@@ -11,6 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from transferlab.data.datasets.images import ArraySubset
 from transferlab.data.half import Half, View
+from transferlab.data.sampling import Augmentation
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
 from transferlab.training.datamodule import HalfDataModule, Intervals, PackData, Reader
@@ -33,8 +34,10 @@ VIEWS = InputTransform({"A": None}, scale=1.0, mirror=False, channels_last=False
 
 def reader(**settings) -> Reader:
     recipe: dict = dict(
-        seed=0, batch_size=4, val_batch_size=3, reshuffle=True, crop=3, mirror=True, workers=0,
+        seed=0, batch_size=4, val_batch_size=3, reshuffle=True, crop=3, workers=0,
     )  # fmt: skip
+    mirror = settings.pop("mirror", True)
+    recipe["augmentation"] = Augmentation(mirror, pad=0, scales=None, pca=0.0, one_size=True)
     return Reader(Half(("a", "b"), view(10), view(7)), **(recipe | settings))
 
 

@@ -14,12 +14,14 @@ from transferlab.experiment.resolve import resolve
 from transferlab.launch import inline
 from transferlab.training import checkpoints
 
-# A fine-tuned transfer: a base, momentum everywhere, dropout on
+# A fine-tuned transfer: a base, momentum everywhere, dropout on, images that vary
 RUN = (
     "+split=random",
     "transfer.variant=A3B+",
     "data.size=16",
     "data.crop=16",
+    "data.pad=2",
+    "data.pca=0.1",
     "train.epochs=null",
     "train.total_steps=60",
     "train.val_every=5",

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -22,6 +23,8 @@ from transferlab.launch import inline
 from transferlab.launch.inline import FinishedRun
 from transferlab.runtime import files
 from transferlab.runtime.devices import present
+from transferlab.training.classifier import load_run
+from transferlab.training.datamodule import HalfDataModule
 
 Compose = Callable[..., RunConfig]
 SMALL = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null")
@@ -344,6 +347,40 @@ def test_an_error_between_two_steps_loses_no_step(config: Compose, reference: st
     assert outcome.result["weights_sha256"] == whole.result["weights_sha256"]
 
 
+def test_a_run_on_rectangles_of_drawn_sides_resumes_and_its_folder_has_the_validations_inputs(
+    config: Compose, reference: str, tmp_path: Path
+):
+    noise = np.random.default_rng(0)
+    for number in range(32):
+        path = (
+            tmp_path / ("val" if number >= 24 else "train") / f"{'abcd'[number % 4]}/{number}.png"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = noise.integers(0, 256, (20 + number % 5, 26 - number % 7, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    use = (
+        *SMALL, "data=image_folder", f"data.root={tmp_path}", "data.resize=side", "data.size=18",
+        "data.crop=16", "data.scales=[16,24]", "data.pca=0.1", "data.grey=true",
+        "train.total_steps=6", "train.val_every=6", "train.batch_size=4", "train.mirror=true",
+        "runtime.workers=1", "transfer.variant=baseB",
+    )  # fmt: skip
+    run = resolve(config(*use))
+    whole = carry_out(config(*use, reference))
+    with stop_after(2):
+        inline.carry_out([run])
+    (resumed,) = inline.carry_out([run])
+    assert resumed.result["weights_sha256"] == whole.result["weights_sha256"]
+
+    files = sorted((tmp_path / "val").glob(f"[{''.join(run.classes)}]/*"))
+    inputs = load_run(run.folder).preprocess(files)
+    images = [word for word in use if word.startswith("data.") or "cache" in word]
+    module = HalfDataModule("image_folder", half="B", overrides=images)
+    (batch,) = module.val_dataloader()
+    expected, _ = module.on_after_batch_transfer(batch, 0)
+    assert load_file(run.mean_file)["mean"].shape == (3,)
+    assert torch.equal(inputs, expected)
+
+
 def _used_late(run: Run) -> Callable[[Path], int]:
     """Sorts the files of half A's training images by when they are first used, last ones first."""
     from transferlab.data import sampling
@@ -411,13 +448,13 @@ def test_a_run_stopped_while_a_batch_is_awaited_saves_and_resumes(
     whole = carry_out(config(*use, f"runtime.store={tmp_path}/whole"))
     answered, reads, original = threading.Event(), 0, View.read
 
-    def hang(view, indices, out, *, corners=None, replace):
+    def hang(view, indices, out, *, crops=None, replace):
         nonlocal reads
         reads += replace == (subset == "train")
         if reads == read and replace == (subset == "train"):
             os.kill(os.getpid(), signal.SIGTERM)
             answered.wait(60)
-        return original(view, indices, out, corners=corners, replace=replace)
+        return original(view, indices, out, crops=crops, replace=replace)
 
     monkeypatch.setattr(ring, "LEAVE_S", 0.1)
     threads = set(threading.enumerate())

@@ -30,6 +30,7 @@ from transferlab.bench.harness import Comparison, Report, Side
 from transferlab.bench.processes import command
 from transferlab.data.half import View
 from transferlab.data.loader import Stream, loader
+from transferlab.data.sampling import Augmentation
 from transferlab.data.transforms import mirror
 
 REPETITIONS = 5
@@ -150,8 +151,7 @@ def _requests(images: View, window: Window) -> Stream:
         total_steps=window.skipped + window.batches + 4,
         batch_size=window.size,
         reshuffle=True,
-        slack=SIZE - CROP,
-        mirror=True,
+        augmentation=Augmentation(mirror=True, pad=0, scales=None, pca=0.0, one_size=True),
         rank=0,
         world_size=1,
     )

@@ -49,7 +49,7 @@ def load(run: Run, *, steps: int, workers: int = 0) -> PackData:
     """
     images = inputs.load_images(run.config)
     half = inputs.half(run, images, "A")
-    readers = workers and auto_workers(half.train, workers + 1)
+    readers = workers and auto_workers(half.train, workers + 1, resized=False)
     subjects = [build.subject(run)]
     means = build.means(subjects, images, workers=readers)
     return build.pack_data(subjects, half, means, start_step=0, total_steps=steps,

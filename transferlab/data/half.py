@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from transferlab.data.crops import Crops
+from transferlab.data.datasets.decode import to_grey
 from transferlab.data.datasets.images import ImageSet, Subset, UnreadableImage, is_multi_label
 from transferlab.errors import UserError
 from transferlab.runtime import commands
@@ -38,13 +40,15 @@ class Pictures:
 class View:
     """The images of one subset whose class is in the half, or which may show some of its classes.
 
-    positions: (N,) int64. labels: (N,) int64, or (N, K) int8 of 1, -1 and 0.
+    positions: (N,) int64. labels: (N,) int64, or (N, K) int8 of 1, -1 and 0. `grey`: in grey, as
+    `decode.to_grey` does.
     """
 
     subset: Subset
     positions: np.ndarray
     labels: np.ndarray
     skip_unreadable: bool
+    grey: bool = False
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -54,7 +58,7 @@ class View:
         indices: np.ndarray,
         out: np.ndarray,
         *,
-        corners: np.ndarray | None = None,
+        crops: Crops | None = None,
         replace: bool,
     ) -> Images:
         """The images `indices` (B,) of the view, in 0..N-1, cropped into `out` (B, P, P, 3).
@@ -65,16 +69,18 @@ class View:
 
         Raises: UserError that names the file.
         """
-        unreadable = self.subset.read(self.positions[indices], out, corners)
+        unreadable = self.subset.read(self.positions[indices], out, crops)
         indices = indices.copy()
         skipped = {image.name: image.sha256 for image in unreadable.values()}
         for slot, image in sorted(unreadable.items()):
             self._leave_out(int(self.positions[indices[slot]]), image)
             if replace:
                 only = slice(slot, slot + 1)
-                corner = None if corners is None else corners[only]
-                indices[slot], others = self._next_readable(int(indices[slot]), out[only], corner)
+                crop = None if crops is None else crops[only]
+                indices[slot], others = self._next_readable(int(indices[slot]), out[only], crop)
                 skipped |= others
+        if self.grey:
+            to_grey(out)
         if unreadable and not replace:
             keep = np.array([slot not in unreadable for slot in range(len(indices))])
             out, indices = out[keep], indices[keep]
@@ -94,7 +100,7 @@ class View:
                 self._leave_out(position, picture)
                 skipped[picture.name] = picture.sha256
             else:
-                images.append(picture)
+                images.append(to_grey(picture.copy()) if self.grey else picture)
                 labels.append(label)
         return Pictures(images, np.array(labels, dtype=self.labels.dtype), skipped)
 
@@ -107,14 +113,14 @@ class View:
             )
 
     def _next_readable(
-        self, index: int, out: np.ndarray, corner: np.ndarray | None
+        self, index: int, out: np.ndarray, crop: Crops | None
     ) -> tuple[int, dict[str, str]]:
         """The index of the next readable image, which fills `out` (1, P, P, 3), and the files in
         between."""
         skipped: dict[str, str] = {}
         for ahead in range(1, len(self)):
             other = (index + ahead) % len(self)
-            unreadable = self.subset.read(self.positions[other : other + 1], out, corner)
+            unreadable = self.subset.read(self.positions[other : other + 1], out, crop)
             if not unreadable:
                 return other, skipped
             skipped |= {image.name: image.sha256 for image in unreadable.values()}
@@ -131,7 +137,12 @@ class Half:
 
 
 def cut(
-    images: ImageSet, classes: Sequence[str], *, per_class: int | None, skip_unreadable: bool
+    images: ImageSet,
+    classes: Sequence[str],
+    *,
+    per_class: int | None,
+    skip_unreadable: bool,
+    grey: bool = False,
 ) -> Half:
     """The half of a data set with these classes, `classes[k]` as label k.
 
@@ -155,7 +166,7 @@ def cut(
         if keep is not None:
             mask &= rank_in_class(subset.labels) < keep
         positions = np.flatnonzero(mask)
-        return View(subset, positions, labels[positions], skip_unreadable)
+        return View(subset, positions, labels[positions], skip_unreadable, grey)
 
     train, val = view(images.train, per_class), view(images.val, None)
     if is_multi_label(val.labels) and not (val.labels > 0).any():

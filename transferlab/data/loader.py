@@ -17,20 +17,17 @@ import torch
 from transferlab.data import sampling
 from transferlab.data.half import View
 from transferlab.data.ring import Batch, Ring
+from transferlab.data.sampling import Augmentation, Variation
 from transferlab.data.workers import AHEAD, WorkerLost, Workers
 from transferlab.runtime import commands
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to put into a batch: indices (B,) in a view and, for training, each image's crop.
-
-    `corners` (B, 2) and `flips` (B,) are those of `sampling.crops`; a validation batch has none.
-    """
+    """What to put into a batch: indices (B,) in a view and, for training, how each image varies."""
 
     indices: np.ndarray
-    corners: np.ndarray | None = None
-    flips: np.ndarray | None = None
+    variation: Variation | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -39,20 +36,26 @@ class Request:
 def answer(view: View, request: Request, out: np.ndarray) -> Batch:
     """The requested batch: its images are read into `out` (B, P, P, 3) uint8.
 
-    Crops are made while reading; which images to mirror is only passed on.
+    Crops are made while reading; the rest is only passed on: `flips` (B,), which images to mirror,
+    `alphas` (B, 3), and of images of one size the `corners` (B, 2) of their crops.
     Raises: UserError as `View.read` does.
     """
-    training = request.corners is not None
-    images = view.read(request.indices, out, corners=request.corners, replace=training)
+    variation = request.variation
+    crops = None if variation is None else variation.crops
+    images = view.read(request.indices, out, crops=crops, replace=variation is not None)
     batch: Batch = {
         "pixels": torch.from_numpy(images.pixels),
         "labels": torch.from_numpy(images.labels),  # (B,) or (B, K)
         "indices": torch.from_numpy(images.indices),  # (B,), in the view
         "skipped": images.skipped,
     }
-    if request.corners is not None and request.flips is not None:
-        batch["corners"] = torch.from_numpy(request.corners)
-        batch["flips"] = torch.from_numpy(request.flips)
+    if variation is not None:
+        batch["flips"] = torch.from_numpy(variation.flips)
+        if variation.alphas is not None:
+            batch["alphas"] = torch.from_numpy(variation.alphas)
+        if variation.crops.one_size:
+            size = view.subset.size
+            batch["corners"] = torch.from_numpy(variation.crops.corners(size, out.shape[1]))
     return batch
 
 
@@ -60,8 +63,7 @@ def answer(view: View, request: Request, out: np.ndarray) -> Batch:
 class Stream:
     """The requests for training batches, of steps start_step..total_steps-1.
 
-    `batch_size` is the global one, of which every rank reads its share. `slack` is the number of
-    pixels by which an image is larger than its crop.
+    `batch_size` is the global one, of which every rank reads its share.
     """
 
     count: int
@@ -70,8 +72,7 @@ class Stream:
     total_steps: int
     batch_size: int
     reshuffle: bool
-    slack: int
-    mirror: bool
+    augmentation: Augmentation
     rank: int
     world_size: int
 
@@ -93,10 +94,8 @@ class Stream:
                 epochs[self.rank :: self.world_size],
                 indices[self.rank :: self.world_size],
             )
-            corners, flips = sampling.crops(
-                self.seed, epochs, indices, slack=self.slack, mirror=self.mirror
-            )
-            yield Request(indices, corners, flips)
+            variation = sampling.draw(self.augmentation, self.seed, epochs, indices)
+            yield Request(indices, variation)
 
 
 @dataclass(frozen=True)
@@ -175,9 +174,10 @@ def loader(
     return Batches(read)
 
 
-def auto_workers(view: View, cores: int) -> int:
-    """A sensible number of worker processes: none for images in memory, else by the cores."""
-    return 0 if view.subset.in_memory else max(0, min(cores - 1, 16))
+def auto_workers(view: View, cores: int, *, resized: bool) -> int:
+    """A sensible number of worker processes: none for images in memory that are not `resized`
+    whenever they are read, else by the cores."""
+    return 0 if view.subset.in_memory and not resized else max(0, min(cores - 1, 16))
 
 
 class _Shared:

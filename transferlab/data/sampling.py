@@ -1,15 +1,44 @@
-"""Randomness without state: the order of images and their crops from (seed, epoch, index).
+"""Randomness without state: the order of images and their variation from (seed, epoch, index).
 
 Batch k does not depend on what was computed before, or in which process, so that an interrupted run
 ends with the weights of an uninterrupted one. Integers only: the same on every machine and with
 every version of every library.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 
-ORDER, ROW, COLUMN, MIRROR, HOLDOUT = range(5)  # one stream of numbers for each purpose
+from transferlab.data.crops import Crops
+
+# One stream of numbers for each purpose
+ORDER, ROW, COLUMN, MIRROR, HOLDOUT, SIDE, COLOUR = range(7)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images vary: the keys of `data` and `train` of these names.
+
+    `one_size`: all images are squares of one size, see `crops.Crops`.
+    """
+
+    mirror: bool
+    pad: int
+    scales: tuple[int, int] | None
+    pca: float
+    one_size: bool
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What was drawn for B training images: crops, mirror flags (B,), and multiples (B, 3) float32
+    of the principal components of their colours, None where colours do not vary."""
+
+    crops: Crops
+    flips: np.ndarray
+    alphas: np.ndarray | None
 
 
 def bits(*keys: int | np.ndarray) -> np.ndarray:
@@ -30,7 +59,15 @@ def bits(*keys: int | np.ndarray) -> np.ndarray:
 
 def uniform(below: int, *keys: int | np.ndarray) -> np.ndarray:
     """Integers 0..below-1, equally likely (below 2**32), as int64."""
-    return ((bits(*keys) >> np.uint64(32)) * np.uint64(below) >> np.uint64(32)).astype(np.int64)
+    return (_half_bits(*keys) * np.uint64(below) >> np.uint64(32)).astype(np.int64)
+
+
+def normal(sd: float, *keys: int | np.ndarray) -> np.ndarray:
+    """Gaussian numbers with mean zero, float32: the quantiles of numbers that are uniform."""
+    quantile = NormalDist(0.0, sd).inv_cdf
+    levels = (_half_bits(*keys) + np.float64(0.5)) / 2**32  # never 0 or 1
+    numbers = [quantile(level) for level in levels.ravel().tolist()]
+    return np.array(numbers, dtype=np.float32).reshape(levels.shape)
 
 
 @lru_cache(maxsize=2)  # a batch can lie across the end of an epoch
@@ -58,15 +95,27 @@ def batch(
     return epochs, positions
 
 
-def crops(
-    seed: int, epochs: np.ndarray, positions: np.ndarray, *, slack: int, mirror: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Corners (B, 2) of random crops, row then column in 0..slack-1, and mirror flags (B,).
+def draw(
+    augmentation: Augmentation, seed: int, epochs: np.ndarray, positions: np.ndarray
+) -> Variation:
+    """What varies of the images at `positions` (B,) in their `epochs` (B,).
 
-    Source: Caffe's data layer at the time draws modulo (256 - 227), so offset 29 never occurs.
+    Source: crops and mirroring, Krizhevsky et al. 2012, Sec. 4.1; scales, each as likely, Simonyan
+    and Zisserman 2014, Sec. 3.1; colours, Krizhevsky et al. 2012, Sec. 4.1: one draw for all pixels
+    of an image until it is used again.
     """
-    below = max(slack, 1)
-    rows = uniform(below, ROW, seed, epochs, positions)
-    columns = uniform(below, COLUMN, seed, epochs, positions)
-    flips = uniform(2, MIRROR, seed, epochs, positions).astype(bool) & mirror
-    return np.stack([rows, columns], axis=1), flips
+    where = np.stack([_half_bits(axis, seed, epochs, positions) for axis in (ROW, COLUMN)], axis=1)
+    sides = alphas = None
+    if augmentation.scales is not None:
+        low, high = augmentation.scales
+        sides = low + uniform(high - low + 1, SIDE, seed, epochs, positions)
+    if augmentation.pca:
+        images = (epochs[:, None], positions[:, None])
+        alphas = normal(augmentation.pca, COLOUR, np.arange(3), seed, *images)
+    flips = uniform(2, MIRROR, seed, epochs, positions).astype(bool) & augmentation.mirror
+    return Variation(Crops(where, sides, augmentation.pad, augmentation.one_size), flips, alphas)
+
+
+def _half_bits(*keys: int | np.ndarray) -> np.ndarray:
+    """32 random bits for every combination of keys, as uint64."""
+    return bits(*keys) >> np.uint64(32)

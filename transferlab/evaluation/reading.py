@@ -46,7 +46,10 @@ def batches(
     Raises: UserError that names an unreadable file, unless the views leave such out.
     """
     first = views[0]
-    threads = max(1, auto_workers(first, machine.cores()) if workers is None else workers)
+    if workers is None:
+        resized = any(look.scale is not None for look in looks)
+        workers = auto_workers(first, machine.cores(), resized=resized)
+    threads = max(1, workers)
     waiting: deque[list[Future[Seen]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

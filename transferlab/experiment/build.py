@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import schema, variables, variants
+from transferlab.experiment import schema, variables, variants, views
 from transferlab.experiment.config import (
     DataConfig,
     RunConfig,
@@ -170,6 +170,7 @@ def _check_agreement(config: RunConfig) -> None:
     _check_images(config.data, "data")
     if config.split.a is not None:
         _check_images(config.split.a, OPTIONAL)
+    _check_augmentation(config)
     _check_length(config.train)
     _check_momentum(config.train)
     _check_schedule(config.train)
@@ -195,6 +196,27 @@ def _check_images(data: DataConfig, group: str) -> None:
     if data.val is not None and (not data.val or data.val in (".", "..") or "/" in data.val):
         raise UserError(
             f"{group}.val={data.val} must be the plain name of a folder in {group}.root"
+        )
+
+
+def _check_augmentation(config: RunConfig) -> None:
+    images = views.inputs(config)
+    group = views.section(config, config.variant.target)
+    seen = views.section(config, views.letter(config))
+    if images.scales is not None and not images.crop <= images.scales[0] <= images.scales[1]:
+        raise UserError(
+            f"{group}.scales={_yaml(images.scales)} must be two sides in ascending order, both at "
+            f"least {seen}.crop={images.crop}"
+        )
+    if images.pad and not images.one_size:
+        raise UserError(
+            f"{group}.pad={images.pad} surrounds images of one size: set {seen}.resize to warp or "
+            f"crop, and {group}.scales to null"
+        )
+    if images.pad >= images.crop:
+        raise UserError(
+            f"{group}.pad={images.pad} must be below {seen}.crop={images.crop}: some crops would "
+            "show nothing of their image"
         )
 
 

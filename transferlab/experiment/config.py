@@ -33,12 +33,21 @@ class DataConfig:
     holdout: Annotated[float, above(0), below(1)] | None  # fraction of every class
     per_class: Count | None
     size: Count
-    resize: Literal["warp", "crop"]
+    resize: Literal["warp", "crop", "side"]
     crop: Count
+    scales: tuple[Count, Count] | None
+    pad: Annotated[int, at_least(0)]
+    pca: NonNegative
+    grey: bool
     mean: Literal["base", "target", "none"] | Colour  # in grey levels
     scale: float | Colour
     unreadable: Literal["error", "skip"]
     digest: str | None
+
+    @property
+    def one_size(self) -> bool:
+        """Whether all images are squares of `size` pixels a side: their mean is an image then."""
+        return self.resize != "side" and self.scales is None
 
 
 @dataclass(frozen=True)

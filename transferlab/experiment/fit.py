@@ -31,11 +31,24 @@ def check_stored(config: RunConfig, stored: StoredPixels | None) -> None:
     images = views.inputs(config)
     if stored is None:
         return
-    group = views.section(config, views.letter(config))
-    if images.size != stored.size:
-        problem = f"{group}.size={images.size} differs from the {stored.size} pixels of"
+    base = views.section(config, views.letter(config))
+    target = views.section(config, config.variant.target)
+    if images.scales is not None and stored.size < max(images.size, *images.scales):
+        low, high = images.scales
+        raise UserError(
+            f"{base}.size={images.size} and {target}.scales=[{low},{high}] must be at most the "
+            f"{stored.size} pixels of {images.root}: choose smaller ones, or prepare larger images"
+        )
+    if images.resize == "side":
+        raise UserError(
+            f"{base}.resize=side takes crops from whole images, and those of {images.root} are "
+            f"squares: set {commands.setting(f'{base}.resize', stored.resize)}, or read the folder "
+            "of which they were made"
+        )
+    if images.size != stored.size and images.scales is None:
+        problem = f"{base}.size={images.size} differs from the {stored.size} pixels of"
     elif images.resize != stored.resize:
-        problem = f"{group}.resize={images.resize} differs from the {stored.resize} of"
+        problem = f"{base}.resize={images.resize} differs from the {stored.resize} of"
     else:
         return
     problem += f" {images.root}"

@@ -29,6 +29,10 @@ REVISION = 2
 # change; a neutral value never does
 NEUTRAL: dict[str, object] = {
     "revision": 1,
+    "data.scales": None,
+    "data.pad": 0,
+    "data.pca": 0.0,
+    "data.grey": False,
     "model.cuts": "stage",
     "model.reduction": None,
     "split.a": None,

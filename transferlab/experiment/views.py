@@ -11,8 +11,11 @@ from dataclasses import replace
 from transferlab.experiment import variants
 from transferlab.experiment.config import DataConfig, RunConfig
 
-# The keys of a data config that say which images there are; all others say how they are seen
-SOURCE = ("name", "root", "val", "holdout", "per_class", "unreadable", "digest")
+# The keys of a data config that say which images there are, and how they vary in training, the same
+# for all networks that are trained on them; all others say how they are seen
+SOURCE = (
+    "name", "root", "val", "holdout", "per_class", "unreadable", "digest", "scales", "pad", "pca",
+)  # fmt: skip
 
 
 def data_of(config: RunConfig, letter: str) -> DataConfig:

@@ -194,6 +194,7 @@ class PreprocessingRecord(TypedDict):
     crop: AtLeastOne
     mean_sha256: Sha256 | None
     scale: tuple[float, float, float] | float  # a factor each of red, green, blue, or one of all
+    grey: NotRequired[bool]
 
 
 class InferenceRecord(TypedDict):

@@ -13,7 +13,6 @@ from transferlab import models, store
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half
 from transferlab.data.mean import Mean
-from transferlab.data.transforms import InputTransform
 from transferlab.errors import RunFailed
 from transferlab.experiment import variants, views
 from transferlab.experiment.reuse import require_same_images
@@ -147,7 +146,7 @@ def means(subjects: Sequence[Subject], images: ImageSet, *, workers: int) -> dic
     """
     runs = {mean_letter(subject.run.config): subject.run for subject in subjects}
     return {
-        letter: _mean_of_base(run)
+        letter: inputs.as_seen(_mean_of_base(run), run.config)
         if letter in variants.HALVES and views.crosses(run.config)
         else inputs.mean_image(run, images, letter, workers=workers)
         for letter, run in sorted(runs.items())
@@ -180,24 +179,22 @@ def pack_data(
     """
     first = subjects[0].run
     config, train = first.config, first.config.train
-    seen = views.inputs(config)
-    transform = InputTransform(
-        {letter: mean.image for letter, mean in means.items()},
-        scale=seen.scale,
-        mirror=train.mirror,
-        channels_last=train.channels_last,
-    )
+    components = inputs.colour_components(first, target, workers=workers)
     reader = Reader(
         target,
         seed=inputs.image_seed(first),
         batch_size=train.batch_size,
         val_batch_size=train.val_batch_size,
         reshuffle=train.reshuffle,
-        crop=seen.crop,
-        mirror=train.mirror,
+        crop=views.inputs(config).crop,
+        augmentation=inputs.augmentation(config),
         workers=workers,
         check=check,
     )
     return PackData(
-        reader, transform, start_step=start_step, total_steps=total_steps, val_every=val_every
+        reader,
+        inputs.transform(config, means, components),
+        start_step=start_step,
+        total_steps=total_steps,
+        val_every=val_every,
     )

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from transferlab import models, store
+from transferlab.data.crops import centre
 from transferlab.data.datasets import decode
-from transferlab.data.datasets.images import centre_corners
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
 from transferlab.experiment.run import INFERENCE, RESULT, WEIGHTS
@@ -63,10 +63,11 @@ class Preprocess:
 
     def _crop(self, picture: Picture) -> np.ndarray:
         """(P, P, 3) uint8."""
-        size, crop = self.settings.size, self.settings.crop
-        ((row, column),) = centre_corners(1, size, crop).tolist()
-        pixels = _fitted(picture, size=size, resize=self.settings.resize)
-        return pixels[row : row + crop, column : column + crop]
+        crop = self.settings.crop
+        pixels = _fitted(picture, size=self.settings.size, resize=self.settings.resize)
+        row, column = centre(pixels.shape, crop)
+        pixels = pixels[row : row + crop, column : column + crop]
+        return decode.to_grey(pixels.copy()) if self.settings.grey else pixels
 
 
 class Classifier:
@@ -170,7 +171,7 @@ def load_run(folder: str | Path, *, trust: bool = False) -> Classifier:
 
 
 def _fitted(picture: Picture, *, size: int, resize: str) -> np.ndarray:
-    """(size, size, 3) uint8. Raises: UserError if the picture cannot be read."""
+    """(H, W, 3) uint8 as `decode.fit` makes it. Raises: UserError if the picture cannot be read."""
     name: object = picture
     try:
         if isinstance(picture, str | Path):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from transferlab.data.half import Half, View
 from transferlab.data.loader import Batch, Batches, Sequence, Stream, auto_workers, loader
+from transferlab.data.sampling import Augmentation
 from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
 from transferlab.experiment import usage, variants, views
@@ -47,7 +48,7 @@ class Reader:
     val_batch_size: int
     reshuffle: bool
     crop: int
-    mirror: bool
+    augmentation: Augmentation
     workers: int
     check: Callable[[float], object] = lambda waited: None
 
@@ -66,8 +67,7 @@ class Reader:
             total_steps=total_steps,
             batch_size=self.batch_size,
             reshuffle=self.reshuffle,
-            slack=view.subset.size - self.crop,
-            mirror=self.mirror,
+            augmentation=self.augmentation,
             **_share(trainer),
         )
         return self._loader(view, stream, trainer)
@@ -155,7 +155,8 @@ class HalfDataModule(LightningDataModule):
             half = inputs.half(self.run, images, config.variant.target)
             workers = config.runtime.workers
             if workers is None:
-                workers = auto_workers(half.train, machine.cores())
+                resized = seen.scales is not None
+                workers = auto_workers(half.train, machine.cores(), resized=resized)
             self.reader = Reader(
                 half,
                 seed=inputs.image_seed(self.run),
@@ -163,16 +164,12 @@ class HalfDataModule(LightningDataModule):
                 val_batch_size=train.val_batch_size,
                 reshuffle=train.reshuffle,
                 crop=seen.crop,
-                mirror=train.mirror,
+                augmentation=inputs.augmentation(config),
                 workers=workers,
             )
             mean = inputs.mean_image(self.run, images, self.mean, workers=workers)
-            self.views = InputTransform(
-                {self.mean: mean.image},
-                scale=seen.scale,
-                mirror=train.mirror,
-                channels_last=train.channels_last,
-            )
+            components = inputs.colour_components(self.run, half, workers=workers)
+            self.views = inputs.transform(config, {self.mean: mean}, components)
         if self.trainer is not None:
             self.views.to(self.trainer.strategy.root_device)
 

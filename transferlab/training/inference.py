@@ -35,7 +35,8 @@ class Preprocessing:
     The picture is resized to `size` pixels a side by the rule `resize` of `decode.fit`; the middle
     `crop` pixels of the mean image, or one mean colour, are subtracted from its own; the result is
     multiplied by `scale`, one factor or one for each channel. `channels` is the order of the
-    colours. `mean_sha256` is None if nothing is subtracted.
+    colours, and with `grey` their luminance is in all three. `mean_sha256` is None if nothing is
+    subtracted.
     """
 
     channels: str
@@ -44,6 +45,7 @@ class Preprocessing:
     crop: int
     mean_sha256: str | None
     scale: float | tuple[float, ...]
+    grey: bool = False  # earlier versions had no choice
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def save(run: Run, classes: Sequence[str], mean: np.ndarray | None) -> str:
         run.config.model.reduction,
         run.num_outputs,
         tuple(classes),
-        Preprocessing(CHANNELS, data.size, data.resize, data.crop, mean_sha256, data.scale),
+        Preprocessing(
+            CHANNELS, data.size, data.resize, data.crop, mean_sha256, data.scale, data.grey
+        ),
         train.precision,
         train.channels_last,
     )

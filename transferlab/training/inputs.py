@@ -1,9 +1,10 @@
-"""The inputs of a run: its target's data set, its half of the classes, and whose mean image."""
+"""The inputs of a run: its target's images, its half of the classes, whose mean, what varies."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from transferlab.data import mean
 from transferlab.data.datasets.images import ImageSet
 from transferlab.data.half import Half, cut
 from transferlab.data.mean import Mean
+from transferlab.data.sampling import Augmentation
+from transferlab.data.transforms import InputTransform
 from transferlab.experiment import views
 from transferlab.experiment.config import DataConfig, RunConfig, cache_folder
 from transferlab.experiment.reuse import changed
@@ -20,6 +23,7 @@ from transferlab.runtime.progress import Bar, Display, Rate
 from transferlab.training import seeds
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 NO_MEAN, COLOUR = "none", "colour"  # in place of the letter of a half
 
 
@@ -53,6 +57,7 @@ def cut_seen(config: DataConfig, images: ImageSet, classes: Sequence[str]) -> Ha
         classes,
         per_class=config.per_class,
         skip_unreadable=config.unreadable == "skip",
+        grey=config.grey,
     )
 
 
@@ -82,20 +87,80 @@ def mean_letter(config: RunConfig) -> str:
 def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> Mean:
     """The mean over the training images of a half of `images`, cached; that of the config for
     `COLOUR`."""
-    config, settings = run.config, views.inputs(run.config)
     if letter == NO_MEAN:
         return Mean(None, {})
     if letter == COLOUR:
-        return Mean(np.array(settings.mean, dtype=np.float32), {})
-    source = half(run, images, letter)
-    key = mean.key(
-        images.digest,
-        source.classes,
-        size=settings.size,
-        resize=settings.resize,
-        per_class=settings.per_class,
+        return Mean(np.array(views.inputs(run.config).mean, dtype=np.float32), {})
+    source, name = half(run, images, letter), f"mean image of half {letter}"
+    found = _computed(mean.mean_image, run, source, images.digest, name, workers=workers)
+    return as_seen(found, run.config)
+
+
+def as_seen(mean: Mean, config: RunConfig) -> Mean:
+    """The mean as a run subtracts it: as one colour where its images have different sizes."""
+    if mean.image is None or mean.image.ndim == 1 or views.inputs(config).one_size:
+        return mean
+    colour = mean.image.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+    return Mean(colour, mean.skipped)
+
+
+def colour_components(run: Run, target: Half, *, workers: int) -> np.ndarray | None:
+    """Those of the target's training images, cached; None where colours do not vary."""
+    images = views.inputs(run.config)
+    if not images.pca:
+        return None
+    assert images.digest is not None, f"{run.label} {run.id} has not been resolved"
+    name = f"colours of half {run.config.variant.target}"
+    return _computed(
+        mean.colour_components, run, target, images.digest, name, workers=workers, colours=True
     )
-    name, total, rate = f"mean image of half {letter}", len(source.train), Rate()
+
+
+def augmentation(config: RunConfig) -> Augmentation:
+    """How the training images of the run vary."""
+    seen = views.inputs(config)
+    return Augmentation(config.train.mirror, seen.pad, seen.scales, seen.pca, seen.one_size)
+
+
+def transform(
+    config: RunConfig, means: Mapping[str, Mean], components: np.ndarray | None
+) -> InputTransform:
+    """What makes the inputs of the networks that subtract these means of bytes."""
+    seen = views.inputs(config)
+    return InputTransform(
+        {letter: mean.image for letter, mean in means.items()},
+        scale=seen.scale,
+        mirror=config.train.mirror,
+        channels_last=config.train.channels_last,
+        padding=(seen.size, seen.pad) if seen.pad else None,
+        components=components,
+    )
+
+
+def _computed(
+    compute: Callable[..., T],
+    run: Run,
+    source: Half,
+    digest: str,
+    name: str,
+    *,
+    workers: int,
+    **what: object,
+) -> T:
+    """A statistic of the training images of a half of the data set with this digest, from the
+    cache if it has it, with progress."""
+    seen = views.inputs(run.config)
+    grey = {"grey": True} if seen.grey else {}
+    key = mean.key(
+        digest,
+        source.classes,
+        size=seen.size,
+        resize=seen.resize,
+        per_class=seen.per_class,
+        **grey,
+        **what,
+    )
+    total, rate = len(source.train), Rate()
     with Display(log) as display:
 
         def show(done: int) -> None:
@@ -103,11 +168,11 @@ def mean_image(run: Run, images: ImageSet, letter: str, *, workers: int) -> Mean
             bar = Bar(name, done, total, "images", left_s=rate.left_s(total - done))
             display.show(lambda: [bar])
 
-        return mean.mean_image(
+        return compute(
             source.train,
-            cache=cache_folder(config),
+            cache=cache_folder(run.config),
             name=key,
             workers=workers,
-            changed=partial(changed, settings),
+            changed=partial(changed, seen),
             on_progress=show,
         )

@@ -54,7 +54,8 @@ class Session:
         self.total_steps = total_steps(self.config, len(target.train))
         workers = self.config.runtime.workers
         if workers is None:
-            workers = auto_workers(target.train, machine.cores())
+            resized = views.inputs(self.config).scales is not None
+            workers = auto_workers(target.train, machine.cores(), resized=resized)
         self.workers = workers
         self.device = "unknown: training was complete when the run was interrupted"
 

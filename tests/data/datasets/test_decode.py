@@ -471,6 +471,14 @@ def test_a_file_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytes
         decode.read_rgb(str(tmp_path / "image.png"), size=8, resize="warp")
 
 
+def test_grey_is_the_luminance_that_pillow_computes():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).convert("L"))
+    assert np.array_equal(decode.to_grey(pixels), np.stack(3 * [expected], axis=2))
+    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], np.uint8)
+    assert decode.to_grey(colours)[:, 1].tolist() == [76, 150, 29, 255]
+
+
 def test_arrays_are_resized_one_by_one():
     pixels = np.zeros((3, 8, 8, 3), dtype=np.uint8)
     pixels[1] = 90

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support.trees import load_folder
+from torchvision.transforms import functional
 
 from transferlab import data
+from transferlab.data.crops import Crops
 from transferlab.data.datasets import folder
 from transferlab.data.datasets.images import UnreadableImage
 from transferlab.data.datasets.listing import Files
@@ -228,6 +231,39 @@ def test_a_picture_has_the_size_of_its_file(tmp_path: Path):
     assert subset.picture(1) == UnreadableImage(
         "the file is empty", "train/Ant/1.png", hashlib.sha256(b"").hexdigest()
     )
+
+
+def test_crops_of_whole_pictures_of_drawn_sides_are_slices_of_torchvisions(tmp_path: Path):
+    """Shorter side to S, then P pixels from any of the (H - P + 1) (W - P + 1) places."""
+    tree(tmp_path)
+    shapes = [(20, 31), (33, 18), (25, 25), (16, 16)]
+    noise = np.random.default_rng(0)
+    for number, shape in enumerate(shapes):
+        pixels = noise.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"train/zebra/{number}.png")
+    subset = load_folder(tmp_path, size=16, resize="side").train
+    places = np.flatnonzero(subset.labels == 2)[:4]
+    bits = noise.integers(0, 2**32, (4, 2), dtype=np.uint64)
+    for sides in (None, np.array([16, 20, 14, 30])):
+        out = np.zeros((4, 12, 12, 3), np.uint8)
+        subset.read(places, out, Crops(bits, sides, pad=0, one_size=False))
+        for slot, place in enumerate(places):
+            picture = torch.from_numpy(subset.picture(place)).permute(2, 0, 1)
+            side = 16 if sides is None else int(sides[slot])
+            resized = functional.resize(picture, [side], antialias=True)
+            room = np.array(resized.shape[1:]) - 12 + 1
+            row, column = (bits[slot].astype(float) / 2**32 * room).astype(int)
+            expected = resized[:, row : row + 12, column : column + 12]
+            error = out[slot].astype(int) - expected.permute(1, 2, 0).numpy()
+            assert abs(error).max() <= 1, (slot, sides)  # torchvision resizes in another layout
+    held = np.zeros((4, 12, 12, 3), np.uint8)
+    subset.read(places, held, None)
+    for slot, place in enumerate(places):
+        picture = torch.from_numpy(subset.picture(place)).permute(2, 0, 1)
+        resized = functional.resize(picture, [16], antialias=True)
+        row, column = (size // 2 - 6 for size in resized.shape[1:])
+        expected = resized[:, row : row + 12, column : column + 12].permute(1, 2, 0)
+        assert abs(held[slot].astype(int) - expected.numpy()).max() <= 1, slot
 
 
 def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):

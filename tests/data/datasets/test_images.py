@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from support.crops import at
 
-from transferlab.data.datasets.images import ArraySubset, centre_corners, copy_crops
+from transferlab.data.crops import centre, copy_crop, copy_crops
+from transferlab.data.datasets.images import ArraySubset
 
 
 def noise(count: int = 4, size: int = 8) -> np.ndarray:
@@ -12,7 +14,7 @@ def noise(count: int = 4, size: int = 8) -> np.ndarray:
 
 def test_crops_begin_at_their_corners():
     pixels, out = noise(), np.zeros((3, 5, 5, 3), dtype=np.uint8)
-    copy_crops(pixels, np.array([3, 0, 3]), out, np.array([[0, 3], [2, 1], [3, 0]]))
+    copy_crops(pixels, np.array([3, 0, 3]), out, at([[0, 3], [2, 1], [3, 0]], room=4))
     assert np.array_equal(out[0], pixels[3, 0:5, 3:8])
     assert np.array_equal(out[1], pixels[0, 2:7, 1:6])
     assert np.array_equal(out[2], pixels[3, 3:8, 0:5])
@@ -26,13 +28,32 @@ def test_without_corners_the_centre_is_copied():
 
 def test_a_crop_of_the_whole_size_is_the_image():
     pixels, out = noise(), np.zeros((2, 8, 8, 3), dtype=np.uint8)
-    for corners in (None, np.zeros((2, 2), dtype=np.int64)):
-        copy_crops(pixels, np.array([2, 1]), out, corners)
+    for crops in (None, at([[0, 0], [0, 0]], room=1)):
+        copy_crops(pixels, np.array([2, 1]), out, crops)
         assert np.array_equal(out, pixels[[2, 1]])
 
 
 def test_the_centre_of_256_pixels_begins_at_14():
-    assert centre_corners(2, 256, 227).tolist() == [[14, 14], [14, 14]]
+    assert centre((256, 256, 3), 227) == (14, 14)
+    assert centre((256, 341, 3), 224) == (16, 58)
+
+
+def test_around_a_padded_image_a_crop_is_zero():
+    pixels, out = noise(), np.full((4, 8, 8, 3), 77, dtype=np.uint8)
+    around = np.pad(pixels, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    offsets = [[0, 0], [8, 3], [4, 4], [5, 8]]
+    copy_crops(pixels, np.array([3, 0, 2, 2]), out, at(offsets, room=9, pad=4))
+    for slot, (image, (row, column)) in enumerate(zip([3, 0, 2, 2], offsets, strict=True)):
+        assert np.array_equal(out[slot], around[image, row : row + 8, column : column + 8])
+
+
+def test_a_crop_of_a_rectangle_is_a_slice_of_it():
+    pixels, out = (
+        np.random.default_rng(0).integers(1, 256, (6, 9, 3), dtype=np.uint8),
+        np.zeros((4, 4, 3), dtype=np.uint8),
+    )
+    copy_crop(pixels, out, 2, 5)
+    assert np.array_equal(out, pixels[2:, 5:])
 
 
 class Lying(np.ndarray):

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.crops import at
 from support.trees import JPEG, RAW, load_folder, prepare, tree
 
 from transferlab import data
+from transferlab.data.crops import Crops
 from transferlab.data.datasets import decode
-from transferlab.data.datasets.images import Subset
+from transferlab.data.datasets.images import ArraySubset, Subset
 from transferlab.data.datasets.mapped import Mapped
 from transferlab.data.datasets.prepared import JpegSubset, Prepared, RawSubset
 from transferlab.data.datasets.prepared_record import read_record
@@ -55,10 +57,9 @@ def refused(dst: Path, **changed: object) -> str:
     return str(caught.value)
 
 
-def read(subset: Subset, positions: list[int], crop: int, corners: object = None) -> np.ndarray:
+def read(subset: Subset, positions: list[int], crop: int, crops: Crops | None = None) -> np.ndarray:
     out = np.zeros((len(positions), crop, crop, 3), np.uint8)
-    corners = None if corners is None else np.array(corners)
-    assert subset.read(np.array(positions), out, corners) == {}
+    assert subset.read(np.array(positions), out, crops) == {}
     return out
 
 
@@ -66,8 +67,8 @@ def test_crops_are_those_of_the_folder_in_the_requested_order(images: Path, made
     theirs = load_folder(images, size=8).train
     ours = load(made["raw"]).train
     assert isinstance(ours, RawSubset) and ours.in_memory and ours.size == 8
-    positions, corners = [15, 2, 2, 9], [[0, 3], [2, 1], [0, 0], [1, 1]]
-    assert np.array_equal(read(ours, positions, 5, corners), read(theirs, positions, 5, corners))
+    positions, crops = [15, 2, 2, 9], at([[0, 3], [2, 1], [0, 0], [1, 1]], room=4)
+    assert np.array_equal(read(ours, positions, 5, crops), read(theirs, positions, 5, crops))
     assert np.array_equal(read(ours, positions, 4), read(theirs, positions, 4))  # the centres
 
 
@@ -77,11 +78,28 @@ def test_a_picture_is_the_image_as_it_was_stored(made: dict[str, Path]):
         assert np.array_equal(subset.picture(9), read(subset, [9], 8)[0]), codec
 
 
+def test_stored_images_are_resized_to_smaller_sides(made: dict[str, Path]):
+    """As an image in memory is, whose pictures are those of the files."""
+    sides = Crops(np.full((2, 2), 2**31, np.uint64), np.array([5, 7]), pad=0, one_size=False)
+    for codec, path in made.items():
+        for size in (8, 6):
+            ours, stored = load(path, size=size).train, load(path).train
+            pictures = np.stack([stored.picture(position) for position in (15, 2)])
+            resized = decode.resize_all(pictures, size=size)
+            assert np.array_equal(read(ours, [15, 2], size), resized), codec
+            memory = ArraySubset(resized, np.zeros(2, np.int64), "memory", pictures=pictures)
+            expected = read(memory, [0, 1], 4, sides)
+            assert np.array_equal(read(ours, [15, 2], 4, sides), expected), codec
+            assert not ours.in_memory or size == 8
+        one = decode.fit(pictures[0], size=5, resize="warp")
+        assert np.array_equal(expected[0], one[1:5, 1:5])  # the second of two offsets
+
+
 def test_jpegs_are_cropped_likewise_and_take_worker_processes(made: dict[str, Path]):
     ours = load(made["jpeg"]).train
     assert isinstance(ours, JpegSubset) and not ours.in_memory
     whole = read(ours, [15, 2, 9], 8)
-    crops = read(ours, [15, 2, 9], 5, [[0, 3], [2, 1], [1, 1]])
+    crops = read(ours, [15, 2, 9], 5, at([[0, 3], [2, 1], [1, 1]], room=4))
     assert np.array_equal(crops[0], whole[0, :5, 3:])
     assert np.array_equal(crops[1], whole[1, 2:7, 1:6])
     assert np.array_equal(read(ours, [9], 4)[0], whole[2, 2:6, 2:6])
@@ -116,8 +134,7 @@ def test_the_digest_is_the_records(made: dict[str, Path]):
 def test_other_settings_than_those_it_was_made_with_are_refused(made: dict[str, Path]):
     dst = made["raw"]
     assert refused(dst, size=16) == (
-        f"data.size=16 differs from the 8 pixels of {dst}: set data.size=8, or prepare the "
-        "images again"
+        f"data.size=16 is above the 8 pixels of {dst}: set data.size=8, or prepare the images again"
     )
     assert refused(dst, resize="crop") == (
         f"data.resize=crop differs from the warp of {dst}: set data.resize=warp, or prepare the "

@@ -150,6 +150,16 @@ def fit(pixels: np.ndarray, *, size: int, resize: str) -> np.ndarray:
     return _resized(pixels[None], size, size)[0]
 
 
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """Pixels (..., 3) uint8 with their luminance in all three channels, in place.
+
+    Source: ITU-R BT.601, 0.299 red + 0.587 green + 0.114 blue, rounded as Pillow's mode L has it.
+    """
+    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
+    pixels[:] = ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16)[..., None]
+    return pixels
+
+
 def resize_all(pixels: np.ndarray, *, size: int) -> np.ndarray:
     """(N, S, S, 3) uint8 as (N, size, size, 3), each to the bits of `fit`."""
     return _resized(pixels, size, size)
@@ -162,6 +172,6 @@ def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     import torch
     from torch.nn.functional import interpolate
 
-    batch = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
+    batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(0, 3, 1, 2)
     fitted = interpolate(batch, (height, width), mode="bilinear", antialias=True)
     return fitted.permute(0, 2, 3, 1).numpy()

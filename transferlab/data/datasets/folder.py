@@ -15,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
+from transferlab.data.crops import Crops
 from transferlab.data.datasets import decode, listing
 from transferlab.data.datasets.images import (
     DataSet,
     Description,
     ImageSet,
     UnreadableImage,
-    centre_corners,
     class_counts,
     hold_out,
     is_multi_label,
+    read_pictures,
 )
 from transferlab.data.datasets.listing import Files, Listing, content_digest, list_files
 from transferlab.errors import UserError
@@ -64,19 +65,9 @@ class FileSubset:
         return self.files.labels
 
     def read(
-        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+        self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
-        crop, unreadable = out.shape[1], {}
-        if corners is None:
-            corners = centre_corners(len(positions), self.size, crop)
-        for slot, (row, column) in enumerate(corners.tolist()):
-            picture = self.picture(positions[slot])
-            if isinstance(picture, UnreadableImage):
-                unreadable[slot] = picture
-            else:
-                pixels = decode.fit(picture, size=self.size, resize=self.resize)
-                out[slot] = pixels[row : row + crop, column : column + crop]
-        return unreadable
+        return read_pictures(self, positions, out, crops, resize=self.resize)
 
     def picture(self, position: int) -> np.ndarray | UnreadableImage:
         name = self.name(position)

@@ -16,6 +16,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from transferlab.data import sampling
+from transferlab.data.crops import Crops, centre, copy_crop, copy_crops
+from transferlab.data.datasets import decode
 from transferlab.errors import UserError
 
 HOLDOUT_SEED = 2014  # fixed, so that every run holds out the same images
@@ -45,7 +47,7 @@ class Subset(Protocol):
 
     @property
     def size(self) -> int:
-        """S, pixels a side."""
+        """S, pixels a side; of images of different shapes, of the shorter side."""
         ...
 
     @property
@@ -54,12 +56,12 @@ class Subset(Protocol):
         ...
 
     def read(
-        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+        self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
         """Fill `out` (B, P, P, 3) uint8 with crops of the images at `positions` (B,), in place.
 
-        They begin at `corners` (B, 2), row and column; without, they are the images' centres.
-        Returns the images that cannot be read, by their positions in the batch.
+        Without `crops` they are the images' centres; if it has sides, each image is resized to its
+        own. Returns the images that cannot be read, by their positions in the batch.
         """
         ...
 
@@ -215,9 +217,11 @@ class ArraySubset:
         return self.pixels.shape[1]
 
     def read(
-        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+        self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
-        copy_crops(self.pixels, positions, out, corners)
+        if crops is not None and crops.sides is not None:
+            return read_pictures(self, positions, out, crops, resize="warp")
+        copy_crops(self.pixels, positions, out, crops)
         return {}
 
     def picture(self, position: int) -> np.ndarray:
@@ -228,24 +232,29 @@ class ArraySubset:
         return f"{self.source}[{position}]"
 
 
-def copy_crops(
-    pixels: np.ndarray, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
-) -> None:
-    """Fill `out` (B, P, P, 3) with crops of pixels (N, S, S, 3), in place, as `Subset.read` says.
-
-    Visits the images in memory order, and copies each row of a crop once: as fast as memory allows.
-    """
-    size, crop = pixels.shape[1], out.shape[1]
-    corners = centre_corners(len(positions), size, crop) if corners is None else corners
-    sources, starts = positions.tolist(), corners.tolist()
-    for slot in np.argsort(positions, kind="stable").tolist():
-        row, column = starts[slot]
-        out[slot] = pixels[sources[slot], row : row + crop, column : column + crop]
-
-
-def centre_corners(count: int, size: int, crop: int) -> np.ndarray:
-    """The corners (count, 2) of the middle `crop` pixels of images with `size` a side."""
-    return np.full((count, 2), (size - crop) // 2, dtype=np.int64)
+def read_pictures(
+    subset: Subset,
+    positions: np.ndarray,
+    out: np.ndarray,
+    crops: Crops | None,
+    *,
+    resize: str,
+) -> dict[int, UnreadableImage]:
+    """Fill `out` as `Subset.read` says, each picture resized by itself as `decode.fit` does."""
+    unreadable, sides = {}, None if crops is None else crops.sides
+    for slot, position in enumerate(positions.tolist()):
+        picture = subset.picture(position)
+        if isinstance(picture, UnreadableImage):
+            unreadable[slot] = picture
+            continue
+        size = subset.size if sides is None else int(sides[slot])
+        pixels = decode.fit(picture, size=size, resize=resize)
+        if crops is None:
+            row, column = centre(pixels.shape, out.shape[1])
+        else:
+            row, column = crops.corner(slot, pixels.shape, out.shape[1])
+        copy_crop(pixels, out[slot], row, column)
+    return unreadable
 
 
 def hold_out(labels: np.ndarray, part: float, images: np.ndarray) -> np.ndarray:

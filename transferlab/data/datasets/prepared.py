@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from transferlab.data.crops import Crops, copy_crops
 from transferlab.data.datasets import decode
 from transferlab.data.datasets.images import (
     DataSet,
@@ -19,9 +20,8 @@ from transferlab.data.datasets.images import (
     ImageSet,
     StoredPixels,
     UnreadableImage,
-    centre_corners,
     class_counts,
-    copy_crops,
+    read_pictures,
 )
 from transferlab.data.datasets.mapped import Mapped
 from transferlab.data.datasets.prepared_record import (
@@ -55,7 +55,8 @@ class Prepared(DataSet):
         self._require(size, resize)
         record = self._record()
         train, val = (
-            open_subset(self._folder / name, record, record.subsets[name]) for name in SUBSETS
+            open_subset(self._folder / name, record, record.subsets[name], size=size)
+            for name in SUBSETS
         )
         return ImageSet(record.classes, record.digest, train, val)
 
@@ -65,7 +66,8 @@ class Prepared(DataSet):
 
         def sha256(name: str) -> str:
             subset, _, file = name.partition("/")
-            stored = open_subset(self._folder / subset, record, record.subsets[subset])
+            parts = record.subsets[subset]
+            stored = open_subset(self._folder / subset, record, parts, size=record.pixels.size)
             assert isinstance(stored, JpegSubset), "raw images cannot be unreadable"
             return stored.sha256(int(np.flatnonzero(stored.names == os.fsencode(file))[0]))
 
@@ -76,11 +78,11 @@ class Prepared(DataSet):
         return StoredPixels(pixels.size, pixels.resize)
 
     def _require(self, size: int, resize: str) -> None:
-        """Raises: UserError for images of another size, or that were resized otherwise."""
+        """Raises: UserError for larger images, or those that were resized otherwise."""
         pixels = self._record().pixels
-        if size != pixels.size:
+        if size > pixels.size:
             raise UserError(
-                f"data.size={size} differs from the {pixels.size} pixels of {self.root}: set "
+                f"data.size={size} is above the {pixels.size} pixels of {self.root}: set "
                 f"{commands.setting('data.size', pixels.size)}, or prepare the images again"
             )
         if resize != pixels.resize:
@@ -110,10 +112,13 @@ class Prepared(DataSet):
 
 
 def open_subset(
-    folder: Path, record: PreparedRecord, stored: StoredSubset
+    folder: Path, record: PreparedRecord, stored: StoredSubset, *, size: int
 ) -> "RawSubset | JpegSubset":
-    """The subset that the arrays describe. Raises: UserError if files are missing or do not fit."""
-    labels, codec, size = _labels(folder, record, stored), record.pixels.codec, record.pixels.size
+    """The subset that the arrays describe, to be read with images of `size` pixels a side.
+
+    Raises: UserError if files are missing or do not fit.
+    """
+    labels, codec, side = _labels(folder, record, stored), record.pixels.codec, record.pixels.size
     names = array(folder / "names.npy", lambda a: a.dtype.kind == "S", (stored.images,))
     if codec not in IMAGES:
         raise UserError(f"{folder.parent / RECORD} is damaged: codec {codec!r} is unknown")
@@ -122,34 +127,41 @@ def open_subset(
         mapped = Mapped(path)
     except (OSError, ValueError) as error:
         raise damaged(path, error) from error
-    room = stored.slots * size * size * 3 if codec == "raw" else stored.size_bytes
+    room = stored.slots * side * side * 3 if codec == "raw" else stored.size_bytes
     if len(mapped.bytes) != room:
         raise damaged(path, f"it has {len(mapped.bytes)} bytes, not {room}")
     if codec == "raw":
-        return RawSubset(mapped, size, slots(folder, stored), labels, names)
+        here = slots(folder, stored)
+        return RawSubset(mapped, size, side, here, labels, names, in_memory=size == side)
     spans = whole_numbers(folder / "spans.npy", (stored.images, 2), below=room + 1)
     if spans.sum(axis=1).max(initial=0) > room:
         raise damaged(folder / "spans.npy", "an image ends behind the end of the file")
-    return JpegSubset(mapped, size, spans, labels, names)
+    return JpegSubset(mapped, size, side, spans, labels, names)
 
 
 @dataclass(frozen=True)
 class RawSubset:
-    """Images in a mapped file with a slot for every source file, readable or not. slots: (N,)."""
+    """Images in a mapped file with a slot for every source file, readable or not. slots: (N,).
+
+    Of `side` pixels a side in the file, and of `size` when they are read.
+    """
 
     mapped: Mapped
     size: int
+    side: int
     slots: np.ndarray
     labels: np.ndarray
     names: np.ndarray
     in_memory: bool = True
 
     def read(
-        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+        self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
-        slots, image_bytes = self.slots[positions], self.size * self.size * 3
+        slots, image_bytes = self.slots[positions], self.side * self.side * 3
         self.mapped.fetch(slots * image_bytes, np.full(len(slots), image_bytes))
-        copy_crops(self._images, slots, out, corners)
+        if self.size != self.side or (crops is not None and crops.sides is not None):
+            return read_pictures(self, positions, out, crops, resize="warp")
+        copy_crops(self._images, slots, out, crops)
         return {}
 
     def picture(self, position: int) -> np.ndarray:
@@ -157,7 +169,7 @@ class RawSubset:
 
     @property
     def _images(self) -> np.ndarray:
-        return self.mapped.bytes.reshape(-1, self.size, self.size, 3)
+        return self.mapped.bytes.reshape(-1, self.side, self.side, 3)
 
     def name(self, position: int) -> str:
         return os.fsdecode(self.names[position])
@@ -165,37 +177,31 @@ class RawSubset:
 
 @dataclass(frozen=True)
 class JpegSubset:
-    """JPEGs of S pixels a side in a memory-mapped file. spans: (N, 2), first byte and size."""
+    """JPEGs in a memory-mapped file. spans: (N, 2), first byte and size in bytes.
+
+    Of `side` pixels a side in the file, and of `size` when they are read.
+    """
 
     mapped: Mapped
     size: int
+    side: int
     spans: np.ndarray
     labels: np.ndarray
     names: np.ndarray
     in_memory: bool = False
 
     def read(
-        self, positions: np.ndarray, out: np.ndarray, corners: np.ndarray | None
+        self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
-        crop, unreadable = out.shape[1], {}
-        if corners is None:
-            corners = centre_corners(len(positions), self.size, crop)
         spans = self.spans[positions]
         self.mapped.fetch(spans[:, 0], spans[:, 1])
-        for slot, position in enumerate(positions.tolist()):
-            picture = self.picture(position)
-            if isinstance(picture, UnreadableImage):
-                unreadable[slot] = picture
-            else:
-                row, column = corners[slot]
-                out[slot] = picture[row : row + crop, column : column + crop]
-        return unreadable
+        return read_pictures(self, positions, out, crops, resize="warp")
 
     def picture(self, position: int) -> np.ndarray | UnreadableImage:
         start, size = self.spans[position].tolist()
         try:
             pixels = decode.jpeg(self.mapped.bytes[start : start + size])
-            if pixels.shape != (self.size, self.size, 3):
+            if pixels.shape != (self.side, self.side, 3):
                 raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels")
         except ValueError as error:
             return UnreadableImage(

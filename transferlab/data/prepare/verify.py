@@ -50,7 +50,7 @@ def verify(root: Path) -> Verification:
 
     with Display(log) as display:
         for name, stored in record.subsets.items():
-            subset = prepared.open_subset(root / name, record, stored)
+            subset = prepared.open_subset(root / name, record, stored, size=record.pixels.size)
             slots = prepared.slots(root / name, stored)
             content = Content(slots, subset.labels, _digests(root / name, stored))
             contents.append(content)
