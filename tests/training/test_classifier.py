@@ -224,7 +224,9 @@ def test_an_output_without_a_class_has_its_number_for_a_name():
     network = models.build("alexnet_small", num_outputs=3, image_size=16)
     network.initialise(len)
 
-    predictions = Classifier(network, interface, None, {}).classify(np.zeros((16, 16, 3), np.uint8))
+    predictions = Classifier(network, interface, None, {"config": {"train": {}}}).classify(
+        np.zeros((16, 16, 3), np.uint8)
+    )
 
     assert sorted(name for name, _ in predictions) == ["cat", "dog", "output 2"]
 

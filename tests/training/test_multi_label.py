@@ -43,7 +43,8 @@ def shown(first: int) -> voc.Labels:
 @pytest.fixture(scope="module")
 def devkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("VOCdevkit")
-    return voc.devkit(root, train=shown(1), val={}, test=shown(101), side=16)
+    *train, last = shown(1).items()
+    return voc.devkit(root, train=dict(train), val=dict([last]), test=shown(101), side=16)
 
 
 def words(devkit: Path, runs: Path, *more: str) -> list[str]:
@@ -103,7 +104,11 @@ def test_the_numbers_are_those_of_the_weights_on_all_validation_images(pack: lis
     run = pack[0]
     val = half(run, load_images(run.config), "B").val
     files = [val.subset.name(position) for position in range(len(val))]
-    scores = load_run(run.folder).logits(files).numpy()
+    classifier = load_run(run.folder)
+    scores = classifier.logits(files).numpy()
+    ((best, *_),) = classifier.classify_all(files[:1], topk=10)
+    assert best.name == classifier.classes[scores[0].argmax()]
+    assert best.probability == pytest.approx(1 / (1 + np.exp(-scores[0].max())))  # of its own
 
     reached = average_precision.means(scores, val.labels)
     metrics = record(run)["metrics"]

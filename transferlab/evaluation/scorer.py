@@ -4,7 +4,7 @@ Shapes: B images, H, W pixels of an image, P of the side of an input, S of the r
 outputs.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,15 +17,9 @@ from transferlab.evaluation.dense import DenseNetwork
 from transferlab.evaluation.protocols import Settings
 from transferlab.evaluation.reading import Sight
 from transferlab.training.classifier import Classifier
+from transferlab.training.losses import posteriors
 
 Images = Mapping[Sight, Sequence[np.ndarray]]
-
-
-# train.loss -> what makes posteriors (B, K) of logits; the scores of the others are their own
-POSTERIORS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "cross_entropy": lambda logits: logits.softmax(dim=1),
-    "binary": torch.sigmoid,
-}
 
 
 class Scorer:
@@ -48,7 +42,7 @@ class Scorer:
         device: torch.device,
     ) -> None:
         self.classifier, self.looks, self.device = classifier, tuple(looks), device
-        self.posteriors = POSTERIORS.get(loss, lambda logits: logits)
+        self.posteriors = posteriors(loss)
         self.crops: str | None = settings["crops"]
         self.crop = classifier.preprocess.settings.crop
         classifier.network.to(device)

@@ -31,7 +31,8 @@ OF_SEVERAL = tuple(metric for metric in METRICS if measure_of(metric) is not TOP
 GUESSES = tuple(measure.guess for measure in MEASURES if measure.guess is not None)
 FRACTIONS = (*METRICS, *GUESSES, "chance")
 BEST10 = tuple(f"{measure.name}_best10" for measure in MEASURES)
-ARCHIVES = ("cifar10", "cifar100")  # data sets whose root is where their archive is unpacked
+# Data sets whose root is where their archive is unpacked
+ARCHIVES = ("cifar10", "cifar100", "voc2007")
 HEAD: dict[str, type] = {
     "id": str, "label": str, "variant": str, "base": str, "target": str, "n": int,
     "fine_tuned": bool, "split": str, "split_seed": int, "data": str, "data_set": str, "model": str,

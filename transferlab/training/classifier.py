@@ -8,7 +8,7 @@ Shapes: B pictures, P pixels a side of an input, K classes.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,13 +26,15 @@ from transferlab.runtime import paths
 from transferlab.runtime.reading import Damaged
 from transferlab.training import checkpoints, inference
 from transferlab.training.inference import Inference, Preprocessing
+from transferlab.training.losses import posteriors
 
 Picture = str | Path | Image.Image | np.ndarray
 BATCH = 64  # pictures that are in memory together
 
 
 class Prediction(NamedTuple):
-    """The name of a class and its probability, in [0, 1]."""
+    """The name of a class and its probability, in [0, 1]; those of a network with several labels an
+    image do not sum to 1. One that learned by hinge or ranking has none: then it is the score."""
 
     name: str
     probability: float
@@ -85,11 +87,13 @@ class Classifier:
         network: StagedNetwork,
         interface: Inference,
         mean: np.ndarray | None,
-        record: dict[str, object],
+        record: dict[str, Any],
     ) -> None:
         self.network, self.record = network, record
         self.classes, self.num_outputs = interface.classes, interface.num_outputs
         self.precision = interface.precision
+        loss = record["config"]["train"].get("loss", "cross_entropy")  # all that earlier ones had
+        self.posteriors = posteriors(loss)
         self.preprocess = Preprocess(
             interface.preprocessing, mean, channels_last=interface.channels_last
         )
@@ -110,7 +114,7 @@ class Classifier:
         """As `classify`, for each of several pictures in their order."""
         listed, predictions = list(pictures), []
         for start in range(0, len(listed), BATCH):
-            probabilities = self.logits(listed[start : start + BATCH]).softmax(dim=1)
+            probabilities = self.posteriors(self.logits(listed[start : start + BATCH]))
             best = probabilities.topk(min(topk, probabilities.shape[1]))
             for values, outputs in zip(best.values.tolist(), best.indices.tolist(), strict=True):
                 names = map(self._name, outputs)

@@ -44,6 +44,11 @@ def ranking(logits: Tensor, labels: Tensor) -> Tensor:
     return ((margins * absent.T[classes]).sum(dim=1) / pairs[classes]).sum()
 
 
+def posteriors(loss: str) -> Callable[[Tensor], Tensor]:
+    """From logits (B, K) to posteriors, or to the logits where a loss makes none."""
+    return POSTERIORS.get(loss, lambda logits: logits)
+
+
 def one_vs_rest(labels: Tensor, logits: Tensor) -> Tensor:
     """1 for the classes of each image, -1 for the others, 0 for open ones: as the logits (B, K)."""
     targets = torch.full_like(logits, -1, requires_grad=False)
@@ -53,6 +58,11 @@ def one_vs_rest(labels: Tensor, logits: Tensor) -> Tensor:
     return targets
 
 
+# The losses by which logits are probabilities: hinge and ranking only order images
+POSTERIORS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "cross_entropy": lambda logits: logits.softmax(dim=1),
+    "binary": torch.sigmoid,
+}
 LOSSES: Mapping[str, Loss] = {
     "cross_entropy": F.cross_entropy,
     "binary": binary,
