@@ -31,13 +31,6 @@ def test_normalised_samples_have_the_norm_one_as_every_view_before():
     assert features.pooled(torch.zeros(2, 3), "s", l2=True).tolist() == [[0.0, 0.0, 0.0]]
 
 
-def test_grey_images_have_the_luma_in_every_channel():
-    image = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 10, 10]]], np.uint8)
-
-    assert features._grey(image)[..., 0].tolist() == [[76, 150], [29, 10]]
-    assert (features._grey(image) == features._grey(image)[..., :1]).all()
-
-
 def settings(**changes: object) -> dict[str, object]:
     return {**pooling.DEFAULTS, **changes}
 

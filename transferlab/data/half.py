@@ -160,7 +160,7 @@ def cut(
     def view(subset: Subset, keep: int | None) -> View:
         if is_multi_label(subset.labels):
             columns = np.ascontiguousarray(subset.labels[:, [old[name] for name in classes]])
-            return View(subset, np.arange(len(columns)), columns, skip_unreadable)
+            return View(subset, np.arange(len(columns)), columns, skip_unreadable, grey)
         labels = new_label[subset.labels]
         mask = labels >= 0
         if keep is not None:

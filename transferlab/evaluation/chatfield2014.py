@@ -84,6 +84,7 @@ def _images(evaluation: Evaluation, classifier: Classifier) -> tuple[Half, np.nd
     """
     run = evaluation.runs[0]
     stored = posteriors.as_stored(run, evaluation.data)
+    stored = replace(stored, grey=stored.grey or evaluation.settings["grey"])
     images = inputs.load_seen(stored, cache_folder(run.config))
     own = evaluation.data.digest == run.images.digest
     half = inputs.cut_seen(stored, images, classifier.classes if own else images.classes)
@@ -136,7 +137,6 @@ class _Extractor:
                 self.prefix,
                 pooling=code,
                 l2=self.settings["l2"],
-                grey=self.settings["grey"],
                 update=_progress(display, name, len(view)),
             )
 

@@ -20,7 +20,6 @@ from transferlab.evaluation.scorer import Scorer, alike
 from transferlab.models.stages import StagedNetwork
 
 LEAST = 1e-12  # of a norm
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of red, green and blue
 Update = Callable[[int], object]
 
 
@@ -72,7 +71,6 @@ def samples(
     *,
     pooling: str,
     l2: bool,
-    grey: bool,
     update: Update,
 ) -> Samples:
     """The samples of all images. `scorer` makes inputs and views, `network` their features.
@@ -85,8 +83,7 @@ def samples(
     images = 0
     for batch in batches:
         skipped |= batch.skipped
-        pixels = [_grey(image) if grey else image for image in batch.images[sight]]
-        views = _views(scorer, network, pixels, centre=pooling == CENTRE)
+        views = _views(scorer, network, batch.images[sight], centre=pooling == CENTRE)
         for views_of_image, label in zip(views, batch.labels, strict=True):
             found = pooled(views_of_image, pooling, l2=l2).numpy()
             features.append(found)
@@ -131,9 +128,3 @@ def _views(
             views.append((features.mean(dim=(2, 3)) if features.ndim == 4 else features).flatten(1))
         found |= zip(places, torch.stack(views, dim=1).cpu(), strict=True)
     return [found[place] for place in range(len(pixels))]
-
-
-def _grey(pixels: np.ndarray) -> np.ndarray:
-    """The luma of an image (H, W, 3) uint8 in all three channels."""
-    luma = np.rint(pixels.astype(np.float32) @ np.array(LUMA, np.float32)).astype(np.uint8)
-    return np.repeat(luma[..., None], 3, axis=2)

@@ -94,10 +94,12 @@ def test_a_half_has_all_images_and_the_labels_of_its_classes(tmp_path: Path):
     part = half.cut(images, ("person", "car"), per_class=None, skip_unreadable=False)
     assert part.train.positions.tolist() == [0, 1, 2, 3]
     assert part.train.labels.tolist() == [[-1, 1], [1, -1], [0, -1], [-1, 1]]
-    batch = part.train.read(
-        np.array([2, 0]), np.zeros((2, 8, 8, 3), np.uint8), corners=None, replace=False
-    )
+    batch = part.train.read(np.array([2, 0]), np.zeros((2, 8, 8, 3), np.uint8), replace=False)
     assert (batch.labels.tolist(), batch.indices.tolist()) == ([[0, -1], [-1, 1]], [2, 0])
+    grey = half.cut(images, ("person", "car"), per_class=None, skip_unreadable=False, grey=True)
+    pixels = np.zeros((1, 8, 8, 3), np.uint8)
+    grey.val.read(np.array([0]), pixels, replace=False)
+    assert pixels.any() and (pixels == pixels[..., :1]).all()
 
 
 def test_what_is_missing_or_contradicts_is_named(tmp_path: Path):
