@@ -52,6 +52,7 @@ WITH_FLAGS = {
     "cancel",
     "inspect",
     "evaluate",
+    "export",
 }
 WORDNET = ("n01440764", "n01443537", "n02666196", "n02667093")  # two animals and two things
 

@@ -17,7 +17,7 @@ from transferlab.runtime.output import OutputLost
 # The commands, each in a module of its own that is imported when it is called
 COMMANDS = (
     "run", "sweep", "status", "results", "report", "prepare", "sync", "retry", "rerun",
-    "evaluate", "cancel", "inspect", "bench", "work", "help",
+    "evaluate", "export", "cancel", "inspect", "bench", "work", "help",
 )  # fmt: skip
 WITH_OVERRIDES = ("run", "sweep")  # the others have flags, and help on them, of their own
 HELP_FLAGS = {"-h", "--help"}

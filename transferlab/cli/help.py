@@ -26,6 +26,7 @@ commands
   retry      start failed and dead runs again, with their dependents; --failed, --stale
   rerun      train a finished run again and compare the weights; FOLDER [--into DIR]
   evaluate   ask finished runs without training: RUN ... --crops, --scales, --dense, --average
+  export     write the weights of a finished run under its library's names; RUN --out FILE
   cancel     cancel this store's SLURM jobs
   inspect    the operations of a network: sizes, receptive fields, costs; NAME, --list, --against
   bench      measure speed as ratios: loader, pack, trainer, startup, step, study

@@ -62,6 +62,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     parser.error = _refuse
     flags = parser.parse_intermixed_args([compose.as_typed(argument) for argument in arguments])
     _check(flags)
+    flags.overrides = compose.with_model(flags.overrides)
     # `hydra.searchpath` decides which choices there are, all else is an override like any other
     searchpath = [o for o in flags.overrides if o.lstrip("+").startswith("hydra.searchpath=")]
     conf = Conf(

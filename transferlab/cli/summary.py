@@ -101,6 +101,8 @@ def _notes(finished: FinishedRun) -> Iterator[str]:
     base_result = None if base is None else store.read_result(base)
     if finished.reused:
         yield "reused"
+    if "account" in result:
+        yield "trained elsewhere"
     if not result["learned"]:
         yield "chance!"
     elif base_result is not None and not base_result["learned"]:

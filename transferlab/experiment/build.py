@@ -287,13 +287,30 @@ def _check_halves(config: RunConfig) -> None:
 
 
 def _check_second(config: RunConfig) -> None:
-    needed = split_rule(config.split.name).second
+    rule, weights = split_rule(config.split.name), config.split.weights
+    if rule.weights and weights is None:
+        raise UserError(
+            f"missing split.weights: split={config.split.name} needs the network that A is, as "
+            f"{commands.setting('split.weights', 'torchvision:ResNet18_Weights.IMAGENET1K_V1')}, a "
+            "file, or the folder of a finished run"
+        )
+    if rule.weights and config.variant.target == "A" and config.variant.n:
+        raise UserError(
+            f"{variants.label(config.variant)} has no images to learn: A of split="
+            f"{config.split.name} is a network; choose one of base AnB BnB AnB+ BnB+ RnB"
+        )
+    if weights is not None and not rule.weights:
+        raise UserError(
+            f"split.weights={weights} is used only by split=pretrained: choose it, or omit "
+            "split.weights"
+        )
+    needed = rule.second
     if needed and config.split.a is None:
         raise UserError(
             f"missing {OPTIONAL}: split={config.split.name} needs the data set of A, as "
             f"{commands.setting(OPTIONAL, 'cifar10')}"
         )
-    if not needed and config.split.a is not None:
+    if not needed and not rule.weights and config.split.a is not None:
         raise UserError(second_unused())
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import cuts, interpolation
+from transferlab.experiment import cuts, interpolation, pretrained
 from transferlab.experiment.build import build_config
 from transferlab.experiment.conf import CONF, Conf, reason
 from transferlab.experiment.config import RunConfig
@@ -23,6 +23,7 @@ from transferlab.runtime import commands
 NAMED = ("model", "data", OPTIONAL)
 # The group of data sets where it fills the section of A: as it is typed, as Hydra takes it
 SECOND = (OPTIONAL, f"data@{OPTIONAL}")
+WEIGHTS = "split.weights"
 _OWN = re.compile(r"[\w.]+:[\w.-]+")
 
 
@@ -61,6 +62,16 @@ def as_typed(override: str) -> str:
     key, equals, text = override.partition("=")
     key = named(key, text.split(","))[0]
     return (SECOND[1] if key == SECOND[0] else key) + equals + text
+
+
+def with_model(overrides: Sequence[str]) -> list[str]:
+    """The overrides, and the network that `split.weights` names by itself unless one is chosen."""
+    keys = [override.lstrip("+").partition("=")[0] for override in overrides]
+    if WEIGHTS not in keys or {"model", "model.name"} & {*keys}:
+        return [*overrides]
+    parsed = parse(overrides[keys.index(WEIGHTS)])
+    model = pretrained.model_of_all(values(parsed))
+    return [*overrides, *([] if model is None else [f"model.name={model}"])]
 
 
 def named(key: str, values: Iterable[Any]) -> tuple[str, tuple[Any, ...]]:

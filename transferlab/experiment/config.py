@@ -56,7 +56,8 @@ class SplitConfig:
     seed: Seed | None
     groups: str | None
     digest: str | None
-    a: DataConfig | None  # the data set of A, where A is no half of `data`
+    weights: str | None  # of the network that A is, where A has no images
+    a: DataConfig | None  # the data set of A, where A is no half of `data`; of weights, their view
 
 
 @dataclass(frozen=True)

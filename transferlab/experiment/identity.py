@@ -6,7 +6,7 @@ id of an earlier run.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
@@ -36,6 +36,7 @@ NEUTRAL: dict[str, object] = {
     "model.cuts": "stage",
     "model.reduction": None,
     "split.a": None,
+    "split.weights": None,
     "train.lr_steps": None,
     "train.norm_lr_factor": 1.0,
     "train.norm_decay_factor": 1.0,
@@ -48,6 +49,7 @@ NEUTRAL: dict[str, object] = {
 _OF_DATA = ("root", "val", "unreadable")
 NOT_IN_ID = (
     "split.groups",
+    "split.weights",  # identified by split.a.digest, wherever they come from
     *(f"data.{key}" for key in _OF_DATA),
     *(f"split.a.{key}" for key in _OF_DATA),
 )
@@ -69,7 +71,22 @@ def base_of(config: RunConfig) -> RunConfig | None:
     if base is None or base == variants.RANDOM:
         return None
     transfer = TransferConfig(variant="base", n=0, target=base, keep=0)
-    return replace(config, transfer=transfer, model=replace(config.model, cuts="stage"))
+    of_base = replace(config, transfer=transfer, model=replace(config.model, cuts="stage"))
+    return of_weights(of_base) if is_pretrained(of_base) else of_base
+
+
+def is_pretrained(config: RunConfig) -> bool:
+    """Whether its network is given, by `split.weights`, and is not trained."""
+    return config.split.weights is not None and config.variant.target == "A"
+
+
+def of_weights(config: RunConfig) -> RunConfig:
+    """The config of a network that is given, without what only its dependents have."""
+    split, seen = config.split, config.split.a
+    if seen is None or seen.digest is None:
+        return config
+    model = replace(config.model, num_outputs=None, cuts="stage")
+    return replace(config, seed=0, data=seen, model=model, split=replace(split, digest=seen.digest))
 
 
 def run_id(config: RunConfig) -> str:
@@ -87,6 +104,14 @@ def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
     assert config.data.digest and config.split.digest, "an unresolved config has no id"
     base, neutral = base_of(config), tuple(NEUTRAL.items())
     base_id = None if base is None else _base_id(base, neutral)
+    if is_pretrained(config):  # whose weights are its identity: no recipe made it here
+        config = of_weights(config)
+        parts = [
+            _section_json("model", config.model, neutral),
+            _canonical_json((("revision", config.revision),), neutral),
+            _section_json("split", _collapsed(config)[0], neutral),
+        ]
+        return _digest(parts), None, None
     split, data, train = _collapsed(config)
     parts = [
         _canonical_json((("base_id", base_id),), ()),
@@ -98,8 +123,12 @@ def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
         _section_json("train", train, neutral),
         _section_json("transfer", config.transfer, neutral),
     ]  # in the order of their names, so that this is the JSON of one sorted object
+    return _digest(parts), base, base_id
+
+
+def _digest(parts: Iterable[str]) -> str:
     text = "{" + ",".join(filter(None, parts)) + "}"
-    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS], base, base_id
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
 @lru_cache(maxsize=65_536)

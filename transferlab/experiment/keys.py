@@ -28,7 +28,8 @@ SWEEP_KEYS = ("study", "launcher", "sweep", "dry_run")  # of the command sweep, 
 # Keys of any text, and those of them that are paths on this machine
 PATHS = ("runtime.store", "runtime.cache", "data.root", "split.a.root", "split.groups")
 TEXTS = (
-    *PATHS, "data.val", "split.a.val", "runtime.wandb_project", "study", "launcher.template",
+    *PATHS, "split.weights", "data.val", "split.a.val", "runtime.wandb_project", "study",
+    "launcher.template",
 )  # fmt: skip
 TYPES: Mapping[str, Any] = _types(RunConfig)  # key -> type, in the order of the fields
 _OF_ALL = tuple(key for key in TYPES if not key.startswith(f"{OPTIONAL}."))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from transferlab import data
 from transferlab.errors import UserError
-from transferlab.experiment import fit, views
+from transferlab.experiment import fit, pretrained, views
 from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
-from transferlab.experiment.identity import REVISION
+from transferlab.experiment.identity import REVISION, is_pretrained, of_weights
 from transferlab.experiment.keys import image_paths
 from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split, divide
@@ -54,16 +54,19 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
     described: dict[DataConfig, Described] = {}
     resolved: dict[Sections, _Resolved] = {}
     runs = []
-    for config in configs:
+    for config in map(pretrained.completed, configs):
         _check_revision(config)
+        if is_pretrained(config):  # it has no images
+            runs.append(make_run(of_weights(config), Split((), ())))
+            continue
         # With two data sets, how large the images are read depends on the variant
         seen = None if config.split.a is None else (config.variant.target, views.letter(config))
         key = (config.split, config.data, config.model, seen)
         if key not in resolved:
             here = _here(config)
             with _concealing(here):
-                for each in filter(None, (here.split.a, here.data)):
-                    if each not in described:
+                for each in (here.data, *(() if here.split.weights else (here.split.a,))):
+                    if each is not None and each not in described:
                         described[each] = _describe(each)
                     fit.check_labels(here, each, described[each][0])
                 read = views.data_of(here, here.variant.target)
@@ -117,19 +120,19 @@ def _describe(config: DataConfig) -> Described:
 
 
 def _resolve(config: RunConfig, described: Mapping[DataConfig, Described]) -> _Resolved:
-    (description, _), second = described[config.data], config.split.a
+    description, second = described[config.data][0], config.split.a
     halves = divide(
         config.split.name,
         description.classes,
         seed=config.split.seed,
         groups=config.split.groups,
         root=config.data.root,
-        second=None if second is None else described[second][0].classes,
+        second=None if second is None or config.split.weights else described[second][0].classes,
     )
     _check_digest("data.digest", config.data.digest, description.digest, config.data, "data")
     _check_digest("split.digest", config.split.digest, halves.digest, config.data, "data")
     first = replace(config.data, digest=description.digest)
-    if second is not None:
+    if second is not None and not config.split.weights:
         digest = described[second][0].digest
         _check_digest("split.a.digest", second.digest, digest, second, "split.a")
         second = replace(second, digest=digest)

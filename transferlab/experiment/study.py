@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment import compose, cuts, interpolation, study_file, usage, variables
+from transferlab.experiment import (
+    compose,
+    cuts,
+    interpolation,
+    pretrained,
+    study_file,
+    usage,
+    variables,
+)
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import PATHS, flatten
 from transferlab.experiment.splits import missing_split
+from transferlab.models import libraries
 from transferlab.runtime import paths
 
 SUFFIXES = (".yaml", ".yml")
@@ -72,22 +81,41 @@ def expand(study: Study, overrides: Sequence[str], conf: Conf = CONF) -> tuple[R
     configs: list[RunConfig] = []
     for grid in study.grids:
         begin = len(configs)
-        axes = {**grid, **_of_grid(overriding, grid)}
-        choices = {key: values for key, values in axes.items() if compose.group_of(key, conf)}
-        keys = {key: values for key, values in axes.items() if key not in choices}
-        for combination in _points(choices):
-            if "split" not in combination:
-                raise UserError(f"study={study.name}: {missing_split()}")
-            group_overrides = tuple(
-                compose.as_typed(f"{key}={name}") for key, name in combination.items()
-            )
-            if group_overrides not in composed:
-                composed[group_overrides] = _unresolved(conf.composed(group_overrides))
-            configs += _vary(composed[group_overrides], keys)
+        for axes in _with_models({**grid, **_of_grid(overriding, grid)}):
+            configs += _points_of_grid(study, axes, composed, conf)
         own = {key: values for key, values in grid.items() if key not in overriding}
         usage.check(own, configs[begin:], overridden=overriding)
     usage.check(overriding, configs)
     return tuple(configs)
+
+
+def _with_models(axes: Axes) -> Iterator[Axes]:
+    """The axes; those of weights, of which each names its network by itself, one after another."""
+    if compose.WEIGHTS not in axes or {"model", "model.name"} & axes.keys():
+        yield axes
+        return
+    for weights in axes[compose.WEIGHTS]:
+        model = pretrained.model_of_all([weights])
+        named = {} if model is None else {"model.name": (model,)}
+        yield {**axes, compose.WEIGHTS: (weights,), **named}
+
+
+def _points_of_grid(
+    study: Study, axes: Axes, composed: dict[tuple[str, ...], dict[str, Any]], conf: Conf
+) -> Iterator[RunConfig]:
+    """The config of every combination of the axes. `composed`: what Hydra has composed before, to
+    which this adds, in place."""
+    choices = {key: values for key, values in axes.items() if compose.group_of(key, conf)}
+    keys = {key: values for key, values in axes.items() if key not in choices}
+    for combination in _points(choices):
+        if "split" not in combination:
+            raise UserError(f"study={study.name}: {missing_split()}")
+        group_overrides = tuple(
+            compose.as_typed(f"{key}={name}") for key, name in combination.items()
+        )
+        if group_overrides not in composed:
+            composed[group_overrides] = _unresolved(conf.composed(group_overrides))
+        yield from _vary(composed[group_overrides], keys)
 
 
 def _of_grid(overriding: Axes, grid: Axes) -> Axes:
@@ -99,6 +127,9 @@ def absolute(config: RunConfig) -> RunConfig:
     """The config with all its paths made absolute: a job may start in another folder."""
     flat = flatten(config)
     paths = {key: flat[key] for key in PATHS if isinstance(flat[key], str)}
+    weights = config.split.weights
+    if weights is not None and not libraries.is_library(weights):
+        paths[compose.WEIGHTS] = weights
     return vary_config(config, {key: variables.absolute(path) for key, path in paths.items()})
 
 

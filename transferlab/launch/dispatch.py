@@ -17,12 +17,13 @@ from transferlab.experiment.config import RunConfig, RuntimeConfig, cache_folder
 from transferlab.experiment.cost import estimate, networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
+from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.launcher import Launcher, LocalSettings
 from transferlab.experiment.plan import Fits, Pack
 from transferlab.experiment.resolve import resolve_all
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
-from transferlab.launch import local, slurm
+from transferlab.launch import inline, local, slurm
 from transferlab.launch.board import Board
 from transferlab.launch.cluster import Cluster, SlurmCluster
 from transferlab.launch.slurm import Submission
@@ -107,6 +108,8 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
             left_out[run.id] = str(fault)
         elif record is not None:
             require_same_images(run, record["skipped"], run.folder)
+        elif is_pretrained(run.config):
+            continue  # nothing to train: it is adopted when the others are started
         elif run.base_id in left_out:
             left_out[run.id] = left_out[run.base_id]
         else:
@@ -140,6 +143,7 @@ def cost(order: Order) -> Estimate:
 
 def submit(order: Order, cluster: Cluster | None = None) -> Submission:
     """Submit the runs that are not queued yet, and return. Raises: UserError."""
+    inline.adopt(order.runs)
     sweep = sweeps.start(order.store, order.study, order.runs, order.launcher, order.pack)
     submission = slurm.submit(sweep, order.todo, cluster or SlurmCluster(), fits=order.fits)
     if submission.active:
@@ -152,6 +156,7 @@ def train(order: Order) -> None:
 
     Raises: UserError; Interrupted with everything saved; RunFailed if runs are not finished.
     """
+    inline.adopt(order.runs)
     sweep = sweeps.start(order.store, order.study, order.runs, order.launcher, order.pack)
     with Board() as board:
         progress = local.carry_out(sweep, order.todo, board, fits=order.fits)

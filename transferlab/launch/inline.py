@@ -12,6 +12,7 @@ from typing import Any
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment import fit, plan, views
+from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
@@ -37,8 +38,10 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
     Raises: UserError, RunFailed; Interrupted when a signal came, with everything saved.
     """
     ordered = plan.order(runs)
-    for line in dict.fromkeys(summarise_data(views.inputs(run.config)) for run in ordered):
+    read = [run.config for run in ordered if not is_pretrained(run.config)]
+    for line in dict.fromkeys(summarise_data(views.inputs(config)) for config in read):
         log.info("data: %s", line)
+    adopt(ordered)
     before = {run.id: store.read_result(run) for run in ordered}
     for run in ordered:
         if (result := before[run.id]) is not None:
@@ -50,6 +53,15 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
     if todo:
         _train_all(todo)
     return tuple(finished(run, reused=before[run.id] is not None) for run in ordered)
+
+
+def adopt(runs: Iterable[Run]) -> None:
+    """Bring the networks that were trained elsewhere into the store. Raises: UserError."""
+    given = [run for run in runs if is_pretrained(run.config)]
+    for run in store.unfinished(given):
+        from transferlab.training.adopt import adopt  # torch: seconds
+
+        adopt(run)
 
 
 def _train_all(runs: Sequence[Run]) -> None:

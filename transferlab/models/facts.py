@@ -131,3 +131,17 @@ def check_cut(stages: int, n: int, *, keep: int, model: str) -> None:
             f"transfer.keep={keep} with transfer.n={n} reaches the classifier of {model} "
             f"({stages} stages): choose 0..{stages - 1 - n}"
         )
+
+
+def check_covered(
+    stages: int, needed: int, *, weights: str, model: str, missing: Sequence[str]
+) -> None:
+    """Raises: UserError if weights that cover so many first stages do not cover those needed."""
+    if needed <= stages:
+        return
+    shown = ", ".join(missing[:3])
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    raise UserError(
+        f"split.weights={weights} covers {stages} stages of model={model}, and {needed} are to be "
+        f"copied: missing {shown}{more}; choose transfer.n up to {stages}"
+    )

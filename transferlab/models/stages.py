@@ -90,6 +90,19 @@ class StagedNetwork(nn.Module):
     def stage_names(self) -> tuple[str, ...]:
         return tuple(self.stages)
 
+    def fine_names(self) -> tuple[str, ...]:
+        """The names of the stages as with `cuts=fine`."""
+        return tuple(name for name, _ in _leaves({n: self.get_submodule(n) for n in self.tops}))
+
+    def plain_names(self) -> dict[str, str]:
+        """Name of a tensor here -> its name in the network that people know it by: the same,
+        unless this network is a library's in stages."""
+        return {name: name for name in self.state_dict()}
+
+    def unused_names(self) -> frozenset[str]:
+        """Tensors that files of that network have, and no stage needs."""
+        return frozenset()
+
     def __len__(self) -> int:
         return len(self.stages)
 

@@ -17,7 +17,7 @@ from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment import validations
 from transferlab.experiment.config import RunConfig, TransferConfig
-from transferlab.experiment.identity import run_id
+from transferlab.experiment.identity import is_pretrained, run_id
 from transferlab.experiment.keys import OPTIONAL, TYPES, flatten
 from transferlab.experiment.metrics import MEASURES, METRICS, STATISTICS, TOP1, leading, measure_of
 from transferlab.experiment.schema import alternatives
@@ -135,8 +135,9 @@ def from_text(cells: Mapping[str, str | None]) -> dict[str, Any]:
     )
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The row of a finished run; its `path` is the name of the folder.
+def read(folder: Path) -> dict[str, Any] | None:
+    """The row of a finished run; its `path` is the name of the folder. None for a network that was
+    trained elsewhere, which has no accuracy.
 
     Raises: UserError if its record is damaged, or was deleted.
     """
@@ -144,6 +145,8 @@ def read(folder: Path) -> dict[str, Any]:
     if finished is None:
         raise UserError("it was deleted while the store was read")
     run, record = finished
+    if is_pretrained(run.config):
+        return None
     return row(
         flatten(run.config),
         record,

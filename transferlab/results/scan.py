@@ -56,7 +56,10 @@ def read(store_folder: Path) -> tuple[pa.Table, list[Unread]]:
     new = []
     for name in sorted(finished.keys() - current):
         row = _read(store_folder / name, finished[name])
-        unread.append(row) if isinstance(row, Unread) else new.append(row)
+        if isinstance(row, Unread):
+            unread.append(row)
+        elif row is not None:
+            new.append(row)
     if new or len(current) < len(cached):
         keep = pa.array([name in current for name in cached], pa.bool_())
         both = [table.filter(keep), pa.Table.from_pylist(new, schema=_schema())]
@@ -68,7 +71,8 @@ def read(store_folder: Path) -> tuple[pa.Table, list[Unread]]:
     return table, sorted(unread, key=lambda run: run.folder)
 
 
-def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread:
+def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread | None:
+    """The row of a finished run; None of a network that was trained elsewhere."""
     identity = _identity(folder.name)
     try:
         row = rows.read(folder)
@@ -77,7 +81,7 @@ def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread:
         if str(folder) not in damage:
             damage = str(reader.damaged(folder / RESULT, error, schemas.RESULT))
         return Unread(folder, identity, damage, isinstance(error, Unreadable))
-    return row | dict(zip(STAMP, stamp, strict=True))
+    return row and row | dict(zip(STAMP, stamp, strict=True))
 
 
 # --- the store ----------------------------------------------------------------------------------

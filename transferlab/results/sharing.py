@@ -19,7 +19,7 @@ from transferlab.results.loading import Results
 from transferlab.runtime import environment
 
 OMITTED = ("host", "runtime.store", "runtime.cache")  # columns
-FOLDERS = ("path", "folder", "data.root", "split.a.root", "split.groups")
+FOLDERS = ("path", "folder", "data.root", "split.a.root", "split.groups", "split.weights")
 TEXTS = ("reason",)
 RECORDED = PATHS  # a few values of each
 # What is left of a path in a sentence: it ends at white space, a quote or a punctuation mark

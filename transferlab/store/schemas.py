@@ -61,6 +61,12 @@ class Precisions(Losses):
     map_guess: Fraction
 
 
+class Given(TypedDict):
+    """Of a network that was trained elsewhere: no accuracy, and the tensors that it has."""
+
+    tensors: AtLeastOne
+
+
 class Code(TypedDict):
     """The code that ran: see `runtime.provenance.code`."""
 
@@ -86,16 +92,16 @@ class Result(TypedDict):
     id: RunId
     label: str
     config: dict[str, Any]
-    metrics: Precisions | Accuracies
+    metrics: Precisions | Accuracies | Given
     learned: bool
     prefix_unchanged: bool | None
     base_id: RunId | None
     weights_sha256: Sha256
     inference_sha256: NotRequired[Sha256]
-    num_classes: AtLeastOne
+    num_classes: Count  # as the images, 0 of a network that was trained elsewhere, or unknown
     undefined_classes: NotRequired[list[str]]
-    train_images: AtLeastOne
-    val_images: AtLeastOne
+    train_images: Count
+    val_images: Count
     data_classes: NotRequired[AtLeastOne]
     data_images: NotRequired[AtLeastOne]
     skipped: list[str] | dict[str, Sha256]  # a list, which is empty, until revision 2
@@ -115,6 +121,7 @@ class Result(TypedDict):
     cpu_count: AtLeastOne | None
     threads: AtLeastOne
     device: str
+    account: NotRequired[dict[str, Any]]  # of a network that was trained elsewhere
 
 
 class Failure(TypedDict):
@@ -202,7 +209,7 @@ class InferenceRecord(TypedDict):
 
     model: str
     reduction: NotRequired[str | None]
-    num_outputs: AtLeastOne
+    num_outputs: Count  # 0: without a classifier
     classes: list[str]
     preprocessing: PreprocessingRecord
     precision: str

@@ -17,6 +17,7 @@ SPLITS = {
     "manmade_natural": "transferlab.experiment.splits.manmade_natural:MANMADE_NATURAL",
     "whole": "transferlab.experiment.splits.whole:WHOLE",
     "datasets": "transferlab.experiment.splits.datasets:DATASETS",
+    "pretrained": "transferlab.experiment.splits.pretrained:PRETRAINED",
 }
 
 
@@ -54,14 +55,14 @@ def divide(
     if rule.second:
         assert second is not None, "a config of such a split has the data set of A"
         split = Split(a=second, b=split.b)
-    return require_classes(split, name=name, halves=rule.halves)
+    return require_classes(split, name=name, halves="B" if rule.weights else rule.halves)
 
 
 def second_unused() -> str:
     """The message for a data set of A in a split that divides one data set."""
-    users = [known for known in SPLITS if split_rule(known).second]
+    users = [known for known in SPLITS if split_rule(known).second or split_rule(known).weights]
     choices = " or ".join(commands.setting("split", known) for known in users)
-    return f"split.a is used only by {choices}: choose it, or omit split.a"
+    return f"split.a is used only by {choices}: choose one, or omit split.a"
 
 
 def missing_split() -> str:

@@ -45,7 +45,8 @@ class SplitRule:
     """A way to divide classes. `halves`: the letters with classes.
 
     `seeded`: it needs `split.seed`; `grouped`: it uses `split.groups`; `second`: A is a data set of
-    its own, `split.a`, and `divide` gives the classes of B alone.
+    its own, `split.a`, and `divide` gives the classes of B alone. `weights`: A is a network
+    that was trained elsewhere, `split.weights`, and only a base.
     """
 
     divide: Divide
@@ -53,6 +54,7 @@ class SplitRule:
     halves: str = "AB"
     grouped: bool = False
     second: bool = False
+    weights: bool = False
 
 
 def require_classes(split: Split, *, name: str, halves: str = "AB") -> Split:

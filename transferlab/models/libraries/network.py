@@ -87,6 +87,18 @@ class LibraryNetwork(StagedNetwork):
                 for name, tensor in _tensors(stage).items():
                     tensor.copy_(values[name])
 
+    def plain_names(self) -> dict[str, str]:
+        """Name of a tensor here -> its name in the library's network."""
+        return {
+            f"{name}.{path}": path for name, stage in self._parts() for path in stage.state_dict()
+        }
+
+    def unused_names(self) -> frozenset[str]:
+        """The library's tensors that its forward pass does not use."""
+        with torch.device("meta"):
+            whole = self.construct().state_dict()
+        return frozenset(whole.keys() - {*self.plain_names().values()})
+
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, also those that a `state_dict` leaves out."""
