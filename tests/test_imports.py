@@ -44,8 +44,8 @@ HEAVY_MODULES = (
     "data.datasets.mapped",
     "experiment.cost.probe", "training", "results.figures", "results.page.html",
     "results.page.report",
-    "evaluation.dense", "evaluation.export", "evaluation.posteriors", "evaluation.reading", "evaluation.scorer",
-    "evaluation.tally",
+    "evaluation.dense", "evaluation.export", "evaluation.posteriors", "evaluation.reading",
+    "evaluation.scorer", "evaluation.tally",
     "bench.loader", "bench.loops", "bench.step", "bench.trainer",
 )  # fmt: skip
 # And they alone of their packages

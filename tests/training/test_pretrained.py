@@ -167,8 +167,10 @@ def test_the_id_of_the_base_is_that_of_its_weights_and_golden(
     config: Compose, photos: tuple[str, ...], tmp_path: Path
 ):
     """Golden as those of test_identity: never write a new id here."""
-    a = ("data@split.a=digits", "split.a.name=weights", "split.a.holdout=null",
-         "split.a.digest='11'", "split.a.mean=none", "data.digest='22'", "split.digest='33'")  # fmt: skip
+    a = (
+        "data@split.a=digits", "split.a.name=weights", "split.a.holdout=null",
+        "split.a.digest='11'", "split.a.mean=none", "data.digest='22'", "split.digest='33'",
+    )  # fmt: skip
     words = (*photos, "split.weights=W", *a)
     made = [
         make_run(config(*words, *more, "transfer.variant=A2B"))
