@@ -207,7 +207,8 @@ def test_a_key_that_identifies_the_run_is_refused(
 ):
     assert refusal(capsys, original.folder, "train.lr=0.5") == (
         "train.lr is part of what identifies a run, which trains again as it is: change only "
-        "split.groups, data.root, data.val, data.unreadable and keys of runtime"
+        "split.groups, split.weights, data.root, data.val, data.unreadable, split.a.root, "
+        "split.a.val, split.a.unreadable and keys of runtime"
     )
     assert refusal(capsys, original.folder, "runtime.store=more") == (
         "runtime.store is the other store here: name it with --into DIR"

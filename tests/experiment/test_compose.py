@@ -33,7 +33,9 @@ def test_a_run_is_composed_of_seven_groups():
     assert CONF.groups() == [
         "data", "logger", "model", "runtime", "split", "train", "transfer",
     ]  # fmt: skip
-    assert CONF.choices("split") == ["datasets", "manmade_natural", "random", "whole"]
+    assert CONF.choices("split") == [
+        "datasets", "manmade_natural", "pretrained", "random", "whole",
+    ]  # fmt: skip
     assert "yosinski2014" in CONF.choices("study")
     assert CONF.choices("nothing") == []
 
@@ -119,12 +121,12 @@ def test_what_a_run_has_passes(word: str):
         (
             "data=digits,digit",
             "unknown data=digit: did you mean digits? choose one of cifar10, cifar100, "
-            "digits, image_folder, imagenet, prepared (conf/data/)",
+            "digits, image_folder, imagenet, imagenet_torchvision, prepared, voc2007 (conf/data/)",
         ),
         (
             "+split=choice(random,halves)",
-            "unknown split=halves: choose one of datasets, manmade_natural, random, whole "
-            "(conf/split/)",
+            "unknown split=halves: choose one of datasets, manmade_natural, pretrained, "
+            "random, whole (conf/split/)",
         ),
         ("modl=alexnet", "unknown group modl: did you mean model=?"),
         (

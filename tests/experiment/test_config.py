@@ -92,7 +92,7 @@ def test_a_split_is_never_chosen_for_the_user(config: Callable[..., RunConfig]):
 
     assert str(error.value) == (
         "missing split: choose +split=random or +split=manmade_natural or +split=whole or "
-        "+split=datasets"
+        "+split=datasets or +split=pretrained"
     )
 
 

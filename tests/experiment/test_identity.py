@@ -196,8 +196,8 @@ def test_the_drops_of_the_rate_count_only_where_there_are_some(unused: dict[str,
     assert run_id(made({**steps, **unused})) != run_id(made(steps))
 
 
-def test_seven_keys_beside_runtime_are_not_in_the_id():
-    of_a = {"split.a.root", "split.a.val", "split.a.unreadable"}
+def test_eight_keys_beside_runtime_are_not_in_the_id():
+    of_a = {"split.a.root", "split.a.val", "split.a.unreadable", "split.weights"}
     assert {*NOT_IN_ID} - of_a == {key for key in ELSEWHERE if not key.startswith("runtime.")}
     assert of_a < {*NOT_IN_ID}
 

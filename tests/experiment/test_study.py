@@ -182,7 +182,7 @@ def test_what_a_run_transfers_is_not_replaced_where_no_grid_names_it(tmp_path: P
         (
             "data=digits,digit",
             "unknown data=digit: did you mean digits? choose one of cifar10, cifar100, "
-            "digits, image_folder, imagenet, prepared (conf/data/)",
+            "digits, image_folder, imagenet, imagenet_torchvision, prepared, voc2007 (conf/data/)",
         ),
         (
             "transfer.n=[1,2]",
@@ -301,7 +301,7 @@ def test_an_unknown_study_is_refused_with_the_known_ones(name: str, near: str):
         (
             "- {split: randm}",
             "DIR/mine.yaml, grid 1: unknown split=randm: did you mean random? choose one of "
-            "manmade_natural, random, whole (conf/split/)",
+            "datasets, manmade_natural, pretrained, random, whole (conf/split/)",
         ),
         ("- split: [", "study=DIR/mine.yaml is not YAML: while parsing a flow node"),
         (

@@ -212,7 +212,9 @@ def test_the_data_set_of_a_is_a_choice_on_the_command_line_and_in_a_study(tmp_pa
 
 
 def test_a_data_set_of_a_where_nothing_reads_it_is_refused(config: Compose):
-    used_only = "split.a is used only by split=datasets: choose it, or omit split.a"
+    used_only = (
+        "split.a is used only by split=datasets or split=pretrained: choose one, or omit split.a"
+    )
     for word in ("data@split.a=cifar10", "split.a.root=DIR"):
         with pytest.raises(UserError) as error:
             compose.compose("config", ["+split=random", word])

@@ -172,8 +172,8 @@ ELSEWHERE: dict[str, Any] = {
     "runtime.checkpoint_least_s": 0.0,
 }
 
-# The fields of the data set of A, which a config of halves has not
-SECOND = tuple(
+# The fields of A where it is no half, which a config of halves has not
+SECOND = ("split.weights",) + tuple(
     f"split.a.{key.removeprefix('data.')}" for key in (*SCIENCE, *ELSEWHERE) if "data." in key
 )
 

@@ -89,7 +89,7 @@ def test_a_transfer_sees_the_images_of_its_target_as_its_base_saw_its_own(
     names = [experiment.name for experiment in comparable.split(table)]
     images = "digits (10 classes, 1.44k images) and photos (3 classes, 16 images) alexnet_small"
     assert [name.startswith(images) for name in names] == [True, True]
-    assert [name.rpartition(" ")[2] for name in names] == ["mean=base", "mean=target"]
+    assert {name.rpartition(" ")[2] for name in names} == {"mean=base", "mean=target"}
 
 
 def test_a_module_of_one_of_two_data_sets_has_its_images_and_no_others_mean(

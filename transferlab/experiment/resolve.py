@@ -65,8 +65,8 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
         if key not in resolved:
             here = _here(config)
             with _concealing(here):
-                for each in (here.data, *(() if here.split.weights else (here.split.a,))):
-                    if each is not None and each not in described:
+                for each in _read(here):
+                    if each not in described:
                         described[each] = _describe(each)
                     fit.check_labels(here, each, described[each][0])
                 read = views.data_of(here, here.variant.target)
@@ -110,6 +110,12 @@ def _concealing(config: RunConfig) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(conceal(str(error), image_paths(config))) from error
+
+
+def _read(config: RunConfig) -> tuple[DataConfig, ...]:
+    """The data sets of a config: that of B, and of A if it has images of its own."""
+    second = None if config.split.weights else config.split.a
+    return (config.data,) if second is None else (config.data, second)
 
 
 def _describe(config: DataConfig) -> Described:

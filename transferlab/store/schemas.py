@@ -92,7 +92,7 @@ class Result(TypedDict):
     id: RunId
     label: str
     config: dict[str, Any]
-    metrics: Precisions | Accuracies | Given
+    metrics: Given | Precisions | Accuracies
     learned: bool
     prefix_unchanged: bool | None
     base_id: RunId | None
