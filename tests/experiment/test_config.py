@@ -61,13 +61,14 @@ def test_each_file_in_conf_composes_and_builds_with_its_values(
     plus = "+" if group == "split" else ""
     split = [] if group == "split" else ["+split=random"]
 
-    half_a = [] if choice != "whole" else ["transfer.variant=BnB"]  # it has none
-    run = config(*split, "transfer.n=3", *half_a, f"{plus}{group}={choice}")
+    needed = {"whole": ["transfer.variant=BnB"], "pretrained": ["split.weights=FILE"]}
+    run = config(*split, "transfer.n=3", *needed.get(choice, []), f"{plus}{group}={choice}")
     built = json.loads(json.dumps(config_dict(run)))  # with lists, as a file has them
 
     values = yaml.safe_load((conf_folder() / group / f"{choice}.yaml").read_text())
     place = "runtime" if group == "logger" else group
     theirs = ("store", "cache") if group == "runtime" else ("n", "target")  # set by others
+    theirs += ("weights",) if choice == "pretrained" else ()
     expected = {key: value for key, value in values.items() if key not in (*theirs, "defaults")}
     assert values
     assert {key: built[place][key] for key in expected} == expected

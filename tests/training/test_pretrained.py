@@ -177,7 +177,7 @@ def test_the_id_of_the_base_is_that_of_its_weights_and_golden(
         for more in ((), ("seed=7",), ("data.size=20",), ("train.lr=0.5",), ("split.weights=V",))
     ]
     assert {run.base_id for run in made} == {"da99e1f6a698"}
-    assert [made[0].id, made[4].id] == ["", ""]
+    assert (made[0].id, made[4].id) == ("d0aa4ea019f8", "d0aa4ea019f8")
     assert len({run.id for run in made}) == 4
 
 

@@ -126,21 +126,17 @@ def _view(config: RunConfig, source: "Source") -> DataConfig:
             f"{commands.setting(OPTIONAL, 'imagenet_torchvision')} (shorter side 256, crop 224, "
             "torchvision's mean and deviation)"
         )
+    seen = source.view or {}
     if given is not None:
         seen = {key: value for key, value in vars(given).items() if key not in views.SOURCE}
-    else:
-        neutral = {key.removeprefix("data."): value for key, value in NEUTRAL.items()}
-        own = {key: neutral.get(key, value) for key, value in vars(config.data).items()}
-        seen = {key: value for key, value in own.items() if key not in views.SOURCE}
-        seen |= source.view or {}
     if seen["mean"] in ("base", "target") and source.mean is None:
         raise UserError(
             f"{OPTIONAL}.mean={seen['mean']} is a mean image, and {KEY}={config.split.weights} has "
             f"none: set a colour, as {OPTIONAL}.mean=[123.675,116.28,103.53], or none"
         )
-    nothing = {"root": None, "val": None, "holdout": None, "per_class": None}
-    digest = None if given is None else given.digest
-    whole = {**nothing, "name": NAME, "unreadable": "error", "digest": digest, **seen}
+    whole = {key: NEUTRAL.get(f"data.{key}") for key in vars(config.data)}
+    whole |= {"name": NAME, "unreadable": "error", **seen}
+    whole["digest"] = None if given is None else given.digest
     changed = vary_config(config, {f"{OPTIONAL}.{key}": value for key, value in whole.items()})
     assert changed.split.a is not None
     return changed.split.a
