@@ -47,10 +47,12 @@ def answer(view: View, request: Request, out: np.ndarray) -> Batch:
         "pixels": torch.from_numpy(images.pixels),
         "labels": torch.from_numpy(images.labels),  # (B,) or (B, K)
         "indices": torch.from_numpy(images.indices),  # (B,), in the view
+        "rows": images.indices.copy(),  # on the host: which view of which image each is
         "skipped": images.skipped,
     }
     if variation is not None:
         batch["flips"] = torch.from_numpy(variation.flips)
+        batch["rows"] += len(view) * variation.flips
         if variation.alphas is not None:
             batch["alphas"] = torch.from_numpy(variation.alphas)
         if variation.crops.one_size:

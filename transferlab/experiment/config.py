@@ -49,6 +49,11 @@ class DataConfig:
         """Whether all images are squares of `size` pixels a side: their mean is an image then."""
         return self.resize != "side" and self.scales is None
 
+    @property
+    def one_view(self) -> bool:
+        """Whether an image is seen in training as in validation, or mirrored."""
+        return self.one_size and self.size == self.crop and self.pad == 0 and self.pca == 0
+
 
 @dataclass(frozen=True)
 class SplitConfig:
@@ -119,6 +124,7 @@ class RuntimeConfig:
     threads: Count | None
     compile: bool
     memory_gb: Positive | None
+    features_gb: NonNegative | None
     logger: Literal["csv", "tensorboard", "wandb"]
     wandb_project: str
     checkpoint_every_s: NonNegative

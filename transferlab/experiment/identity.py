@@ -43,6 +43,7 @@ NEUTRAL: dict[str, object] = {
     "train.loss": "cross_entropy",
     "runtime.compile": False,
     "runtime.memory_gb": None,
+    "runtime.features_gb": None,
 }
 # Paths on this machine, and the handling of damaged files: the content is identified by data.digest
 # and split.digest

@@ -23,6 +23,7 @@ from transferlab.models.stages import StagedNetwork
 from transferlab.training import checkpoints, inference, inputs
 from transferlab.training.checkpoints import TrainingState
 from transferlab.training.datamodule import PackData, Reader
+from transferlab.training.features import Features, Limit
 from transferlab.training.inputs import mean_letter
 from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import Member, PackModule
@@ -122,7 +123,11 @@ def member(subject: Subject) -> Member:
 
 
 def pack_module(
-    subjects: Sequence[Subject], states: Sequence[TrainingState], *, total_steps: int
+    subjects: Sequence[Subject],
+    states: Sequence[TrainingState],
+    *,
+    total_steps: int,
+    features: Mapping[str, Features] | None = None,
 ) -> PackModule:
     """The networks of a pack, resumed from the states, ready for a Trainer."""
     members = [member(subject) for subject in subjects]
@@ -135,9 +140,21 @@ def pack_module(
         total_steps=total_steps,
         step=states[0].step,
         velocities=[state.velocity for state in states],
+        features=features,
     )
     pack.train_sums.copy_(torch.tensor([s.sums for s in states], dtype=torch.float64).T)
     return pack
+
+
+def features(target: Half, limit: Limit, *, mirror: bool, one_view: bool) -> dict[str, Features]:
+    """What keeps the features of frozen stages, by subset: of training images only where each has
+    one view, or two with mirroring."""
+    if limit.left == 0:
+        return {}
+    kept = {"val": Features(len(target.val), limit, recurring=True)}
+    if one_view:
+        kept["train"] = Features((1 + mirror) * len(target.train), limit, recurring=False)
+    return kept
 
 
 def means(subjects: Sequence[Subject], images: ImageSet, *, workers: int) -> dict[str, Mean]:

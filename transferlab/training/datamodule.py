@@ -249,6 +249,7 @@ class PackData(LightningDataModule, AbstractContextManager["PackData"]):
             "inputs": self.views(batch),
             "labels": batch["labels"],
             "indices": batch["indices"],
+            "rows": batch["rows"],
             "skipped": batch["skipped"],
         }
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from transferlab.models.stages import StagedNetwork
 from transferlab.training import optimiser
+from transferlab.training.features import Features
 from transferlab.training.module import TransferModule, count_hits
 from transferlab.training.scores import ValidationScores
 
@@ -57,8 +58,9 @@ class PackModule(LightningModule):
 
     A batch has `inputs`, one (B, C, P, P) per view, `labels` (B,), or (B, K) for several an image,
     and the `indices` (B,) of its images in their subset. `velocities` are the momenta
-    of the members after `step` steps. Where it does itself what a `TransferModule` leaves to
-    Lightning, a comment gives the reason.
+    of the members after `step` steps. `features`, by subset, `train` and `val`, keep those of
+    shared stages; a batch then has its `rows` in them. Where it does itself what a
+    `TransferModule` leaves to Lightning, a comment gives the reason.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class PackModule(LightningModule):
         total_steps: int,
         step: int,
         velocities: Iterable[Mapping[str, Tensor]],
+        features: Mapping[str, Features] | None = None,
     ) -> None:
         super().__init__()
         # Manual: weights, `step` and the sums change together, so that no checkpoint mixes steps
@@ -80,6 +83,7 @@ class PackModule(LightningModule):
         # Not Trainer.global_step: a run is resumed in a Trainer of its own, with other members
         self.step = step
         self.velocities = tuple(velocities)
+        self.features = features or {}
         self.active = list(range(len(self.members)))
         self.shared = [member.shared for member in self.members]
         self.train_sums: Tensor
@@ -117,7 +121,7 @@ class PackModule(LightningModule):
         share = {"first": self.trainer.global_rank, "stride": self.trainer.world_size}
         for index in self.active:
             self.members[index].network.set_step(self.step, **share)
-        losses, hits, _ = self._losses(batch)
+        losses, hits, _ = self._losses(batch, self.features.get("train"))
         optimizer.zero_grad()
         self.manual_backward(losses.sum())
         optimizer.step()
@@ -128,7 +132,7 @@ class PackModule(LightningModule):
         self._note_bad(losses)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        losses, hits, logits = self._losses(batch)
+        losses, hits, logits = self._losses(batch, self.features.get("val"))
         _count(self.val_sums, losses, hits, len(batch["labels"]))
         if batch["labels"].ndim == 2:
             self.val_scores.add(batch["indices"], batch["labels"], logits)
@@ -173,11 +177,13 @@ class PackModule(LightningModule):
         bad = ~torch.isfinite(losses) & (self.first_bad == NEVER)
         self.first_bad.masked_fill_(bad, self.step)
 
-    def _losses(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _losses(
+        self, batch: Mapping[str, Any], kept: Features | None = None
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The members' losses (M,), numbers of hits (M,) and logits (B, K); zero for those that
         have left. Images with several labels have no hits."""
         inputs = batch["inputs"]
-        trunks = self._trunks(inputs)
+        trunks = self._trunks(inputs, batch, kept)
         losses = [torch.zeros((), device=self.device)] * len(self.members)
         hits = [torch.zeros((), device=self.device)] * len(self.members)
         labels = batch["labels"]
@@ -190,8 +196,11 @@ class PackModule(LightningModule):
                 hits[index] = count_hits(logits[index], labels)
         return torch.stack(losses), torch.stack(hits), logits
 
-    def _trunks(self, inputs: Mapping[str, Tensor]) -> dict[str, dict[int, Tensor]]:
-        """The shared stages' outputs, each computed once: trunk -> number of stages -> features."""
+    def _trunks(
+        self, inputs: Mapping[str, Tensor], batch: Mapping[str, Any], kept: Features | None
+    ) -> dict[str, dict[int, Tensor]]:
+        """The shared stages' outputs, each computed once, or kept: trunk -> number of stages ->
+        features."""
         sharers: dict[str, dict[int, Member]] = {}
         for index in self.active:
             if self.shared[index]:
@@ -200,7 +209,11 @@ class PackModule(LightningModule):
         features = {}
         for trunk, by_cut in sharers.items():
             deepest = by_cut[max(by_cut)]
-            features[trunk] = deepest.module.prefix_features(inputs[deepest.view], by_cut)
+            x, compute = inputs[deepest.view], deepest.module.prefix_features
+            if kept is None:
+                features[trunk] = compute(x, by_cut)
+            else:
+                features[trunk] = kept.take(trunk, by_cut, x, batch["rows"], compute)
         return features
 
 

@@ -17,6 +17,7 @@ from transferlab.errors import Interrupted, RunFailed
 from transferlab.experiment import metrics, views
 from transferlab.experiment.config import cache_folder, total_steps
 from transferlab.experiment.cost.estimate import MEAN_BYTES, RECORD_BYTES
+from transferlab.experiment.cost.memory import GB
 from transferlab.experiment.cost.networks import network_of
 from transferlab.models import kinds, transfer
 from transferlab.models.facts import Facts
@@ -26,6 +27,7 @@ from transferlab.training import build, checkpoints, cost, inference, packs
 from transferlab.training.build import Subject
 from transferlab.training.callbacks.pack import pack_callbacks
 from transferlab.training.checkpoints import TrainingState
+from transferlab.training.features import Features, Limit
 from transferlab.training.inputs import mean_letter
 from transferlab.training.result import make_record
 from transferlab.training.trainer import build_trainer, interruptible
@@ -99,7 +101,9 @@ class Session:
         """
         train, runtime, step = self.config.train, self.config.runtime, states[0].step
         val_every = train.val_every or math.ceil(self.steps_per_epoch)
-        module = build.pack_module(self.subjects, states, total_steps=self.total_steps)
+        module = build.pack_module(
+            self.subjects, states, total_steps=self.total_steps, features=self._features()
+        )
         if runtime.devices > 1 and step == 0 and any(map(kinds.has_statistics, module.networks)):
             log.warning(
                 "batch norm that learns has the statistics of each of the %d devices' own images: "
@@ -146,6 +150,23 @@ class Session:
             else:
                 trainer.fit(module, datamodule=stream)
         return callbacks.nan.failed
+
+    def _features(self) -> Mapping[str, Features]:
+        """What keeps the features of frozen stages: by default in half of the free memory."""
+        seen = views.inputs(self.config)
+        runs = [subject.run for subject in self.subjects]
+        if not any(run.config.variant.frozen for run in runs):
+            return {}
+        gigabytes = self.config.runtime.features_gb
+        if gigabytes is None:
+            space = packs.room(runs, self.root_device, alike=self.config.runtime.devices > 1)
+            free = space.limit(runs[0])
+            size = 0 if free is None else max(0, free - space.need(runs)) // 2
+        else:
+            size = int(gigabytes * GB)
+        return build.features(
+            self.target, Limit(size), mirror=self.config.train.mirror, one_view=seen.one_view
+        )
 
     @cached_property
     def root_device(self) -> torch.device:
