@@ -113,6 +113,24 @@ def test_the_centre_crop_is_the_last_validation_of_the_run_exactly(
     assert "and not" not in caplog.text
 
 
+def test_the_centre_crop_of_whole_rectangles_in_grey_is_the_last_validation_too(
+    trained: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = [
+        *RUN, f"data.root={trained.images}", f"runtime.store={tmp_path}", "data.resize=side",
+        "data.size=21", "data.grey=true", "transfer.variant=baseB",  # 21 and 16: an odd margin
+    ]  # fmt: skip
+    (done,) = inline.carry_out([resolve(build_config(compose.compose("config", words)))])
+
+    (record,) = evaluate(capsys, done.run.folder)
+    (scaled,) = evaluate(capsys, done.run.folder, "--scales", "21")
+
+    final = recorded(done.run.folder)["metrics"]
+    assert record["metrics"]["top1"] == final["top1_final"]
+    assert record["metrics"]["loss"] == pytest.approx(final["val_loss_final"], rel=1e-5)
+    assert scaled["metrics"] == record["metrics"]
+
+
 def test_another_accuracy_than_the_recorded_one_is_reported(
     place: SimpleNamespace, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ):

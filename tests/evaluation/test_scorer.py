@@ -30,7 +30,8 @@ def classifier(name: str) -> Classifier:
     network.initialise(lambda stage: len(stage) + 3)
     seen = Preprocessing("RGB", SIZE, "warp", CROP, "0" * 64, SCALE)
     interface = Inference(name, None, 7, tuple("abcdefg"), seen, "float32", False)
-    return Classifier(network.eval(), interface, MEAN, {"label": "baseB", "id": "0" * 12})
+    record = {"label": "baseB", "id": "0" * 12, "config": {"train": {}}}
+    return Classifier(network.eval(), interface, MEAN, record)
 
 
 @pytest.fixture(params=["alexnet_small", "vgg_small", "nin_small"])
@@ -50,9 +51,7 @@ def scored(known: Classifier, scales: list[int | None], **settings: object) -> n
         for sight in sights
     }
     settings = {"crops": None, "dense": False, **settings}
-    return Scorer(known, sights, settings, loss="cross_entropy", device=torch.device("cpu"))(
-        images
-    ).numpy()
+    return Scorer(known, sights, settings, torch.device("cpu"))(images).numpy()
 
 
 # --- the references -------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def shown(first: int) -> voc.Labels:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """baseB trained by the logistic and by the hinge loss: their folders."""
     place = tmp_path_factory.mktemp("several")
-    root = voc.devkit(place / "VOCdevkit", train=shown(1), val={}, test=shown(101), side=16)
+    root = voc.devkit(place / "VOCdevkit", train=shown(1), val=shown(51), test=shown(101), side=16)
     words = [
         "+split=whole", "data=voc2007", f"data.root={root}", f"runtime.store={place}/runs",
         "data.size=16", "data.crop=16", "train.epochs=null", "train.total_steps=4",

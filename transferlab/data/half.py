@@ -87,7 +87,7 @@ class View:
         return Images(out, self.labels[indices], indices, skipped)
 
     def pictures(self, indices: np.ndarray) -> Pictures:
-        """The images `indices` (B,) of the view as they were before they were resized.
+        """The images `indices` (B,) of the view, in colour, as they were before they were resized.
 
         Raises: UserError that names an unreadable file, unless such are left out.
         """
@@ -100,7 +100,7 @@ class View:
                 self._leave_out(position, picture)
                 skipped[picture.name] = picture.sha256
             else:
-                images.append(to_grey(picture.copy()) if self.grey else picture)
+                images.append(picture)
                 labels.append(label)
         return Pictures(images, np.array(labels, dtype=self.labels.dtype), skipped)
 

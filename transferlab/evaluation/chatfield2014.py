@@ -114,13 +114,12 @@ class _Extractor:
         network = classifier.network
         depth = features.depth_of(network, settings["stage"], run=f"{run.label} {run.id}")
         self.stage = network.stage_names[depth - 1]
-        self.sight = Sight(0, settings["scales"][0] if settings["scales"] else None)
+        self.sight = Sight(0, (settings["scales"] or [posteriors.own_scale(run.images)])[0])
         self.scorer = Scorer(
             classifier,
             [self.sight],
             {**settings, "dense": False},
-            loss=run.config.train.loss,
-            device=device,
+            device,
         )
         self.prefix = network.prefix(depth)
 

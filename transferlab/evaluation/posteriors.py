@@ -113,18 +113,23 @@ def _prepared(
         if stored not in numbers:
             numbers[stored] = len(seen)
             seen.append(_view(run, stored, classifier.classes, settings["subset"]))
-        scales = settings["scales"] or ([stored.size] if settings["dense"] else [None])
+        own = stored.size if settings["dense"] else own_scale(stored)
+        scales = settings["scales"] or [own]
         looks = [Sight(numbers[stored], scale) for scale in scales]
-        loss = run.config.train.loss
-        scorers.append(Scorer(classifier, looks, settings, loss=loss, device=device))
+        scorers.append(Scorer(classifier, looks, settings, device))
     return seen, scorers
 
 
 def as_stored(run: FinishedFolder, source: DataConfig) -> DataConfig:
     """The images of `source` as the run stores them: equal for runs that do it alike."""
     read = {key: getattr(source, key) for key in views.SOURCE}
-    seen = run.images
-    return replace(seen, **read, crop=seen.size, mean="none", scale=1.0)
+    seen = replace(run.images, **read)
+    return replace(seen, crop=seen.size, scales=None, pad=0, pca=0.0, mean="none", scale=1.0)
+
+
+def own_scale(stored: DataConfig) -> int | None:
+    """The test scale of images as a run sees them, if these are rectangles; None for squares."""
+    return stored.size if stored.resize == "side" else None
 
 
 def _view(run: FinishedFolder, stored: DataConfig, classes: Sequence[str], subset: str) -> View:

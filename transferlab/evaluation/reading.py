@@ -82,8 +82,10 @@ def _read(views: Sequence[View], looks: Sequence[Sight], indices: np.ndarray) ->
             pictures = view.pictures(indices)
             labels, skipped = pictures.labels, pictures.skipped
             for scale in filter(None, scales):
+                fitted = [decode.fit(p, size=scale, resize="side") for p in pictures.pictures]
+                # As a run reads its images: grey after they were resized
                 images[Sight(number, scale)] = [
-                    decode.fit(pixels, size=scale, resize="side") for pixels in pictures.pictures
+                    decode.to_grey(pixels.copy()) if view.grey else pixels for pixels in fitted
                 ]
     return Seen(labels, images, skipped)
 

@@ -17,7 +17,6 @@ from transferlab.evaluation.dense import DenseNetwork
 from transferlab.evaluation.protocols import Settings
 from transferlab.evaluation.reading import Sight
 from transferlab.training.classifier import Classifier
-from transferlab.training.losses import posteriors
 
 Images = Mapping[Sight, Sequence[np.ndarray]]
 
@@ -27,9 +26,8 @@ class Scorer:
     test scales and, with `dense`, over that and the mean of the image and its mirror image at every
     scale.
 
-    `looks` are its own, of `reading`, and `loss` is the one that it was trained by. In a larger or
-    smaller image than the run's own the mean image is stretched over it, as if it were one of the
-    images whose mean it is.
+    `looks` are its own, of `reading`. In a larger or smaller image than the run's own the mean
+    image is stretched over it, as if it were one of the images whose mean it is.
     """
 
     def __init__(
@@ -37,12 +35,9 @@ class Scorer:
         classifier: Classifier,
         looks: Sequence[Sight],
         settings: Settings,
-        *,
-        loss: str,
         device: torch.device,
     ) -> None:
         self.classifier, self.looks, self.device = classifier, tuple(looks), device
-        self.posteriors = posteriors(loss)
         self.crops: str | None = settings["crops"]
         self.crop = classifier.preprocess.settings.crop
         classifier.network.to(device)
@@ -117,7 +112,7 @@ class Scorer:
         assert network is not None
         lower = self.classifier.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
-            return self.posteriors(network(images).double())
+            return self.classifier.posteriors(network(images).double())
 
 
 def alike(pixels: Sequence[np.ndarray]) -> list[list[int]]:
