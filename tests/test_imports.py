@@ -44,8 +44,9 @@ HEAVY_MODULES = (
     "data.datasets.mapped",
     "experiment.cost.probe", "training", "results.figures", "results.page.html",
     "results.page.report",
-    "evaluation.dense", "evaluation.export", "evaluation.posteriors", "evaluation.reading",
-    "evaluation.scorer", "evaluation.tally",
+    "evaluation.chatfield2014", "evaluation.dense", "evaluation.export", "evaluation.features",
+    "evaluation.posteriors", "evaluation.reading", "evaluation.scorer", "evaluation.svm",
+    "evaluation.tally",
     "bench.loader", "bench.loops", "bench.step", "bench.trainer",
 )  # fmt: skip
 # And they alone of their packages
