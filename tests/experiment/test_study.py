@@ -100,6 +100,18 @@ def test_no_images_are_needed_to_expand_a_study(tmp_path: Path):
         resolve_all(configs)
 
 
+def test_a_value_that_is_a_list_is_one_of_a_list(tmp_path: Path):
+    grid = "- {split: random, transfer.n: 3, data.scales: [null, [32, 40]], data.mean: [[1, 2, 3]]}"
+    configs = expanded(tmp_path, grid)
+    assert [(c.data.scales, c.data.mean) for c in configs] == [
+        (None, (1.0, 2.0, 3.0)), ((32, 40), (1.0, 2.0, 3.0)),
+    ]  # fmt: skip
+    (config,) = expanded(tmp_path, "- {split: random, transfer.n: 3}", "data.scales=[32,48]")
+    assert config.data.scales == (32, 48)
+    nested = "- {split: random, transfer.n: 3, data.scales: [[[32]]]}"
+    assert refusal(tmp_path, nested).endswith("data.scales must be a value or a list of values")
+
+
 def test_a_number_is_written_as_anywhere_in_conf(tmp_path: Path):
     text = "- {split: random, transfer.variant: baseA, train.lr: [1e-3, 0.01, 1]}"
 

@@ -3,10 +3,10 @@
 import difflib
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_origin
 
 from transferlab.experiment.config import DataConfig, RunConfig
-from transferlab.experiment.schema import field_types, section_of
+from transferlab.experiment.schema import alternatives, field_types, section_of
 from transferlab.experiment.variables import written
 from transferlab.runtime import commands
 
@@ -32,6 +32,12 @@ TEXTS = (
     "launcher.template",
 )  # fmt: skip
 TYPES: Mapping[str, Any] = _types(RunConfig)  # key -> type, in the order of the fields
+# Keys whose values may be lists
+LISTS = tuple(
+    key
+    for key, hint in TYPES.items()
+    if any(get_origin(kind) is tuple for kind, _ in alternatives(hint))
+)
 _OF_ALL = tuple(key for key in TYPES if not key.startswith(f"{OPTIONAL}."))
 _values = attrgetter(*_OF_ALL)
 _NOTHING = {key: None for key in TYPES if key not in _OF_ALL}

@@ -25,7 +25,7 @@ from transferlab.experiment import (
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
-from transferlab.experiment.keys import PATHS, flatten
+from transferlab.experiment.keys import LISTS, PATHS, flatten
 from transferlab.experiment.splits import missing_split
 from transferlab.models import libraries
 from transferlab.runtime import paths
@@ -225,9 +225,15 @@ def _check(key: str, values: tuple[Any, ...], conf: Conf) -> None:
 
 def _values(override: str, parsed: Any, conf: Conf) -> tuple[Any, ...]:
     values = compose.values(parsed, conf)
-    if not all(value is None or isinstance(value, str | int | float) for value in values):
+    if not _are_values(compose.key_of(parsed), values):
         raise UserError(f"{override} must be a value or a list of values, as KEY=1,2")
     return values
+
+
+def _are_values(key: str, values: tuple[Any, ...]) -> bool:
+    """Whether each is a value of the key: a list only where it takes one."""
+    kinds = str | int | float | list if key in LISTS else str | int | float
+    return all(value is None or isinstance(value, kinds) for value in values)
 
 
 def _grid(path: Path, number: int, raw: Any, conf: Conf) -> Axes:
@@ -238,7 +244,7 @@ def _grid(path: Path, number: int, raw: Any, conf: Conf) -> Axes:
     for key, raw_values in raw.items():
         values = tuple(raw_values) if isinstance(raw_values, list) else (raw_values,)
         key, values = compose.named(key, values)
-        if not values or not all(v is None or isinstance(v, str | int | float) for v in values):
+        if not values or not _are_values(str(key), values):
             raise UserError(f"{source}: {key} must be a value or a list of values")
         try:
             _check(str(key), values, conf)

@@ -67,12 +67,21 @@ def _check(path: Path, top: Any) -> None:
         if not isinstance(grid, yaml.MappingNode):
             raise UserError(f"{source} must map keys to values: see conf/study/quick.yaml")
         for key, value in _entries(source, grid, (top,)):
-            _refuse_cycle(source, value, (top, grid))
-            leaves = value.value if isinstance(value, yaml.SequenceNode) else [value]
-            for leaf in leaves if leaves is value.value else ():
-                _refuse_cycle(source, leaf, (top, grid, value))
-            if not all(isinstance(leaf, yaml.ScalarNode) for leaf in leaves):
-                raise UserError(f"{source}: {key} must be a value or a list of values")
+            _check_values(f"{source}: {key}", source, value, (top, grid))
+
+
+def _check_values(
+    name: str, source: str, node: Any, above: tuple[Any, ...], lists: int = 2
+) -> None:
+    """A value or a list of values, each of which may be a list, as in `[[256, 512]]`."""
+    import yaml
+
+    _refuse_cycle(source, node, above)
+    if isinstance(node, yaml.SequenceNode) and lists:
+        for inner in node.value:
+            _check_values(name, source, inner, (*above, node), lists - 1)
+    elif not isinstance(node, yaml.ScalarNode):
+        raise UserError(f"{name} must be a value or a list of values")
 
 
 def _entries(source: str, grid: Any, above: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,7 +18,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import validations
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import is_pretrained, run_id
-from transferlab.experiment.keys import OPTIONAL, TYPES, flatten
+from transferlab.experiment.keys import LISTS, OPTIONAL, TYPES, flatten
 from transferlab.experiment.metrics import MEASURES, METRICS, STATISTICS, TOP1, leading, measure_of
 from transferlab.experiment.schema import alternatives
 from transferlab.experiment.variables import displayed
@@ -95,7 +95,7 @@ def row(
     variant = str(config["transfer.variant"])
     metrics, versions = record["metrics"], record.get("versions") or {}
     cost = record.get("cost") or {}
-    lists = {key: _text(config[key]) for key in _list_keys()}
+    lists = {key: _text(config[key]) for key in LISTS}
     cells = {
         **config,
         **lists,
@@ -232,24 +232,12 @@ def _checked(key: str, kind: type, value: object) -> object:
 @lru_cache(maxsize=1)
 def _config_kinds() -> Mapping[str, type]:
     """Every key of a run's config and the kind of its values, None aside."""
-    return {key: _kind(hint) for key, hint in TYPES.items()}
+    return {key: str if key in LISTS else _kind(hint) for key, hint in TYPES.items()}
 
 
 def _kind(hint: Any) -> type:
-    """The kind of the values of a key, None aside: text of a key that may be a list."""
     plain = {alternative for alternative, _ in alternatives(hint)}
-    kind = next((kind for kind in (float, int, bool) if kind in plain), str)
-    return str if _may_be_list(hint) else kind
-
-
-@lru_cache(maxsize=1)
-def _list_keys() -> tuple[str, ...]:
-    """The keys whose values may be lists: text in a table."""
-    return tuple(key for key, hint in TYPES.items() if _may_be_list(hint))
-
-
-def _may_be_list(hint: Any) -> bool:
-    return any(get_origin(kind) is tuple for kind, _ in alternatives(hint))
+    return next((kind for kind in (float, int, bool) if kind in plain), str)
 
 
 def _text(value: object) -> str | None:
