@@ -12,7 +12,9 @@ from transferlab.errors import UserError
 from transferlab.experiment import compose, views
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import DataConfig, RunConfig
+from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.variables import expand
+from transferlab.runtime import commands
 
 GROUP = "data"
 KEYS = tuple(f"data.{key}" for key in ("name", "root", "val", "holdout", "per_class", "unreadable"))
@@ -24,7 +26,8 @@ def source(config: RunConfig, overrides: Sequence[str]) -> DataConfig:
 
     `root` is that of this machine, and `digest` is that of the images. Other keys have no meaning.
 
-    Raises: UserError for another key, and if the images are missing or damaged.
+    Raises: UserError for another key, if the images are missing or damaged, and for a network that
+        was trained elsewhere, which has no images of its own, if none are named.
     """
     config = replace(config, data=views.inputs(config))
     chosen = _changed(config, [compose.as_typed(override) for override in overrides]).data
@@ -46,4 +49,9 @@ def _changed(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
             )
     if GROUP in changes:
         return build_config(compose.compose("config", [*COMPOSED, *overrides]))
+    if is_pretrained(config):
+        raise UserError(
+            f"{config.label} of split.weights={config.split.weights} was trained elsewhere, and "
+            f"its images are unknown: name some with {commands.setting(GROUP, 'NAME')}"
+        )
     return vary_config(config, changes) if changes else config
