@@ -4,8 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 from support.golden_networks import NETWORKS, Network
 
+from transferlab import models
 from transferlab.experiment import plan, study
 from transferlab.experiment.conf import CONF
 from transferlab.experiment.resolve import resolve_all
@@ -17,6 +19,7 @@ COUNTS = {
     "averaging_imagenet": {"base": 6},
     "bn_rates": {"base": 10},
     "bn_rates_imagenet": {"base": 5},
+    "choice": {"base": 4, "AnB": 21, "AnB+": 21, "BnB": 21, "RnB": 21},  # of seven cuts
     "families": {"base": 12, "AnB": 6, "BnB": 6},
     "filters": {"base": 21},
     "filters_imagenet": {"base": 7},
@@ -47,16 +50,26 @@ def planned(name: str, *overrides: str) -> tuple[Run, ...]:
     return plan.order(resolve_all(study.expand(study.load(name), overrides)))
 
 
+def weights(folder: Path) -> tuple[str, ...]:
+    """The overrides of a pre-trained network of eight stages, and its view."""
+    network = models.build("alexnet_small", num_outputs=10, image_size=24)
+    save_file(network.state_dict(), folder / "network.safetensors")
+    sizes = ("data.size=24", "data.crop=24", "split.a.size=24", "split.a.crop=24")
+    named = f"split.weights={folder / 'network.safetensors'}"
+    return (named, "model=alexnet_small", "data@split.a=imagenet_torchvision", *sizes)
+
+
 def test_every_study_of_conf_is_counted():
     assert CONF.choices("study") == sorted(COUNTS)
 
 
 @pytest.mark.parametrize("name", sorted(COUNTS))
-def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str):
-    runs = planned(name, "data=imagenet", f"data.root={imagenet}", "data.holdout=null")
+def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, tmp_path: Path):
+    own = weights(tmp_path) if name == "choice" else ()
+    runs = planned(name, "data=imagenet", f"data.root={imagenet}", "data.holdout=null", *own)
 
     assert plan.count_variants(runs) == COUNTS[name]
-    assert {run.config.data.name for run in runs} == {"imagenet"}
+    assert {run.config.data.name for run in runs} - {"weights"} == {"imagenet"}
 
 
 def test_quick_is_trained_on_few_digits_as_it_is():
