@@ -1,8 +1,8 @@
 """The protocol `posteriors`: averages over crops, test scales and runs, and every run's own error.
 
-Softmax posteriors are averaged, those of all crops of an image first (Krizhevsky et al. 2012, Sec.
-4.1; Simonyan, Zisserman 2014, arXiv:1409.1556, Sec. 3.2), then those of the runs with equal weights
-(Sec. 4.5). With one run and its centre crop this is the run's own validation, by other code.
+Posteriors are averaged, those of all crops of an image first (Krizhevsky et al. 2012, Sec. 4.1;
+Simonyan, Zisserman 2014, arXiv:1409.1556, Sec. 3.2), then those of the runs with equal weights
+(Sec. 4.4). With one run and its centre crop this is the run's own validation, by other code.
 """
 
 import logging
