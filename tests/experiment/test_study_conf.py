@@ -20,12 +20,17 @@ COUNTS = {
     "bn_rates": {"base": 10},
     "bn_rates_imagenet": {"base": 5},
     "choice": {"base": 4, "AnB": 21, "AnB+": 21, "BnB": 21, "RnB": 21},  # of seven cuts
+    "chatfield2014": {"base": 14},
+    "chatfield2014_imagenet": {"base": 7},
+    "chatfield2014_tune": {"base": 1, "AnB+": 4},
     "families": {"base": 12, "AnB": 6, "BnB": 6},
     "filters": {"base": 21},
     "filters_imagenet": {"base": 7},
     "plain_residual": {"base": 8},
     "plain_residual_cifar10": {"base": 10},
     "plain_residual_imagenet": {"base": 4},
+    "vgg_scales": {"base": 9},
+    "vgg_scales_imagenet": {"base": 6},
     "vgg_depth": {"base": 18},
     "vgg_depth_imagenet": {"base": 6},
     "quick": {"base": 4, **dict.fromkeys(FIGURE2, 8)},
@@ -44,6 +49,9 @@ COUNTS = {
         "base": 23, "AnA": 28, "AnB": 35, "BnA": 35, "AnA+": 14, "AnB+": 14, "BnA+": 14,
     },
 }  # fmt: skip
+
+
+PRETRAINED = ("choice", "chatfield2014_tune")  # the studies of a finished network
 
 
 def planned(name: str, *overrides: str) -> tuple[Run, ...]:
@@ -65,7 +73,7 @@ def test_every_study_of_conf_is_counted():
 
 @pytest.mark.parametrize("name", sorted(COUNTS))
 def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, tmp_path: Path):
-    own = weights(tmp_path) if name == "choice" else ()
+    own = weights(tmp_path) if name in PRETRAINED else ()
     runs = planned(name, "data=imagenet", f"data.root={imagenet}", "data.holdout=null", *own)
 
     assert plan.count_variants(runs) == COUNTS[name]

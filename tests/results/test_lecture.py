@@ -45,7 +45,7 @@ def test_each_setting_has_its_networks_and_the_published_value(store: Path):
     assert set(table["status"]) == {"confirmed"}
     assert set(table["source"]) == {"Simonyan & Zisserman arXiv:1409.1556 Table 3"}
     assert [math.isnan(error) for error in table["ours"]] == [True, True, False, True, True, True]
-    assert "vgg_b_small" in table.loc["B", "network"]
+    assert "vgg_b_small" in table.loc["B", "experiment"]
 
 
 def test_errors_and_differences_have_their_interval_over_seeds(store: Path):
@@ -158,4 +158,5 @@ def test_every_setting_names_networks_that_are_known_and_a_study_of_conf():
     assert found == {*STUDIES} <= {*CONF.choices("study")}
     for study in STUDIES:
         assert study in catalogue.EXHIBITS
-        assert lecture.models(study) <= {*NETWORKS}
+        models = {model for setting in lecture.settings(study) for model in setting.models}
+        assert models <= {*NETWORKS}

@@ -77,7 +77,8 @@ def _question(source: str, item: dict[str, Any]) -> Question:
         if key in PROTOCOLS[protocol].defaults:
             settings[key] = value
         elif GROUPS.get(key, key) in known_keys():
-            where[GROUPS.get(key, key)] = value if isinstance(value, list) else [value]
+            key = GROUPS.get(key, key)
+            where[key] = value if isinstance(value, list) else [value]
         else:
             raise UserError(
                 f"{source}: {key} is neither a key of a run nor a setting of {protocol}: its "

@@ -120,7 +120,7 @@ def _lecture(
         text=f"{text} Ours beside the published values; source: results/lecture.csv.",
         nothing=f"no finished run is of study {study}",
         study=study,
-        select=lambda runs, _: lecture.select(selections.measured(runs), [study]),
+        select=partial(lecture.select, studies=(study,)),
         table=table or partial(lecture.build, study=study),
         part_of="lecture",
     )
@@ -225,10 +225,18 @@ EXHIBITS: dict[str, Exhibit] = {
         text="Networks of the lecture's experiments beside the values that their papers report, as "
         "error. A small network on small images need not show what a large one showed on ImageNet: "
         "read the difference to the first setting of a group, with its interval.",
-        select=lambda runs, _: lecture.select(selections.measured(runs)),
+        select=lecture.select,
         nothing="no finished run is of an experiment of the lecture",
         study="vgg_depth",
         table=lecture.overview,
+    ),
+    "chatfield2014": _lecture(
+        "chatfield2014",
+        "The devil in the details: features for PASCAL VOC 2007",
+        "By linear SVMs on fc7: CNN-M and S are better than F by two points; ten crops are worth "
+        "three, a mirror image alone nothing; grey costs three; fc7 can be half as wide for "
+        "nothing and 32 times narrower for two; fine-tuning for the ranking gains two and a half "
+        "(Chatfield et al. 2014, Table 2). Ours is the 11-point mean average precision.",
     ),
     "vgg_depth": _lecture(
         "vgg_depth",
@@ -256,6 +264,14 @@ EXHIBITS: dict[str, Exhibit] = {
         "times the rate in a fourteenth, with 30 times later but ends higher, and learns even with "
         "sigmoids (Ioffe, Szegedy 2015, Sec. 4.2.2).",
         bn_rates.build,
+    ),
+    "vgg_scales": _lecture(
+        "vgg_scales",
+        "VGG: scales of training and test",
+        "A scale that is drawn for each training image is better than a fixed one, several test "
+        "scales are better than one, and crops are a little better than dense evaluation, whose "
+        "errors are others: both together are best (Simonyan, Zisserman 2014, Sec. 4.1 to 4.3). "
+        "Small images are in a seventh of the size: S = 36, 54 and 36 to 72.",
     ),
     "averaging": _lecture(
         "averaging",

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+import numpy as np
 import pandas as pd
+
+from transferlab.experiment.identity import NEUTRAL
+
+SERIES = "series"  # the paper's name of a network, as AnB+
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,11 @@ class Setting:
     def of(self, table: pd.DataFrame) -> pd.Series:
         """Which runs, as `pairs.prepare` makes them, are of this setting."""
         found = table["model.name"].isin(self.models)
+        if SERIES not in self.where:
+            found &= table["n"] == 0  # base networks
         for key, values in self.where.items():
-            found &= table[key].map(str).isin(values)
+            missing = _text(NEUTRAL.get(key))  # of a run that was made before there was the key
+            found &= table[key].map(_text).replace("", missing).isin(values)
         return found
 
     def answers(self, evaluations: pd.DataFrame) -> pd.DataFrame:
@@ -52,12 +60,6 @@ class Setting:
         for key, values in self.asked.items():
             found &= settings.map(lambda given, key=key: _text(given.get(key))).isin(values)
         return evaluations[found]
-
-
-@cache
-def models(study: str) -> frozenset[str]:
-    """The networks of an experiment."""
-    return frozenset(name for setting in settings(study) for name in setting.models)
 
 
 @cache
@@ -90,7 +92,9 @@ def _pairs(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def _text(value: object) -> str:
-    """A setting as it is in the file: `ten`, `true`, `32,36,40`; empty for none."""
-    if isinstance(value, list):
+    """A value as it is in the file: `ten`, `true`, `32,36,40`; empty for none."""
+    if isinstance(value, list | tuple):
         return ",".join(map(_text, value))
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value is None or value is pd.NA or value != value:
+        return ""
+    return str(value).lower() if isinstance(value, bool | np.bool_) else str(value)

@@ -23,7 +23,7 @@ def build(selection: Selection) -> pd.DataFrame:
     steps = _steps(selection)
     rows = table.assign(published_steps=table["setting"].map(published))
     if len(steps):
-        rows = rows.merge(steps, on="network", how="left")
+        rows = rows.merge(steps, on="experiment", how="left")
     rows = rows.reindex(columns=[*table.columns, *EXTRA])
     rows.attrs = dict(table.attrs)
     shown = [column for column in table.attrs["shown"] if not column.startswith("difference")]
@@ -32,7 +32,7 @@ def build(selection: Selection) -> pd.DataFrame:
 
 
 def _steps(selection: Selection) -> pd.DataFrame:
-    """Experiment, as `network` -> steps and reached."""
+    """Experiment -> steps and reached."""
     runs = {part.name: part.runs for part in selection.experiments}
     curves = loading.curves(selection.results, selection.ids)
     goals: dict[tuple[object, ...], float] = {}
@@ -50,7 +50,7 @@ def _steps(selection: Selection) -> pd.DataFrame:
         ]
         mean = sum(reached) / len(reached) if reached else math.nan
         if wanted:
-            row = {"network": name, "steps": mean, "reached": f"{len(reached)} of {len(wanted)}"}
+            row = {"experiment": name, "steps": mean, "reached": f"{len(reached)} of {len(wanted)}"}
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -21,14 +21,16 @@ def frame(
     *,
     percent: Sequence[str],
     extra: Iterable[str] = (),
+    by_experiment: bool = True,
 ) -> pd.DataFrame:
     """The rows as a table with a column `metric`; title and notes are in its `attrs`.
 
-    `percent` names the columns of accuracies and `extra` are notes beside the usual ones.
+    `percent` names the columns of accuracies and `extra` are notes beside the usual ones. The rows
+    of an experiment are together, or else all stay in their order.
     """
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     table = table.reindex(columns=list(columns))
-    if "experiment" in columns:
+    if by_experiment and "experiment" in columns:
         table = in_order(table, experiment=(part.name for part in selection.experiments))
     table = table.assign(metric=selection.metric).reset_index(drop=True)
     table.attrs = {

@@ -2,23 +2,26 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
-from transferlab.results import comparable, intervals, pairs
+from transferlab.results import comparable, intervals, loading, pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
-from transferlab.results.lecture import Setting, models, settings
+from transferlab.results.lecture import Setting, settings
+from transferlab.results.loading import Results
 from transferlab.results.tables.frame import Row, counting, frame
 
 COLUMNS = (
-    "group", "setting", "network", "ours", "low_95", "high_95", "runs", "at_chance", "difference",
-    "difference_low", "difference_high", "measure", "published", "published_metric", "status",
-    "source",
+    "group", "setting", "experiment", "ours", "low_95", "high_95", "runs", "at_chance",
+    "difference", "difference_low", "difference_high", "measure", "published",
+    "published_metric", "status", "source",
 )  # fmt: skip
 PERCENT = ("ours", "low_95", "high_95", "difference", "difference_low", "difference_high")
 SHOWN = tuple(column for column in COLUMNS if column != "source")
 STUDIES = (
-    "vgg_depth", "plain_residual", "bn_rates", "averaging", "filters",
+    "chatfield2014", "vgg_depth", "vgg_scales", "bn_rates", "plain_residual", "averaging",
+    "filters",
 )  # fmt: skip
 ERROR, AVERAGE_PRECISION = "error", "map11"
 SAME = ["data_set", "split", "split_seed", "seed", "target"]  # of two runs that make a pair
@@ -30,7 +33,7 @@ def build(selection: Selection, *, study: str) -> pd.DataFrame:
     of runs on the same images with the same seed. Both have a 95 % interval over repetitions, of
     other seeds or splits. `published` is as printed."""
     rows = [row for setting in settings(study) for row in _rows(selection, setting, study)]
-    table = frame(selection, COLUMNS, rows, percent=PERCENT)
+    table = frame(selection, COLUMNS, rows, percent=PERCENT, by_experiment=False)
     table.attrs["shown"] = list(SHOWN)
     return table
 
@@ -42,17 +45,24 @@ def overview(selection: Selection) -> pd.DataFrame:
         for study in STUDIES
         for setting in settings(study)
         for row in _rows(selection, setting, study)
-        if "network" in row
+        if "experiment" in row
     ]
-    table = frame(selection, ("study", *COLUMNS), rows, percent=PERCENT)
+    table = frame(selection, ("study", *COLUMNS), rows, percent=PERCENT, by_experiment=False)
     table.attrs["shown"] = ["study", *SHOWN]
     return table
 
 
-def select(runs: pd.DataFrame, studies: Sequence[str] = STUDIES) -> tuple[Experiment, ...]:
-    """The base networks of these experiments."""
-    of_study = runs["model.name"].isin({name for study in studies for name in models(study)})
-    return comparable.split(runs[of_study & (runs["n"] == 0)])
+def select(
+    runs: pd.DataFrame, results: Results, studies: Sequence[str] = STUDIES
+) -> tuple[Experiment, ...]:
+    """The runs of these experiments: those with one label an image by the metric that is shown,
+    those with several, for which a network was fine-tuned, by their average precision."""
+    judged = loading.judged(results, f"{AVERAGE_PRECISION}_final")
+    several = pairs.prepare(judged.table, judged.metric)
+    runs = pd.concat([runs.assign(measure=ERROR), several.assign(measure=AVERAGE_PRECISION)])
+    runs = runs[runs["accuracy"].notna()]
+    of_study = [setting.of(runs) for study in studies for setting in settings(study)]
+    return comparable.split(runs[np.logical_or.reduce(of_study)])
 
 
 def _rows(selection: Selection, setting: Setting, study: str) -> Iterator[Row]:
@@ -80,11 +90,13 @@ def _found(selection: Selection, setting: Setting) -> Iterator[tuple[str, pd.Dat
         if not setting.of(part.runs).all():
             continue
         if not setting.asked and setting.averaged == 1:
-            yield part.name, part.runs.assign(value=1 - part.runs["accuracy"], measure=ERROR)
+            error = part.runs["measure"] == ERROR
+            accuracy = part.runs["accuracy"]
+            yield part.name, part.runs.assign(value=accuracy.where(~error, 1 - accuracy))
             continue
         answers = setting.answers(selection.results.evaluations)
         answers = answers.assign(**_value(answers))[["kept_with", "data_set", "value", "measure"]]
-        runs = part.runs.drop(columns="data_set")
+        runs = part.runs.drop(columns=["data_set", "measure"])
         runs = runs.merge(answers, left_on="id", right_on="kept_with").dropna(subset="value")
         if len(runs):
             yield part.name, runs
@@ -101,7 +113,7 @@ def _value(answers: pd.DataFrame) -> dict[str, pd.Series | str]:
 def _measured(name: str, runs: pd.DataFrame) -> Row:
     """The mean of an experiment's runs."""
     shown = counting(runs)
-    row = {"network": name, "runs": len(shown), "at_chance": len(runs) - len(shown)}
+    row = {"experiment": name, "runs": len(shown), "at_chance": len(runs) - len(shown)}
     row["measure"] = runs["measure"].iloc[0]
     return row | _interval(shown, ("ours", "low_95", "high_95"), intervals.ACCURACY)
 
