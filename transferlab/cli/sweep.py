@@ -11,10 +11,9 @@ from transferlab.experiment import compose, plan, study
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.cost import memory
 from transferlab.experiment.cost.estimate import Estimate
-from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.launcher import LocalSettings, build_launcher
 from transferlab.experiment.resolve import summarise_data
-from transferlab.experiment.views import data_of
+from transferlab.experiment.views import data_sets
 from transferlab.launch import cluster, dispatch
 from transferlab.launch.dispatch import Order
 from transferlab.launch.inline import FinishedRun
@@ -136,8 +135,7 @@ def _title(order: Order) -> list[str]:
     variants = ", ".join(f"{name} {n}" for name, n in plan.count_variants(order.runs).items())
     done, left_out = order.done, len(order.left_out)
     lines = [f"study {order.study}: {len(order.runs)} runs ({variants})  in {order.store}"]
-    trained = [run.config for run in order.runs if not is_pretrained(run.config)]
-    sets = list(dict.fromkeys(data_of(config, config.variant.target) for config in trained))
+    sets = data_sets(run.config for run in order.runs)
     lines += [f"data: {summarise_data(config)}" for config in sets[:DATA_SETS]]
     lines += [f"data: {len(sets) - DATA_SETS} more"] if len(sets) > DATA_SETS else []
     if not order.todo and not left_out:

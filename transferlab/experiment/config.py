@@ -148,6 +148,11 @@ class RunConfig:
         return _variant(self.transfer)
 
     @property
+    def is_pretrained(self) -> bool:
+        """Whether its network is given, by `split.weights`, and is not trained."""
+        return self.split.weights is not None and self.variant.target == "A"
+
+    @property
     def label(self) -> str:
         """`A3B`; with stages copied after the cut `A3B-keep2`."""
         keep = f"-keep{self.transfer.keep}" if self.transfer.keep else ""

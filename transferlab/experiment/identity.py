@@ -73,12 +73,7 @@ def base_of(config: RunConfig) -> RunConfig | None:
         return None
     transfer = TransferConfig(variant="base", n=0, target=base, keep=0)
     of_base = replace(config, transfer=transfer, model=replace(config.model, cuts="stage"))
-    return of_weights(of_base) if is_pretrained(of_base) else of_base
-
-
-def is_pretrained(config: RunConfig) -> bool:
-    """Whether its network is given, by `split.weights`, and is not trained."""
-    return config.split.weights is not None and config.variant.target == "A"
+    return of_weights(of_base) if of_base.is_pretrained else of_base
 
 
 def of_weights(config: RunConfig) -> RunConfig:
@@ -105,7 +100,7 @@ def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
     assert config.data.digest and config.split.digest, "an unresolved config has no id"
     base, neutral = base_of(config), tuple(NEUTRAL.items())
     base_id = None if base is None else _base_id(base, neutral)
-    if is_pretrained(config):  # whose weights are its identity: no recipe made it here
+    if config.is_pretrained:  # whose weights are its identity: no recipe made it here
         config = of_weights(config)
         parts = [
             _section_json("model", config.model, neutral),

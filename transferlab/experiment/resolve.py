@@ -13,7 +13,7 @@ from transferlab import data
 from transferlab.errors import UserError
 from transferlab.experiment import fit, pretrained, views
 from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
-from transferlab.experiment.identity import REVISION, is_pretrained, of_weights
+from transferlab.experiment.identity import REVISION, of_weights
 from transferlab.experiment.keys import image_paths
 from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split, divide
@@ -56,7 +56,7 @@ def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
     runs = []
     for config in map(pretrained.completed, configs):
         _check_revision(config)
-        if is_pretrained(config):  # it has no images
+        if config.is_pretrained:  # it has no images
             runs.append(make_run(of_weights(config), Split((), ())))
             continue
         # With two data sets, how large the images are read depends on the variant

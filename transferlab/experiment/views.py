@@ -6,6 +6,7 @@ that they were learned from); with `mean=target`, and without a base, as its tar
 Halves of one data set share its config, and differ only in their mean images.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from transferlab.experiment import variants
@@ -36,6 +37,12 @@ def letter(config: RunConfig) -> str:
     if base is None or base == variants.RANDOM or data_of(config, target).mean == "target":
         return target
     return base
+
+
+def data_sets(configs: Iterable[RunConfig]) -> tuple[DataConfig, ...]:
+    """The data sets of these configs' targets, each once, as they are configured."""
+    trained = (config for config in configs if not config.is_pretrained)
+    return tuple(dict.fromkeys(data_of(config, config.variant.target) for config in trained))
 
 
 def crosses(config: RunConfig) -> bool:

@@ -17,7 +17,6 @@ from transferlab.experiment.config import RunConfig, RuntimeConfig, cache_folder
 from transferlab.experiment.cost import estimate, networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
-from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.launcher import Launcher, LocalSettings
 from transferlab.experiment.plan import Fits, Pack
 from transferlab.experiment.resolve import resolve_all
@@ -108,7 +107,7 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
             left_out[run.id] = str(fault)
         elif record is not None:
             require_same_images(run, record["skipped"], run.folder)
-        elif is_pretrained(run.config):
+        elif run.config.is_pretrained:
             continue  # nothing to train: it is adopted when the others are started
         elif run.base_id in left_out:
             left_out[run.id] = left_out[run.base_id]

@@ -12,7 +12,6 @@ from typing import Any
 from transferlab import store
 from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment import fit, plan, views
-from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.resolve import summarise_data
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
@@ -38,8 +37,8 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
     Raises: UserError, RunFailed; Interrupted when a signal came, with everything saved.
     """
     ordered = plan.order(runs)
-    read = [run.config for run in ordered if not is_pretrained(run.config)]
-    for line in dict.fromkeys(summarise_data(views.inputs(config)) for config in read):
+    images = views.data_sets(run.config for run in ordered)
+    for line in dict.fromkeys(map(summarise_data, images)):
         log.info("data: %s", line)
     adopt(ordered)
     before = {run.id: store.read_result(run) for run in ordered}
@@ -57,7 +56,7 @@ def carry_out(runs: Iterable[Run]) -> tuple[FinishedRun, ...]:
 
 def adopt(runs: Iterable[Run]) -> None:
     """Bring the networks that were trained elsewhere into the store. Raises: UserError."""
-    given = [run for run in runs if is_pretrained(run.config)]
+    given = [run for run in runs if run.config.is_pretrained]
     for run in store.unfinished(given):
         from transferlab.training.adopt import adopt  # torch: seconds
 

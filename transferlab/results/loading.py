@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from transferlab import store
 from transferlab.errors import UserError
-from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.metrics import MEASURES, METRICS, Measure, measure_of
 from transferlab.experiment.run import FAILURE
 from transferlab.results import archive, comparable, evaluated, pairs, published, rows, scan
@@ -265,7 +264,7 @@ def _missing(store: Path, planned: Mapping[str, Sweep]) -> Iterator[dict[str, st
         reason = f"planned by study {sweep.study}, not started"
         try:
             run = sweep.manifest.run(identity, store=store)
-            if is_pretrained(run.config):  # which is not trained
+            if run.config.is_pretrained:  # which is not trained
                 continue
         except UserError as error:
             yield _row(identity, "", "", "missing", f"{reason}; {error}", sweep.folder)

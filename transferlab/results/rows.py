@@ -17,7 +17,7 @@ from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment import validations
 from transferlab.experiment.config import RunConfig, TransferConfig
-from transferlab.experiment.identity import is_pretrained, run_id
+from transferlab.experiment.identity import run_id
 from transferlab.experiment.keys import LISTS, OPTIONAL, TYPES, flatten
 from transferlab.experiment.metrics import MEASURES, METRICS, STATISTICS, TOP1, leading, measure_of
 from transferlab.experiment.schema import alternatives
@@ -145,7 +145,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     if finished is None:
         raise UserError("it was deleted while the store was read")
     run, record = finished
-    if is_pretrained(run.config):
+    if run.config.is_pretrained:
         return None
     return row(
         flatten(run.config),

@@ -15,7 +15,6 @@ from transferlab.data.half import Half
 from transferlab.data.mean import Mean
 from transferlab.errors import RunFailed
 from transferlab.experiment import variants, views
-from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
 from transferlab.models.facts import check_cut
@@ -66,7 +65,7 @@ def subjects(runs: Iterable[Run]) -> list[Subject]:
             path = base.weights_file
             file = store.read_file(path, result["weights_sha256"], record=base.result_file)
             loaded[base.id] = checkpoints.parse_weights(file.data, path)
-            if not is_pretrained(base.config):  # which may lack stages, and was checked
+            if not base.config.is_pretrained:  # which may lack stages, and was checked
                 with torch.device("meta"):
                     checkpoints.require_alike(loaded[base.id], network(base), path)
         if base is None:
