@@ -1,7 +1,8 @@
 """Networks of torchvision and timm as ordered stages, by the name `LIBRARY:NETWORK`.
 
-Only their graphs are taken, not their weights (see `models.pretrained`): initial values are those of
-the library's own constructor. `cutting` says where the cuts are. No torch until a network is built.
+Only their graphs are taken, not their weights (see `models.pretrained`): initial values are those
+of the library's own constructor. `cutting` says where the cuts are. No torch until a network is
+built.
 """
 
 import difflib
