@@ -12,7 +12,6 @@ from transferlab.errors import UserError
 from transferlab.experiment import compose, views
 from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.config import DataConfig, RunConfig
-from transferlab.experiment.identity import is_pretrained
 from transferlab.experiment.variables import expand
 from transferlab.runtime import commands
 
@@ -49,7 +48,7 @@ def _changed(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
             )
     if GROUP in changes:
         return build_config(compose.compose("config", [*COMPOSED, *overrides]))
-    if is_pretrained(config):
+    if config.is_pretrained:
         raise UserError(
             f"{config.label} of split.weights={config.split.weights} was trained elsewhere, and "
             f"its images are unknown: name some with {commands.setting(GROUP, 'NAME')}"
