@@ -87,7 +87,7 @@ def _images(evaluation: Evaluation, classifier: Classifier) -> tuple[Half, np.nd
     stored = replace(stored, grey=stored.grey or evaluation.settings["grey"])
     images = inputs.load_seen(stored, cache_folder(run.config))
     own = evaluation.data.digest == run.images.digest
-    half = inputs.cut_seen(stored, images, classifier.classes if own else images.classes)
+    half = posteriors.cut_stored(stored, images, classifier.classes if own else images.classes)
     return half, _apart(images, half.train)
 
 

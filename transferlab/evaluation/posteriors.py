@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from transferlab.data.half import View
+from transferlab.data.datasets.images import ImageSet
+from transferlab.data.half import Half, View
 from transferlab.errors import UserError
 from transferlab.evaluation import reading
 from transferlab.evaluation.protocols import Answer, Evaluation
@@ -141,13 +142,19 @@ def _view(run: FinishedFolder, stored: DataConfig, classes: Sequence[str], subse
             f"{stored.name} lacks {len(missing)} of the {len(classes)} classes of {run.label} "
             f"{run.id}, {', '.join(missing[:SHOWN])} among them: name a data set that has them"
         )
+    half = cut_stored(stored, images, classes)
+    return half.train if subset == "train" else half.val
+
+
+def cut_stored(stored: DataConfig, images: ImageSet, classes: Sequence[str]) -> Half:
+    """The images of these classes. Raises: UserError for `data.per_class` of several labels."""
     half = inputs.cut_seen(stored, images, classes)
     if stored.per_class is not None and half.train.labels.ndim == 2:
         raise UserError(
             f"data.per_class={stored.per_class} counts images of one class, and those of "
             f"{stored.name} show several: omit it"
         )
-    return half.train if subset == "train" else half.val
+    return half
 
 
 def _tally(labels: np.ndarray, losses: Collection[str]) -> Tally:
