@@ -168,6 +168,22 @@ def test_an_average_is_of_the_posteriors_and_has_the_error_of_each_run(
     assert (place.A2B / "evaluations" / f"{record['id']}.json").exists()
 
 
+def test_a_table_shows_each_run_and_the_average(
+    place: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["evaluate", str(place.A2B), str(place.baseB), "--average", "--crops", "flip"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+
+    (record,) = evaluate(capsys, place.A2B, place.baseB, "--average", "--crops", "flip")
+    assert shown[0] == "centre crop and its mirror image"
+    assert shown[1].split() == ["run", "id", "model", "images", "top1", "top5", "loss"]
+    rows = [*record["runs"], record]
+    for line, row, label in zip(shown[3:], rows, ("A2B", "baseB", "average of 2"), strict=True):
+        metrics = [f"{row['metrics'][name]:.4f}" for name in ("top1", "loss")]
+        model = ["alexnet_small"] if "model" in row else []
+        assert line.split() == [*label.split(), row["id"], *model, "24", *metrics]
+
+
 def test_training_images_and_other_images_are_asked(
     place: SimpleNamespace, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):

@@ -181,19 +181,20 @@ def _asked(evaluation: Evaluation) -> Reply:
 
 
 def _lines(recorded: Sequence[Reply]) -> list[str]:
-    """A table: a row a run, and one for the average of several."""
+    """What was asked, and a table: a row a run, and one for the average of several."""
+    records = [each.record for each in recorded]
+    metrics = list(dict.fromkeys(name for record in records for name in record["metrics"]))
     rows: list[list[str]] = []
-    metrics = list(dict.fromkeys(name for each in recorded for name in each.record["metrics"]))
-    for record in (each.record for each in recorded):
-        for run in record["runs"]:
-            rows.append([run["label"], run["id"], *_numbers(run["metrics"], metrics)])
-        if len(record["runs"]) > 1:
-            label = f"average of {len(record['runs'])}"
-            rows.append([label, record["id"], *_numbers(record["metrics"], metrics)])
-    first = recorded[0].record
-    right = range(2, 2 + len(metrics))
-    lines = tables.table(["run", "id", *metrics], rows, right)
-    return [f"{first['text']}; {first['images']:,} images", *lines]
+    for record in records:
+        runs, images = record["runs"], f"{record['images']:,}"
+        for run in runs:
+            head = [run["label"], run["id"], run["model"], images]
+            rows.append([*head, *_numbers(run["metrics"], metrics)])
+        if len(runs) > 1:
+            head = [f"average of {len(runs)}", record["id"], "", images]
+            rows.append([*head, *_numbers(record["metrics"], metrics)])
+    heading = ["run", "id", "model", "images", *metrics]
+    return [records[0]["text"], *tables.table(heading, rows, range(3, len(heading)))]
 
 
 def _numbers(values: Mapping[str, float | None], metrics: Sequence[str]) -> list[str]:
