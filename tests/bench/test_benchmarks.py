@@ -75,6 +75,18 @@ def test_pack(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     ]
 
 
+def test_features(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pack, "CUTS", (5, 7))
+
+    found = bench("features", "--steps", "2")
+
+    assert counts(found) == [(4, "runs"), (4, "runs"), (2, "runs"), (2, "runs")]
+    assert [check["found"] for check in found["checks"]] == ["4 of 4 runs"]
+    assert ratios(found).keys() == {
+        ("kept", "computed"), ("kept, deepest cut", "computed, deepest cut")
+    }  # fmt: skip
+
+
 def test_step(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(step, "SKIPPED", 1)
 

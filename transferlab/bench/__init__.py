@@ -9,6 +9,7 @@ May import: errors, runtime, data, experiment, store, training, launch.
 BENCHMARKS = {
     "loader": "our loaders against torchvision's default, on one core",
     "pack": "runs in the planner's packs against one after another",
+    "features": "frozen runs with features that are kept against computed ones",
     "trainer": "steps of the Trainer against a bare loop",
     "startup": "light commands against importing everything",
     "step": "our step against float32 eager; real data against a resident batch",

@@ -26,6 +26,7 @@ CUTS = tuple(range(1, 8))
 # Targets of the frozen runs, small and full-size, and of all runs
 LEAST, LEAST_FULL, LEAST_ALL = 1.7, 1.45, 1.08
 PACKED, ALONE = "packed", "one after another"
+COMPUTED = "runtime.features_gb=0"  # what packs save of features that are kept: `bench features`
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -38,7 +39,8 @@ def measure(selected: Namespace) -> Report:
     trial = trials.trial(selected)
     target = LEAST_FULL if trial.model == "alexnet" else LEAST
     with TemporaryDirectory() as folder, signals.watch() as stop:
-        packs = planned(trial, Path(folder), ALL if selected.all else FROZEN, stop)
+        variants = ALL if selected.all else FROZEN
+        packs = planned(trial, Path(folder), variants, stop, cuts=CUTS, more=[COMPUTED])
         single = plan.packs((run for pack in packs for run in pack.runs), 1)
         precision = single[0].runs[0].config.train.precision
         digests: dict[str, dict[str, str]] = {}
@@ -65,11 +67,18 @@ def measure(selected: Namespace) -> Report:
 
 
 def planned(
-    trial: Trial, folder: Path, variants: Sequence[str], stop: signals.StopRequest
+    trial: Trial,
+    folder: Path,
+    variants: Sequence[str],
+    stop: signals.StopRequest,
+    *,
+    cuts: Sequence[int],
+    more: Sequence[str],
 ) -> tuple[Pack, ...]:
     """The planner's packs of these variants at every cut; their base networks are trained."""
-    grid = {"transfer.variant": variants, "transfer.n": CUTS}
-    runs = trials.runs(trial, folder, grid, trials.FAST if trial.device == "gpu" else ())
+    grid = {"transfer.variant": variants, "transfer.n": cuts}
+    fast = trials.FAST if trial.device == "gpu" else ()
+    runs = trials.runs(trial, folder, grid, (*fast, *more))
     launcher = build_launcher(compose.compose("sweep", [])["launcher"])
     packs = dispatch.order("bench", runs, launcher, pack=None).packs
     train((pack for pack in packs if pack.role == "base"), stop)
