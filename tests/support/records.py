@@ -166,6 +166,7 @@ ELSEWHERE: dict[str, Any] = {
     "runtime.threads": 1,
     "runtime.compile": True,
     "runtime.memory_gb": 4.5,
+    "runtime.features_gb": 0.5,
     "runtime.logger": "wandb",
     "runtime.wandb_project": "mine",
     "runtime.checkpoint_every_s": 1.0,
