@@ -1,12 +1,15 @@
 """SVMs on the features of finished runs, end to end, on several labels an image and on one."""
 
 import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from support import configs, voc
 
 from transferlab.__main__ import main
@@ -15,6 +18,7 @@ from transferlab.experiment.build import build_config
 from transferlab.experiment.resolve import resolve
 from transferlab.experiment.run import Run
 from transferlab.launch import inline
+from transferlab.runtime.files import sha256
 from transferlab.training.classifier import load_run
 from transferlab.training.inputs import half, load_images
 
@@ -123,3 +127,26 @@ def test_an_unknown_stage_and_a_setting_of_another_protocol_are_refused(
     ):
         assert main([*line, *words]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_network_that_came_without_its_classifier_has_the_same_features(
+    run: Run, ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """As a file of weights that somebody trained elsewhere may lack it."""
+    folder = tmp_path / run.folder.name
+    shutil.copytree(run.folder, folder)
+    shutil.rmtree(folder / "evaluations", ignore_errors=True)
+    path, interface = folder / "weights.safetensors", folder / "inference.json"
+    kept = {name: w for name, w in load_file(path).items() if not name.startswith("fc8.")}
+    save_file(kept, path)
+    changed = {**json.loads(interface.read_text()), "num_outputs": 0, "classes": []}
+    interface.write_text(json.dumps(changed))
+    digests = {"weights_sha256": sha256(path), "inference_sha256": sha256(interface)}
+    record = {**json.loads((folder / "result.json").read_text()), **digests}
+    (folder / "result.json").write_text(json.dumps(record))
+
+    words = ("data=digits", "data.per_class=10")
+    line = ["evaluate", str(folder), "--protocol", "chatfield2014", "--device", "cpu", "--json"]
+    assert main([*line, *words]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["metrics"] == ask(*words)["metrics"]

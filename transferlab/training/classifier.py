@@ -6,6 +6,7 @@ inputs are those of a validation, made by the same functions.
 Shapes: B pictures, P pixels a side of an input, K classes.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,12 +155,16 @@ def load_run(folder: str | Path, *, trust: bool = False) -> Classifier:
     if not trust and models.is_own(interface.model):
         named = [f"model.name={interface.model}"]
         store.trust.require(folder / INFERENCE, owner, named, folder=folder)
-    network = models.build(
-        interface.model,
-        num_outputs=interface.num_outputs,
-        image_size=interface.preprocessing.crop,
-        reduction=interface.reduction,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element")  # of one without outputs
+        network = models.build(
+            interface.model,
+            num_outputs=interface.num_outputs,
+            image_size=interface.preprocessing.crop,
+            reduction=interface.reduction,
+        )
+    # A network that was trained elsewhere may have come without its classifier: it has no outputs
+    weights = {k: value for k, value in network.state_dict().items() if not value.numel()} | weights
     try:
         checkpoints.require_alike(weights, network, path)
     except Damaged as error:
