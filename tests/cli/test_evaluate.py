@@ -42,7 +42,15 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     return capsys.readouterr().err.removeprefix("error: ").removesuffix("\n")
 
 
-def test_a_run_is_named_by_folder_id_or_label(base: Run, store: Path, asked: list[Evaluation]):
+def test_a_run_is_named_by_folder_id_or_label(
+    base: Run,
+    store: Path,
+    asked: list[Evaluation],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    (tmp_path / "A3B").mkdir()  # is no run, and hides none
+    monkeypatch.chdir(tmp_path)
     kept = stores.finish(store, "baseB", 0.5, {"train.epochs": 3.0}, split=1, **WITH)
     stores.finish(store, "A3B", 0.5, **WITH)
     for name in (base.folder, base.id, base.folder.name, kept.id, "A3B"):

@@ -1,6 +1,7 @@
 """The finished runs of an evaluation, as a command line names them: by folder, id or label."""
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def find(name: str, store_folder: Path) -> FinishedFolder:
     """
     folder = paths.expand(name)
     if not reading.exists(folder / RESULT):
-        if reading.is_folder(folder):
+        if os.sep in name and reading.is_folder(folder):
             raise UserError(f"{folder} has no {RESULT}: it is not the folder of a finished run")
         folder = _in_store(name, store_folder)
     read = store.read_copy(folder)
