@@ -1,8 +1,8 @@
 """Randomness without state: the order of images and their variation from (seed, epoch, index).
 
 Batch k does not depend on what was computed before, or in which process, so that an interrupted run
-ends with the weights of an uninterrupted one. Integers only: the same on every machine and with
-every version of every library.
+ends with the weights of an uninterrupted one. Integers, but for the multiples of colours: the same
+on every machine and with every version of every library.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@
 | initial values | seed, split, run, stage | none: copied stages are the base's |
 | dropout masks | seed, split, run, stage, step, place in the global batch | none |
 | order of the images | seed, split, target half, epoch | all runs on that half: AnB, BnB, baseB |
-| crops, mirroring | the same, and the image | the same |
+| crops, sizes, colours, mirroring | the same, and the image | the same |
 
 The split is that of the classes, not its seed: the same halves have the same numbers under every
 name. It is the unit that repeats, so that two splits share nothing, whatever their seeds. The runs
