@@ -225,3 +225,19 @@ def test_a_data_set_of_a_where_nothing_reads_it_is_refused(config: Compose):
     without = config_dict(of_both(config, "A3B"))
     with pytest.raises(UserError, match=r"^missing split\.a: split=datasets needs the data set "):
         build_config({**without, "split": {**without["split"], "a": None}})
+
+
+def test_training_images_vary_as_their_own_data_set_says_whoever_sees_them(config: Compose):
+    vary = ("data.pca=0.1", "data.pad=4", "split.a.scales=[48,64]", "split.a.grey=true")
+    for variant, expected in (
+        ("A3B", (0.1, 4, None, True)), ("B3B", (0.1, 4, None, False)),
+        ("B3A", (0.0, 0, (48, 64), False)), ("baseA", (0.0, 0, (48, 64), True)),
+    ):  # fmt: skip
+        seen = views.inputs(of_both(config, variant, *vary))
+        assert (seen.pca, seen.pad, seen.scales, seen.grey) == expected, variant
+    of_both(config, "B3B", "data.scales=[24,32]")
+    with pytest.raises(UserError) as error:
+        of_both(config, "A3B", "data.scales=[24,32]")
+    assert str(error.value) == (
+        "data.scales=[24,32] must be two sides in ascending order, both at least split.a.crop=32"
+    )
