@@ -12,6 +12,8 @@ import torchvision
 from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file, save_file
 from support import trees
+from support.fake_cluster import FakeCluster
+from support.studies import make_slurm
 
 from transferlab import load_run, results
 from transferlab.__main__ import main
@@ -20,7 +22,7 @@ from transferlab.experiment import compose, pretrained
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve, resolve_all
 from transferlab.experiment.run import MEAN, make_run
-from transferlab.launch import inline
+from transferlab.launch import dispatch, inline
 from transferlab.launch.inline import FinishedRun
 
 Compose = Callable[..., RunConfig]
@@ -224,3 +226,24 @@ def test_a_network_of_torchvision_is_exported_under_its_names_and_read_back(
         f"split.weights={out}", "transfer.variant=baseA",
     ))  # fmt: skip
     assert again.id == base.run.id
+
+
+def test_a_study_brings_the_network_into_the_store_and_its_jobs_train_only_the_others(
+    config: Compose, photos: tuple[str, ...], digits: FinishedRun, tmp_path: Path
+):
+    words = (*photos, f"split.weights={digits.run.folder}")
+    wanted = [config(*words, f"transfer.variant={name}") for name in ("A1B", "A2B", "baseB")]
+    launcher = make_slurm()
+
+    order = dispatch.order("s", dispatch.resolved(wanted, launcher), launcher, pack=None)
+
+    assert [run.label for run in order.runs] == ["baseA", "baseB", "A1B", "A2B"]
+    assert [run.label for run in order.todo] == ["baseB", "A1B", "A2B"]
+    assert not order.runs[0].folder.exists()  # a plan writes nothing
+    submission = dispatch.submit(order, FakeCluster())
+    labels = {run.id: run.label for run in order.runs}
+    packs = [[labels[run] for run in pack] for job in submission.jobs for pack in job.packs]
+    assert sorted(packs) == [["A1B", "A2B"], ["baseB"]]
+    assert load_file(order.runs[0].weights_file).keys() == load_file(digits.run.weights_file).keys()
+    again = dispatch.order("s", dispatch.resolved(wanted, launcher), launcher, pack=None)
+    assert [run.label for run in again.todo] == ["baseB", "A1B", "A2B"]
