@@ -97,6 +97,10 @@ def test_a_finished_run_is_the_base_of_others_and_is_never_trained(
     found = results.load(tmp_path / "runs")
     assert sorted(found.table["label"]) == ["A2B", "A2B+", "baseB"]
     assert "baseA" not in set(found.left_out["label"])
+    (experiment,) = found.experiments
+    assert experiment.name.startswith(
+        f"{digits.run.folder.name} and photos (3 classes, 16 images) alexnet_small"
+    )
 
 
 def test_the_same_weights_are_one_base_wherever_they_come_from_and_export_is_their_way(
@@ -181,6 +185,9 @@ def test_the_id_of_the_base_is_that_of_its_weights_and_golden(
     assert {run.base_id for run in made} == {"da99e1f6a698"}
     assert (made[0].id, made[4].id) == ("d0aa4ea019f8", "d0aa4ea019f8")
     assert len({run.id for run in made}) == 4
+    first, *others = (run.base.config for run in made[:3] if run.base is not None)
+    assert others == [first, first]  # of neither the seed nor the data of its dependents
+    assert (first.data, first.seed) == (first.split.a, 0)
 
 
 def test_the_network_follows_from_the_weights_of_a_library_and_of_a_run(digits: FinishedRun):

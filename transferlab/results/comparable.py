@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -161,7 +162,9 @@ def _facts(runs: pd.DataFrame, keys: Mapping[str, str]) -> naming.Facts:
     sets = []
     for letter, section in (("A", OPTIONAL), ("B", "data")):
         own = runs[runs["target"] == letter]
-        name = data_set(first[f"{section}.name"], first[f"{section}.root"])
+        name = data_set(first[f"{section}.name"], first.get(f"{section}.root"))
+        if section == OPTIONAL and pd.notna(weights := first.get("split.weights")):
+            name = Path(str(weights).rpartition(":")[2]).name
         sets.append(naming.NamedImages(name, None, None) if own.empty else _images(own))
     return naming.Facts(tuple(sets), keys)
 
