@@ -34,7 +34,7 @@ def variant_of(config: RunConfig, name: str, split: SplitConfig) -> Run:
 
 
 def random_split(seed: int) -> SplitConfig:
-    return SplitConfig("random", seed, groups=None, digest=f"{seed}" * 64, a=None)
+    return SplitConfig("random", seed, groups=None, digest=f"{seed}" * 64, weights=None, a=None)
 
 
 def named(config: RunConfig, *names: str) -> list[Run]:
@@ -134,7 +134,9 @@ def test_figure_two_of_one_split_is_two_bases_and_28_runs(start: RunConfig):
 
 def test_study_of_the_paper_is_10_base_networks_and_then_the_140_that_need_them(start: RunConfig):
     """Source: yosinski/convnet_transfer README.md: not a full product, no BnB of a half B."""
-    natural = SplitConfig("manmade_natural", None, groups=None, digest="n" * 64, a=None)
+    natural = SplitConfig(
+        "manmade_natural", None, groups=None, digest="n" * 64, weights=None, a=None
+    )
     frozen = [
         variant_of(start, name.replace("n", str(n)), random_split(seed))
         for seed in range(4)

@@ -4,10 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
+from support import weights
 from support.golden_networks import NETWORKS, Network
 
-from transferlab import models
 from transferlab.experiment import plan, study
 from transferlab.experiment.conf import CONF
 from transferlab.experiment.resolve import resolve_all
@@ -51,20 +50,8 @@ COUNTS = {
 }  # fmt: skip
 
 
-PRETRAINED = ("choice", "chatfield2014_tune")  # the studies of a finished network
-
-
 def planned(name: str, *overrides: str) -> tuple[Run, ...]:
     return plan.order(resolve_all(study.expand(study.load(name), overrides)))
-
-
-def weights(folder: Path) -> tuple[str, ...]:
-    """The overrides of a pre-trained network of eight stages, and its view."""
-    network = models.build("alexnet_small", num_outputs=10, image_size=24)
-    save_file(network.state_dict(), folder / "network.safetensors")
-    sizes = ("data.size=24", "data.crop=24", "split.a.size=24", "split.a.crop=24")
-    named = f"split.weights={folder / 'network.safetensors'}"
-    return (named, "model=alexnet_small", "data@split.a=imagenet_torchvision", *sizes)
 
 
 def test_every_study_of_conf_is_counted():
@@ -73,7 +60,7 @@ def test_every_study_of_conf_is_counted():
 
 @pytest.mark.parametrize("name", sorted(COUNTS))
 def test_a_study_of_conf_is_so_many_runs(imagenet: Path, name: str, tmp_path: Path):
-    own = weights(tmp_path) if name in PRETRAINED else ()
+    own = weights.given(name, tmp_path)
     runs = planned(name, "data=imagenet", f"data.root={imagenet}", "data.holdout=null", *own)
 
     assert plan.count_variants(runs) == COUNTS[name]

@@ -39,7 +39,9 @@ def test_every_table_of_an_archive_is_that_of_its_store(store: Path, file: Path)
         expected, table = results.table(of_store, name), results.table(of_file, name)
         shared = [key for key in expected if key != "folder" and not key.startswith(MACHINE)]
         by_id = ["id"] if name in ("runs", "left_out") else list(shared)[:4]
-        assert len(table) == len(expected) > 0
+        assert len(table) == len(expected)
+        part = catalogue.EXHIBITS[name].part_of
+        assert len(expected) > 0 or name in ("choice", "lecture", "evaluations") or part, name
         assert_frame_equal(
             table[shared].sort_values(by_id, ignore_index=True),
             expected[shared].sort_values(by_id, ignore_index=True),

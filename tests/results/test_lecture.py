@@ -79,6 +79,13 @@ def test_a_difference_is_to_the_first_of_its_own_group_and_images(store: Path):
     assert table.loc["VGG B, one of 5 x 5", "published"] == "+7"
 
 
+def test_a_difference_is_between_networks_of_one_recipe(store: Path):
+    trained(store, "vgg_a_small", 0.5)
+    trained(store, "vgg_e_small", 0.6, **{"train.lr": 0.5})
+
+    assert math.isnan(rows(store, "vgg_depth").loc["E", "difference"])
+
+
 def test_runs_at_chance_enter_no_mean(store: Path):
     trained(store, "vgg_a_small", 0.5, 0.5)
     keys = {"split.name": "whole", "split.seed": None, "seed": 2, "model.name": "vgg_a_small"}

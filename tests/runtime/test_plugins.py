@@ -78,7 +78,8 @@ def calls(name: str, place: Path) -> str:
         ("twice", "has two classes of the same name, or one without a name"),
         ("bytes", "has a class whose name is not text: caf\udce9"),
         ("few", "has the labels 0..2: need 0..1"),
-        ("fractions", "has labels float64 (3,): need int64 (N,)"),
+        ("fractions", "has labels float64 (3,): need int64 (N,), or for several classes "
+         "an image int8 (N, 3)"),
         ("missing", "cannot be imported: AttributeError: module 'own_data' has no attribute "
          "'missing'"),
         ("", "cannot be imported: AttributeError: module 'own_data' has no attribute ''"),

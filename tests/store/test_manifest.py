@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import weights
 from support.records import made
 
 from transferlab.errors import UserError
@@ -35,7 +36,8 @@ def saved(runs: Sequence[Run], folder: Path) -> Path:
 @pytest.mark.parametrize("name", CONF.choices("study"))
 def test_every_study_is_read_as_it_was_written(imagenet: Path, tmp_path: Path, name: str):
     words = [
-        "data=imagenet", f"data.root={imagenet}", "data.holdout=null", f"runtime.store={STORE}"
+        "data=imagenet", f"data.root={imagenet}", "data.holdout=null", f"runtime.store={STORE}",
+        *weights.given(name, tmp_path),
     ]  # fmt: skip
     runs = plan.order(resolve_all(study.expand(study.load(name), words)))
     runs = tuple(make_run(run.config) for run in runs)  # without their classes

@@ -1,6 +1,6 @@
 """How often a pack computes the frozen stages that its members have in common."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -11,7 +11,7 @@ from transferlab.experiment.resolve import resolve, resolve_all
 from transferlab.experiment.run import Run
 from transferlab.launch import inline
 from transferlab.runtime import signals
-from transferlab.training import build
+from transferlab.training import build, cost
 from transferlab.training.build import Subject
 from transferlab.training.module import TransferModule
 from transferlab.training.pack_module import PackModule
@@ -27,6 +27,7 @@ SHORT = (
     "train.val_every=2",
     "train.batch_size=4",
     "train.val_batch_size=100",
+    "runtime.features_gb=0",  # kept features are not computed again: see test_features
 )
 SEVEN = [f"A{n}B" for n in range(1, 8)]
 
@@ -45,9 +46,9 @@ def test_a_frozen_prefix_is_computed_once_for_a_pack_in_training_and_in_validati
     config: Compose, monkeypatch: pytest.MonkeyPatch
 ):
     """Stage d is computed for the trunk, and again by the members that are cut below it."""
-    passes: dict[str, Counter[str]] = {"training": Counter(), "validation": Counter()}
+    passes: dict[str, Counter[str]] = defaultdict(Counter)
     batches: Counter[str] = Counter()
-    build_module = build.module
+    build_module, measure = build.module, cost.cost
     steps = {"training": PackModule.training_step, "validation": PackModule.validation_step}
     now = ""
 
@@ -66,8 +67,14 @@ def test_a_frozen_prefix_is_computed_once_for_a_pack_in_training_and_in_validati
 
         return step
 
+    def measuring(*arguments):
+        nonlocal now
+        now = "measuring what a step costs"
+        return measure(*arguments)
+
     inline.carry_out([resolve(config(*SHORT, "transfer.variant=baseA"))])
     monkeypatch.setattr(build, "module", hooked)
+    monkeypatch.setattr(cost, "cost", measuring)
     monkeypatch.setattr(PackModule, "training_step", noting("training"))
     monkeypatch.setattr(PackModule, "validation_step", noting("validation"))
 

@@ -100,7 +100,7 @@ def _evaluation(
 
 def _flags() -> Flags:
     flags = Flags("evaluate", run.__doc__ or "")
-    flags.usage = f"{flags.prog} RUN [RUN ...] [--average] [flags] [data=NAME] [data.KEY=VALUE ...]"
+    flags.usage = f"{flags.prog} RUN [RUN ...] [--average] [flags] [DATA OVERRIDES ...]"
     flags.epilog = (
         f"{commands.setting('data', 'NAME')} and {commands.setting('data.root', 'DIR')} ask on "
         "other images of the same classes; how they are prepared is the run's. Protocols: "

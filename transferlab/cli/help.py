@@ -12,7 +12,6 @@ WIDTH = 100
 INDENT = 13  # of the choices
 TEXT = """\
 transferlab: how transferable are the features of a deep network? (Yosinski et al. 2014)
-
 usage: python -m transferlab [COMMAND] [GROUP=CHOICE] [KEY=VALUE] ...
 
 commands

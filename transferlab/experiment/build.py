@@ -256,8 +256,9 @@ def _check_devices(config: RunConfig) -> None:
     batch, devices = config.train.batch_size, config.runtime.devices
     if config.train.loss == "ranking" and devices > 1:
         raise UserError(
-            f"train.loss=ranking compares the images of a batch with one another, which "
-            f"runtime.devices={devices} would divide: set {commands.setting('runtime.devices', 1)}"
+            f"train.loss={config.train.loss} compares the images of a batch with one another, "
+            f"which runtime.devices={devices} would divide: set "
+            f"{commands.setting('runtime.devices', 1)}"
         )
     if batch % devices:
         raise UserError(

@@ -290,7 +290,7 @@ EXHIBITS: dict[str, Exhibit] = {
     ),
     "evaluations": Exhibit(
         title="Evaluations",
-        text="What finished runs were asked without training them, python -m transferlab evaluate: "
+        text="What finished runs were asked without training them, by the command evaluate: "
         "other crops and test scales, dense evaluation, averages of several networks, beside the "
         "error of each; features. A metric is empty where it was not asked for or is not defined.",
         nothing="no finished run has been evaluated",

@@ -1,6 +1,6 @@
 """The lecture's experiments: our networks, setting by setting, beside what their papers report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,8 @@ def build(selection: Selection, *, study: str) -> pd.DataFrame:
     accuracy, or an average precision; `difference` that to the first setting of the group, in pairs
     of runs on the same images with the same seed. Both have a 95 % interval over repetitions, of
     other seeds or splits. `published` is as printed."""
-    rows = [row for setting in settings(study) for row in _rows(selection, setting, study)]
+    shown = settings(study) if selection.experiments else ()
+    rows = [row for setting in shown for row in _rows(selection, setting, study)]
     table = frame(selection, COLUMNS, rows, percent=PERCENT, by_experiment=False)
     table.attrs["shown"] = list(SHOWN)
     return table
@@ -78,10 +79,19 @@ def _rows(selection: Selection, setting: Setting, study: str) -> Iterator[Row]:
     first = next(each for each in settings(study) if each.group == setting.group)
     found = list(_found(selection, setting))
     others = [] if first is setting else [runs for _, runs in _found(selection, first)]
+    varied = {"model.name", *(key for each in settings(study) for key in each.where)}
     if not found:
         yield published
     for name, runs in found:
-        yield {**published, **_measured(name, runs), **_compared(runs, others)}
+        alike = [other for other in others if _agree(runs, other, but=varied)]
+        yield {**published, **_measured(name, runs), **_compared(runs, alike)}
+
+
+def _agree(runs: pd.DataFrame, others: pd.DataFrame, *, but: Collection[str]) -> bool:
+    """Whether two experiments differ in nothing but these keys."""
+    keys = [key for key in comparable.KEYS if key not in but]
+    one, other = runs[keys].iloc[0].map(repr), others[keys].iloc[0].map(repr)
+    return bool((one == other).all())
 
 
 def _found(selection: Selection, setting: Setting) -> Iterator[tuple[str, pd.DataFrame]]:
