@@ -1,12 +1,19 @@
 """What a step of a run costs by itself: what it takes, on networks whose tensors can be counted."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from support.records import made
 from torch import nn
 
+from transferlab.experiment.run import make_run
 from transferlab.models.initial import gaussian
 from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.training import cost, optimiser
+from transferlab.training.build import Subject
 from transferlab.training.cost import Step
 from transferlab.training.module import TransferModule
 from transferlab.training.recipe import Recipe
@@ -22,9 +29,9 @@ def step(frozen: int) -> Step:
     }
     module = TransferModule(StagedNetwork(layers), n=frozen, frozen=frozen > 0, recipe=RECIPE)
     optimizer, _ = optimiser.build([module.network], RECIPE, total_steps=1)
-    made = Step(module, optimizer, torch.ones(1, 1000), torch.tensor([3]), torch.float32)
-    made.take()
-    return made
+    taken = Step(module, optimizer, torch.ones(1, 1000), torch.tensor([3]), torch.float32)
+    taken.take()
+    return taken
 
 
 def test_the_peak_is_weights_momentum_and_gradients_of_what_learns():
@@ -56,3 +63,20 @@ def test_the_time_is_that_of_the_step_which_was_disturbed_least(monkeypatch: pyt
 
     assert cost.shortest(lambda: taken.append(1), torch.device("cpu")) == pytest.approx(0.2)
     assert len(taken) == 2
+
+
+def test_a_training_is_not_lost_where_its_cost_cannot_be_measured(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def failing(*arguments: object) -> Step:
+        raise torch.OutOfMemoryError("CUDA out of memory\nmore")
+
+    monkeypatch.setattr(cost, "_step", failing)
+    run = make_run(made({"train.batch_size": 8}, variant="A3B", n=None, target=None))
+    facts: Any = SimpleNamespace(learning_parameters=lambda n: n, training_macs=lambda n: 10 * n)
+
+    found = cost.cost(Subject(run, None, {}), facts, np.zeros(5, np.int64), torch.device("cpu"))
+
+    assert found == {"learning_parameters": 3, "training_macs": 30, "step_s": None,
+                     "peak_bytes": None, "step_images": 8}  # fmt: skip
+    assert caplog.messages == ["what a step of A3B costs could not be measured: CUDA out of memory"]

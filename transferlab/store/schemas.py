@@ -81,8 +81,8 @@ class Cost(TypedDict):
 
     learning_parameters: Count
     training_macs: Count
-    step_s: NonNegative
-    peak_bytes: Count
+    step_s: NonNegative | None
+    peak_bytes: Count | None
     step_images: AtLeastOne
 
 

@@ -5,6 +5,7 @@ reading and validation. So a few steps of each finished run are measured by them
 device that trained it: forward through all stages, backward through those that learn, update.
 """
 
+import logging
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from transferlab.training import build, optimiser
 from transferlab.training.build import Subject
 from transferlab.training.module import TransferModule
 
+log = logging.getLogger(__name__)
 MOST_STEPS = 5
 TIME_S = 0.5  # for them; two are taken at least
 STEPS = 1  # the length of a schedule that is not used
@@ -36,19 +38,26 @@ def cost(
     step (see `NetworkFacts`), follow from the network. `step_s`, the shortest of a few steps, and
     `peak_bytes`, the most memory that the tensors of a step hold, weights and momentum included,
     are measured with a batch of `step_images`, the share of one device. The images are noise, and
-    the rate is zero.
+    the rate is zero. Both are None where the measurement fails, for want of memory beside the pack
+    for instance: a finished training is never lost for it.
     """
     run = subject.run
     config, variant = run.config, run.config.variant
     frozen = variant.n if variant.frozen else 0
     images = max(1, config.train.batch_size // config.runtime.devices)
-    step = _step(subject, labels[np.arange(images) % len(labels)], device)
-    step.take()  # makes the momentum, chooses kernels
-    peak_bytes = step.peak_bytes()
+    step_s = peak_bytes = None
+    try:
+        step = _step(subject, labels[np.arange(images) % len(labels)], device)
+        step.take()  # makes the momentum, chooses kernels
+        peak_bytes = step.peak_bytes()
+        step_s = shortest(step.take, device)
+    except (RuntimeError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]
+        log.warning("what a step of %s costs could not be measured: %s", run.label, reason)
     return {
         "learning_parameters": facts.learning_parameters(frozen),
         "training_macs": facts.training_macs(frozen),
-        "step_s": shortest(step.take, device),
+        "step_s": step_s,
         "peak_bytes": peak_bytes,
         "step_images": images,
     }
