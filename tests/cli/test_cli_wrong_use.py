@@ -33,7 +33,7 @@ from support.commandline import TINY, call, images, refused
         (
             ["infer"],
             "infer is an unknown command: choose one of: run sweep status results "
-            "report prepare sync retry rerun cancel inspect bench work help",
+            "report prepare sync retry rerun evaluate export cancel inspect bench work help",
         ),
     ],
 )

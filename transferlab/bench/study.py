@@ -10,10 +10,11 @@ import itertools
 import json
 import logging
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from transferlab import store
 from transferlab.bench import flags, harness
@@ -103,7 +104,14 @@ def overrides(config: RunConfig) -> list[str]:
     default = compose.compose("config", [split])
     changed = [split]
     for key, value in flatten(config).items():
-        group, _, leaf = key.rpartition(".")
-        if value != (default[group] if group else default)[leaf] and not key.endswith(FOUND):
+        if value != _at(default, key) and not key.endswith(FOUND):
             changed.append(f"{key}={json.dumps(value)}")
     return changed
+
+
+def _at(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a key in a nested config; None in a section that it lacks."""
+    value: Any = config
+    for name in key.split("."):
+        value = None if value is None else value[name]
+    return value
