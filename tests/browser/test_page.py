@@ -137,7 +137,8 @@ def test_every_figure_has_size_and_ink(browser: Browser, pages: dict[str, Path],
         "  return [box.width, box.height, line.width / box.width, line.height / box.height];"
         "})"
     )
-    assert len(figures) == len(catalogue.figure_names())
+    # the published networks have no costs of a step, which figure choice needs
+    assert len(figures) == len([name for name in catalogue.figure_names() if name != "choice"])
     for across, down, inner_across, inner_down in figures:
         assert 300 < across <= width and 200 < down < 800
         assert 0.5 < inner_across <= 1.01 and 0.4 < inner_down <= 1.01
