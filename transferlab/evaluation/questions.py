@@ -48,7 +48,8 @@ class Question:
                     yield tuple(members[start : start + size])
 
     def _suits(self, run: FinishedFolder) -> bool:
-        return all(_value(run, key) in values for key, values in self.where.items())
+        own = _values(run)
+        return all(own[key] in values for key, values in self.where.items())
 
 
 def load(name: str, conf: Conf = CONF) -> tuple[Question, ...]:
@@ -94,16 +95,18 @@ def _question(source: str, item: dict[str, Any]) -> Question:
 
 
 def _grouped(runs: Iterable[FinishedFolder], *, but: str) -> list[list[FinishedFolder]]:
-    """The runs in groups that agree in every key of their config but one, and in their label."""
-    keys = [key for key in known_keys() if key != but and not key.startswith("runtime.")]
+    """The runs in groups that agree in every key of their config but one."""
 
     def agreed(run: FinishedFolder) -> tuple[str, ...]:
-        return tuple(repr(_value(run, key)) for key in keys)
+        kept = (key for key in known_keys() if key != but and not key.startswith("runtime."))
+        own = _values(run)
+        return tuple(repr(own[key]) for key in kept)
 
     ordered = sorted(runs, key=agreed)
     return [list(members) for _, members in itertools.groupby(ordered, agreed)]
 
 
-def _value(run: FinishedFolder, key: str) -> Any:
-    value = flatten(run.config)[key]
-    return list(value) if isinstance(value, tuple) else value
+def _values(run: FinishedFolder) -> dict[str, Any]:
+    """Key -> value of a run's config, lists as a file of YAML has them."""
+    flat = flatten(run.config)
+    return {k: list(value) if isinstance(value, tuple) else value for k, value in flat.items()}

@@ -14,7 +14,7 @@ Shapes: B batch, K outputs; input (B, 3, 224, 224), grey levels minus their mean
 
 from torch import nn
 
-from transferlab.models.initial import gaussian, he
+from transferlab.models.initial import Initial, gaussian, he
 from transferlab.models.stages import Stage, StagedNetwork
 from transferlab.models.zoo.layers import convolution, fully_connected, map_side, response_norm
 
@@ -88,9 +88,7 @@ def small(*, num_outputs: int, image_size: int, kind: str, fc7: int) -> StagedNe
     convolutions = {
         "conv1": first[kind],
         "conv2": second[kind],
-        "conv3": convolution(nn.Conv2d(32, maps, 3, padding=1), he()),
-        "conv4": convolution(nn.Conv2d(maps, maps, 3, padding=1), he()),
-        "conv5": convolution(nn.Conv2d(maps, maps, 3, padding=1), he(), pool=last),
+        **_third_to_fifth(maps, pool=last, channels=32, initial=he()),
     }
     classifier = fully_connected(
         {"fc6": SMALL_UNITS, "fc7": fc7, "fc8": num_outputs},
@@ -102,11 +100,13 @@ def small(*, num_outputs: int, image_size: int, kind: str, fc7: int) -> StagedNe
     return StagedNetwork({**convolutions, **classifier})
 
 
-def _third_to_fifth(maps: int, *, pool: nn.Module) -> dict[str, Stage]:
+def _third_to_fifth(
+    maps: int, *, pool: nn.Module, channels: int = 256, initial: Initial = INITIAL
+) -> dict[str, Stage]:
     return {
-        "conv3": convolution(nn.Conv2d(256, maps, 3, padding=1), INITIAL),
-        "conv4": convolution(nn.Conv2d(maps, maps, 3, padding=1), INITIAL),
-        "conv5": convolution(nn.Conv2d(maps, maps, 3, padding=1), INITIAL, pool=pool),
+        "conv3": convolution(nn.Conv2d(channels, maps, 3, padding=1), initial),
+        "conv4": convolution(nn.Conv2d(maps, maps, 3, padding=1), initial),
+        "conv5": convolution(nn.Conv2d(maps, maps, 3, padding=1), initial, pool=pool),
     }
 
 
