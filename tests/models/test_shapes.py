@@ -161,7 +161,7 @@ def test_a_training_step_takes_what_torch_counts_in_one(
     build: Callable[[], StagedNetwork], cuts: tuple[int, ...]
 ):
     stages = tuple(stage.facts for stage in shapes.stages(build(), 32))
-    facts, counted = NetworkFacts(stages, None, None, None), {}
+    facts, counted, learning = NetworkFacts(stages, None, None, None), {}, {}
     with FakeTensorMode():
         x, labels = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
         for n in cuts:
@@ -169,8 +169,10 @@ def test_a_training_step_takes_what_torch_counts_in_one(
             with FlopCounterMode(display=False) as counter:
                 module.score(x, labels)[0].backward()
             counted[n] = counter.get_total_flops() // 2 // 2  # of a product, of two images
+            learning[n] = sum(p.numel() for p in module.parameters() if p.requires_grad)
 
     assert {n: facts.training_macs(n) for n in cuts} == counted
+    assert {n: facts.learning_parameters(n) for n in cuts} == learning
 
 
 def test_the_network_is_unchanged():

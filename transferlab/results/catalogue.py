@@ -6,9 +6,7 @@ paper. To add an exhibit, write its builder and add an entry here: the commands,
 mirror read EXHIBITS.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import pandas as pd
 
@@ -16,10 +14,10 @@ from transferlab.errors import UserError
 from transferlab.results import comparable, loading, selections
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Exhibit, Selection
+from transferlab.results.lecture_exhibits import LECTURE
 from transferlab.results.loading import Results
 from transferlab.results.metrics import metric_of
 from transferlab.results.tables import (
-    bn_rates,
     choice,
     decomposition,
     evaluations,
@@ -27,7 +25,6 @@ from transferlab.results.tables import (
     figure2,
     figure3,
     interpretation,
-    lecture,
     left_out,
     runs,
     table1,
@@ -109,21 +106,6 @@ def table_names() -> tuple[str, ...]:
 def figure_names() -> tuple[str, ...]:
     """The exhibits that have a figure."""
     return tuple(name for name, exhibit in EXHIBITS.items() if exhibit.figure is not None)
-
-
-def _lecture(
-    study: str, title: str, text: str, table: Callable[[Selection], pd.DataFrame] | None = None
-) -> Exhibit:
-    """The table of an experiment of the lecture, which has the name of its study."""
-    return Exhibit(
-        title=title,
-        text=f"{text} Ours beside the published values; source: results/lecture.csv.",
-        nothing=f"no finished run is of study {study}",
-        study=study,
-        select=partial(lecture.select, studies=(study,)),
-        table=table or partial(lecture.build, study=study),
-        part_of="lecture",
-    )
 
 
 # --- the exhibits, in the order of the page -----------------------------------------------------
@@ -220,66 +202,7 @@ EXHIBITS: dict[str, Exhibit] = {
         figure=f"{FIGURES}.curves:draw",
         drawn=lambda selection: loading.curves(selection.results, selection.ids),
     ),
-    "lecture": Exhibit(
-        title="The lecture's experiments",
-        text="Networks of the lecture's experiments beside the values that their papers report, as "
-        "error. A small network on small images need not show what a large one showed on ImageNet: "
-        "read the difference to the first setting of a group, with its interval.",
-        select=lecture.select,
-        nothing="no finished run is of an experiment of the lecture",
-        study="vgg_depth",
-        table=lecture.overview,
-    ),
-    "chatfield2014": _lecture(
-        "chatfield2014",
-        "The devil in the details: features for PASCAL VOC 2007",
-        "By linear SVMs on fc7: CNN-M and S are better than F by two points; ten crops are worth "
-        "three, a mirror image alone nothing; grey costs three; fc7 can be half as wide for "
-        "nothing and 32 times narrower for two; fine-tuning for the ranking gains two and a half "
-        "(Chatfield et al. 2014, Table 2). Ours is the 11-point mean average precision.",
-    ),
-    "vgg_depth": _lecture(
-        "vgg_depth",
-        "VGG: depth",
-        "More layers of 3 x 3 convolutions lower the error up to 16 or 19 layers, and local "
-        "response normalisation does not help (Simonyan, Zisserman 2014, Sec. 4.1).",
-    ),
-    "filters": _lecture(
-        "filters",
-        "Filters: their size, number and stride",
-        "Two layers of 3 x 3 are better than one of 5 x 5 (Simonyan, Zisserman 2014, Sec. 4.1), "
-        "more maps in the middle are better (Zeiler, Fergus 2013, Table 3), and so are smaller "
-        "strides (Chatfield et al. 2014, Table 3).",
-    ),
-    "plain_residual": _lecture(
-        "plain_residual",
-        "Plain and residual networks",
-        "Of plain networks the deeper ones are worse, also on the training images; of residual "
-        "ones they are better (He et al. 2015, Sec. 4).",
-    ),
-    "bn_rates": _lecture(
-        "bn_rates",
-        "Batch normalisation and rates",
-        "With batch normalisation Inception reaches its accuracy in half of the steps, with 5 "
-        "times the rate in a fourteenth, with 30 times later but ends higher, and learns even with "
-        "sigmoids (Ioffe, Szegedy 2015, Sec. 4.2.2).",
-        bn_rates.build,
-    ),
-    "vgg_scales": _lecture(
-        "vgg_scales",
-        "VGG: scales of training and test",
-        "A scale that is drawn for each training image is better than a fixed one, several test "
-        "scales are better than one, and crops are a little better than dense evaluation, whose "
-        "errors are others: both together are best (Simonyan, Zisserman 2014, Sec. 4.1 to 4.3). "
-        "Small images are in a seventh of the size: S = 36, 54 and 36 to 72.",
-    ),
-    "averaging": _lecture(
-        "averaging",
-        "Averages of networks",
-        "Averaging the posteriors of several networks lowers the error by some two points, those "
-        "of two kinds a little more (Krizhevsky et al. 2012, Table 2; Zeiler, Fergus 2013, Table "
-        "2). The published values without an average of crops are of ten crops too.",
-    ),
+    **LECTURE,
     "experiments": Exhibit(
         title="Experiments",
         text="Runs that differ in split, seed and variant only are one experiment; nothing is "
