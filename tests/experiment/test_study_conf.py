@@ -1,6 +1,7 @@
 """The studies of conf/: how many runs each is; the paper's, network for network."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ COUNTS = {
     "manmade_natural": {"base": 2, "AnB": 7, "BnA": 7, "BnB": 7, "AnA": 7},
     "random_filters": {"base": 1, "RnB": 7},
     "small_random": {
+        "base": 8, **dict.fromkeys((*FIGURE2, "RnB", "RnA"), 28),
+    },
+    "small_cifar100": {
         "base": 8, **dict.fromkeys((*FIGURE2, "RnB", "RnA"), 28),
     },
     "small_manmade_natural": {
@@ -77,6 +81,17 @@ def test_quick_is_trained_on_few_digits_as_it_is():
     assert {(run.data.per_class, run.data.holdout, run.train.epochs) for run in found} == {
         (20, 0.5, 40)
     }
+
+
+def test_small_cifar100_is_small_random_with_its_own_images():
+    cifar, photographs = (
+        [replace(run, data=replace(run.data, name="any")) for run in study.expand(found, [])]
+        for found in map(study.load, ("small_cifar100", "small_random"))
+    )
+
+    assert {run.data.name for run in study.expand(study.load("small_cifar100"), [])} == {"cifar100"}
+    assert len(cifar) == 280
+    assert cifar == photographs
 
 
 def test_the_papers_study_is_its_163_networks_and_what_each_starts_from(imagenet: Path):
