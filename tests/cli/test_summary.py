@@ -117,6 +117,7 @@ def test_without_the_base_in_the_store_there_is_nothing_to_compare(finish: Finis
         ({}, True, "reused"),
         ({"learned": False}, True, "reused, chance!"),
         ({"prefix_unchanged": True}, False, ""),
+        ({"account": {}}, True, "trained elsewhere"),
         ({"skipped": ["a.png", "b.png"]}, False, "2 files skipped"),
         ({"learned": False, "skipped": ["a.png"]}, True, "reused, chance!, 1 files skipped"),
     ],

@@ -311,6 +311,10 @@ def test_a_whole_number_passes_as_a_fraction_and_makes_the_same_run():
         ({"transfer.n": -1}, "transfer.n=-1 must be at least 0"),
         ({"train.batch_size": 0}, "train.batch_size=0 must be at least 1"),
         (
+            {"train.total_steps": 10**30, "train.epochs": None},
+            f"train.total_steps={10**30} must be below 9223372036854775808",
+        ),
+        (
             {"train.total_steps": 0, "train.epochs": None},
             "train.total_steps=0 must be at least 1",
         ),

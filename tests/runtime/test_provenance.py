@@ -1,6 +1,7 @@
 """Where a result comes from, and whether the code that runs is the one that was submitted."""
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,25 @@ def test_code_differs_if_its_modules_do(
     submitted: dict[str, Any], running: dict[str, Any], difference: str | None
 ):
     assert provenance.difference(submitted, running) == difference
+
+
+def test_a_library_that_is_an_extra_has_its_version_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    known = {name: "1.0" for name in provenance.PACKAGES}
+
+    def version(name: str) -> str:
+        try:
+            return known[name]
+        except KeyError as error:
+            raise metadata.PackageNotFoundError(name) from error
+
+    monkeypatch.setattr(provenance.metadata, "version", version)
+    without = provenance.versions()
+    known["timm"] = "1.0.31"
+
+    assert "timm" not in without
+    assert provenance.versions() == {**without, "timm": "1.0.31"}
 
 
 def test_the_digest_is_that_of_the_packages_modules(

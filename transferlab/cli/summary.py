@@ -99,10 +99,10 @@ def _notes(finished: FinishedRun) -> Iterator[str]:
     """Whether the run is an earlier one, and what is wrong with it."""
     result, base = finished.result, finished.run.base
     base_result = None if base is None else store.read_result(base)
-    if finished.reused:
-        yield "reused"
-    if "account" in result:
+    if "account" in result:  # never trained here, so neither new nor reused
         yield "trained elsewhere"
+    elif finished.reused:
+        yield "reused"
     if not result["learned"]:
         yield "chance!"
     elif base_result is not None and not base_result["learned"]:

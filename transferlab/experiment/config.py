@@ -17,7 +17,7 @@ from transferlab.experiment.schema import above, at_least, below
 from transferlab.experiment.variants import Variant
 from transferlab.runtime import paths
 
-Seed = Annotated[int, at_least(0), below(2**63)]  # an integer of torch, numpy and every table
+Seed = Annotated[int, at_least(0)]
 Count = Annotated[int, at_least(1)]
 NonNegative = Annotated[float, at_least(0)]
 Positive = Annotated[float, above(0)]

@@ -51,6 +51,9 @@ def below(limit: float) -> Bound:
     return Bound("below", limit, operator.lt)
 
 
+WHOLE = below(2**63)  # of every integer, which torch, numpy and every table can hold then
+
+
 def build(kind: type[T], raw: object, *, unknown: Callable[[str], str], prefix: str = "") -> T:
     """An instance of the dataclass `kind` from a nested dict with exactly its fields.
 
@@ -101,6 +104,8 @@ def value(hint: Any, given: object, key: str) -> object:
         if converted is not MISMATCH:
             if kind is str:
                 _require_text(key, str(converted))
+            elif kind is int:
+                WHOLE.check(converted, key)  # type: ignore[arg-type]
             for bound in bounds:
                 bound.check(converted, key)  # type: ignore[arg-type]
             return converted

@@ -24,9 +24,10 @@ from transferlab.runtime import environment
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "hydra-core", "pillow",
             "simplejpeg")  # fmt: skip
+EXTRAS = ("timm",)  # which are recorded where they are installed
 SUBMITTED = "TRANSFERLAB_SUBMITTED"  # the code with which a worker's job was submitted, as JSON
 DIGITS = 12  # of commits and digests, for people
-VERSIONS = ("transferlab", "python", *PACKAGES)  # the keys of `versions`
+VERSIONS = ("transferlab", "python", *PACKAGES, *EXTRAS)  # the keys of `versions`
 
 
 def provenance() -> dict[str, Any]:
@@ -122,7 +123,11 @@ def _parents(module: str) -> list[str]:
 def versions() -> dict[str, str]:
     """Ours, Python's, and those of the packages that decide a result or its time."""
     ours = {"transferlab": __version__, "python": platform.python_version()}
-    return ours | {name: metadata.version(name) for name in PACKAGES}
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    for name in EXTRAS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
+    return ours | packages
 
 
 @cache
