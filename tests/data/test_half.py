@@ -59,6 +59,20 @@ def values(images: half.Images) -> list[int]:
     return images.pixels[:, 0, 0, 0].tolist()
 
 
+def test_a_view_announces_its_images_where_they_lie_on_a_disk():
+    class OnDisk(Broken):
+        def announce(self, positions: np.ndarray) -> None:
+            announced.append(positions.tolist())
+
+    announced: list[list[int]] = []
+    labels = np.array([0, 1, 2])
+    for kind in (Broken, OnDisk):
+        subset = kind(labels, frozenset())
+        view = half.View(subset, np.array([7, 8, 9]), labels, skip_unreadable=False)
+        view.announce(np.array([2, 0]))
+    assert announced == [[9, 7]]
+
+
 def test_labels_are_0_to_k_minus_1_in_the_order_given():
     cut_half = cut([0, 1, 2, 3, 1, 3, 0], "dog bee")
     assert cut_half.classes == ("dog", "bee")

@@ -124,6 +124,49 @@ def test_a_stream_can_be_read_again():
     assert first == second and len(first) == 9
 
 
+class OnDisk(ArraySubset):
+    """Notes the positions that are announced, and those that are read in this process."""
+
+    def announce(self, positions: np.ndarray) -> None:
+        self.events.append(("announce", positions.tolist()))
+
+    def read(self, positions, out, crops):
+        self.events.append(("read", positions.tolist()))
+        return super().read(positions, out, crops)
+
+    @property
+    def events(self) -> list[tuple[str, list[int]]]:
+        return self.__dict__.setdefault("noted", [])
+
+
+def on_disk(count: int = 10) -> View:
+    images = view(count)
+    return replace(images, subset=OnDisk(images.subset.pixels, images.labels, "disk"))
+
+
+def test_the_next_batch_is_announced_before_one_is_read():
+    images = on_disk()
+    batches(images, Sequence(10, 4))
+    assert images.subset.events == [
+        ("announce", [0, 1, 2, 3]),
+        ("announce", [4, 5, 6, 7]),
+        ("read", [0, 1, 2, 3]),
+        ("announce", [8, 9]),
+        ("read", [4, 5, 6, 7]),
+        ("read", [8, 9]),
+    ]
+
+
+def test_batches_of_workers_are_announced_by_the_process_that_hands_them_out():
+    images = on_disk()
+    batches(images, Sequence(10, 4), workers=2)
+    assert images.subset.events == [
+        ("announce", [0, 1, 2, 3]),
+        ("announce", [4, 5, 6, 7]),
+        ("announce", [8, 9]),
+    ]
+
+
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_ranks_share_out_the_global_batch(world_size: int):
     whole = batches(view(), stream(batch_size=6))

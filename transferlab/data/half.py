@@ -11,7 +11,13 @@ import numpy as np
 
 from transferlab.data.crops import Crops
 from transferlab.data.datasets.decode import to_grey
-from transferlab.data.datasets.images import ImageSet, Subset, UnreadableImage, is_multi_label
+from transferlab.data.datasets.images import (
+    Announced,
+    ImageSet,
+    Subset,
+    UnreadableImage,
+    is_multi_label,
+)
 from transferlab.errors import UserError
 from transferlab.runtime import commands
 
@@ -52,6 +58,11 @@ class View:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def announce(self, indices: np.ndarray) -> None:
+        """Have the disk read the images `indices` (B,) of the view, if they lie on one."""
+        if isinstance(self.subset, Announced):
+            self.subset.announce(self.positions[indices])
 
     def read(
         self,

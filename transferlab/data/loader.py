@@ -6,7 +6,7 @@ batches of an uninterrupted one. Mirror, mean and cast are left to the device: s
 
 import math
 import mmap
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -162,18 +162,31 @@ def loader(
     def read() -> Generator[Batch, None, None]:
         ring = partial(Ring, crop=crop, device=device, check=check)
         if not workers:
-            yield from ring(requests, fill=partial(answer, view), count=len)
+            yield from ring(announced(view, requests), fill=partial(answer, view), count=len)
             return
         shared = _Shared(view, workers, largest=requests.largest, crop=crop)
         with Workers(workers, shared.read, advice=_advice(workers)) as pool:
             yield from ring(
-                pool.each(shared.tasks(requests)),
+                pool.each(shared.tasks(announced(view, requests))),
                 fill=shared.copy,
                 count=lambda answered: len(answered[0][1]),
                 on_leave=pool.kill,
             )
 
     return Batches(read)
+
+
+def announced(view: View, requests: Iterable[Request]) -> Iterator[Request]:
+    """The requests, each after the images of the next were announced: the disk reads them while
+    those of this one are copied."""
+    last: Request | None = None
+    for request in requests:
+        view.announce(request.indices)
+        if last is not None:
+            yield last
+        last = request
+    if last is not None:
+        yield last
 
 
 def auto_workers(view: View, cores: int, *, resized: bool) -> int:
@@ -200,7 +213,7 @@ class _Shared:
             ) from error
         self.buffers = np.frombuffer(memory, dtype=np.uint8).reshape(shape)
 
-    def tasks(self, requests: Stream | Sequence) -> Iterator[tuple[int, Request]]:
+    def tasks(self, requests: Iterable[Request]) -> Iterator[tuple[int, Request]]:
         """Each request with the number of a buffer, whose last batch has been copied by then."""
         return ((number % self.count, request) for number, request in enumerate(requests))
 

@@ -69,6 +69,8 @@ def _read(views: Sequence[View], looks: Sequence[Sight], indices: np.ndarray) ->
     """The images `indices` (B,) of the views, by every look."""
     images: dict[Sight, list[np.ndarray]] = {}
     labels, skipped = np.empty(0), dict[str, str]()
+    for number in {look.view for look in looks}:
+        views[number].announce(indices)
     for number in sorted({look.view for look in looks}):
         view = views[number]
         scales = [look.scale for look in looks if look.view == number]

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from support.trees import JPEG, RAW, load_folder, prepare, tree
 from transferlab import data
 from transferlab.data.crops import Crops
 from transferlab.data.datasets import decode
-from transferlab.data.datasets.images import ArraySubset, Subset
+from transferlab.data.datasets.images import Announced, ArraySubset, Subset
 from transferlab.data.datasets.mapped import Mapped
 from transferlab.data.datasets.prepared import JpegSubset, Prepared, RawSubset
 from transferlab.data.datasets.prepared_record import read_record
@@ -247,25 +248,24 @@ def test_another_process_opens_the_file_and_is_not_sent_it(made: dict[str, Path]
         assert np.array_equal(read(pickle.loads(sent), [3, 11], 8), read(subset, [3, 11], 8))
 
 
-def test_a_batch_is_fetched_only_if_some_of_it_is_not_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_both_codecs_announce_where_their_images_lie(
+    made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
-    path = tmp_path / "bytes"
-    path.write_bytes(bytes(100_000))
-    mapped, advised = Mapped(path), []
-
-    class Map:
-        def madvise(self, *arguments: int) -> None:
-            advised.append(arguments[1:])
-
-    mapped.map = Map()  # type: ignore[assignment]
-    starts, sizes = np.array([10, 5000, 90_000]), np.array([100, 8000, 10_000])
-    monkeypatch.setattr(Mapped, "_is_cached", lambda self, start: True)
-    mapped.fetch(starts, sizes)
-    assert advised == []
-    monkeypatch.setattr(Mapped, "_is_cached", lambda self, start: start != 5000)
-    mapped.fetch(starts, sizes)
-    assert advised == [(0, 110), (4096, 8904), (86_016, 13_984)]  # from the start of a page
+    fetched: list[list[list[int]]] = []
+    monkeypatch.setattr(
+        Mapped, "fetch", lambda self, *parts: fetched.append([part.tolist() for part in parts])
+    )
+    raw, jpeg = load(made["raw"]).train, load(made["jpeg"]).train
+    raw = replace(raw, slots=np.array([9, 8, 7, 5]))  # as if others had been left out
+    for subset in (raw, jpeg):
+        assert isinstance(subset, Announced)
+        subset.announce(np.array([3, 0]))
+        read(subset, [3, 0], 8)  # announces nothing more
+    spans = np.load(made["jpeg"] / "train/spans.npy")[[3, 0]]
+    assert fetched == [
+        [[5 * 192, 9 * 192], [192, 192]],
+        [spans[:, 0].tolist(), spans[:, 1].tolist()],
+    ]
 
 
 def test_decode_takes_the_jpegs_as_they_are_stored(made: dict[str, Path]):

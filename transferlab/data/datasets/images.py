@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -71,6 +71,15 @@ class Subset(Protocol):
 
     def name(self, position: int) -> str:
         """The image's file, or another name for it to show in messages."""
+        ...
+
+
+@runtime_checkable
+class Announced(Protocol):
+    """A subset that lies on a disk, which can begin to read images before they are needed."""
+
+    def announce(self, positions: np.ndarray) -> None:
+        """Have the disk read the images at `positions` (B,), without waiting for it."""
         ...
 
 

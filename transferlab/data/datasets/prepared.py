@@ -154,14 +154,16 @@ class RawSubset:
     names: np.ndarray
     in_memory: bool = True
 
+    def announce(self, positions: np.ndarray) -> None:
+        image_bytes = self.side * self.side * 3
+        self.mapped.fetch(self.slots[positions] * image_bytes, np.full(len(positions), image_bytes))
+
     def read(
         self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
-        slots, image_bytes = self.slots[positions], self.side * self.side * 3
-        self.mapped.fetch(slots * image_bytes, np.full(len(slots), image_bytes))
         if self.size != self.side or (crops is not None and crops.sides is not None):
             return read_pictures(self, positions, out, crops, resize="warp")
-        copy_crops(self._images, slots, out, crops)
+        copy_crops(self._images, self.slots[positions], out, crops)
         return {}
 
     def picture(self, position: int) -> np.ndarray:
@@ -190,11 +192,13 @@ class JpegSubset:
     names: np.ndarray
     in_memory: bool = False
 
+    def announce(self, positions: np.ndarray) -> None:
+        spans = self.spans[positions]
+        self.mapped.fetch(spans[:, 0], spans[:, 1])
+
     def read(
         self, positions: np.ndarray, out: np.ndarray, crops: Crops | None
     ) -> dict[int, UnreadableImage]:
-        spans = self.spans[positions]
-        self.mapped.fetch(spans[:, 0], spans[:, 1])
         return read_pictures(self, positions, out, crops, resize="warp")
 
     def picture(self, position: int) -> np.ndarray | UnreadableImage:
