@@ -501,3 +501,12 @@ def test_an_array_is_resized_to_the_bits_of_a_file_with_the_same_pixels(tmp_path
 def test_arrays_of_the_right_size_are_not_copied():
     pixels = np.zeros((3, 8, 8, 3), dtype=np.uint8)
     assert decode.resize_all(pixels, size=8) is pixels
+
+
+@pytest.mark.parametrize("resize", ["warp", "crop", "side"])
+def test_a_resized_picture_lies_in_memory_as_it_is_read(resize: str):
+    """Rows of pixels of three bytes: copied otherwise, each byte is gathered by itself."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    fitted = decode.fit(noise, size=24, resize=resize)
+    assert fitted.flags["C_CONTIGUOUS"]
+    assert fitted.strides == (fitted.shape[1] * 3, 3, 1)

@@ -6,12 +6,15 @@ an error: it shows damaged parts as grey. Pillow decodes the rest. simplejpeg an
 when the first picture is read: listing a folder does not need them.
 """
 
+import contextlib
 import io
 import struct
 import warnings
 
 import numpy as np
 from PIL import Image
+
+from transferlab.data.datasets import markers
 
 # What is raised for a file that cannot be decoded
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -44,7 +47,7 @@ def read(path: str) -> np.ndarray:
 
     Raises: one of `UNREADABLE` if the file is missing, empty, damaged, no image, or too large.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         content = file.read()
     if not content:
         raise OSError("the file is empty")
@@ -56,6 +59,9 @@ def decode(content: bytes) -> np.ndarray:
 
     Raises: one of `UNREADABLE`.
     """
+    if markers.is_plain(content):
+        with contextlib.suppress(ValueError):  # below, the same error or Pillow's
+            return jpeg(content)
     # Reads the header, and whether the picture is too large
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         if image.format not in ("JPEG", "MPO"):  # an MPO begins with the JPEG that is shown
@@ -143,11 +149,11 @@ def fit(pixels: np.ndarray, *, size: int, resize: str) -> np.ndarray:
     height, width = pixels.shape[:2]
     shorter = min(height, width)
     if resize == "side":
-        return _resized(pixels[None], height * size // shorter, width * size // shorter)[0]
+        return _resized(pixels, height * size // shorter, width * size // shorter)
     if resize == "crop":
         top, left = (height - shorter) // 2, (width - shorter) // 2
         pixels = pixels[top : top + shorter, left : left + shorter]
-    return _resized(pixels[None], size, size)[0]
+    return _resized(pixels, size, size)
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
@@ -166,12 +172,16 @@ def resize_all(pixels: np.ndarray, *, size: int) -> np.ndarray:
 
 
 def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(N, H, W, 3) uint8; the same array if it has that size."""
-    if pixels.shape[1:3] == (height, width):
+    """(H, W, 3) or (N, H, W, 3) uint8, resized; the same array if it has that size."""
+    *several, old_height, old_width, channels = pixels.shape
+    if (old_height, old_width) == (height, width):
         return pixels
     import torch
     from torch.nn.functional import interpolate
 
-    batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(0, 3, 1, 2)
+    # torch makes the axis N: numpy's of one image has the stride 0, and the output would be
+    # planes, of which each later copy gathers its pixels byte by byte
+    batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+    batch = batch.reshape(-1, old_height, old_width, channels).permute(0, 3, 1, 2)
     fitted = interpolate(batch, (height, width), mode="bilinear", antialias=True)
-    return fitted.permute(0, 2, 3, 1).numpy()
+    return fitted.permute(0, 2, 3, 1).reshape(*several, height, width, channels).numpy()
