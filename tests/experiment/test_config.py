@@ -2,7 +2,10 @@
 
 import copy
 import dataclasses
+import itertools
 import json
+import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +24,7 @@ from support.records import (
 )
 
 from transferlab.errors import UserError
-from transferlab.experiment.build import build_config, config_dict, vary_config
+from transferlab.experiment.build import Variations, build_config, config_dict, vary_config
 from transferlab.experiment.conf import CONF, conf_folder
 from transferlab.experiment.config import RunConfig, total_steps
 from transferlab.experiment.identity import NEUTRAL, run_id
@@ -466,6 +469,38 @@ def test_only_the_sections_that_change_are_new():
 
     assert varied.train is config.train and varied.data is config.data
     assert (varied.seed, varied.label, config.seed, config.label) == (1, "A4B", 0, "A3B")
+
+
+def test_many_configs_are_varied_as_strictly_as_one():
+    variations = Variations(made())
+    frozen = {"transfer.variant": "AnB", "transfer.n": 3, "transfer.keep": 2}
+    assert variations.at({"seed": 1, "train.batch_size": 1, **frozen}).label == "A3B-keep2"
+
+    for values, message in (
+        ({"seed": True}, "seed=true must be an integer"),  # which is equal to 1
+        ({"train.batch_size": 1.0}, "train.batch_size=1.0 must be an integer"),
+        ({**frozen, "transfer.variant": "RnB"}, "transfer.keep=2 copies stages after the cut"),
+        ({"split.name": "whole", **frozen}, "split=whole has no half A"),
+        ({"split.seed": None}, "missing split.seed"),
+        ({"data.crop": 33}, "data.crop=33 must be at most data.size=32"),
+    ):
+        for _ in range(2):  # no answer is remembered for a config that was refused
+            with pytest.raises(UserError, match=re.escape(message)):
+                variations.at(values)
+
+
+def test_many_configs_are_varied_independently_of_one_another():
+    variations = Variations(made())
+    grid: dict[str, tuple[Any, ...]] = {
+        "seed": (0, 1), "split.seed": (0, 2**40), "data.mean": ("base", "target", (0, 0, 0)),
+        "model.cuts": ("stage", "fine"), "transfer.n": (0, 3), "train.lr": (1, 1.5),
+    }  # fmt: skip
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    random.Random(0).shuffle(points)
+
+    for values in points:
+        assert repr(variations.at(values)) == repr(made(values))
+        assert repr(variations.at({"train.lr": 2.0})) == repr(made({"train.lr": 2.0}))
 
 
 # --- steps --------------------------------------------------------------------------------------

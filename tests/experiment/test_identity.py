@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import random
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from support.records import BASE_B, ELSEWHERE, SCIENCE, SECOND, YOSINSKI, changed, made, written
 
-from transferlab.experiment.build import build_config
+from transferlab.experiment import identity
+from transferlab.experiment.build import Variations, build_config
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import NEUTRAL, NOT_IN_ID, base_of, run_id
 from transferlab.experiment.keys import flatten
@@ -295,12 +298,69 @@ def test_other_spellings_of_these_runs_have_their_golden_ids(golden: str, change
     assert run_id(made(changes)) == golden
 
 
+def one_object(config: RunConfig) -> str:
+    """The id as it is defined: the digest of one JSON object, nothing of it remembered."""
+    base, variant, flat = base_of(config), config.variant, flatten(config)
+    if base is None or variant.base == variant.target:
+        flat["data.mean"] = {"base": "target"}.get(flat["data.mean"], flat["data.mean"])
+    unused = {"cosine": ("lr_step", "lr_steps", "lr_factor"), "step": ("lr_steps",),
+              "steps": ("lr_step",)}[config.train.schedule]  # fmt: skip
+    flat |= {f"train.{key}": None for key in unused}
+    kept = {
+        key: value
+        for key, value in flat.items()
+        if not key.startswith(("runtime.", "split.a."))
+        and key not in NOT_IN_ID
+        and (key not in NEUTRAL or NEUTRAL[key] != value)
+    }
+    kept["base_id"] = None if base is None else one_object(base)
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_ids_of_a_study_are_those_of_its_runs_alone():
+    draw = random.Random(0)
+    values: dict[str, tuple[Any, ...]] = {
+        "seed": (0, 1, 2**40), "split.seed": (0, 1, 2), "data.size": (32, 64), "data.pad": (0, 4),
+        "data.per_class": (None, 1, 5), "data.mean": ("base", "target", "none", (1, 2, 3)),
+        "data.scale": (1, 0.5, (1, 2, 3)), "model.cuts": ("stage", "fine"), "transfer.n": (0, 1, 3),
+        "transfer.target": (None, "B"), "transfer.variant": ("AnB", "BnB", "AnB+", "RnB"),
+        "train.schedule": ("step", "steps", "cosine"), "train.lr_step": (5, 6),
+        "train.lr_steps": ((1, 2), (1, 3)), "train.lr_factor": (0.1, 0.2), "train.lr": (1, 0.1),
+        "train.loss": ("cross_entropy", "binary"), "runtime.threads": (1, 2),
+    }  # fmt: skip
+    points = [{key: draw.choice(values[key]) for key in values} for _ in range(300)]
+    variations = Variations(made())
+
+    configs = [variations.at(point) for point in points]
+    ids = [run_id(config) for config in configs]
+
+    assert ids == [one_object(config) for config in configs]
+    assert 250 < len({*ids}) <= 300
+
+
+@pytest.fixture
+def make_neutral() -> Iterator[Callable[[str, object], None]]:
+    """Gives a key a neutral value; what was computed with other ones is forgotten, here and after
+    the test."""
+    before = dict(NEUTRAL)
+
+    def set_to(values: dict[str, object]) -> None:
+        NEUTRAL.clear()
+        NEUTRAL.update(values)
+        for function in (identity._section_json, identity._value_json, identity._base_id):
+            function.cache_clear()
+
+    yield lambda key, value: set_to({**before, key: value})
+    set_to(before)
+
+
 @pytest.mark.parametrize(
     ("key", "neutral", "other"),
     [("train.mirror", False, True), ("data.per_class", None, 5), ("seed", 0, 1)],
 )
 def test_a_new_field_with_its_neutral_value_leaves_ids_and_old_records_as_they_were(
-    monkeypatch: pytest.MonkeyPatch, key: str, neutral: object, other: object
+    make_neutral: Callable[[str, object], None], key: str, neutral: object, other: object
 ):
     before = written("baseB")
     without_field = hashed(before, without=key, base_id=None, **{"data.mean": "target"})
@@ -309,7 +369,7 @@ def test_a_new_field_with_its_neutral_value_leaves_ids_and_old_records_as_they_w
     group, _, leaf = key.rpartition(".")
     del (old_record[group] if group else old_record)[leaf]
 
-    monkeypatch.setitem(NEUTRAL, key, neutral)
+    make_neutral(key, neutral)
 
     assert run_id(made(BASE_B)) == without_field
     assert run_id(made({**BASE_B, key: other})) == id_of_other
@@ -317,8 +377,10 @@ def test_a_new_field_with_its_neutral_value_leaves_ids_and_old_records_as_they_w
     assert leaf not in (old_record[group] if group else old_record)
 
 
-def test_a_neutral_value_is_left_out_of_the_id_of_the_base_too(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(NEUTRAL, "train.mirror", False)
+def test_a_neutral_value_is_left_out_of_the_id_of_the_base_too(
+    make_neutral: Callable[[str, object], None],
+):
+    make_neutral("train.mirror", False)
     without_field = hashed(made(), without="train.mirror", base_id=run_id(written("baseA")))
 
     assert run_id(made()) == without_field

@@ -20,10 +20,17 @@ from transferlab.experiment.config import (
     TrainConfig,
     TransferConfig,
 )
-from transferlab.experiment.identity import DROPS_OF, NEUTRAL
+from transferlab.experiment.identity import CACHED, DROPS_OF, NEUTRAL, uncut
 from transferlab.experiment.keys import OPTIONAL, PATHS, TYPES, unknown_key
 from transferlab.experiment.splits import missing_split, second_unused, split_rule
 from transferlab.runtime import commands, plugins
+
+# Key -> its section, empty for one in none, and its name there: `a.size` of `split.a.size`
+_PARTS = {
+    key: (section, leaf) if leaf else ("", section)
+    for key in TYPES
+    for section, _, leaf in [key.partition(".")]
+}
 
 
 def build_config(raw: Mapping[str, Any], *, recorded: bool = False) -> RunConfig:
@@ -38,7 +45,8 @@ def build_config(raw: Mapping[str, Any], *, recorded: bool = False) -> RunConfig
     if not raw.get("split"):
         raise UserError(missing_split())
     config = schema.build(RunConfig, _with_neutral_values(raw), unknown=unknown_key)
-    return _canonical(vars(config), recorded)
+    sections = {name: _canonical(name, part, recorded) for name, part in vars(config).items()}
+    return Variations(RunConfig(**sections), recorded=recorded).at({})
 
 
 def vary_config(
@@ -46,24 +54,57 @@ def vary_config(
 ) -> RunConfig:
     """The config with some keys, given by their full names, changed: as strict as `build_config`.
 
-    Only the sections that change are built anew, so that a large grid is fast.
-
     Raises: UserError as `build_config` does.
     """
-    changes: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        if key not in TYPES:
-            raise UserError(unknown_key(key))
-        group, _, leaf = key.rpartition(".")
-        changes.setdefault(group, {})[leaf] = value
-    second = changes.pop(OPTIONAL, {})
-    sections = vars(config) | _typed("", changes.pop("", {}))
-    if second:
-        changes.setdefault("split", {})["a"] = _second(config.split.a, second)
-    for group, changed in changes.items():
-        section = sections[group]
-        sections[group] = replace(section, **_typed(group, changed))
-    return _canonical(sections, recorded)
+    return Variations(config, recorded=recorded).at(values)
+
+
+class Variations:
+    """The config with some keys changed, again and again, as in a grid: see `vary_config`.
+
+    What many of these configs have in common is built and checked once: a study of 100,000 runs has
+    few sections, and few combinations of what is checked together.
+    """
+
+    def __init__(self, config: RunConfig, *, recorded: bool = False) -> None:
+        self._original, self._recorded = vars(config), recorded
+        self._built: dict[tuple[str, str], Any] = {}
+        self._agreed: set[tuple[Any, ...]] = set()
+
+    def at(self, values: Mapping[str, Any]) -> RunConfig:
+        """The config with these values of keys. Raises: UserError as `build_config` does."""
+        changes: dict[str, dict[str, Any]] = {}
+        for key, value in values.items():
+            if key not in _PARTS:
+                raise UserError(unknown_key(key))
+            section, leaf = _PARTS[key]
+            changes.setdefault(section, {})[leaf] = value
+        sections = dict(self._original)
+        for section, changed in changes.items():
+            same = (section, repr(changed))  # which differs for 1, 1.0 and true
+            if same not in self._built:
+                self._built[same] = self._with(section, changed)
+            sections |= self._built[same]
+        if sections["transfer"].n == 0:  # a base network has no cut
+            sections["model"] = uncut(sections["model"])
+        outline = _outline(sections)
+        if (same_checks := tuple(outline.values())) not in self._agreed:
+            _check(RunConfig(**outline), self._recorded)
+            self._agreed.add(same_checks)
+        return RunConfig(**sections)
+
+    def _with(self, section: str, changed: Mapping[str, Any]) -> dict[str, Any]:
+        """The section with changes, by its name; keys that are in none, by theirs."""
+        if not section:
+            return _typed("", changed)
+        original = self._original[section]
+        own = {leaf: value for leaf, value in changed.items() if "." not in leaf}
+        second = {leaf.partition(".")[2]: v for leaf, v in changed.items() if "." in leaf}
+        typed = _typed(section, own)
+        if second:
+            typed["a"] = _second(original.a, second)
+        changed_section = replace(original, **typed)
+        return {section: _canonical(section, changed_section, self._recorded)}
 
 
 def config_dict(config: RunConfig) -> dict[str, Any]:
@@ -81,13 +122,10 @@ def config_dict(config: RunConfig) -> dict[str, Any]:
     return nested
 
 
-def _typed(group: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of keys of a group, each of its type. Raises: UserError."""
-    keys = {leaf: f"{group}.{leaf}" if group else leaf for leaf in values}
-    return {
-        leaf: schema.value(TYPES[keys[leaf]], value, keys[leaf]) if keys[leaf] in TYPES else value
-        for leaf, value in values.items()
-    }
+def _typed(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of keys of a section, each of its type. Raises: UserError."""
+    keys = {leaf: f"{section}.{leaf}" if section else leaf for leaf in values}
+    return {leaf: schema.value(TYPES[keys[leaf]], v, keys[leaf]) for leaf, v in values.items()}
 
 
 def _second(data: DataConfig | None, changes: Mapping[str, Any]) -> DataConfig | None:
@@ -117,30 +155,16 @@ def _with_neutral_values(raw: Mapping[str, Any]) -> dict[str, Any]:
 # --- canonical form -----------------------------------------------------------------------------
 
 
-def _canonical(sections: Mapping[str, Any], recorded: bool) -> RunConfig:
-    """The config with these sections. Raises: UserError if they contradict one another."""
-    transfer, split, data = sections["transfer"], sections["split"], sections["data"]
-    sections = {
-        **sections,
-        "transfer": _canonical_transfer(transfer),
-        "data": _canonical_data(data),
-    }
-    if split.a is not None:
-        sections["split"] = replace(split, a=_canonical_data(split.a))
-    if sections["transfer"].n == 0:  # a base network has no cut
-        sections["model"] = replace(sections["model"], cuts="stage")
-    if recorded and plugins.is_own(split.name):
-        config = RunConfig(**sections)
-    else:
-        config = RunConfig(**{**sections, "split": _canonical_split(sections["split"])})
-        _check_split_seed(config.split)
-        _check_halves(config)
-        _check_second(config)
-    _check_agreement(config)
-    return config
+def _canonical(name: str, section: Any, recorded: bool) -> Any:
+    """The section of that name in its canonical form."""
+    if name == "transfer":
+        return _canonical_transfer(section)
+    if name == "data":
+        return _canonical_data(section)
+    return _canonical_split(section, recorded) if name == "split" else section
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=CACHED)
 def _canonical_transfer(transfer: TransferConfig) -> TransferConfig:
     variant = variants.parse(transfer.variant, n=transfer.n, target=transfer.target)
     pattern = "base" if variant.n == 0 else re.sub(r"\d+", "n", variants.label(variant))
@@ -155,18 +179,39 @@ def _canonical_data(data: DataConfig) -> DataConfig:
     return replace(data, mean="none") if data.mean == (0, 0, 0) else data
 
 
-def _canonical_split(split: SplitConfig) -> SplitConfig:
+def _canonical_split(split: SplitConfig, recorded: bool) -> SplitConfig:
     """The split, without the seed if its rule is not seeded."""
-    if split.seed is None or split_rule(split.name).seeded:
+    if split.a is not None:
+        split = replace(split, a=_canonical_data(split.a))
+    if split.seed is None or _is_unknown(split, recorded) or split_rule(split.name).seeded:
         return split
     return replace(split, seed=None)
+
+
+def _is_unknown(split: SplitConfig, recorded: bool) -> bool:
+    """Whether its rule is code that a record names, which is not imported."""
+    return recorded and plugins.is_own(split.name)
 
 
 # --- fields that must agree ---------------------------------------------------------------------
 
 
-def _check_agreement(config: RunConfig) -> None:
-    """Raises: UserError."""
+def _outline(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections without what no check asks for: which seed, halves and images these are."""
+    return {**sections, "seed": 0, "split": _outlined(sections["split"])}
+
+
+@lru_cache(maxsize=CACHED)
+def _outlined(split: SplitConfig) -> SplitConfig:
+    return replace(split, seed=None if split.seed is None else 0, digest=None)
+
+
+def _check(config: RunConfig, recorded: bool) -> None:
+    """Raises: UserError if sections contradict one another."""
+    if not _is_unknown(config.split, recorded):
+        _check_split_seed(config.split)
+        _check_halves(config)
+        _check_second(config)
     _check_images(config.data, "data")
     if config.split.a is not None:
         _check_images(config.split.a, OPTIONAL)

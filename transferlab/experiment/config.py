@@ -16,6 +16,7 @@ from transferlab.experiment import variables, variants
 from transferlab.experiment.schema import above, at_least, below
 from transferlab.experiment.variants import Variant
 from transferlab.runtime import paths
+from transferlab.runtime.hashes import Hashed, hashed_once
 
 Seed = Annotated[int, at_least(0)]
 Count = Annotated[int, at_least(1)]
@@ -25,8 +26,15 @@ BelowOne = Annotated[float, at_least(0), below(1)]
 Colour = tuple[float, float, float]  # red, green, blue
 
 
+class Section(Hashed):
+    """A part of a config. A study of 100,000 runs has few, which its runs share."""
+
+    __slots__ = ()
+
+
+@hashed_once
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Section):
     name: str
     root: str | None
     val: str | None
@@ -55,8 +63,9 @@ class DataConfig:
         return self.one_size and self.size == self.crop and self.pad == 0 and self.pca == 0
 
 
+@hashed_once
 @dataclass(frozen=True)
-class SplitConfig:
+class SplitConfig(Section):
     name: str
     seed: Seed | None
     groups: str | None
@@ -65,8 +74,9 @@ class SplitConfig:
     a: DataConfig | None  # the data set of A, where A is no half of `data`; of weights, their view
 
 
+@hashed_once
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Section):
     name: str
     num_outputs: Annotated[int, at_least(2)] | None
     cuts: Literal["stage", "fine"]
@@ -78,16 +88,18 @@ class ModelConfig:
         return models.is_own(self.name)
 
 
+@hashed_once
 @dataclass(frozen=True)
-class TransferConfig:
+class TransferConfig(Section):
     variant: str
     n: int | None
     target: str | None
     keep: Annotated[int, at_least(0)]
 
 
+@hashed_once
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Section):
     batch_size: Count
     total_steps: Count | None
     epochs: Positive | None
@@ -114,8 +126,9 @@ class TrainConfig:
     val_batch_size: Count
 
 
+@hashed_once
 @dataclass(frozen=True)
-class RuntimeConfig:
+class RuntimeConfig(Section):
     store: str
     cache: str | None
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]

@@ -14,6 +14,7 @@ from typing import Any
 from transferlab.experiment import variants, views
 from transferlab.experiment.config import (
     DataConfig,
+    ModelConfig,
     RunConfig,
     SplitConfig,
     TrainConfig,
@@ -63,7 +64,7 @@ DROPS_OF: dict[str, tuple[str, ...]] = {
 }
 DROPS = ("lr_step", "lr_steps", "lr_factor")
 
-Items = tuple[tuple[str, Any], ...]
+CACHED = 65_536  # sections, or configs, of which something is remembered
 
 
 def base_of(config: RunConfig) -> RunConfig | None:
@@ -71,9 +72,20 @@ def base_of(config: RunConfig) -> RunConfig | None:
     base = config.variant.base
     if base is None or base == variants.RANDOM:
         return None
-    transfer = TransferConfig(variant="base", n=0, target=base, keep=0)
-    of_base = replace(config, transfer=transfer, model=replace(config.model, cuts="stage"))
+    sections = {"transfer": _base_network(base), "model": uncut(config.model)}
+    of_base = RunConfig(**{**vars(config), **sections})
     return of_weights(of_base) if of_base.is_pretrained else of_base
+
+
+@lru_cache(maxsize=CACHED)
+def _base_network(letter: str) -> TransferConfig:
+    return TransferConfig(variant="base", n=0, target=letter, keep=0)
+
+
+@lru_cache(maxsize=CACHED)
+def uncut(model: ModelConfig) -> ModelConfig:
+    """The model of a base network, which has no cut."""
+    return replace(model, cuts="stage")
 
 
 def of_weights(config: RunConfig) -> RunConfig:
@@ -98,26 +110,26 @@ def run_id(config: RunConfig) -> str:
 def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
     """The id of a run, the config of its base network, if any, and the id of that."""
     assert config.data.digest and config.split.digest, "an unresolved config has no id"
-    base, neutral = base_of(config), tuple(NEUTRAL.items())
-    base_id = None if base is None else _base_id(base, neutral)
+    base = base_of(config)
+    base_id = None if base is None else _base_id(base)
     if config.is_pretrained:  # whose weights are its identity: no recipe made it here
         config = of_weights(config)
         parts = [
-            _section_json("model", config.model, neutral),
-            _canonical_json((("revision", config.revision),), neutral),
-            _section_json("split", _collapsed(config)[0], neutral),
+            _section_json("model", config.model),
+            _value_json("revision", config.revision),
+            _section_json("split", _collapsed(config)[0]),
         ]
         return _digest(parts), None, None
     split, data, train = _collapsed(config)
     parts = [
-        _canonical_json((("base_id", base_id),), ()),
-        _section_json("data", data, neutral),
-        _section_json("model", config.model, neutral),
-        _canonical_json((("revision", config.revision),), neutral),
-        _canonical_json((("seed", config.seed),), neutral),
-        _section_json("split", split, neutral),
-        _section_json("train", train, neutral),
-        _section_json("transfer", config.transfer, neutral),
+        f'"base_id":{json.dumps(base_id)}',
+        _section_json("data", data),
+        _section_json("model", config.model),
+        _value_json("revision", config.revision),
+        _value_json("seed", config.seed),
+        _section_json("split", split),
+        _section_json("train", train),
+        _section_json("transfer", config.transfer),
     ]  # in the order of their names, so that this is the JSON of one sorted object
     return _digest(parts), base, base_id
 
@@ -127,14 +139,19 @@ def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 
-@lru_cache(maxsize=65_536)
-def _base_id(base: RunConfig, neutral: Items) -> str:
+@lru_cache(maxsize=CACHED)
+def _base_id(base: RunConfig) -> str:
     return run_id(base)
 
 
-@lru_cache(maxsize=65_536)
-def _section_json(name: str, section: Any, neutral: Items) -> str:
-    return _canonical_json(tuple(_items(name, section)), neutral)
+@lru_cache(maxsize=CACHED)
+def _section_json(name: str, section: Any) -> str:
+    return _canonical_json(_items(name, section))
+
+
+@lru_cache(maxsize=CACHED)
+def _value_json(key: str, value: int) -> str:
+    return _canonical_json([(key, value)])
 
 
 def _items(name: str, section: Any) -> Iterator[tuple[str, Any]]:
@@ -147,9 +164,9 @@ def _items(name: str, section: Any) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-@lru_cache(maxsize=65_536)
-def _canonical_json(items: Items, neutral: Items) -> str:
+def _canonical_json(items: Iterable[tuple[str, Any]]) -> str:
     """A part of the JSON that the id is a digest of: no braces, keys sorted, no neutral values."""
+    neutral = NEUTRAL.items()
     kept = {key: value for key, value in items if (_twin(key), value) not in neutral}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)[1:-1]
 
@@ -161,11 +178,13 @@ def _collapsed(config: RunConfig) -> tuple[SplitConfig, DataConfig, TrainConfig]
     data = _seen(config, data)
     if split.a is not None:
         split = replace(split, a=_seen(config, split.a))
-    unused = [key for key in DROPS if key not in DROPS_OF[train.schedule]]
-    if any(getattr(train, key) is not None for key in unused):
-        nothing: dict[str, Any] = dict.fromkeys(unused)
-        train = replace(train, **nothing)
-    return split, data, train
+    return split, data, _without_unused_drops(train)
+
+
+@lru_cache(maxsize=CACHED)
+def _without_unused_drops(train: TrainConfig) -> TrainConfig:
+    unused: dict[str, Any] = {key: None for key in DROPS if key not in DROPS_OF[train.schedule]}
+    return replace(train, **unused)
 
 
 def _twin(key: str) -> str:
@@ -176,8 +195,15 @@ def _twin(key: str) -> str:
 def _seen(config: RunConfig, data: DataConfig) -> DataConfig:
     """A data config of the run. Whose mean is subtracted is a question only of a target with a base
     of another letter."""
+    if data.mean != "base":
+        return data
     variant = config.variant
     crosses = variant.base not in (None, variants.RANDOM, variant.target)
-    if data.mean == "base" and not (crosses and data is views.data_of(config, variant.target)):
-        return replace(data, mean="target")  # no other half has a mean
+    if not (crosses and data is views.data_of(config, variant.target)):
+        return _with_own_mean(data)  # no other half has a mean
     return data
+
+
+@lru_cache(maxsize=CACHED)
+def _with_own_mean(data: DataConfig) -> DataConfig:
+    return replace(data, mean="target")

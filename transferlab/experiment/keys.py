@@ -2,10 +2,9 @@
 
 import difflib
 from collections.abc import Mapping
-from operator import attrgetter
 from typing import Any, get_origin
 
-from transferlab.experiment.config import DataConfig, RunConfig
+from transferlab.experiment.config import RunConfig, Section
 from transferlab.experiment.schema import alternatives, field_types, section_of
 from transferlab.experiment.variables import written
 from transferlab.runtime import commands
@@ -38,9 +37,11 @@ LISTS = tuple(
     for key, hint in TYPES.items()
     if any(get_origin(kind) is tuple for kind, _ in alternatives(hint))
 )
-_OF_ALL = tuple(key for key in TYPES if not key.startswith(f"{OPTIONAL}."))
-_values = attrgetter(*_OF_ALL)
-_NOTHING = {key: None for key in TYPES if key not in _OF_ALL}
+_SECTIONS = {
+    name: tuple(key for key in TYPES if key.partition(".")[0] == name)
+    for name in field_types(RunConfig)
+}
+_IN_OPTIONAL = tuple(key for key in TYPES if key.startswith(f"{OPTIONAL}."))
 
 
 def known_keys() -> list[str]:
@@ -48,12 +49,17 @@ def known_keys() -> list[str]:
     return list(TYPES)
 
 
+def keys_of(section: str) -> tuple[str, ...]:
+    """The keys of a section, or the one that is in none, in the order of the fields."""
+    return _SECTIONS[section]
+
+
 def flatten(config: RunConfig) -> dict[str, Any]:
     """Key -> value of a config, in the order of the fields; None for a section that it lacks."""
-    values = dict(zip(_OF_ALL, _values(config), strict=True))
-    second = config.split.a
-    values |= _NOTHING if second is None else _section(second)
-    return {key: values[key] for key in TYPES}
+    values: dict[str, Any] = {}
+    for name, section in vars(config).items():
+        values |= _flat(name, section)
+    return values
 
 
 def image_paths(config: RunConfig) -> tuple[str | None, ...]:
@@ -78,8 +84,16 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def recorded(config: RunConfig) -> dict[str, Any]:
     """Key -> value as every record has it, a path from the environment as it was written."""
-    flat = flatten(config)
-    return flat | {key: written(flat[key]) for key in PATHS}
+    values: dict[str, Any] = {}
+    for name, section in vars(config).items():
+        values |= recorded_section(name, section)
+    return values
+
+
+def recorded_section(name: str, section: Any) -> dict[str, Any]:
+    """As `recorded`, of one section."""
+    flat = _flat(name, section)
+    return flat | {key: written(flat[key]) for key in PATHS if key in flat}
 
 
 def unknown_key(key: str) -> str:
@@ -97,8 +111,14 @@ def unknown_key(key: str) -> str:
     return f"unknown key {key}: did you mean {near} ({source})?"
 
 
-def _section(data: DataConfig) -> dict[str, Any]:
-    return {f"{OPTIONAL}.{leaf}": value for leaf, value in vars(data).items()}
+def _flat(name: str, section: Any) -> dict[str, Any]:
+    """Key -> value of a section, or of the one key of that name."""
+    if not isinstance(section, Section):
+        return {name: section} if name in TYPES else dict.fromkeys(_IN_OPTIONAL)
+    values = {f"{name}.{leaf}": value for leaf, value in vars(section).items()}
+    if OPTIONAL in values:
+        values |= _flat(OPTIONAL, values.pop(OPTIONAL))
+    return values
 
 
 def _nearest(key: str) -> str | None:

@@ -22,7 +22,7 @@ from transferlab.experiment import (
     usage,
     variables,
 )
-from transferlab.experiment.build import build_config, vary_config
+from transferlab.experiment.build import Variations, build_config, vary_config
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import LISTS, PATHS, flatten
@@ -160,16 +160,18 @@ def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
         return
     raw = _resolved(raw)
     transfer = {f"transfer.{leaf}": value for leaf, value in raw["transfer"].items()}
-    first: RunConfig | None = None
+    variations: Variations | None = None
     for point in _points({key: values for key, values in keys.items() if key not in constants}):
         values = transfer | point  # a canonical config has keys of `transfer` that were not written
-        if first is None:
+        if variations is None:
             first = absolute(build_config(_with(raw, values)))
+            variations = Variations(first)
             yield first
         else:
-            paths = {key: values[key] for key in PATHS if isinstance(values.get(key), str)}
-            values |= {key: variables.absolute(path) for key, path in paths.items()}
-            yield vary_config(first, values)
+            for key in PATHS:
+                if isinstance(path := values.get(key), str):
+                    values[key] = variables.absolute(path)
+            yield variations.at(values)
 
 
 def _points(axes: Axes) -> Iterator[dict[str, Any]]:

@@ -33,7 +33,8 @@ def section(config: RunConfig, letter: str) -> str:
 
 def letter(config: RunConfig) -> str:
     """Whose view of images the run has, and whose mean: that of its base, or of its target."""
-    base, target = config.variant.base, config.variant.target
+    variant = config.variant
+    base, target = variant.base, variant.target
     if base is None or base == variants.RANDOM or data_of(config, target).mean == "target":
         return target
     return base
@@ -52,6 +53,8 @@ def crosses(config: RunConfig) -> bool:
 
 def inputs(config: RunConfig) -> DataConfig:
     """The images that the run reads, seen as it sees them: one config of both."""
+    if config.split.a is None:
+        return config.data
     read, seen = data_of(config, config.variant.target), data_of(config, letter(config))
     if read is seen:
         return read

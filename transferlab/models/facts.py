@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from transferlab.errors import UserError
 from transferlab.models.zoo import NETWORKS
+from transferlab.runtime.hashes import Hashed, hashed_once
 
 
+@hashed_once
 @dataclass(frozen=True)
-class NetworkShape:
+class NetworkShape(Hashed):
     """What determines the shape of a network."""
 
     model: str

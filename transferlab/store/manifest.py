@@ -5,18 +5,18 @@ its own runs from it.
 """
 
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment.build import build_config, vary_config
-from transferlab.experiment.config import RunConfig
-from transferlab.experiment.keys import known_keys, nested, recorded
+from transferlab.experiment.build import Variations, build_config
+from transferlab.experiment.keys import keys_of, known_keys, nested, recorded, recorded_section
 from transferlab.experiment.run import Run, make_run
 from transferlab.runtime import reading, typed
 from transferlab.runtime.reading import Damaged
@@ -38,17 +38,24 @@ class Manifest:
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "Manifest":
         """The manifest of the runs of a plan, which has at least one."""
-        keys = known_keys()
-        values = [tuple(recorded(run.config).values()) for run in runs]
-        varied = [i for i, column in enumerate(zip(*values, strict=True)) if len({*column}) > 1]
+        common = recorded(runs[0].config)
+        columns: list[str] = []
+        parts = []  # the values of the columns of each section, a run at a time
+        for name in vars(runs[0].config):
+            sections = [getattr(run.config, name) for run in runs]
+            distinct = {each: recorded_section(name, each) for each in {*sections}}
+            varied = [key for key in keys_of(name) if _varies(key, distinct.values())]
+            if varied:
+                columns += varied
+                values = {each: tuple(v[key] for key in varied) for each, v in distinct.items()}
+                parts.append([values[each] for each in sections])
         rows = {
-            run.id: (run.base_id, tuple(row[i] for i in varied))
-            for run, row in zip(runs, values, strict=True)
+            run.id: (run.base_id, tuple(itertools.chain.from_iterable(values)))
+            for run, *values in zip(runs, *parts, strict=True)
         }
-        columns = tuple(keys[i] for i in varied)
-        first = dict(zip(keys, values[0], strict=True))
-        common = {k: v for k, v in first.items() if k not in columns}
-        return cls(common, columns, rows, os.geteuid())
+        for key in columns:
+            del common[key]
+        return cls(common, tuple(columns), rows, os.geteuid())
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -68,14 +75,10 @@ class Manifest:
     @cached_property
     def json(self) -> str:
         """The content of the file, a line a run."""
-        rows = (
-            json.dumps([run, base, *values], allow_nan=False)
-            for run, (base, values) in self.rows.items()
-        )
+        text = json.JSONEncoder(allow_nan=False).encode
+        rows = (text([run, base, *values]) for run, (base, values) in self.rows.items())
         head = {"format": FORMAT, "common": self.common, "columns": self.columns}
-        return (
-            json.dumps(head, allow_nan=False)[:-1] + ', "runs": [\n' + ",\n".join(rows) + "\n]}\n"
-        )
+        return text(head)[:-1] + ', "runs": [\n' + ",\n".join(rows) + "\n]}\n"
 
     @property
     def digest(self) -> str:
@@ -90,7 +93,7 @@ class Manifest:
         base_id, values = self.rows[identity]
         changes = dict(zip(self.columns, values, strict=True)) | {"runtime.store": str(store)}
         try:
-            run = make_run(vary_config(self._first, changes, recorded=True))
+            run = make_run(self._variations.at(changes))
         except (UserError, AssertionError) as error:
             raise self._damaged(f"run {identity}: {error}") from error
         if (run.id, run.base_id) != (identity, base_id):
@@ -105,10 +108,14 @@ class Manifest:
         return reader.damaged(self.source or "the list of runs", reason, schemas.MANIFEST)
 
     @cached_property
-    def _first(self) -> RunConfig:
+    def _variations(self) -> Variations:
         values = next(iter(self.rows.values()))[1]
         flat = self.common | dict(zip(self.columns, values, strict=True))
-        return build_config(nested(flat), recorded=True)
+        return Variations(build_config(nested(flat), recorded=True), recorded=True)
+
+
+def _varies(key: str, sections: Iterable[Mapping[str, Any]]) -> bool:
+    return len({values[key] for values in sections}) > 1
 
 
 def _row(row: list[Any], columns: int) -> tuple[str, tuple[str | None, tuple[Any, ...]]]:

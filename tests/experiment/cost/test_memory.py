@@ -132,6 +132,20 @@ def test_runs_fit_up_to_the_last_byte():
     assert Room({}, None).fits(pack)  # nobody knows
 
 
+def test_a_room_knows_the_need_of_each_pack_of_a_study():
+    large, tuned = {"train.batch_size": 20}, {"transfer.variant": "AnB+"}
+    packs = [[frozen(1)], [frozen(2)], [frozen(1), frozen(2)], [frozen(1, **large)],
+             [frozen(1, **tuned)], [frozen(1, **{"train.precision": "bfloat16"})],
+             [frozen(1, **{"data.crop": 16})], [frozen(1, **{"runtime.devices": 2})],
+             [frozen(1)] * 2, [frozen(1), frozen(1, **{"transfer.variant": "BnB"})]]  # fmt: skip
+    room = Room(facts(*(run for pack in packs for run in pack)), None)
+
+    needs = [room.need(pack) for pack in packs]
+
+    assert needs == [room.need(pack) for pack in packs] == [RESERVE + need(*p) for p in packs]
+    assert len({*needs}) == len(packs)
+
+
 def test_memory_is_reported_in_gigabytes():
     assert memory.used_of(38_240_000_000, 40_000_000_000) == "38.2 GB of 40 GB"
 

@@ -6,12 +6,13 @@ counted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from transferlab.experiment import views
+from transferlab.experiment.config import TrainConfig
 from transferlab.experiment.cost.networks import network_of
 from transferlab.experiment.run import Run
-from transferlab.models.facts import Facts, Footprint
+from transferlab.models.facts import Facts, Footprint, NetworkShape
 
 # Bytes of a process before its first network. On the processor torch and Lightning, 0.8e9 resident
 # with torch 2.15; on a GPU its context, its kernels and the workspaces of the libraries, assumed to
@@ -32,6 +33,7 @@ class Room:
 
     facts: Facts
     device_bytes: int | None
+    _known: dict["PackShape", int] = field(default_factory=dict, compare=False, repr=False)
 
     def limit(self, run: Run) -> int | None:
         """The memory that the run's process may use, in bytes; None: unlimited."""
@@ -40,7 +42,10 @@ class Room:
 
     def need(self, runs: Sequence[Run]) -> int:
         """The memory of a process that trains these runs together, in bytes."""
-        return RESERVE + training_bytes(runs, self.facts)
+        pack = shape_of(runs)
+        if pack not in self._known:  # a study has few
+            self._known[pack] = RESERVE + _bytes(pack, self.facts)
+        return self._known[pack]
 
     def fits(self, runs: Sequence[Run]) -> bool:
         """Whether these runs can be trained together."""
@@ -48,21 +53,50 @@ class Room:
         return limit is None or self.need(runs) <= limit
 
 
-def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
-    """The peak memory on each device of training these runs together, in bytes.
+class RunShape(NamedTuple):
+    """What the memory of a run in training depends on: `frozen` are the stages that do not learn,
+    `base` is whose mean is subtracted from its images."""
 
-    All have the same target, recipe and image size. The peak is in the backward pass, which frees
-    what the forward pass kept stage by stage, one member after another; or in the update, which
-    copies gradients, all of them on a GPU and one at a time, twice, on the processor; or in the
-    validation.
+    network: NetworkShape
+    frozen: int
+    base: str | None
+
+
+class PackShape(NamedTuple):
+    """What the memory of runs that are trained together depends on."""
+
+    train: TrainConfig
+    devices: int
+    members: tuple[RunShape, ...]
+
+
+def shape_of(runs: Sequence[Run]) -> PackShape:
+    """The shape of runs that have the same target, recipe and image size."""
+    config = runs[0].config
+    return PackShape(config.train, config.runtime.devices, tuple(map(_shape, runs)))
+
+
+def _shape(run: Run) -> RunShape:
+    variant = run.config.variant
+    return RunShape(network_of(run), variant.n if variant.frozen else 0, variant.base)
+
+
+def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
+    """The peak memory on each device of training these runs together, in bytes."""
+    return _bytes(shape_of(runs), facts)
+
+
+def _bytes(pack: PackShape, facts: Facts) -> int:
+    """The peak memory of a pack on each device, in bytes.
+
+    The peak is in the backward pass, which frees what the forward pass kept stage by stage, one
+    member after another; or in the update, which copies gradients, all of them on a GPU and one at
+    a time, twice, on the processor; or in the validation.
     """
-    config = runs[0].config  # its data, recipe and devices are those of all runs
-    train, crop = config.train, views.inputs(config).crop
+    train, crop = pack.train, pack.members[0].network.image_size
     parameters = learning = largest = kept = above = outputs = widest = 0
-    for run in runs:
-        variant = run.config.variant
-        frozen = variant.n if variant.frozen else 0
-        stages = facts[network_of(run)].stages
+    for network, frozen, _ in pack.members:
+        stages = facts[network].stages
         footprints: list[Footprint] = [getattr(stage, train.precision) for stage in stages]
         parameters += sum(stage.parameters for stage in stages)
         learning += sum(stage.parameters for stage in stages[frozen:])
@@ -71,13 +105,13 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
         widest = max(widest, *(footprint.widest for footprint in footprints))
         own, peak = _passes(footprints[frozen:])
         kept, above = kept + own, max(above, peak - own)
-    means = len({run.config.variant.base for run in runs})  # an image each, at most
+    means = len({member.base for member in pack.members})  # an image each, at most
     inputs = 3 * crop**2 * VALUE * (means + 1)  # and one being computed
     ring = 3 * crop**2 * BATCHES
     weights = VALUE * (parameters + 2 * learning)  # the gradients, and the momentum
     if train.precision == "bfloat16":
         weights += COPY * parameters
-    batch = train.batch_size // config.runtime.devices
+    batch = train.batch_size // pack.devices
     training = batch * (inputs + outputs + max(kept + above, widest))
     validation = train.val_batch_size * (ring + inputs + outputs + widest)
     update = VALUE * max(learning, 2 * largest)

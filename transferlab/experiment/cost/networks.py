@@ -23,7 +23,7 @@ from typing import Any
 from transferlab import __version__, models
 from transferlab.errors import UserError
 from transferlab.experiment import views
-from transferlab.experiment.config import cache_folder
+from transferlab.experiment.config import ModelConfig, cache_folder
 from transferlab.experiment.run import Run
 from transferlab.models.facts import (
     Facts,
@@ -42,8 +42,12 @@ CACHED = (("stages",), ("device_bytes",), ("s_per_mac", "device"))
 
 def network_of(run: Run) -> NetworkShape:
     """The network that a resolved run trains."""
-    model, crop = run.config.model, views.inputs(run.config).crop
-    return NetworkShape(model.name, run.num_outputs, crop, model.cuts, model.reduction)
+    return _shape(run.config.model, run.num_outputs, views.inputs(run.config).crop)
+
+
+@lru_cache(maxsize=1024)
+def _shape(model: ModelConfig, num_outputs: int, crop: int) -> NetworkShape:
+    return NetworkShape(model.name, num_outputs, crop, model.cuts, model.reduction)
 
 
 @lru_cache(maxsize=1024)
