@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return error.exit_code
         except KeyboardInterrupt as error:
             _debug()
-            reason = str(error) or "stopped by SIGINT"
-            output.note(f"{reason}: run the command again to resume")
+            stopped = error if isinstance(error, Interrupted) else Interrupted("stopped by SIGINT")
+            output.note(f"{stopped}: {stopped.advice}")
             return Interrupted.exit_code
         if stdout.error is not None and not output.left(stdout.error):
             output.note(f"{OutputLost(stdout.error)}; the command is done, only its output is lost")

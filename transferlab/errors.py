@@ -27,9 +27,13 @@ class RunFailed(RuntimeError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Stopped by a signal, with everything saved; running the command again resumes.
+    """Stopped by a signal. `advice` follows the reason: most commands have saved everything.
 
     A `KeyboardInterrupt`, so that no library in between handles it as an error of its own.
     """
 
     exit_code = 75
+
+    def __init__(self, reason: str, advice: str = "run the command again to resume") -> None:
+        super().__init__(reason)
+        self.advice = advice

@@ -15,6 +15,7 @@ from transferlab.__main__ import main
 from transferlab.bench import loader, pack, startup, step, study
 from transferlab.bench.harness import Check
 from transferlab.bench.loader import Window
+from transferlab.bench.processes import Processes
 from transferlab.experiment import plan
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
@@ -149,11 +150,11 @@ def test_processes_train_all_base_networks_before_the_rest_and_two_at_a_time(
     started: list[tuple[str, ...]] = []
     two = threading.Barrier(2, timeout=300)
 
-    def command(folder: Path, *words: str) -> None:
+    def command(self: Processes, *words: str) -> None:
         started.append(tuple(word for word in words if word.startswith("transfer.")))
         two.wait()
 
-    monkeypatch.setattr(study, "command", command)
+    monkeypatch.setattr(Processes, "command", command)
     labels = ["A1B", "B1B"]
     runs = plan.order(resolve(config("+split=random", f"transfer.variant={v}")) for v in labels)
 

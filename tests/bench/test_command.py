@@ -12,6 +12,7 @@ from transferlab import bench
 from transferlab.__main__ import main
 from transferlab.bench import harness
 from transferlab.bench.harness import Check, Comparison, Report, Side
+from transferlab.errors import Interrupted
 
 Measure = Callable[[Any], Report]
 
@@ -117,3 +118,23 @@ def test_only_warnings_of_the_code_under_test_are_shown(
     main(["bench", "fake"])
 
     assert capsys.readouterr().err.splitlines()[:2] == ["nan", "half way"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(Interrupted("stopped by SIGTERM"), "stopped by SIGTERM"),
+     (Interrupted("stopped while training"), "stopped while training"),
+     (KeyboardInterrupt(), "stopped by SIGINT")],
+)  # fmt: skip
+def test_one_that_is_interrupted_says_that_it_has_no_result(
+    error: KeyboardInterrupt, reason: str, register: Callable[[Measure], None],
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
+    def measure(selected: object) -> Report:
+        raise error
+
+    register(measure)
+    assert main(["bench", "fake"]) == 75
+    assert capsys.readouterr() == (
+        "", f"{reason}: bench fake has no result, and keeps nothing to resume\n"
+    )  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Any
 from transferlab import store
 from transferlab.bench import flags, harness
 from transferlab.bench.harness import Check, Comparison, Report, Side
-from transferlab.bench.processes import command
+from transferlab.bench.processes import Processes, command
 from transferlab.experiment import compose, plan
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import flatten
@@ -53,7 +53,9 @@ def measure(selected: Namespace) -> Report:
     common += [] if steps is None else ["train.epochs=null", f"train.total_steps={steps}"]
     order = "one after another" if at_once == 1 else f"{at_once} at a time"
     processes = f"a process a run, {order}"
-    runs = plan.order(resolve_all(expand(load(name), common)))
+    with TemporaryDirectory() as own:
+        places = [f"runtime.store={own}/runs", f"runtime.cache={own}/cache"]
+        runs = plan.order(resolve_all(expand(load(name), [*common, *places])))
     finished: dict[str, int] = {}
 
     def by_sweep(folder: Path) -> None:
@@ -90,10 +92,10 @@ def by_processes(runs: Sequence[Run], at_once: int, folder: Path) -> None:
     number = itertools.count(1)
 
     def train(run: Run) -> None:
-        command(folder, *arguments[run.id])
+        processes.command(*arguments[run.id])
         log.info("run %d of %d: %s", next(number), len(runs), run.label)
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(at_once) as pool, Processes(folder) as processes:
         for wave in plan.waves(plan.packs(runs)):
             list(pool.map(train, (run for pack in wave for run in pack.runs)))
 

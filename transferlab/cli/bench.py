@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transferlab import bench
 from transferlab.bench import flags, report
 from transferlab.cli.flags import Flags
-from transferlab.errors import RunFailed
+from transferlab.errors import Interrupted, RunFailed
 from transferlab.runtime import logs, output
 
 
@@ -16,6 +16,16 @@ def run(arguments: Sequence[str]) -> int:
     name, *rest = arguments or ["--help"]
     if name not in bench.BENCHMARKS:
         _names().parse_args([name])
+    try:
+        return _measure(name, rest)
+    except KeyboardInterrupt as error:
+        reason = str(error) or "stopped by SIGINT"
+        raise Interrupted(
+            reason, f"bench {name} has no result, and keeps nothing to resume"
+        ) from error
+
+
+def _measure(name: str, arguments: Sequence[str]) -> int:
     benchmark = importlib.import_module(f"{bench.__name__}.{name}")
     parser = Flags(f"bench {name}", bench.BENCHMARKS[name], store=False)
     parser.add_argument("--json", action="store_true", help="everything as one JSON object")
@@ -24,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
         help="repetitions of each side (default: %(default)s)",
     )  # fmt: skip
     benchmark.add_flags(parser)
-    selected = parser.parse_args(rest)
+    selected = parser.parse_args(arguments)
     logs.to_stderr()
     logging.getLogger(logs.ROOT).setLevel(logging.WARNING)  # of what it runs, and of its own:
     logging.getLogger(bench.__name__).setLevel(logging.INFO)
