@@ -392,7 +392,9 @@ def said_of_data(root: Path) -> Iterator[str]:
     yield message(compose.check, ["+study=quick"])
     yield message(compose.check, ["qqqq=1"])
     for size, classes in [*((size, 4) for size in STORED), (64, 3), (64, 1)]:
-        yield fit.first_run(root / f"{size}", data.StoredPixels(size, STORED[size]), classes)
+        yield fit.first_run(
+            root / f"{size}", data.StoredPixels(size, STORED[size], "exact"), classes
+        )
 
 
 def said_of_tasks() -> Iterator[str]:
@@ -418,7 +420,7 @@ def said_of_tasks() -> Iterator[str]:
         one = build_config(raw("random", train__loss=loss, data__per_class=3))
         yield message(fit.check_labels, one, one.data, several)
     whole = build_config(raw("random", data__resize="side"))
-    yield message(fit.check_stored, whole, data.StoredPixels(32, "warp"))
+    yield message(fit.check_stored, whole, data.StoredPixels(32, "warp", "exact"))
 
 
 # --- the test -----------------------------------------------------------------------------------

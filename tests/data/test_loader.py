@@ -201,7 +201,7 @@ def test_all_that_varies_is_the_same_with_workers_and_shared_out_by_ranks(tmp_pa
         pixels = noise.integers(0, 256, (8 + number, 12, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
     files = Files(tmp_path, np.array([os.fsencode(path.name) for path in paths]), labels, labels)
-    subset = folder.FileSubset("train", files, 8, "side")
+    subset = folder.FileSubset("train", files, 8, "side", "exact")
     rectangles = View(subset, np.arange(10), labels, False, grey=True)
     settings = {"scales": (6, 9), "pca": 0.1, "one_size": False, "batch_size": 6}
     whole = batches(rectangles, stream(**settings))

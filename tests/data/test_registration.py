@@ -25,7 +25,7 @@ class Shapes(DataSet):
     def train_counts(self) -> tuple[int, ...]:
         return (10,) * 4
 
-    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+    def load(self, *, size: int, resize: str, decode: str, cache: Path) -> ImageSet:
         pixels = np.empty((40, size, size, 3), np.uint8)
         pixels[:] = (LABELS * 60)[:, None, None, None]
         described, subset = self.describe(), ArraySubset(pixels, LABELS, "shapes")

@@ -39,7 +39,14 @@ def tree(root: Path, **images: int) -> Path:
 
 def test_digits_without_those_held_out_are_counted(tmp_path: Path):
     loaded = data.load(
-        "digits", root=None, val=None, holdout=0.2, size=8, resize="warp", cache=tmp_path
+        "digits",
+        root=None,
+        val=None,
+        holdout=0.2,
+        size=8,
+        resize="warp",
+        decode="exact",
+        cache=tmp_path,
     )
 
     # 178 182 177 183 181 182 181 179 174 180, each less a fifth: UCI, optdigits.tes

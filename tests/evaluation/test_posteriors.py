@@ -7,6 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
 from support.asked import HELD, RUN, evaluate, recorded
 
 from transferlab.__main__ import main
@@ -54,6 +57,32 @@ def test_the_centre_crop_of_whole_rectangles_in_grey_is_the_last_validation_too(
     assert record["metrics"]["top1"] == final["top1_final"]
     assert record["metrics"]["loss"] == pytest.approx(final["val_loss_final"], rel=1e-5)
     assert scaled["metrics"] == record["metrics"]
+
+
+def test_a_run_on_scaled_jpegs_is_asked_about_scaled_jpegs(
+    trained: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for path in trained.images.rglob("*.png"):
+        larger = (tmp_path / "images" / path.relative_to(trained.images)).with_suffix(".jpg")
+        larger.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            image.resize((4 * image.width, 4 * image.height)).save(larger)
+    words = [
+        *RUN, f"data.root={tmp_path}/images", f"runtime.store={tmp_path}/runs", "data.size=21",
+        f"runtime.cache={tmp_path}/cache", "data.decode=scaled", "transfer.variant=baseB",
+    ]  # fmt: skip
+    (done,) = inline.carry_out([resolve(build_config(compose.compose("config", words)))])
+
+    (record,) = evaluate(capsys, done.run.folder)
+
+    final = recorded(done.run.folder)["metrics"]
+    assert record["metrics"]["loss"] == pytest.approx(final["val_loss_final"], rel=1e-5)
+    saved = json.loads((done.run.folder / "inference.json").read_text())["preprocessing"]
+    assert saved["decode"] == "scaled"
+    paths, labels = pictures(tmp_path / "images", done.run.classes)
+    logits = load_run(done.run.folder).logits(paths)
+    loss = F.cross_entropy(logits, torch.from_numpy(labels)).item()
+    assert loss == pytest.approx(final["val_loss_final"], rel=1e-5)
 
 
 def test_another_accuracy_than_the_recorded_one_is_reported(

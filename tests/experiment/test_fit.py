@@ -42,24 +42,28 @@ def test_an_image_size_that_does_not_fit_is_refused_with_all_that_has_to_change(
 @pytest.mark.parametrize(
     ("words", "stored", "message"),
     [
-        ([], StoredPixels(64, "warp"),
+        ([], StoredPixels(64, "warp", "exact"),
          "data.size=256 differs from the 64 pixels of P: set data.size=64 data.crop=64 "
          "data.scale=0.015625, or prepare the images again"),
-        (["model=alexnet"], StoredPixels(300, "crop"),
+        (["model=alexnet"], StoredPixels(300, "crop", "exact"),
          "data.size=256 differs from the 300 pixels of P: set data.size=300 data.resize=crop, or "
          "model=alexnet_small data.size=300 data.crop=96 data.scale=0.015625 data.resize=crop, or "
          "prepare the images again"),
-        (["model=alexnet"], StoredPixels(256, "crop"),
+        (["model=alexnet"], StoredPixels(256, "crop", "exact"),
          "data.resize=warp differs from the crop of P: set data.resize=crop, or "
          "model=alexnet_small data.crop=96 data.scale=0.015625 data.resize=crop, or prepare the "
          "images again"),
-        (["model=alexnet", "data.resize=side"], StoredPixels(256, "crop"),
+        (["model=alexnet"], StoredPixels(256, "warp", "scaled"),
+         "data.decode=exact differs from the scaled of P: set data.decode=scaled, or "
+         "model=alexnet_small data.crop=96 data.scale=0.015625 data.decode=scaled, or prepare the "
+         "images again"),
+        (["model=alexnet", "data.resize=side"], StoredPixels(256, "crop", "exact"),
          "data.resize=side takes crops from whole images, and those of P are squares: set "
          "data.resize=crop, or read the folder of which they were made"),
-        (["model=alexnet", "data.scales=[256,512]"], StoredPixels(500, "warp"),
+        (["model=alexnet", "data.scales=[256,512]"], StoredPixels(500, "warp", "exact"),
          "data.size=256 and data.scales=[256,512] must be at most the 500 pixels of P: choose "
          "smaller ones, or prepare larger images"),
-        ([], StoredPixels(8, "warp"),
+        ([], StoredPixels(8, "warp", "exact"),
          "data.size=256 differs from the 8 pixels of P: name a network of yours with "
          "model.name=package.module:function, or prepare the images again"),
     ],
@@ -73,10 +77,10 @@ def test_prepared_images_of_another_size_are_refused_with_all_that_has_to_change
 
 
 def test_images_of_the_stored_size_and_of_no_stored_size_fit(config: Compose):
-    fit.check_stored(config(*PREPARED, "model=alexnet"), StoredPixels(256, "warp"))
+    fit.check_stored(config(*PREPARED, "model=alexnet"), StoredPixels(256, "warp", "exact"))
     fit.check_stored(config(*RUN), None)
     jitter = ("model=alexnet", "data.scales=[256,512]", "data.size=384")
-    fit.check_stored(config(*PREPARED, *jitter), StoredPixels(512, "warp"))
+    fit.check_stored(config(*PREPARED, *jitter), StoredPixels(512, "warp", "exact"))
     fit.check_network(config(*RUN, "model.name=one.s:own", "data.size=500", "data.crop=500"))
 
 
@@ -96,15 +100,15 @@ def test_images_of_the_stored_size_and_of_no_stored_size_fit(config: Compose):
 def test_the_first_run_on_prepared_images_has_a_network_that_takes_them(
     size: int, classes: int, command: str
 ):
-    first = fit.first_run(Path("P"), StoredPixels(size, "warp"), classes)
+    first = fit.first_run(Path("P"), StoredPixels(size, "warp", "exact"), classes)
     assert first == f"python -m transferlab {command}"
 
 
 def test_one_class_and_tiny_images_have_no_first_run():
-    assert fit.first_run(Path("P"), StoredPixels(32, "warp"), 1) == (
+    assert fit.first_run(Path("P"), StoredPixels(32, "warp", "exact"), 1) == (
         "a run needs at least 2 classes"
     )
-    assert fit.first_run(Path("P"), StoredPixels(8, "warp"), 9) == (
+    assert fit.first_run(Path("P"), StoredPixels(8, "warp", "exact"), 9) == (
         "name a network of yours with model.name=package.module:function, which takes 8 pixels"
     )
 

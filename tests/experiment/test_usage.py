@@ -31,6 +31,11 @@ def check(config: Compose, words: Sequence[str]) -> None:
         (RUN, "data.val=test", "data=digits", "data=image_folder, data=imagenet, data=voc2007"),
         (RUN, "data.resize=crop", "data=digits",
          "data=image_folder, data=imagenet, data=prepared, data=voc2007"),
+        ([*RUN, "data=cifar10"], "data.decode=scaled", "data=cifar10",
+         "data=image_folder, data=imagenet, data=prepared, data=voc2007"),
+        ([*RUN, "data.name=types:SimpleNamespace", "data.root=DIR"], "data.decode=scaled",
+         "data=types:SimpleNamespace",
+         "data=image_folder, data=imagenet, data=prepared, data=voc2007"),
         ([*RUN, "data=cifar10"], "data.holdout=0.2", "data=cifar10",
          "data=digits, data=image_folder, data=imagenet"),
         ([*RUN, "data=prepared", "data.root=DIR"], "data.holdout=0.2", "data=prepared",
@@ -60,6 +65,8 @@ def test_a_key_without_effect_is_refused_with_what_would_use_it(
     "words",
     [
         [*FOLDER, "data.val=test", "data.unreadable=skip", "data.resize=crop"],
+        [*FOLDER, "data.decode=scaled"],
+        [*RUN, "data=cifar10", "data.decode=exact"],
         [*FOLDER, "data.holdout=0.2"],  # conf/data/image_folder.yaml has a data.val
         [*FOLDER, "data.holdout=0.2", "data.val=null"],
         [*RUN, "data.root=null", "data.val=null", "data.resize=warp", "data.unreadable=error"],

@@ -52,7 +52,9 @@ def test_it_is_described_and_loaded_with_the_arguments_of_the_config(tmp_path: P
     where = {"root": "here", "val": "test", "holdout": 0.5}
     described = data.describe("own_data:squares", **where)  # type: ignore[arg-type]
     assert (described.classes, described.digest) == (("a", "b", "c", "d"), "f" * 64)
-    images = data.load("own_data:squares", **where, size=9, resize="crop", cache=tmp_path)  # type: ignore[arg-type]
+    images = data.load(
+        "own_data:squares", **where, size=9, resize="crop", decode="exact", cache=tmp_path
+    )  # type: ignore[arg-type]
     assert images.train.size == 9
     assert images.val.name(3) == "here/test/0.5/crop[3]"
 
@@ -62,7 +64,7 @@ def calls(name: str, place: Path) -> str:
     source = {"root": None, "val": None, "holdout": None}
     with pytest.raises(UserError) as error:
         data.describe(name, **source)
-        data.load(name, **source, size=1, resize="warp", cache=place)
+        data.load(name, **source, size=1, resize="warp", decode="exact", cache=place)
     return str(error.value)
 
 

@@ -103,6 +103,7 @@ SCIENCE: dict[str, dict[str, Any]] = {
     "data.per_class": {"data.per_class": 50},
     "data.size": {"data.size": 36},
     "data.resize": {"data.resize": "crop"},
+    "data.decode": {"data.decode": "scaled"},
     "data.crop": {"data.crop": 28},
     "data.scales": {"data.scales": [32, 40]},
     "data.pad": {"data.pad": 4},

@@ -45,11 +45,12 @@ def load_folder(
     *,
     size: int,
     resize: str = "warp",
+    decode: str = "exact",
     val: str | None = "val",
     holdout: float | None = None,
 ) -> ImageSet:
     folder = ImageFolder(str(root), val, holdout)
-    return folder.load(size=size, resize=resize, cache=Path("unused"))
+    return folder.load(size=size, resize=resize, decode=decode, cache=Path("unused"))
 
 
 def prepare(

@@ -60,8 +60,12 @@ class Slow:
             time.sleep(float(pace.read_text() or 0) if pace.exists() else 0)
         return self.subset.read(positions, out, crops)
 
-    def picture(self, position):
-        return self.subset.picture(position)
+    @property
+    def scaled(self):
+        return self.subset.scaled
+
+    def picture(self, position, side):
+        return self.subset.picture(position, side)
 
     def name(self, position):
         return self.subset.name(position)

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 import transferlab
 from transferlab import models
+from transferlab.data.datasets import decode
 from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
@@ -157,7 +158,7 @@ def test_the_classes_and_the_preprocessing_can_be_read_without_the_package(
     mean_sha256 = raw["preprocessing"].pop("mean_sha256")
     assert raw["preprocessing"] == {
         "channels": "RGB", "size": 20, "resize": "warp", "crop": 16, "scale": [0.01, 0.02, 0.005],
-        "grey": False,
+        "grey": False, "decode": "exact",
     }  # fmt: skip
     assert len(mean_sha256) == 64
 
@@ -216,6 +217,19 @@ def test_a_rectangle_in_grey_is_cropped_in_the_middle_and_a_colour_is_subtracted
     for channel, (mean, factor) in enumerate([(10, 0.5), (20, 0.25), (30, 2.0)]):
         expected = (np.asarray(luminance, dtype=np.float32) - mean) * factor
         np.testing.assert_allclose(inputs[0, channel], expected, rtol=1e-6)
+
+
+def test_a_file_has_the_detail_that_the_network_was_trained_on(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "image.jpg")
+    found = {}
+    for how in ("exact", "scaled"):
+        settings = Preprocessing("RGB", 16, "warp", 16, None, 1.0, decode=how)
+        inputs = Preprocess(settings, None, channels_last=False)([tmp_path / "image.jpg"])
+        found[how] = inputs[0].permute(1, 2, 0).numpy()
+    quarter = decode.read(str(tmp_path / "image.jpg"), least=16)
+    assert np.array_equal(found["scaled"], quarter.astype(np.float32))
+    assert not np.array_equal(found["exact"], found["scaled"])
 
 
 def test_an_output_without_a_class_has_its_number_for_a_name():

@@ -3,8 +3,11 @@
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
@@ -32,3 +35,21 @@ def test_progress_of_a_mean_image_is_logged_only_while_it_is_computed(
         f"mean image of half B: {done} of {total} images" for done in (256, 512, total)
     ]
     assert caplog.messages[-1].endswith("  0:00 left")
+
+
+def test_scaled_images_have_a_mean_of_their_own(config: Callable[..., RunConfig], tmp_path: Path):
+    noise = np.random.default_rng(0)
+    for subset in ("train", "val"):
+        for name in ("a", "b"):
+            (tmp_path / subset / name).mkdir(parents=True)
+            pixels = noise.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / subset / name / "0.jpg")
+    means = []
+    for how in ("exact", "scaled", "exact"):
+        words = ("data=image_folder", f"data.root={tmp_path}", "data.size=16", "data.crop=16")
+        words += (f"data.decode={how}", "transfer.variant=baseB")
+        run = resolve(config("+split=whole", *words))
+        images = inputs.load_images(run.config)
+        means.append(inputs.mean_image(run, images, "B", workers=0).image)
+    assert np.array_equal(means[0], means[2])
+    assert not np.array_equal(means[0], means[1])

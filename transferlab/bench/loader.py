@@ -108,7 +108,7 @@ def _view(name: str, root: Path) -> View:
     """The training images of a data set."""
     val = "val" if name == "image_folder" else None
     images = data.load(name, root=str(root), val=val, holdout=None, size=SIZE, resize="warp",
-                       cache=root)  # fmt: skip
+                       decode="exact", cache=root)  # fmt: skip
     labels = images.train.labels
     return View(images.train, np.arange(len(labels)), labels, skip_unreadable=False)
 

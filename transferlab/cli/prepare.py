@@ -51,6 +51,9 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument("--resize", choices=("warp", "crop"), default="warp",
                        help="to a square, aspect ratio not kept (the default), or the shorter "
                        "side, then the centre")  # fmt: skip
+    flags.add_argument("--decode", choices=("exact", "scaled"), default="exact",
+                       help="JPEGs in full (the default), or at the smallest of their own scales "
+                       "that has --size pixels")  # fmt: skip
     flags.add_argument("--codec", choices=tuple(IMAGES), default="raw",
                        help="raw (the default) is 3 bytes a pixel, jpeg a sixth")  # fmt: skip
     flags.add_argument("--quality", type=int, metavar="Q",
@@ -104,7 +107,7 @@ def _pixels(options: argparse.Namespace) -> Pixels:
             raise UserError(f"--quality {quality} must be between 1 and 100")
     if options.size < 1:
         raise UserError(f"--size {options.size} must be at least 1")
-    return Pixels(options.size, options.resize, options.codec, quality)
+    return Pixels(options.size, options.resize, options.codec, quality, options.decode)
 
 
 def _verify(root: Path) -> int:
@@ -144,5 +147,5 @@ def _show(preparation: Preparation, out: Path) -> None:
         )
     else:
         output.report("already complete: nothing to do")
-    stored = StoredPixels(record.pixels.size, record.pixels.resize)
+    stored = StoredPixels(record.pixels.size, record.pixels.resize, record.pixels.decode)
     output.report(f"next: {fit.first_run(out, stored, len(record.classes))}")

@@ -101,11 +101,13 @@ def load(
     holdout: float | None,
     size: int,
     resize: str,
+    decode: str,
     cache: Path,
 ) -> ImageSet:
     """The data set with images of `size` pixels a side; `cache` is where a download goes."""
     with plugins.guarded(KEY, name, known=DATASETS):
-        images = _dataset(name, root, val, holdout).load(size=size, resize=resize, cache=cache)
+        dataset = _dataset(name, root, val, holdout)
+        images = dataset.load(size=size, resize=resize, decode=decode, cache=cache)
         plugins.require(ImageSet, images, KEY, name)
         for subset in (images.train, images.val):
             check_labels(subset.labels, images.classes, f"{KEY}={name}")

@@ -97,8 +97,8 @@ class View:
             out, indices = out[keep], indices[keep]
         return Images(out, self.labels[indices], indices, skipped)
 
-    def pictures(self, indices: np.ndarray) -> Pictures:
-        """The images `indices` (B,) of the view, in colour, as they were before they were resized.
+    def pictures(self, indices: np.ndarray, side: int) -> Pictures:
+        """The images `indices` (B,) of the view, in colour, before they are resized to `side`.
 
         Raises: UserError that names an unreadable file, unless such are left out.
         """
@@ -106,7 +106,7 @@ class View:
         for position, label in zip(
             self.positions[indices].tolist(), self.labels[indices], strict=True
         ):
-            picture = self.subset.picture(position)
+            picture = self.subset.picture(position, side)
             if isinstance(picture, UnreadableImage):
                 self._leave_out(position, picture)
                 skipped[picture.name] = picture.sha256

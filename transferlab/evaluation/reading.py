@@ -1,6 +1,7 @@
 """The images of an evaluation in batches, read ahead by threads: decoding leaves Python's lock.
 
-An image is read once for all runs that see it alike, and decoded once for all test scales. Shapes:
+An image is read once for all runs that see it alike, and decoded once for all test scales, or with
+`data.decode=scaled` for each. Shapes:
 N images of a subset, B of a batch, S pixels a side as a run stores them, H, W of a rectangle.
 """
 
@@ -80,15 +81,16 @@ def _read(views: Sequence[View], looks: Sequence[Sight], indices: np.ndarray) ->
             read = view.read(indices, out, replace=False)
             labels, skipped = read.labels, read.skipped
             images[Sight(number, None)] = list(read.pixels)
-        if any(scale is not None for scale in scales):
-            pictures = view.pictures(indices)
+        pictures = None
+        for scale in filter(None, scales):
+            if pictures is None or view.subset.scaled:
+                pictures = view.pictures(indices, scale)
             labels, skipped = pictures.labels, pictures.skipped
-            for scale in filter(None, scales):
-                fitted = [decode.fit(p, size=scale, resize="side") for p in pictures.pictures]
-                # As a run reads its images: grey after they were resized
-                images[Sight(number, scale)] = [
-                    decode.to_grey(pixels.copy()) if view.grey else pixels for pixels in fitted
-                ]
+            fitted = [decode.fit(p, size=scale, resize="side") for p in pictures.pictures]
+            # As a run reads its images: grey after they were resized
+            images[Sight(number, scale)] = [
+                decode.to_grey(pixels.copy()) if view.grey else pixels for pixels in fitted
+            ]
     return Seen(labels, images, skipped)
 
 

@@ -42,6 +42,7 @@ class DataConfig(Section):
     per_class: Count | None
     size: Count
     resize: Literal["warp", "crop", "side"]
+    decode: Literal["exact", "scaled"]
     crop: Count
     scales: tuple[Count, Count] | None
     pad: Annotated[int, at_least(0)]

@@ -49,6 +49,8 @@ def check_stored(config: RunConfig, stored: StoredPixels | None) -> None:
         problem = f"{base}.size={images.size} differs from the {stored.size} pixels of"
     elif images.resize != stored.resize:
         problem = f"{base}.resize={images.resize} differs from the {stored.resize} of"
+    elif images.decode != stored.decode:
+        problem = f"{base}.decode={images.decode} differs from the {stored.decode} of"
     else:
         return
     problem += f" {images.root}"
@@ -105,8 +107,9 @@ def settings(config: RunConfig, model: str, stored: StoredPixels | None) -> Sett
         if stored is not None:
             wanted = {**wanted, "data.size": side, "data.crop": min(side, most)}
     changes = {key: value for key, value in wanted.items() if value != current[key]}
-    if stored is not None and images.resize != stored.resize:
-        changes["data.resize"] = stored.resize
+    for key in () if stored is None else ("resize", "decode"):
+        if getattr(images, key) != getattr(stored, key):
+            changes[f"data.{key}"] = getattr(stored, key)
     changes = {f"{group}.{key.removeprefix('data.')}": value for key, value in changes.items()}
     return changes if model == config.model.name else {"model": model, **changes}
 

@@ -30,6 +30,7 @@ REVISION = 2
 # change; a neutral value never does
 NEUTRAL: dict[str, object] = {
     "revision": 1,
+    "data.decode": "exact",
     "data.scales": None,
     "data.pad": 0,
     "data.pca": 0.0,

@@ -202,6 +202,7 @@ class PreprocessingRecord(TypedDict):
     mean_sha256: Sha256 | None
     scale: tuple[float, float, float] | float  # a factor each of red, green, blue, or one of all
     grey: NotRequired[bool]
+    decode: NotRequired[str]
 
 
 class InferenceRecord(TypedDict):

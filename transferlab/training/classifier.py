@@ -67,7 +67,8 @@ class Preprocess:
     def _crop(self, picture: Picture) -> np.ndarray:
         """(P, P, 3) uint8."""
         crop = self.settings.crop
-        pixels = _fitted(picture, size=self.settings.size, resize=self.settings.resize)
+        settings = self.settings
+        pixels = _fitted(picture, settings.size, settings.resize, settings.decode)
         row, column = centre(pixels.shape, crop)
         pixels = pixels[row : row + crop, column : column + crop]
         return decode.to_grey(pixels.copy()) if self.settings.grey else pixels
@@ -179,12 +180,12 @@ def load_run(folder: str | Path, *, trust: bool = False) -> Classifier:
     return Classifier(network.eval(), interface, mean, record)
 
 
-def _fitted(picture: Picture, *, size: int, resize: str) -> np.ndarray:
+def _fitted(picture: Picture, size: int, resize: str, how: str) -> np.ndarray:
     """(H, W, 3) uint8 as `decode.fit` makes it. Raises: UserError if the picture cannot be read."""
     name: object = picture
     try:
         if isinstance(picture, str | Path):
-            return decode.read_rgb(str(picture), size=size, resize=resize)
+            return decode.read_rgb(str(picture), size=size, resize=resize, decode=how)
         if isinstance(picture, Image.Image):
             name = getattr(picture, "filename", "") or "the image"
             picture = decode.rgb(picture)

@@ -35,8 +35,8 @@ class Preprocessing:
     The picture is resized to `size` pixels a side by the rule `resize` of `decode.fit`; the middle
     `crop` pixels of the mean image, or one mean colour, are subtracted from its own; the result is
     multiplied by `scale`, one factor or one for each channel. `channels` is the order of the
-    colours, and with `grey` their luminance is in all three. `mean_sha256` is None if nothing is
-    subtracted.
+    colours, and with `grey` their luminance is in all three; `decode` is `data.decode`.
+    `mean_sha256` is None if nothing is subtracted.
     """
 
     channels: str
@@ -46,6 +46,7 @@ class Preprocessing:
     mean_sha256: str | None
     scale: float | tuple[float, ...]
     grey: bool = False  # earlier versions had no choice
+    decode: str = "exact"  # nor here
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,14 @@ def save(run: Run, classes: Sequence[str], mean: np.ndarray | None) -> str:
         run.num_outputs,
         tuple(classes),
         Preprocessing(
-            CHANNELS, data.size, data.resize, data.crop, mean_sha256, data.scale, data.grey
+            CHANNELS,
+            data.size,
+            data.resize,
+            data.crop,
+            mean_sha256,
+            data.scale,
+            data.grey,
+            data.decode,
         ),
         train.precision,
         train.channels_last,

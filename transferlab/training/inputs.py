@@ -41,6 +41,7 @@ def load_seen(settings: DataConfig, cache: Path) -> ImageSet:
         holdout=settings.holdout,
         size=settings.size,
         resize=settings.resize,
+        decode=settings.decode,
         cache=cache,
     )
 
@@ -150,7 +151,8 @@ def _computed(
     """A statistic of the training images of a half of the data set with this digest, from the
     cache if it has it, with progress."""
     seen = views.inputs(run.config)
-    grey = {"grey": True} if seen.grey else {}
+    grey: dict[str, object] = {"grey": True} if seen.grey else {}
+    scaled = {"decode": seen.decode} if seen.decode != "exact" else {}
     key = mean.key(
         digest,
         source.classes,
@@ -158,6 +160,7 @@ def _computed(
         resize=seen.resize,
         per_class=seen.per_class,
         **grey,
+        **scaled,
         **what,
     )
     total, rate = len(source.train), Rate()

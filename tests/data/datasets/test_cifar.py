@@ -154,7 +154,9 @@ def test_images_are_resized_to_the_requested_size(tmp_path: Path, monkeypatch: p
 def test_the_data_set_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     published(tmp_path / "given", "cifar10", monkeypatch)
     published(tmp_path / "cache/cifar100", "cifar100", monkeypatch)
-    common = dict(val=None, holdout=None, size=32, resize="warp", cache=tmp_path / "cache")
+    common = dict(
+        val=None, holdout=None, size=32, resize="warp", decode="exact", cache=tmp_path / "cache"
+    )
     given = data.load("cifar10", root=str(tmp_path / "given"), **common)
     cached = data.load("cifar100", root=None, **common)
     for name, images in (("cifar10", given), ("cifar100", cached)):

@@ -510,3 +510,71 @@ def test_a_resized_picture_lies_in_memory_as_it_is_read(resize: str):
     fitted = decode.fit(noise, size=24, resize=resize)
     assert fitted.flags["C_CONTIGUOUS"]
     assert fitted.strides == (fitted.shape[1] * 3, 3, 1)
+
+
+# --- scales of the format -------------------------------------------------------------------------
+
+
+def rectangle(mode: str = "RGB", **settings: object) -> bytes:
+    """A smooth JPEG of 96 x 64 pixels, red grows to the right and green downwards."""
+    across, down = np.meshgrid(np.linspace(0, 255, 96), np.linspace(0, 255, 64))
+    pixels = np.stack([across, down, np.full_like(across, 60)], axis=2).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, "JPEG", quality=95, **settings)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("least", "shape"),
+    [
+        (0, (64, 96, 3)), (1, (8, 12, 3)), (8, (8, 12, 3)), (9, (16, 24, 3)), (16, (16, 24, 3)),
+        (17, (24, 36, 3)), (24, (24, 36, 3)), (25, (32, 48, 3)), (32, (32, 48, 3)),
+        (33, (64, 96, 3)), (64, (64, 96, 3)), (65, (64, 96, 3)), (500, (64, 96, 3)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_is_decoded_at_the_smallest_scale_with_no_side_too_short(
+    least: int, shape: tuple[int, ...], mode: str
+):
+    assert decode.decode(rectangle(mode), least=least).shape == shape
+
+
+def test_a_scaled_picture_is_the_average_of_the_pixels():
+    whole, scaled = decode.decode(rectangle()), decode.decode(rectangle(), least=16)
+    blocks = whole.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
+    assert np.abs(blocks - scaled).max() < 4
+
+
+def test_a_turned_jpeg_is_scaled_too():
+    exif = Image.Exif()
+    exif[decode.ORIENTATION] = 6
+    content = rectangle(exif=exif.tobytes())
+    assert decode.decode(content).shape == (96, 64, 3)
+    assert decode.decode(content, least=16).shape == (24, 16, 3)
+
+
+def test_what_pillow_decodes_is_decoded_in_full():
+    assert decode.decode(rectangle("CMYK"), least=8).shape == (64, 96, 3)
+    file = io.BytesIO()
+    Image.new("RGB", (96, 64)).save(file, "PNG")
+    assert decode.decode(file.getvalue(), least=8).shape == (64, 96, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("damage", damaged(photograph()))
+def test_a_damaged_jpeg_is_refused_at_any_scale(mode: str, damage: str):
+    with pytest.raises(ValueError):
+        decode.decode(damaged(photograph(mode))[damage], least=12)
+
+
+@pytest.mark.parametrize("resize", ["warp", "crop", "side"])
+def test_a_scaled_file_is_resized_like_any_other(resize: str, tmp_path: Path):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(rectangle())
+    found = decode.read_rgb(str(path), size=15, resize=resize, decode="scaled")
+    half = decode.decode(rectangle(), least=15)
+    assert half.shape == (16, 24, 3)
+    assert np.array_equal(found, decode.fit(half, size=15, resize=resize))
+    exact = decode.read_rgb(str(path), size=15, resize=resize)
+    assert 0 < np.abs(found.astype(int) - exact).max() < 12
+    assert np.array_equal(exact, decode.fit(decode.decode(rectangle()), size=15, resize=resize))

@@ -68,7 +68,7 @@ def test_images_are_enlarged_to_the_requested_size():
 
 
 def test_a_picture_of_a_digit_has_8_pixels_a_side(small: ImageSet):
-    picture = digits.load(holdout=0.2, size=16).val.picture(7)
+    picture = digits.load(holdout=0.2, size=16).val.picture(7, 16)
     assert np.array_equal(picture, small.val.pixels[7])
 
 

@@ -15,7 +15,7 @@ from torchvision.transforms import functional
 
 from transferlab import data
 from transferlab.data.crops import Crops
-from transferlab.data.datasets import folder
+from transferlab.data.datasets import decode, folder
 from transferlab.data.datasets.images import UnreadableImage
 from transferlab.data.datasets.listing import Files
 from transferlab.errors import UserError
@@ -227,8 +227,8 @@ def test_a_picture_has_the_size_of_its_file(tmp_path: Path):
     Image.fromarray(wide).save(tmp_path / "train/Ant/0.png")
     (tmp_path / "train/Ant/1.png").write_bytes(b"")
     subset = load_folder(tmp_path, size=5).train
-    assert np.array_equal(subset.picture(0), wide)
-    assert subset.picture(1) == UnreadableImage(
+    assert np.array_equal(subset.picture(0, 4), wide)
+    assert subset.picture(1, 4) == UnreadableImage(
         "the file is empty", "train/Ant/1.png", hashlib.sha256(b"").hexdigest()
     )
 
@@ -248,7 +248,7 @@ def test_crops_of_whole_pictures_of_drawn_sides_are_slices_of_torchvisions(tmp_p
         out = np.zeros((4, 12, 12, 3), np.uint8)
         subset.read(places, out, Crops(bits, sides, pad=0, one_size=False))
         for slot, place in enumerate(places):
-            picture = torch.from_numpy(subset.picture(place)).permute(2, 0, 1)
+            picture = torch.from_numpy(subset.picture(place, 16)).permute(2, 0, 1)
             side = 16 if sides is None else int(sides[slot])
             resized = functional.resize(picture, [side], antialias=True)
             room = np.array(resized.shape[1:]) - 12 + 1
@@ -259,7 +259,7 @@ def test_crops_of_whole_pictures_of_drawn_sides_are_slices_of_torchvisions(tmp_p
     held = np.zeros((4, 12, 12, 3), np.uint8)
     subset.read(places, held, None)
     for slot, place in enumerate(places):
-        picture = torch.from_numpy(subset.picture(place)).permute(2, 0, 1)
+        picture = torch.from_numpy(subset.picture(place, 16)).permute(2, 0, 1)
         resized = functional.resize(picture, [16], antialias=True)
         row, column = (size // 2 - 6 for size in resized.shape[1:])
         expected = resized[:, row : row + 12, column : column + 12].permute(1, 2, 0)
@@ -277,6 +277,7 @@ def test_unreadable_files_are_reported_by_place_with_the_reason(tmp_path: Path):
         Files(tmp_path / "train", files, np.zeros(4, np.int64), np.zeros(4, np.int64)),
         4,
         "warp",
+        "exact",
     )
     pixels, unreadable = read(subset, 3, 2, 1, 0)
     assert sorted(unreadable) == [0, 1, 3]
@@ -528,7 +529,14 @@ def test_describe_and_load_agree_on_classes_and_digest(tmp_path: Path):
     root = str(tree(tmp_path))
     described = data.describe("image_folder", root=root, val="val", holdout=None)
     images = data.load(
-        "imagenet", root=root, val="val", holdout=None, size=4, resize="warp", cache=tmp_path
+        "imagenet",
+        root=root,
+        val="val",
+        holdout=None,
+        size=4,
+        resize="warp",
+        decode="exact",
+        cache=tmp_path,
     )
     assert described.classes == images.classes == ("Ant", "bee", "zebra")
     assert described.digest == images.digest
@@ -649,3 +657,31 @@ def test_a_name_of_a_record_that_leads_out_of_the_folder_is_not_read(
 
     assert data.changed("image_folder", **images, skipped={name: "0" * 64}) == (name,)
     assert read == []
+
+
+def test_scaled_images_have_the_detail_of_the_side_that_is_drawn(tmp_path: Path):
+    tree(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (96, 64, 3), dtype=np.uint8)
+    path = tmp_path / "train/Ant/0.png"  # a JPEG, whatever its name
+    Image.fromarray(noise).save(path, "JPEG")
+    exact, scaled = (
+        load_folder(tmp_path, size=16, decode=how).train for how in ("exact", "scaled")
+    )
+    assert (exact.scaled, scaled.scaled) == (False, True)
+    assert exact.picture(0, 16).shape == (96, 64, 3)
+    assert [scaled.picture(0, side).shape for side in (8, 16, 33)] == [
+        (12, 8, 3), (24, 16, 3), (96, 64, 3),
+    ]  # fmt: skip
+    content = path.read_bytes()
+    bits = np.zeros((1, 2), np.uint64)
+    for side, sides in ((16, None), (30, np.array([30]))):
+        crops = Crops(bits, sides, pad=0, one_size=False)
+        out = np.zeros((1, 8, 8, 3), np.uint8)
+        scaled.read(np.array([0]), out, crops)
+        picture = decode.decode(content, least=side)
+        assert picture.shape[0] == {16: 24, 30: 48}[side]
+        expected = decode.fit(picture, size=side, resize="warp")
+        assert np.array_equal(out[0], expected[:8, :8])
+    out = np.zeros((1, 16, 16, 3), np.uint8)
+    scaled.read(np.array([0]), out, None)
+    assert np.array_equal(out[0], decode.fit(scaled.picture(0, 16), size=16, resize="warp"))

@@ -48,7 +48,8 @@ def mine(request: pytest.FixtureRequest, images: Path, tmp_path: Path) -> Path:
 
 
 def load(dst: Path, **changed: object):
-    asked = {"root": str(dst), "val": None, "holdout": None, "size": 8, "resize": "warp"} | changed
+    asked = {"root": str(dst), "val": None, "holdout": None, "size": 8, "resize": "warp"}
+    asked |= {"decode": "exact"} | changed
     return data.load("prepared", cache=dst, **asked)  # type: ignore[arg-type]
 
 
@@ -76,7 +77,7 @@ def test_crops_are_those_of_the_folder_in_the_requested_order(images: Path, made
 def test_a_picture_is_the_image_as_it_was_stored(made: dict[str, Path]):
     for codec, path in made.items():
         subset = load(path).train
-        assert np.array_equal(subset.picture(9), read(subset, [9], 8)[0]), codec
+        assert np.array_equal(subset.picture(9, 8), read(subset, [9], 8)[0]), codec
 
 
 def test_stored_images_are_resized_to_smaller_sides(made: dict[str, Path]):
@@ -85,7 +86,7 @@ def test_stored_images_are_resized_to_smaller_sides(made: dict[str, Path]):
     for codec, path in made.items():
         for size in (8, 6):
             ours, stored = load(path, size=size).train, load(path).train
-            pictures = np.stack([stored.picture(position) for position in (15, 2)])
+            pictures = np.stack([stored.picture(position, 5) for position in (15, 2)])
             resized = decode.resize_all(pictures, size=size)
             assert np.array_equal(read(ours, [15, 2], size), resized), codec
             memory = ArraySubset(resized, np.zeros(2, np.int64), "memory", pictures=pictures)
@@ -114,7 +115,7 @@ from transferlab import data
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
 described = data.describe("prepared", root=sys.argv[1], val=None, holdout=None)
-assert data.stored("prepared", root=sys.argv[1]) == data.StoredPixels(8, "warp")
+assert data.stored("prepared", root=sys.argv[1]) == data.StoredPixels(8, "warp", "exact")
 print(described.classes, {Path(name).name for name in opened if name.startswith(sys.argv[1])})
 print(data.train_counts("prepared", root=sys.argv[1], val=None, holdout=None))
 print({"torch", "torchvision"} & set(sys.modules))
@@ -140,6 +141,10 @@ def test_other_settings_than_those_it_was_made_with_are_refused(made: dict[str, 
     assert refused(dst, resize="crop") == (
         f"data.resize=crop differs from the warp of {dst}: set data.resize=warp, or prepare the "
         "images again"
+    )
+    assert refused(dst, decode="scaled") == (
+        f"data.decode=scaled differs from the exact of {dst}: set data.decode=exact, or prepare "
+        "the images again"
     )
     for key, value in (("val", "test"), ("holdout", 0.2)):
         assert refused(dst, **{key: value}) == (

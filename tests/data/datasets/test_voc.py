@@ -28,7 +28,7 @@ def forget() -> None:
 
 def load(root: Path, val: str | None = "test") -> ImageSet:
     where = {"root": str(root), "val": val, "holdout": None}
-    return data.load("voc2007", **where, size=8, resize="warp", cache=root)
+    return data.load("voc2007", **where, size=8, resize="warp", decode="exact", cache=root)
 
 
 def described(root: Path, val: str = "test") -> data.Description:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from support import forked, killed
 from support.trees import JPEG, RAW, load_folder, picture, prepare, spoil, tree
 
 from transferlab.data.datasets import folder
-from transferlab.data.datasets.images import Subset
+from transferlab.data.datasets.images import StoredPixels, Subset
 from transferlab.data.datasets.prepared import Prepared
-from transferlab.data.datasets.prepared_record import IMAGES, Pixels, PrepareSettings
+from transferlab.data.datasets.prepared_record import IMAGES, RECORD, Pixels, PrepareSettings
 from transferlab.data.prepare import chunks, space, workspace
 from transferlab.data.workers import Workers
 from transferlab.errors import RunFailed, UserError
@@ -40,7 +41,7 @@ def pixels_of(subset: Subset) -> np.ndarray:
 
 def load(dst: Path, size: int = 8, resize: str = "warp"):
     images = Prepared(str(dst), None, None)
-    return images.load(size=size, resize=resize, cache=Path("unused"))
+    return images.load(size=size, resize=resize, decode="exact", cache=Path("unused"))
 
 
 def refused(*arguments: object, **more: object) -> str:
@@ -416,3 +417,62 @@ def test_the_journal_lists_the_finished_chunks(tmp_path: Path):
         ("train", 0), ("train", 4), ("train", 8),
     ]  # fmt: skip
     assert all(len(line["sha256"]) == len(line["sources"]) == 64 for line in lines)
+
+
+def photographs(root: Path) -> Path:
+    """Two classes of two JPEGs of noise, 40 pixels a side."""
+    noise = np.random.default_rng(0)
+    for subset in ("train", "val"):
+        for name in ("a", "b"):
+            (root / subset / name).mkdir(parents=True)
+            for number in range(2):
+                pixels = noise.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / subset / name / f"{number}.jpg")
+    return root
+
+
+def test_scaled_images_are_those_of_the_folder_and_have_a_digest_of_their_own(tmp_path: Path):
+    root, dst = photographs(tmp_path / "images"), tmp_path / "scaled"
+    scaled = replace(RAW, decode="scaled")
+    record = prepare(root, dst, scaled).record
+    assert record.pixels.decode == "scaled"
+    assert json.loads((dst / RECORD).read_text())["pixels"]["decode"] == "scaled"
+    images = Prepared(str(dst), None, None)
+    made = images.load(size=8, resize="warp", decode="scaled", cache=Path("unused"))
+    assert images.stored() == StoredPixels(8, "warp", "scaled")
+    own = load_folder(root, size=8, decode="scaled")
+    assert np.array_equal(pixels_of(made.train), pixels_of(own.train))
+    exact = prepare(root, tmp_path / "exact").record
+    assert not np.array_equal(pixels_of(made.train), pixels_of(load(tmp_path / "exact").train))
+    assert len({record.digest, exact.digest}) == 2
+    assert refused(root, dst) == (
+        f"{dst} was made with --decode scaled (now exact): use the same settings, choose another "
+        f"--out, or delete {dst} to start over"
+    )
+
+
+def test_the_digest_of_images_in_full_is_that_from_before_there_was_a_choice():
+    numbers = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros((1, 32), np.uint8)
+    content = chunks.Content(*numbers)
+    assert chunks.digest_of_all(RAW, ("a", "b"), [content]) == (
+        "c9a797332a99285f8c22633d48d0f6f74785fa6054eee5ac66ccbac1e1353da4"
+    )
+    changed = replace(RAW, decode="scaled")
+    assert chunks.digest_of_all(changed, ("a", "b"), [content]) == (
+        "11d3210458e0ee98952f9a24dfaf3eb694cb0115e449f8704c58ea41e9eb857d"
+    )
+
+
+def test_what_an_earlier_version_made_or_began_is_in_full(tmp_path: Path):
+    root, dst = tree(tmp_path / "images"), tmp_path / "made"
+    partial = left(dst, root, 2)
+    raw = json.loads((partial / "settings.json").read_text())
+    assert raw.pop("decode") == "exact"
+    (partial / "settings.json").write_text(json.dumps(raw))
+    assert "--decode exact (now scaled)" in refused(root, dst, replace(RAW, decode="scaled"))
+    prepare(root, dst)
+    raw = json.loads((dst / RECORD).read_text())
+    assert raw["pixels"].pop("decode") == "exact"
+    (dst / RECORD).write_text(json.dumps(raw))
+    assert Prepared(str(dst), None, None).stored() == StoredPixels(8, "warp", "exact")
+    assert prepare(root, dst).made == 0

@@ -51,7 +51,7 @@ class Cifar(DataSet):
         count = len(CLASSES[self.name])
         return (TRAIN_IMAGES // count,) * count
 
-    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+    def load(self, *, size: int, resize: str, decode: str, cache: Path) -> ImageSet:
         root = paths.expand(self.root) if self.root else cache / self.name
         return load(self.name, root=root, size=size)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transferlab.data.datasets.images import (
+    OPTIONS,
     DataSet,
     Description,
     ImageSet,
@@ -22,6 +23,8 @@ class Custom(DataSet):
     To plan, `build` is called for images of one pixel.
     """
 
+    uses = frozenset(OPTIONS) - {"decode"}
+
     name: str
     build: Callable[..., ImageSet]
 
@@ -33,7 +36,7 @@ class Custom(DataSet):
         images = self._images()
         return class_counts(images.train.labels, images.classes)
 
-    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+    def load(self, *, size: int, resize: str, decode: str, cache: Path) -> ImageSet:
         return self._images(size, resize)
 
     def _images(self, size: int = 1, resize: str = "warp") -> ImageSet:

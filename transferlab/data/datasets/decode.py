@@ -19,6 +19,9 @@ from transferlab.data.datasets import markers
 # What is raised for a file that cannot be decoded
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # whatever a file's ending says
+# How many times smaller a scaled picture is at least. libjpeg-turbo decodes 5/8 to 7/8 of a side no
+# faster than all of it (bench/README.md)
+FACTOR = 2.0
 SAMPLING = "Could not determine subsampling"  # libjpeg-turbo on factors that only libjpeg knows
 # Of those formats, in any case
 EXTENSIONS = tuple(
@@ -37,13 +40,19 @@ TURNS = {
 }
 
 
-def read_rgb(path: str, *, size: int, resize: str) -> np.ndarray:
+def read_rgb(path: str, *, size: int, resize: str, decode: str = "exact") -> np.ndarray:
     """The picture in a file as `fit` makes it. Raises: one of `UNREADABLE` as `read` does."""
-    return fit(read(path), size=size, resize=resize)
+    return fit(read(path, least=least_side(decode, size)), size=size, resize=resize)
 
 
-def read(path: str) -> np.ndarray:
-    """The picture in a file, upright, as (H, W, 3) uint8.
+def least_side(decode: str, size: int) -> int:
+    """The `least` of `read` of a picture that will be resized to `size`: with `scaled` no side is
+    enlarged, however it is resized; with `exact` 0."""
+    return size if decode == "scaled" else 0
+
+
+def read(path: str, *, least: int = 0) -> np.ndarray:
+    """The picture in a file, upright, as (H, W, 3) uint8: see `jpeg` for `least`.
 
     Raises: one of `UNREADABLE` if the file is missing, empty, damaged, no image, or too large.
     """
@@ -51,17 +60,18 @@ def read(path: str) -> np.ndarray:
         content = file.read()
     if not content:
         raise OSError("the file is empty")
-    return decode(content)
+    return decode(content, least=least)
 
 
-def decode(content: bytes) -> np.ndarray:
-    """The picture in a file's bytes, upright, as (H, W, 3) uint8.
+def decode(content: bytes, *, least: int = 0) -> np.ndarray:
+    """The picture in a file's bytes, upright, as (H, W, 3) uint8: see `jpeg` for `least`. What
+    Pillow decodes it decodes in full.
 
     Raises: one of `UNREADABLE`.
     """
     if markers.is_plain(content):
         with contextlib.suppress(ValueError):  # below, the same error or Pillow's
-            return jpeg(content)
+            return jpeg(content, least=least)
     # Reads the header, and whether the picture is too large
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         if image.format not in ("JPEG", "MPO"):  # an MPO begins with the JPEG that is shown
@@ -70,7 +80,7 @@ def decode(content: bytes) -> np.ndarray:
             jpeg(content, "CMYK")  # for its errors: the conversion to RGB is Pillow's
             return rgb(image)
         try:
-            pixels, turn = jpeg(content), _turn(image)
+            pixels, turn = jpeg(content, least=least), _turn(image)
         except ValueError as error:
             if SAMPLING in str(error):
                 return rgb(image)
@@ -88,14 +98,22 @@ def rgb(image: Image.Image) -> np.ndarray:
     return np.array(picture if turn is None else picture.transpose(turn))  # writable
 
 
-def jpeg(content: bytes | np.ndarray, colours: str = "RGB") -> np.ndarray:
+def jpeg(content: bytes | np.ndarray, colours: str = "RGB", *, least: int = 0) -> np.ndarray:
     """A JPEG's bytes as (H, W, C) uint8, not turned.
+
+    With `least` above 0 it is decoded at the smallest of the scales 1/8, 2/8, 3/8 and 4/8 at which
+    neither side is below `least`, or in full.
 
     Raises: ValueError if it is damaged: at every warning of libjpeg.
     """
     import simplejpeg
 
-    return np.asarray(simplejpeg.decode_jpeg(content, colours, strict=True))
+    factor = FACTOR if least else 1.0
+    return np.asarray(
+        simplejpeg.decode_jpeg(
+            content, colours, min_height=least, min_width=least, min_factor=factor, strict=True
+        )
+    )
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -38,7 +38,7 @@ class Digits(DataSet):
         labels = np.repeat(np.arange(len(CLASSES)), CLASS_SIZES)
         return class_counts(labels[~_held(labels, self.holdout)], CLASSES)
 
-    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+    def load(self, *, size: int, resize: str, decode: str, cache: Path) -> ImageSet:
         return load(holdout=self.holdout, size=size)
 
 

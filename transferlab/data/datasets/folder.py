@@ -58,6 +58,7 @@ class FileSubset:
     files: Files
     size: int
     resize: str
+    decode: str
     in_memory: bool = False
 
     @property
@@ -69,10 +70,14 @@ class FileSubset:
     ) -> dict[int, UnreadableImage]:
         return read_pictures(self, positions, out, crops, resize=self.resize)
 
-    def picture(self, position: int) -> np.ndarray | UnreadableImage:
+    @property
+    def scaled(self) -> bool:
+        return self.decode == "scaled"
+
+    def picture(self, position: int, side: int) -> np.ndarray | UnreadableImage:
         name = self.name(position)
         try:
-            return decode.read(name)
+            return decode.read(name, least=decode.least_side(self.decode, side))
         except decode.UNREADABLE as error:
             return UnreadableImage(
                 str(error).partition("<_io")[0].strip(),
@@ -100,10 +105,10 @@ class FileSet(DataSet):
         index = self._index
         return class_counts(index.train.labels, index.classes)
 
-    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+    def load(self, *, size: int, resize: str, decode: str, cache: Path) -> ImageSet:
         """Lists the files; each is decoded when it is read."""
         index = self._index
-        train, held = (FileSubset(n, f, size, resize) for n, f in index.subsets.items())
+        train, held = (FileSubset(n, f, size, resize, decode) for n, f in index.subsets.items())
         return ImageSet(index.classes, index.digest, train, held, index.development)
 
     def changed(self, skipped: Mapping[str, str]) -> tuple[str, ...]:

@@ -23,7 +23,14 @@ from transferlab.errors import UserError
 HOLDOUT_SEED = 2014  # fixed, so that every run holds out the same images
 # The keys of `data` that only some data sets use -> the value that asks for nothing
 OPTIONS = MappingProxyType(
-    {"root": None, "val": None, "holdout": None, "resize": "warp", "unreadable": "error"}
+    {
+        "root": None,
+        "val": None,
+        "holdout": None,
+        "resize": "warp",
+        "decode": "exact",
+        "unreadable": "error",
+    }  # fmt: skip
 )
 
 
@@ -65,8 +72,14 @@ class Subset(Protocol):
         """
         ...
 
-    def picture(self, position: int) -> "np.ndarray | UnreadableImage":
-        """The image (H, W, 3) uint8 before it is resized, of stored images as it was stored."""
+    @property
+    def scaled(self) -> bool:
+        """Whether a `picture` has only the detail that its `side` needs."""
+        ...
+
+    def picture(self, position: int, side: int) -> "np.ndarray | UnreadableImage":
+        """The image (H, W, 3) uint8 before it is resized to `side`, of stored images as it was
+        stored."""
         ...
 
     def name(self, position: int) -> str:
@@ -110,10 +123,11 @@ class Description:
 
 @dataclass(frozen=True)
 class StoredPixels:
-    """Images that were resized once: pixels a side, and `warp` or `crop` as `data.resize` says."""
+    """Images that were resized once: pixels a side, and `data.resize` and `data.decode` of them."""
 
     size: int
     resize: str
+    decode: str
 
 
 @dataclass(frozen=True)
@@ -141,7 +155,7 @@ class DataSet(ABC):
         `class_counts`."""
 
     @abstractmethod
-    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
+    def load(self, *, size: int, resize: str, decode: str, cache: Path) -> ImageSet:
         """The images, `size` pixels a side; a download goes into the folder `cache`."""
 
     def changed(self, skipped: Mapping[str, str]) -> tuple[str, ...]:
@@ -220,6 +234,7 @@ class ArraySubset:
     source: str
     in_memory: bool = True
     pictures: np.ndarray | None = None
+    scaled: bool = False
 
     @property
     def size(self) -> int:
@@ -233,7 +248,7 @@ class ArraySubset:
         copy_crops(self.pixels, positions, out, crops)
         return {}
 
-    def picture(self, position: int) -> np.ndarray:
+    def picture(self, position: int, side: int) -> np.ndarray:
         pictures = self.pixels if self.pictures is None else self.pictures
         return pictures[position]
 
@@ -252,11 +267,11 @@ def read_pictures(
     """Fill `out` as `Subset.read` says, each picture resized by itself as `decode.fit` does."""
     unreadable, sides = {}, None if crops is None else crops.sides
     for slot, position in enumerate(positions.tolist()):
-        picture = subset.picture(position)
+        size = subset.size if sides is None else int(sides[slot])
+        picture = subset.picture(position, size)
         if isinstance(picture, UnreadableImage):
             unreadable[slot] = picture
             continue
-        size = subset.size if sides is None else int(sides[slot])
         pixels = decode.fit(picture, size=size, resize=resize)
         if crops is None:
             row, column = centre(pixels.shape, out.shape[1])

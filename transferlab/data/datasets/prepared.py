@@ -40,7 +40,7 @@ from transferlab.runtime import commands, paths
 class Prepared(DataSet):
     """`data=prepared`: the folder `root` that `prepare` has made, with its subsets."""
 
-    uses = frozenset({"root", "resize", "unreadable"})
+    uses = frozenset({"root", "resize", "decode", "unreadable"})
 
     def describe(self) -> Description:
         record = self._record()
@@ -51,8 +51,8 @@ class Prepared(DataSet):
         labels = _labels(self._folder / "train", record, record.subsets["train"])
         return class_counts(labels, record.classes)
 
-    def load(self, *, size: int, resize: str, cache: Path) -> ImageSet:
-        self._require(size, resize)
+    def load(self, *, size: int, resize: str, decode: str, cache: Path) -> ImageSet:
+        self._require(size, resize, decode)
         record = self._record()
         train, val = (
             open_subset(self._folder / name, record, record.subsets[name], size=size)
@@ -75,21 +75,23 @@ class Prepared(DataSet):
 
     def stored(self) -> StoredPixels:
         pixels = self._record().pixels
-        return StoredPixels(pixels.size, pixels.resize)
+        return StoredPixels(pixels.size, pixels.resize, pixels.decode)
 
-    def _require(self, size: int, resize: str) -> None:
-        """Raises: UserError for larger images, or those that were resized otherwise."""
+    def _require(self, size: int, resize: str, decode: str) -> None:
+        """Raises: UserError for larger images, or those that were decoded or resized otherwise."""
         pixels = self._record().pixels
         if size > pixels.size:
             raise UserError(
                 f"data.size={size} is above the {pixels.size} pixels of {self.root}: set "
                 f"{commands.setting('data.size', pixels.size)}, or prepare the images again"
             )
-        if resize != pixels.resize:
-            raise UserError(
-                f"data.resize={resize} differs from the {pixels.resize} of {self.root}: set "
-                f"{commands.setting('data.resize', pixels.resize)}, or prepare the images again"
-            )
+        for key, value in (("resize", resize), ("decode", decode)):
+            stored = getattr(pixels, key)
+            if value != stored:
+                raise UserError(
+                    f"data.{key}={value} differs from the {stored} of {self.root}: set "
+                    f"{commands.setting(f'data.{key}', stored)}, or prepare the images again"
+                )
 
     @property
     def _folder(self) -> Path:
@@ -153,6 +155,7 @@ class RawSubset:
     labels: np.ndarray
     names: np.ndarray
     in_memory: bool = True
+    scaled: bool = False
 
     def announce(self, positions: np.ndarray) -> None:
         image_bytes = self.side * self.side * 3
@@ -166,7 +169,7 @@ class RawSubset:
         copy_crops(self._images, self.slots[positions], out, crops)
         return {}
 
-    def picture(self, position: int) -> np.ndarray:
+    def picture(self, position: int, side: int) -> np.ndarray:
         return self._images[self.slots[position]]
 
     @property
@@ -191,6 +194,7 @@ class JpegSubset:
     labels: np.ndarray
     names: np.ndarray
     in_memory: bool = False
+    scaled: bool = False
 
     def announce(self, positions: np.ndarray) -> None:
         spans = self.spans[positions]
@@ -201,7 +205,7 @@ class JpegSubset:
     ) -> dict[int, UnreadableImage]:
         return read_pictures(self, positions, out, crops, resize="warp")
 
-    def picture(self, position: int) -> np.ndarray | UnreadableImage:
+    def picture(self, position: int, side: int) -> np.ndarray | UnreadableImage:
         start, size = self.spans[position].tolist()
         try:
             pixels = decode.jpeg(self.mapped.bytes[start : start + size])

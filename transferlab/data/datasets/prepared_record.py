@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from transferlab.errors import UserError
 from transferlab.runtime import commands, reading, typed
@@ -27,13 +27,14 @@ LARGEST, LIMIT = 2**63 - 1, 64 * reading.MEGABYTE
 class Pixels:
     """The settings that decide the pixels: side, way of resizing, codec.
 
-    `quality` of JPEGs, 1..100; None for raw.
+    `quality` of JPEGs, 1..100; None for raw. `decode` as of `data.decode`.
     """
 
     size: int
     resize: str
     codec: str
     quality: int | None
+    decode: str = "exact"  # earlier versions had no choice
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class _PixelsSchema(TypedDict):
     resize: str
     codec: Literal["raw", "jpeg"]
     quality: Annotated[int, Between(1, 100)] | None
+    decode: NotRequired[Literal["exact", "scaled"]]
 
 
 class _SubsetSchema(TypedDict):

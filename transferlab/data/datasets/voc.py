@@ -31,7 +31,7 @@ NAMED = 3  # ids in a message
 class Voc2007(FileSet):
     """`data=voc2007`: `root` holds VOC2007/, `val` is the set to validate on, test or val."""
 
-    uses = frozenset({"root", "val", "resize", "unreadable"})
+    uses = frozenset({"root", "val", "resize", "decode", "unreadable"})
 
     @property
     def _index(self) -> Index:

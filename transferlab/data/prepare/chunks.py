@@ -132,7 +132,10 @@ def digest_of_all(pixels: Pixels, classes: Sequence[str], subsets: Iterable[Cont
     Neither their folder nor interruptions change it.
     """
     head = {"format": FORMAT, "chunk": CHUNK, "subsampling": SUBSAMPLING}
-    text = json.dumps({**head, **asdict(pixels), "classes": tuple(classes)}, sort_keys=True)
+    settings = asdict(pixels)
+    if pixels.decode == "exact":
+        del settings["decode"]  # the digest is the one from before there was a choice
+    text = json.dumps({**head, **settings, "classes": tuple(classes)}, sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for content in subsets:
         digest.update(content.slots.astype("<i8").tobytes())
@@ -145,7 +148,10 @@ def _read(task: ChunkTask, position: int) -> np.ndarray | str:
     """An image of the chunk, (S, S, 3) uint8, or the reason why it cannot be read."""
     try:
         image = read_rgb(
-            task.chunk.path(position), size=task.pixels.size, resize=task.pixels.resize
+            task.chunk.path(position),
+            size=task.pixels.size,
+            resize=task.pixels.resize,
+            decode=task.pixels.decode,
         )
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.strerror:

@@ -115,7 +115,7 @@ def _begin_or_resume(folder: Path, settings: PrepareSettings) -> None:
 
 def _require_same(folder: Path, earlier: Mapping[str, Any], settings: PrepareSettings) -> None:
     """Raises: UserError that names the settings that differ."""
-    now = settings.flat()
+    now, earlier = settings.flat(), {"decode": "exact", **earlier}  # there was no choice once
     different = [key for key in now if earlier.get(key) != now[key]]
     if not different:
         return
