@@ -104,12 +104,14 @@ def test_loader(bench: Bench, monkeypatch: pytest.MonkeyPatch):
 
     found = bench("loader", "--images", "24", repetitions=3)
 
-    assert counts(found) == [(48, "images"), (4096, "images"), (4096, "images"), (48, "images"),
-                             (48, "images")]  # fmt: skip
-    assert targets(found) == [50.0, 0.3, 4.0, 1.4]
+    assert counts(found) == [(48, "images"), *4 * [(4096, "images")],
+                             (48, "images"), (48, "images")]  # fmt: skip
+    assert targets(found) == [50.0, 0.3, 0.6, 0.85, 4.0, 1.4]
     measured = ratios(found)
     assert measured["prepared raw", "torchvision default"] > 15
     assert measured["prepared raw", "memory copy"] > 0.03
+    assert measured["prepared raw, not mirrored", "memory copy"] > 0.06
+    assert measured["prepared raw, not mirrored", "crops in memory"] > 0.1
     assert measured["prepared JPEG", "torchvision default"] > 1.5
     assert measured["JPEG folder", "torchvision default"] > 0.6
 

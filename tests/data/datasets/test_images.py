@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.crops import at
 
-from transferlab.data.crops import centre, copy_crop, copy_crops
+from transferlab.data.crops import Crops, centre, copy_crop, copy_crops
 from transferlab.data.datasets.images import ArraySubset
 
 
@@ -78,3 +78,20 @@ def test_an_array_knows_its_size(size: int):
     assert subset.size == size
     assert subset.read(np.array([1]), out, None) == {}
     assert np.array_equal(out[0], subset.pixels[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_crops_are_those_of_a_loop_over_pixels(seed: int):
+    random = np.random.default_rng(seed)
+    count, side, crop, pad = 6, 9, int(random.integers(1, 10)), int(random.integers(0, 3))
+    pixels = random.integers(1, 256, (count, side, side, 3), dtype=np.uint8)
+    positions = random.integers(0, count, 8)
+    crops = Crops(random.integers(0, 2**32, (8, 2), dtype=np.uint64), None, pad, one_size=True)
+    expected = np.zeros((8, crop, crop, 3), np.uint8)
+    for slot, (top, left) in enumerate(crops.corners(side, crop).tolist()):
+        for row in range(max(top, 0), min(top + crop, side)):
+            for column in range(max(left, 0), min(left + crop, side)):
+                expected[slot, row - top, column - left] = pixels[positions[slot], row, column]
+    out = np.full_like(expected, 255)
+    copy_crops(pixels, positions, out, crops)
+    assert np.array_equal(out, expected)

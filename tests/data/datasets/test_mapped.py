@@ -52,15 +52,15 @@ def test_a_batch_in_memory_is_not_announced(
     mapped: Mapped, advice: Advice, monkeypatch: pytest.MonkeyPatch
 ):
     looks = looked_at(monkeypatch, missing=None)
-    fetch(mapped, (10, 70_000), (500_000, 70_000), (200_000, 70_000))
-    assert looks == [10, 500_000, 200_000]
+    fetch(mapped, (10, 1_100_000), (5_000_000, 900_000), (2_000_000, 1_200_000))
+    assert looks == [10, 5_000_000, 2_000_000]
     assert advice == []
 
 
 def test_all_of_a_batch_is_announced_if_one_of_its_images_is_not_in_memory(
     mapped: Mapped, advice: Advice, monkeypatch: pytest.MonkeyPatch
 ):
-    looked_at(monkeypatch, missing=200_000)
+    looked_at(monkeypatch, missing=10)
     fetch(mapped, (10, 70_000), (500_000, 131_072), (200_000, 70_000))
     assert advice == [(10, 70_000), (500_000, 131_072), (200_000, 70_000)]
 
@@ -76,12 +76,12 @@ def test_no_announcement_is_longer_than_the_usual_readahead_to_which_it_would_be
     ]  # fmt: skip
 
 
-def test_small_images_are_looked_for_once_in_65536_bytes(
+def test_smaller_images_are_looked_for_once_in_a_million_bytes(
     mapped: Mapped, advice: Advice, monkeypatch: pytest.MonkeyPatch
 ):
     looks = looked_at(monkeypatch, missing=None)
-    fetch(mapped, *((number * 3072, 3072) for number in range(64)))
-    assert looks == [0, 21 * 3072, 42 * 3072, 63 * 3072]
+    fetch(mapped, *((number * 196_608, 196_608) for number in range(14)))
+    assert looks == [0, 5 * 196_608, 10 * 196_608]
 
 
 def test_an_empty_batch_announces_nothing(mapped: Mapped, advice: Advice):
