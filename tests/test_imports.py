@@ -47,7 +47,7 @@ HEAVY_MODULES = (
     "evaluation.chatfield2014", "evaluation.dense", "evaluation.export", "evaluation.features",
     "evaluation.posteriors", "evaluation.reading", "evaluation.scorer", "evaluation.svm",
     "evaluation.tally",
-    "bench.loader", "bench.loops", "bench.step", "bench.trainer",
+    "bench.loader", "bench.loops", "bench.reading", "bench.step", "bench.trainer",
 )  # fmt: skip
 # And they alone of their packages
 LIGHT_MODULES = (

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.trees import RAW, prepare, tree
 
 from transferlab.__main__ import main
 from transferlab.bench import loader, pack, startup, step, study
 from transferlab.bench.harness import Check
 from transferlab.bench.loader import Window
 from transferlab.bench.processes import Processes
+from transferlab.data.datasets.mapped import Mapped
 from transferlab.experiment import plan
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve
@@ -114,6 +116,29 @@ def test_loader(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     assert measured["prepared raw, not mirrored", "crops in memory"] > 0.1
     assert measured["prepared JPEG", "torchvision default"] > 1.5
     assert measured["JPEG folder", "torchvision default"] > 0.6
+
+
+def test_reading(
+    needs_torch: None, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
+    prepare(tree(tmp_path / "images"), tmp_path / "raw", RAW)
+    announced: list[int] = []
+    monkeypatch.setattr(Mapped, "fetch", lambda self, starts, sizes: announced.append(len(starts)))
+
+    found = bench("reading", "--root", str(tmp_path / "raw"), "--batch", "4", "--batches", "2")
+
+    assert counts(found) == [(8, "images"), (8, "images")]
+    assert targets(found) == [1.0]
+    assert ratios(found)["announced", "page faults"] > 0.01
+    assert found["setting"].endswith("/raw in random order, not in memory, batches of 4")
+    (check,) = found["checks"]
+    assert check["what"] == "the file was dropped from memory"
+    assert check["found"].endswith(" of 256 places looked at")  # warmed up once
+
+    assert announced == [4, 4, 4, 4]  # by one side, which warms up and is measured
+    assert main(["bench", "reading", "--root", str(tmp_path / "raw"), "--batches", "9"]) == 2
+    assert "--batches 9 of 256 are more than the 16 training images" in capsys.readouterr().err
 
 
 def test_startup(needs_torch: None, bench: Bench, monkeypatch: pytest.MonkeyPatch):

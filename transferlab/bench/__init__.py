@@ -8,6 +8,7 @@ May import: errors, runtime, data, experiment, store, training, launch.
 
 BENCHMARKS = {
     "loader": "our loaders against torchvision's default, on one core",
+    "reading": "prepared images that are not in memory, announced to the disk against page faults",
     "pack": "runs in the planner's packs against one after another",
     "features": "frozen runs with features that are kept against computed ones",
     "trainer": "steps of the Trainer against a bare loop",

@@ -40,7 +40,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch, *, missing: int | None) -> list[i
         starts.append(start)
         return start != missing
 
-    monkeypatch.setattr(Mapped, "_is_cached", is_cached)
+    monkeypatch.setattr(Mapped, "is_cached", is_cached)
     return starts
 
 

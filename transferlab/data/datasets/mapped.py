@@ -45,14 +45,14 @@ class Mapped:
         """
         step = LOOK_BYTES * len(starts) // max(1, int(sizes.sum()))
         looks = starts[:: max(1, step)]
-        if not hasattr(os, "posix_fadvise") or all(map(self._is_cached, looks.tolist())):
+        if not hasattr(os, "posix_fadvise") or all(map(self.is_cached, looks.tolist())):
             return
         for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
             for begin in range(start, start + size, PIECE_BYTES):
                 length = min(PIECE_BYTES, start + size - begin)
                 os.posix_fadvise(self.file.fileno(), begin, length, os.POSIX_FADV_WILLNEED)
 
-    def _is_cached(self, start: int) -> bool:
+    def is_cached(self, start: int) -> bool:
         """Whether a byte is in memory; False if the system does not report it."""
         try:
             return os.preadv(self.file.fileno(), [bytearray(1)], start, os.RWF_NOWAIT) == 1
