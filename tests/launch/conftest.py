@@ -17,6 +17,7 @@ Deeds = Callable[..., None]
 def workers(monkeypatch: pytest.MonkeyPatch, forked_processes: None) -> Deeds:
     """Workers are those of `fake_worker`; to be called with what they do, by label."""
     monkeypatch.setattr(supervisor, "MODULE", "support.fake_worker")
+    monkeypatch.setattr(local, "PRELOADED", ())
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     for module in (job, local):
         monkeypatch.setattr(module, "POLL_S", 0.01)

@@ -237,19 +237,22 @@ LAUNCHER = """\
     import sys, time
     from pathlib import Path
     from transferlab.launch import supervisor
+    from transferlab.runtime.preloaded import Server
     from transferlab.store import sweeps
     supervisor.MODULE = "support.fake_worker"
     job = sweeps.read_job(Path(sys.argv[1]))
     runs = sweeps.runs_of(job, 0)
-    worker = supervisor.Supervised(job, 0, runs, environment={}, foreground=False)
+    server = Server((), {}) if sys.argv[2] == "forked" else None
+    worker = supervisor.Supervised(job, 0, runs, environment={}, server=server, foreground=False)
     time.sleep(300)
     """
 
 
-def test_a_worker_whose_launcher_is_killed_saves_and_exits(job: Job, workers: Deeds):
+@pytest.mark.parametrize("kind", ["new", "forked"])
+def test_a_worker_whose_launcher_is_killed_saves_and_exits(job: Job, workers: Deeds, kind: str):
     workers(baseA="work")
     launcher = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(LAUNCHER), str(job.folder)],
+        [sys.executable, "-c", textwrap.dedent(LAUNCHER), str(job.folder), kind],
         stdout=subprocess.DEVNULL,
     )
     worker = wait_until(job.folder / "0.working")

@@ -50,8 +50,7 @@ LIGHT = (
     "transferlab.launch.inline", "transferlab.experiment.resolve",
 )  # fmt: skip
 TRAINING = (
-    *LIGHT, "sklearn.datasets", "torch", "pytorch_lightning", "transferlab.training.run",
-    "transferlab.data.prepare.pipeline",
+    *LIGHT, "transferlab.training.run", "transferlab.data.prepare.pipeline",
 )  # fmt: skip
 
 

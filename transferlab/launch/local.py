@@ -8,6 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,12 +19,15 @@ from transferlab.experiment.launcher import LocalSettings
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.launch.supervisor import Supervised
-from transferlab.runtime import environment, machine, signals
+from transferlab.runtime import environment, machine, preloaded, signals
 from transferlab.store import schemas, sweeps
 from transferlab.store.sweeps import Job, Sweep
 
 log = logging.getLogger(__name__)
 POLL_S = 0.1
+# What a worker imports; the server has imported it
+PRELOADED = ("transferlab.launch.worker", "transferlab.experiment.resolve",
+             "transferlab.training.run")  # fmt: skip
 
 
 @dataclass
@@ -63,8 +67,14 @@ def carry_out(
     packs = plan.packs(runs, sweep.pack, fits=fits)
     job = sweeps.record(sweeps.prepare(sweep, packs, sweeps.LOCAL))
     progress = Progress(total=len(runs))
-    with sweeps.carrying_out(job), signals.watch() as stop, stop.deferred():
-        pool = _WorkerPool(sweep.launcher, job, packs, observer, progress)
+    threads = _threads(sweep.launcher)
+    with (
+        sweeps.carrying_out(job),
+        signals.watch() as stop,
+        stop.deferred(),
+        preloaded.Server(PRELOADED, threads) if preloaded.available() else nullcontext() as server,
+    ):
+        pool = _WorkerPool(sweep.launcher, job, packs, observer, progress, server)
         try:
             pool.work(stop)
         finally:
@@ -87,7 +97,9 @@ class _WorkerPool:
         packs: Sequence[Pack],
         observer: Observer,
         progress: Progress,
+        server: preloaded.Server | None,
     ) -> None:
+        self.server = server
         self.launcher, self.job, self.packs = launcher, job, packs
         self.observer, self.progress = observer, progress
         self.waiting = deque(range(len(packs)))
@@ -144,6 +156,7 @@ class _WorkerPool:
                 task,
                 self.packs[task].runs,
                 environment=self._environment(slot, self.packs[task]),
+                server=self.server,
                 foreground=False,
             )
             self.observer.started(self.packs[task], self.progress)
@@ -151,7 +164,7 @@ class _WorkerPool:
     def _environment(self, slot: int, pack: Pack) -> Mapping[str, str]:
         """The worker's share of the machine."""
         variables = {
-            "OMP_NUM_THREADS": str(self.launcher.threads),
+            **_threads(self.launcher),
             environment.CORES: str(max(1, machine.cores() // self.launcher.jobs)),
         }
         if gpus := self.launcher.gpus:
@@ -181,6 +194,10 @@ class _WorkerPool:
                     error = failure.get("error", ending.message)
                     self.progress.failed[run.id] = f"{error}; see {worker.job.log(task)}"
             self.observer.ended(self.packs[task], self.progress)
+
+
+def _threads(launcher: LocalSettings) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(launcher.threads)}
 
 
 def running(progress: Progress) -> list[tuple[Pack, dict[str, object]]]:

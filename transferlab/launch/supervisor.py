@@ -18,7 +18,7 @@ from transferlab.errors import Interrupted, RunFailed, UserError
 from transferlab.experiment.run import Run
 from transferlab.launch import worker
 from transferlab.launch.ending import Ending
-from transferlab.runtime import files, provenance, reading, signals
+from transferlab.runtime import files, preloaded, provenance, reading, signals
 from transferlab.store import schemas, sweeps
 from transferlab.store.sweeps import Job
 
@@ -36,43 +36,55 @@ class Supervised:
         *,
         environment: Mapping[str, str],
         prefix: Sequence[str] = (),
+        server: preloaded.Server | None = None,
         foreground: bool = True,
     ) -> None:
-        """Start it. `prefix` begins its command line: `srun`, for instance.
+        """Start it. `prefix` begins its command line: `srun`, for instance. A `server` forks it.
 
-        A worker that is not in the foreground does not receive a terminal's Ctrl-C.
+        A worker that is not in the foreground does not receive a terminal's Ctrl-C, and one that
+        is forked is not.
 
         Raises: UserError if the log cannot be written or the command is missing.
         """
         self.job, self.task, self.runs = job, task, tuple(runs)
         self.several, self.stopping = bool(prefix), False
         _forget_failures(self.runs)
+        arguments = [str(job.folder), str(task)]
+        command = [*prefix, sys.executable, "-m", MODULE, *arguments]
         submitted = {provenance.SUBMITTED: json.dumps(dict(job.code))}
-        command = [*prefix, sys.executable, "-m", MODULE, str(job.folder), str(task)]
+        variables = {**os.environ, worker.LEASH: "1", **submitted, **environment}
         sweeps.note(job, task, started=files.now(), host=socket.gethostname(), ended=None,
                     code=None, worker=None, signals=None)  # fmt: skip
         with files.explained(job.log(task)):
             log = files.open_append(job.log(task))
-        with log:
+        stdin, leash = os.pipe()
+        self.leash = os.fdopen(leash, "wb")
+        self.process: subprocess.Popen[bytes] | preloaded.Process
+        with log, os.fdopen(stdin, "rb"):
             self.earlier = log.tell()
+            if server is not None:
+                self.process = server.start(
+                    MODULE, arguments, stdin=stdin, output=log.fileno(), environment=variables
+                )
+                return
             try:
                 with signals.held_back():
                     self.process = subprocess.Popen(
                         command,
-                        stdin=subprocess.PIPE,
+                        stdin=stdin,
                         stdout=log,
                         stderr=log,
-                        env={**os.environ, worker.LEASH: "1", **submitted, **environment},
+                        env=variables,
                         process_group=None if foreground else 0,
                     )
             except FileNotFoundError as error:
+                self.leash.close()
                 raise UserError(f"{command[0]} is not on the PATH of the job") from error
 
     def stop(self) -> None:
         """Ask it to save and exit."""
         self.stopping = True
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGUSR1)
+        self.process.send_signal(signal.SIGUSR1)
 
     def wait(self, limit_s: float) -> Ending | None:
         """As `poll`, after at most `limit_s`, in s."""
@@ -85,8 +97,7 @@ class Supervised:
         code = self.process.poll()
         if code is None:
             return None
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self.leash.close()
         ending = Ending(self._code_of_first() if self.several else code, asked=self.stopping)
         reason = None if ending.good or ending.interrupted else self._reason(ending)
         finished = not store.unfinished(self.runs)

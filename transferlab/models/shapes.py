@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import flop_counter  # which imports triton when it is used
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from transferlab.models import vanishing
 from transferlab.models.facts import Footprint, StageFacts
@@ -108,10 +108,13 @@ def _forward(
     with sdpa_kernel(SDPBackend.MATH):
         x = torch.zeros(1, 3, image_size, image_size)
         for depth, stage in enumerate(network, start=1):
-            with FlopCounterMode(display=False) as counter, _WithoutGradient() as entry:
+            with (
+                flop_counter.FlopCounterMode(display=False) as counter,
+                _WithoutGradient() as entry,
+            ):
                 x = stage(x.detach())
             macs = [counter.get_total_flops() // FLOPS_PER_MAC, entry.macs]
-            with FlopCounterMode(display=False) as counter:
+            with flop_counter.FlopCounterMode(display=False) as counter:
                 for head, _ in network.auxiliary_at(depth):
                     head(x)
             forward.append((tuple(x.shape[1:]), *macs, counter.get_total_flops() // FLOPS_PER_MAC))
@@ -128,8 +131,8 @@ class _WithoutGradient(TorchDispatchMode):
     ) -> object:
         output = func(*args, **(kwargs or {}))
         operation = func._overloadpacket
-        if operation in flop_registry:
-            flops = flop_registry[operation](*args, **(kwargs or {}), out_val=output)
+        if operation in flop_counter.flop_registry:
+            flops = flop_counter.flop_registry[operation](*args, **(kwargs or {}), out_val=output)
             factors = args[1:3] if operation in WITH_SUMMAND else args[:2]
             self.macs += sum(not x.requires_grad for x in factors) * flops // FLOPS_PER_MAC
         return output

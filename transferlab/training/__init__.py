@@ -8,6 +8,10 @@ For a notebook: `TransferModule`, `HalfDataModule` and `Recipe`, imported at the
 from importlib import import_module
 from typing import Any
 
+from transferlab.runtime import deferred
+
+deferred.install()
+
 PUBLIC = {"HalfDataModule": "datamodule", "Recipe": "recipe", "TransferModule": "module"}
 
 
