@@ -146,6 +146,7 @@ def test_startup(needs_torch: None, bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert list(startup.COMMANDS) == ["--help", "status", "results", "sweep dry_run=true"]
     for command in ("results", "sweep dry_run=true"):
         monkeypatch.delitem(startup.COMMANDS, command)
+    monkeypatch.setattr(startup, "_trainings", lambda *_: ({}, []))
     assert startup.STACK[:3] == startup.HEAVY
     monkeypatch.setattr(startup, "STACK", ("pandas", "matplotlib.figure"))  # torch takes 6 s
 
@@ -157,6 +158,21 @@ def test_startup(needs_torch: None, bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert found["checks"] == [
         {"what": f"{command}: no torch in sys.modules", "passed": True, "found": "none"}
         for command in ("--help", "status")
+    ]
+
+
+def test_startup_of_trainings(
+    forked_trainings: None, bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(startup, "COMMANDS", {})
+    monkeypatch.setattr(startup, "STACK", ("json",))
+
+    found = bench("startup")
+
+    assert targets(found) == [1.5, None]
+    assert list(ratios(found)) == [
+        ("a training, before its first step", "importing torch"),
+        ("a worker, forked", "a worker, a new process"),
     ]
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from transferlab.errors import RunFailed
 
 log = logging.getLogger(__name__)
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 END_S = 60.0  # for an interrupted process to save and to end its own; then it is killed
 
 
@@ -50,7 +51,7 @@ class Processes(AbstractContextManager["Processes"]):
         environment = os.environ | {
             "TRANSFERLAB_STORE": str(self.folder / "runs"),
             "TRANSFERLAB_CACHE": str(self.folder / "cache"),
-            "OMP_NUM_THREADS": "1",
+            **ONE_THREAD,
         }
         with TemporaryFile() as errors:  # a pipe would have to be read while waiting for the end
             with self.lock:

@@ -259,7 +259,7 @@ def leave(error: BaseException | None) -> NoReturn:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if code and not isinstance(error.code, int):
-            print(error.code, file=sys.stderr)
+            sys.stderr.write(f"{error.code}\n")
     elif error is not None:
         code = 1
         sys.excepthook(type(error), error, error.__traceback__)

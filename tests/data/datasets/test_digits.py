@@ -2,6 +2,8 @@
 
 import hashlib
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -98,11 +100,12 @@ def test_without_holdout_there_is_no_validation():
     )
 
 
-def test_other_digits_than_the_known_ones_are_refused(monkeypatch: pytest.MonkeyPatch):
-    import sklearn.datasets
-
-    loaded = sklearn.datasets.load_digits()
-    loaded.images[5, 3, 3] += 1
-    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: loaded)
+def test_other_digits_than_the_known_ones_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = np.loadtxt(digits._file(), delimiter=",")
+    rows[5, 27] += 1
+    np.savetxt(tmp_path / "digits.csv.gz", rows, "%d", ",")
+    monkeypatch.setattr(digits, "_file", lambda: tmp_path / "digits.csv.gz")
     with pytest.raises(UserError, match=r"^scikit-learn's digits are not the expected ones"):
         digits.load(holdout=0.2, size=8)
