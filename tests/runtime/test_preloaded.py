@@ -51,7 +51,7 @@ def start(server: Server, log: Path) -> Start:
                 "child",
                 (code, *more),
                 stdin=null.fileno() if stdin is None else stdin,
-                output=output.fileno(),
+                log=output.fileno(),
                 environment=environment,
             )
 
@@ -174,7 +174,7 @@ def test_a_server_ends_with_its_launcher_and_its_processes_live_on(folder: Path,
         code = "sys.stdin.read(); print(1)"
         environment = {"PYTHONPATH": str(folder)}
         process = server.start(
-            "child", (code,), stdin=read, output=output.fileno(), environment=environment
+            "child", (code,), stdin=read, log=output.fileno(), environment=environment
         )
     assert server.socket is not None and server.server is not None
     server.socket.close()  # as the kernel does when a launcher is killed
@@ -224,7 +224,7 @@ def test_the_server_of_workers_runs_one_thread_and_has_not_touched_a_gpu(
             "child",
             (WORKER,),
             stdin=null.fileno(),
-            output=output.fileno(),
+            log=output.fileno(),
             environment={**os.environ, **environment},
         )
         assert process.wait(LIMIT_S) == 0, log.read_text()

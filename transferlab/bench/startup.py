@@ -113,7 +113,7 @@ def _until_step() -> None:
 def _fork(server: Server) -> None:
     """A worker that the server forks. Raises: RunFailed if it fails."""
     with open(os.devnull, "r+b") as null:
-        files = {"stdin": null.fileno(), "output": null.fileno()}
+        files = {"stdin": null.fileno(), "log": null.fileno()}
         status = server.start(
             IMPORTED, (), environment={**os.environ, **ONE_THREAD}, **files
         ).wait()

@@ -64,7 +64,7 @@ class Supervised:
             self.earlier = log.tell()
             if server is not None:
                 self.process = server.start(
-                    MODULE, arguments, stdin=stdin, output=log.fileno(), environment=variables
+                    MODULE, arguments, stdin=stdin, log=log.fileno(), environment=variables
                 )
                 return
             try:

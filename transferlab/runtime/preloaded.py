@@ -31,7 +31,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from transferlab.errors import RunFailed
-from transferlab.runtime import provenance, signals
+from transferlab.runtime import output, provenance, signals
 
 WORD = 8  # bytes of a number that is sent
 LOST = -signal.SIGKILL  # the code of a process whose end nobody could report
@@ -64,7 +64,7 @@ class Server(AbstractContextManager["Server"]):
         arguments: Sequence[str],
         *,
         stdin: int,
-        output: int,
+        log: int,
         environment: Mapping[str, str],
     ) -> "Process":
         """A process that runs `python -m MODULE ARGUMENTS` in a group of its own, with these file
@@ -73,7 +73,7 @@ class Server(AbstractContextManager["Server"]):
         request = json.dumps(words).encode()
         ours, theirs = socket.socketpair()
         with theirs:
-            files = [theirs.fileno(), stdin, output]
+            files = [theirs.fileno(), stdin, log]
             try:
                 self._send(request, files)
             except OSError:  # the server was killed
@@ -201,8 +201,8 @@ def _fork(child: Callable[[], NoReturn], files: Sequence[int]) -> int:
     try:
         process = os.fork()
     except OSError as error:
-        report, _, output = files
-        os.write(output, f"error: a process cannot be started: {error.strerror}\n".encode())
+        report, _, log = files
+        os.write(log, f"error: a process cannot be started: {error.strerror}\n".encode())
         _send(report, 0)
         _send(report, RunFailed.exit_code << 8)
         return 0
@@ -214,9 +214,9 @@ def _fork(child: Callable[[], NoReturn], files: Sequence[int]) -> int:
 def _attend(launcher: socket.socket, words: Sequence[Any], files: Sequence[int]) -> NoReturn:
     """Fork the process, report its id, wait, and report its status."""
     launcher.detach()
-    report, stdin, output = files
+    report, stdin, log = files
     process = _fork(partial(_become, words, files), files)
-    for each in (0, stdin, output):
+    for each in (0, stdin, log):
         os.close(each)
     if process:
         _send(report, process)
@@ -233,11 +233,11 @@ def _send(report: int, number: int) -> None:
 def _become(words: Sequence[Any], files: Sequence[int]) -> NoReturn:
     """Run the module in this process, and end it as an interpreter does."""
     module, arguments, environment, folder = words
-    report, stdin, output = files
+    report, stdin, log = files
     error: BaseException | None = None
     try:
         os.setpgid(0, 0)
-        for number, each in ((0, stdin), (1, output), (2, output)):
+        for number, each in ((0, stdin), (1, log), (2, log)):
             os.dup2(each, number)
         for each in files:
             os.close(each)
@@ -259,7 +259,7 @@ def leave(error: BaseException | None) -> NoReturn:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if code and not isinstance(error.code, int):
-            sys.stderr.write(f"{error.code}\n")
+            output.note(str(error.code))
     elif error is not None:
         code = 1
         sys.excepthook(type(error), error, error.__traceback__)

@@ -1,7 +1,6 @@
 """The default data set: the same real images, divided in the same way, everywhere."""
 
 import hashlib
-
 from pathlib import Path
 
 import numpy as np
