@@ -376,9 +376,11 @@ def said_by_jobs(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def said_of_data(root: Path) -> Iterator[str]:
     """Errors and advice about data and settings."""
-    prepared = partial(data.load, "prepared", val=None, holdout=None, cache=root)
-    yield message(prepared, root=str(root / "64"), size=96, resize="warp")
-    yield message(prepared, root=str(root / "64"), size=64, resize="crop")
+    exact = {"val": None, "holdout": None, "decode": "exact", "cache": root}
+    prepared = partial(data.load, "prepared", root=str(root / "64"))
+    yield message(prepared, **exact, size=96, resize="warp")
+    yield message(prepared, **exact, size=64, resize="crop")
+    yield message(prepared, **exact | {"decode": "scaled"}, size=64, resize="warp")
     yield message(data.describe, "prepared", root=str(root / "64"), val="x", holdout=None)
     yield message(data.describe, "prepared", root=str(root / "none"), val=None, holdout=None)
     (root / "latin").mkdir()
