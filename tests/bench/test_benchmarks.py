@@ -107,8 +107,12 @@ def test_loader(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     found = bench("loader", "--images", "24", repetitions=3)
 
     assert counts(found) == [(48, "images"), *4 * [(4096, "images")],
-                             (48, "images"), (48, "images")]  # fmt: skip
-    assert targets(found) == [50.0, 0.3, 0.6, 0.85, 4.0, 1.4]
+                             *5 * [(48, "images")]]  # fmt: skip
+    assert targets(found) == [50.0, 0.3, 0.6, 0.85, 4.0, 2.0, 2.0, None]
+    assert [(check["what"], check["found"]) for check in found["checks"]] == [
+        ("DALI", "not installed"), ("DALI, fused crop", "not installed"),
+        ("torchcodec", "not installed"),
+    ]  # fmt: skip
     measured = ratios(found)
     assert measured["prepared raw", "torchvision default"] > 15
     assert measured["prepared raw", "memory copy"] > 0.03
@@ -116,6 +120,8 @@ def test_loader(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     assert measured["prepared raw, not mirrored", "crops in memory"] > 0.1
     assert measured["prepared JPEG", "torchvision default"] > 1.5
     assert measured["JPEG folder", "torchvision default"] > 0.6
+    assert measured["JPEG folder, scaled", "torchvision default"] > 0.6
+    assert measured["JPEG folder, scaled to 32", "JPEG folder to 32"] > 0.6
 
 
 def test_reading(

@@ -27,8 +27,8 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from transferlab import data
-from transferlab.bench import flags, harness, photographs
-from transferlab.bench.harness import Comparison, Report, Side
+from transferlab.bench import flags, harness, others, photographs
+from transferlab.bench.harness import Check, Comparison, Report, Side
 from transferlab.bench.processes import command
 from transferlab.data.half import View
 from transferlab.data.loader import Stream, loader
@@ -39,17 +39,23 @@ REPETITIONS = 5
 CLOCK = time.process_time
 SIZE, CROP = 256, 227  # the paper's
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's models
+SMALL = 32  # pixels a side, without a crop
 DEFAULT, RAW, JPEG, FOLDER, COPY = (
     "torchvision default", "prepared raw", "prepared JPEG", "JPEG folder", "memory copy",
 )  # fmt: skip
 LEFT, CROPS = "prepared raw, not mirrored", "crops in memory"
+SCALED, FULL_SMALL, SCALED_SMALL = (
+    "JPEG folder, scaled", "JPEG folder to 32", "JPEG folder, scaled to 32",
+)  # fmt: skip
 COMPARISONS = (
     Comparison(RAW, DEFAULT, "speed", 50.0),
     Comparison(RAW, COPY, "speed", 0.3),
     Comparison(LEFT, COPY, "speed", 0.6),
     Comparison(LEFT, CROPS, "speed", 0.85),
     Comparison(JPEG, DEFAULT, "speed", 4.0),
-    Comparison(FOLDER, DEFAULT, "speed", 1.4),
+    Comparison(FOLDER, DEFAULT, "speed", 2.0),
+    Comparison(SCALED, DEFAULT, "speed", 2.0),
+    Comparison(SCALED_SMALL, FULL_SMALL, "speed", None),
 )
 
 
@@ -103,20 +109,34 @@ def measure(selected: Namespace) -> Report:
             Side(JPEG, lambda: _by_ours(jpeg, READ), READ.images, "images"),
             Side(FOLDER, lambda: _by_ours(files, READ), READ.images, "images"),
         ]
+        for name, size, how in (
+            (SCALED, SIZE, "scaled"), (FULL_SMALL, SMALL, "exact"), (SCALED_SMALL, SMALL, "scaled"),
+        ):  # fmt: skip
+            view = _view("image_folder", images, size=size, decode=how)
+            read = partial(_by_ours, view, READ, crop=min(size, CROP))
+            sides.append(Side(name, read, READ.images, "images"))
+        names = [files.subset.name(position) for position in decoded.tolist()]
+        measured = others.measures(names, size=SIZE, crop=CROP, batch=READ.size)
+        sides += [Side(name, each, len(names), "images") for name, each in measured.items()]
         return harness.measure(
             "loader",
             f"{count} images of {root or 'two photographs'}, crop {CROP} and mirror, on one core",
             [replace(side, measure=partial(_on_one_core, side.measure)) for side in sides],
-            COMPARISONS,
+            (*COMPARISONS, *(Comparison(FOLDER, n, "speed", others.TARGETS[n]) for n in measured)),
             repetitions=selected.repetitions,
+            checks=lambda: [
+                Check(name, None, "not installed")
+                for name in others.MODULES
+                if name not in measured
+            ],
         )
 
 
-def _view(name: str, root: Path) -> View:
+def _view(name: str, root: Path, *, size: int = SIZE, decode: str = "exact") -> View:
     """The training images of a data set."""
     val = "val" if name == "image_folder" else None
-    images = data.load(name, root=str(root), val=val, holdout=None, size=SIZE, resize="warp",
-                       decode="exact", cache=root)  # fmt: skip
+    images = data.load(name, root=str(root), val=val, holdout=None, size=size, resize="warp",
+                       decode=decode, cache=root)  # fmt: skip
     labels = images.train.labels
     return View(images.train, np.arange(len(labels)), labels, skip_unreadable=False)
 
@@ -136,9 +156,9 @@ def _by_default(folder: Path, indices: np.ndarray) -> float:
     return harness.timed(lambda: list(map(len, batches)), CLOCK)  # type: ignore[arg-type]
 
 
-def _by_ours(images: View, window: Window, *, mirrored: bool = True) -> float:
+def _by_ours(images: View, window: Window, *, mirrored: bool = True, crop: int = CROP) -> float:
     """The time in s of our loader; `mirrored`: with its batches mirrored on the host."""
-    batches = loader(images, _requests(images, window), crop=CROP, workers=0,
+    batches = loader(images, _requests(images, window), crop=crop, workers=0,
                      device=torch.device("cpu"))  # fmt: skip
     start = 0.0
     for number, batch in enumerate(batches, start=1):
