@@ -17,6 +17,7 @@ from transferlab.experiment.build import build_config
 from transferlab.experiment.conf import Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.splits.manmade_natural import published_groups
+from transferlab.store import kept
 
 Compose = Callable[..., RunConfig]
 # Lightning on a machine without a GPU, and its advice on workers, interval and bars
@@ -50,6 +51,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_unconfigure() -> None:
     forked.end_servers()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def kept_of_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept of stores that tests read in this process is in a folder of the tests."""
+    folder = tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "folder", lambda: folder)
+        yield
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from transferlab import results
 from transferlab.errors import UserError
 from transferlab.experiment.keys import known_keys
 from transferlab.results import rows, scan
+from transferlab.store import kept
 
 COLUMNS = [
     "id", "label", "variant", "base", "target", "n", "fine_tuned", "split", "split_seed", "data",
@@ -349,10 +350,6 @@ def full(runs: Path) -> Path:
     return runs
 
 
-def kept(place: Path) -> list[Path]:
-    return list((place / scan.FOLDER).iterdir())
-
-
 def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders whose records are read from now on."""
     read: list[str] = []
@@ -386,7 +383,17 @@ def test_only_new_and_changed_records_are_read_again(full: Path, monkeypatch: py
 
     assert of(results.load(full).table, "baseB")["top1_final"] == 0.9
     assert sorted(read) == ["A7B", "baseB"]
-    assert len(kept(full)) == 1
+
+
+def test_a_record_of_the_same_size_and_time_is_read_again(full: Path):
+    results.load(full)
+    file = located(full, config("A5B")).result_file
+    before = file.stat()
+    file.write_text(file.read_text().replace('"top1_final": 0.7,', '"top1_final": 9.7,'))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert left(results.load(full)) == [("A5B", "damaged")]
 
 
 def test_a_deleted_run_leaves_the_table(full: Path):
@@ -406,17 +413,17 @@ def test_a_store_that_was_moved_has_its_new_paths(full: Path, tmp_path: Path):
     assert all(Path(path).is_relative_to(moved) for path in results.load(moved).table["path"])
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "another's", "of another version"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "no table", "of another version"])
 def test_damaged_rows_are_read_again(damage: str, full: Path, monkeypatch: pytest.MonkeyPatch):
     first = results.load(full)
-    (path,) = kept(full)
+    path = kept._file(full, scan.KIND)
     content = path.read_bytes()
     if damage == "cut":
         path.write_bytes(content[: len(content) // 2])
     elif damage == "flipped":
         path.write_bytes(content.replace(b"baseB", b"baseA"))
-    elif damage == "another's":
-        path.write_text("rows")
+    elif damage == "no table":
+        kept.save(full, scan.KIND, b"rows")
     else:
         monkeypatch.setattr(scan, "MADE", scan.MADE + 1)
         scan._schema.cache_clear()
@@ -427,10 +434,11 @@ def test_damaged_rows_are_read_again(damage: str, full: Path, monkeypatch: pytes
     scan._schema.cache_clear()
 
 
-def test_a_read_only_store_can_be_loaded(full: Path):
-    (full / scan.FOLDER).write_text("a file where the folder would be")
+def test_nothing_is_written_to_a_store_that_is_read(full: Path):
+    before = sorted(full.rglob("*"))
 
     assert len(results.load(full).table) == 3
+    assert sorted(full.rglob("*")) == before
 
 
 # --- learning curves ----------------------------------------------------------------------------

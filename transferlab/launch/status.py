@@ -21,6 +21,7 @@ from transferlab.runtime import reading
 from transferlab.runtime.reading import Damaged, Unreadable
 from transferlab.store import schemas, sweeps
 from transferlab.store.inventory import KnownRun
+from transferlab.store.kept import FinishedRuns
 
 STATES = (
     "done", "running", "queued", "failed", "stale", "interrupted", "blocked", "missing", "damaged",
@@ -57,11 +58,12 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """What is read once for all runs: the names of the store's folders, the queue by run id, how
-    finished tasks ended, the folders of jobs that a local launcher is carrying out, and by folder
-    of a job the tasks whose code was edited."""
+    """What is read once for all runs: the names of the store's folders, which of its runs are
+    finished, the queue by run id, how finished tasks ended, the folders of jobs that a local
+    launcher is carrying out, and by folder of a job the tasks whose code was edited."""
 
     folders: frozenset[str]
+    finished: FinishedRuns
     active: Mapping[str, Queued]
     endings: Mapping[str, str]
     carried_out: frozenset[Path]
@@ -80,15 +82,17 @@ def statuses(known: Sequence[KnownRun], cluster: Cluster | None) -> tuple[RunSta
     root = known[0].run.folder.parent
     folders = store.folder_names(root)
     active = {} if cluster is None else queue.queued_runs(root, cluster)
-    endings = {} if cluster is None else _endings(known, active, folders, cluster)
+    finished = FinishedRuns(root)
+    endings = {} if cluster is None else _endings(known, active, folders, finished, cluster)
     jobs = {entry.job.folder: entry.job for entry in known if entry.job is not None}
     local = {path: job for path, job in jobs.items() if job.role == sweeps.LOCAL}
     carried_out = frozenset(path for path, job in local.items() if sweeps.is_carried_out(job))
     edited = {path: sweeps.edited(job) for path, job in jobs.items()}
-    snapshot = _Snapshot(folders, active, endings, carried_out, edited)
+    snapshot = _Snapshot(folders, finished, active, endings, carried_out, edited)
     by_id: dict[str, RunStatus] = {}
     for entry in known:
         by_id[entry.run.id] = _status(entry, by_id.get(entry.run.base_id or ""), snapshot)
+    finished.keep()
     return tuple(by_id.values())
 
 
@@ -134,7 +138,7 @@ def _of_records(
 ) -> RunStatus:
     """The status of a run by its records and the queue. Raises: Damaged, Unreadable."""
     run, entry = known.run, snapshot.active.get(known.run.id)
-    if exists and store.read_result(run) is not None:
+    if exists and snapshot.finished.has(run):
         return RunStatus(state="done", **common)
     if exists and store.is_owned(run):
         return _owned(store.peek(run.owner_file, schemas.OWNER), entry, common)
@@ -240,6 +244,7 @@ def _endings(
     known: Sequence[KnownRun],
     active: Mapping[str, Queued],
     folders: frozenset[str],
+    finished: FinishedRuns,
     cluster: Cluster,
 ) -> dict[str, str]:
     """SLURM's report of the ended tasks whose runs are not finished."""
@@ -247,14 +252,14 @@ def _endings(
     for entry in known:
         if entry.job is None or entry.job.id is None or entry.run.id in active:
             continue
-        if entry.run.folder_name not in folders or not _is_done(entry.run):
+        if entry.run.folder_name not in folders or not _is_done(entry.run, finished):
             jobs[entry.job.id] = None
     return cluster.endings(list(jobs)) if jobs else {}
 
 
-def _is_done(run: Run) -> bool:
+def _is_done(run: Run, finished: FinishedRuns) -> bool:
     try:
-        return store.read_result(run) is not None
+        return finished.has(run)
     except (Damaged, Unreadable):
         return True  # however its job ended, that is what there is to be said
 

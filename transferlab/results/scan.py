@@ -1,14 +1,10 @@
 """The rows of all finished runs of a store, and the run folders without a row.
 
-Records are checked as they are read. Their rows are cached in the store's hidden folder, under the
-digest of the file that holds them; records that changed since are read again.
+Records are checked as they are read. Their rows are kept in the user's cache (`store.kept`);
+records that changed since are read again.
 """
 
-import contextlib
-import hashlib
 import io
-import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,16 +18,14 @@ from transferlab import __version__, store
 from transferlab.errors import UserError
 from transferlab.experiment.run import RESULT
 from transferlab.results import rows
-from transferlab.runtime import files, reading
-from transferlab.runtime.reading import MISSING, Damaged, Unreadable, unreadable
-from transferlab.store import reader, schemas
+from transferlab.runtime.reading import Unreadable
+from transferlab.store import kept, reader, schemas
 from transferlab.store.folders import RUN_FOLDER
+from transferlab.store.kept import Stamp
 
-log = logging.getLogger(__name__)
-FOLDER = ".results"
-LIMIT = 4096 * reading.MEGABYTE
-MADE = 5  # increased when the content of rows changes, to invalidate cached ones
-STAMP = ("_mtime_ns", "_size")  # of the record when its row was made
+KIND = "rows"
+MADE = 6  # increased when the content of rows changes, to invalidate kept ones
+STAMP = ("_mtime_ns", "_ctime_ns", "_size", "_inode")  # of the record when its row was made
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ def read(store_folder: Path) -> tuple[pa.Table, list[Unread]]:
     return table, sorted(unread, key=lambda run: run.folder)
 
 
-def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread | None:
+def _read(folder: Path, stamp: Stamp) -> dict[str, Any] | Unread | None:
     """The row of a finished run; None of a network that was trained elsewhere."""
     identity = _identity(folder.name)
     try:
@@ -87,20 +81,18 @@ def _read(folder: Path, stamp: tuple[int, int]) -> dict[str, Any] | Unread | Non
 # --- the store ----------------------------------------------------------------------------------
 
 
-def _stamps(store_folder: Path, unread: list[Unread]) -> Iterator[tuple[str, tuple[int, int]]]:
+def _stamps(store_folder: Path, unread: list[Unread]) -> Iterator[tuple[str, Stamp]]:
     """The folders with a record, with its time and size; adds run folders without to `unread`."""
     for name in sorted(store.folder_names(store_folder)):
-        path = f"{store_folder}/{name}/{RESULT}"
+        damage = None
         try:
-            status = os.stat(path, follow_symlinks=False)
-        except OSError as error:
-            damage = None if error.errno in MISSING else str(unreadable(path, error))
-            if RUN_FOLDER.fullmatch(name):  # no other folder belongs to a run
-                unread.append(
-                    Unread(store_folder / name, _identity(name), damage, damage is not None)
-                )
-        else:
-            yield name, (status.st_mtime_ns, status.st_size)
+            stamp = kept.stamp(f"{store_folder}/{name}/{RESULT}")
+        except Unreadable as error:
+            stamp, damage = None, str(error)
+        if stamp is not None:
+            yield name, stamp
+        elif RUN_FOLDER.fullmatch(name):  # no other folder belongs to a run
+            unread.append(Unread(store_folder / name, _identity(name), damage, damage is not None))
 
 
 def _identity(name: str) -> str:
@@ -117,56 +109,27 @@ def _schema() -> pa.Schema:
     return pa.schema([*rows.schema(), *stamps], metadata=made_by)
 
 
-def _cached_stamps(table: pa.Table) -> dict[str, tuple[int, int]]:
+def _cached_stamps(table: pa.Table) -> dict[str, Stamp]:
     """Folder name -> the stamp of its record when its row was made, in the order of the rows."""
     columns = (table[key].to_pylist() for key in ("path", *STAMP))
-    return {name: (time, size) for name, time, size in zip(*columns, strict=True)}
+    return {name: tuple(stamp) for name, *stamp in zip(*columns, strict=True)}
 
 
 def _load(store_folder: Path) -> pa.Table:
-    """The rows that this user saved last; none if there are none, or they have been changed since.
-
-    Those that another user saved are not read: they could be anything.
-    """
-    for path in _files(store_folder):
+    """The rows that were kept; none if there are none."""
+    content = kept.load(store_folder, KIND)
+    if content is not None:
         try:
-            content = reading.read(path, limit=LIMIT)
-            if content is None or content.owner != os.geteuid():
-                continue
-            if hashlib.sha256(content.data).hexdigest() != path.stem.rpartition("-")[2]:
-                continue
-            table = pq.read_table(io.BytesIO(content.data))
-        except (Damaged, Unreadable, pa.ArrowException):
-            continue
+            table = pq.read_table(io.BytesIO(content))
+        except pa.ArrowException:
+            return _schema().empty_table()
         if table.schema.equals(_schema(), check_metadata=True):
             return table
     return _schema().empty_table()
 
 
-def _files(store_folder: Path) -> list[Path]:
-    """The files of rows that this user has saved, by their names."""
-    folder, prefix = store_folder / FOLDER, f"{os.geteuid()}-"
-    try:
-        names = reading.names(folder)
-    except Unreadable:
-        return []
-    return [folder / n for n in names if n.startswith(prefix) and n.endswith(".parquet")]
-
-
 def _save(store_folder: Path, table: pa.Table) -> None:
-    """Replace the cached rows, if the store can be written."""
+    """Replace the rows that are kept."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
-    content = buffer.getvalue()
-    name = f"{os.geteuid()}-{hashlib.sha256(content).hexdigest()}.parquet"
-    path = store_folder / FOLDER / name
-    try:
-        files.make_folder(path.parent)
-        files.write(path, lambda file: file.write(content))
-    except UserError as error:
-        log.debug("rows are not cached: %s", error)
-        return
-    for other in _files(store_folder):
-        if other != path:
-            with contextlib.suppress(OSError):
-                other.unlink()
+    kept.save(store_folder, KIND, buffer.getvalue())
