@@ -4,7 +4,7 @@
 
 A study on the digits with more and more split seeds: expanded, resolved, ordered, compared with an
 empty and with a filled store, cut into packs that fit into memory and into waves, and written
-down. Expected: about 60 microseconds a run and as many to read and check its record (`skip`), and
+down. Expected: about 40 microseconds a run and 60 to read and check its record (`skip`), and
 the last ratio about 10. --check fails above 20 s.
 Half a minute to three, most of it to fill the store.
 """

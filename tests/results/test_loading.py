@@ -13,7 +13,7 @@ from support.stores import config, finish, located, planned, start
 from transferlab import results
 from transferlab.errors import UserError
 from transferlab.experiment.keys import known_keys
-from transferlab.results import rows, scan
+from transferlab.results import rows, scan, selections
 from transferlab.store import kept
 
 COLUMNS = [
@@ -463,3 +463,26 @@ def test_learning_curves_have_a_row_a_validation(runs: Path):
     }
     assert curves.attrs["missing"] == [other.id]
     assert results.curves(results.load(runs), [other.id]).empty
+
+
+def test_a_curve_is_read_once_for_all_tables_and_figures(runs: Path):
+    run = finish(runs, "A3B", 0.75, steps=20)
+    run.metrics_file.write_text("step,train/loss,val/loss,val/accuracy\n20,1.0,0.75,0.75\n")
+    loaded = results.load(runs)
+    first = results.curves(loaded, [run.id])
+    run.metrics_file.unlink()
+
+    assert_frame_equal(results.curves(loaded), first)
+    assert results.curves(results.load(runs)).attrs["missing"] == [run.id]
+
+
+def test_of_very_many_curves_some_of_each_series_and_n_are_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    ids = [f"{number:03}" for number in range(30)]
+    runs = pd.DataFrame({"id": ids, "series": ["AnB", "baseB", "BnB"] * 10, "n": [3, 0, 3] * 10})
+
+    assert sorted(selections.drawn(runs, ids)) == ids
+    monkeypatch.setattr(selections, "MOST", 6)
+    assert selections.drawn(runs, ids) == ["000", "015", "002", "017", "001", "016"]
+    assert selections.drawn(runs, ids[:6]) == ["000", "003", "002", "005", "001", "004"]

@@ -200,7 +200,7 @@ EXHIBITS: dict[str, Exhibit] = {
         select=selections.with_curves,
         nothing="no finished run has a learning curve",
         figure=f"{FIGURES}.curves:draw",
-        drawn=lambda selection: loading.curves(selection.results, selection.ids),
+        drawn=selections.drawn_curves,
     ),
     **LECTURE,
     "experiments": Exhibit(

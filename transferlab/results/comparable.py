@@ -55,6 +55,7 @@ def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
         return ()
     keys = _keys(table)
     fixed = [keys[key] for key in ("fixed mean", *(key for key in KEYS if key not in SHARED))]
+    fixed = [fixed[0], *(values for values in fixed[1:] if len({*values}) > 1)]
     groups: dict[tuple[str, ...], list[int]] = {}
     for row, values in enumerate(zip(*fixed, strict=True)):
         groups.setdefault(values, []).append(row)
@@ -139,8 +140,10 @@ def _keys(table: pd.DataFrame) -> dict[str, list[str]]:
 def _texts(key: str, column: pd.Series) -> list[str]:
     neutral = None if key == "revision" else NEUTRAL.get(key)  # published networks have none
     missing = "null" if neutral is None else str(neutral)
-    values = zip(column.tolist(), column.isna(), strict=True)
-    return [missing if is_missing else str(value) for value, is_missing in values]
+    codes, distinct = pd.factorize(column)  # few, of many runs; those that are missing are -1
+    texts = np.array([*map(str, distinct.tolist()), missing], dtype=object)
+    known: list[str] = texts[codes].tolist()
+    return known
 
 
 def _by(values: Sequence[str], rows: Sequence[int]) -> list[list[int]]:
@@ -151,7 +154,7 @@ def _by(values: Sequence[str], rows: Sequence[int]) -> list[list[int]]:
 
 def _agreed(values: Sequence[str], rows: Sequence[int]) -> str:
     """The value of a key in which the runs agree, empty if it applies to none."""
-    return max((values[row] for row in rows), key=len)
+    return max({values[row] for row in rows}, key=len)
 
 
 def _facts(runs: pd.DataFrame, keys: Mapping[str, str]) -> naming.Facts:

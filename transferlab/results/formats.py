@@ -169,7 +169,8 @@ def csv(table: pd.DataFrame) -> str:
     safe = table.copy()
     for key in table:
         if not pd.api.types.is_numeric_dtype(table[key]):
-            safe[key] = table[key].map(_safe, na_action="ignore")
+            known = {value: _safe(value) for value in table[key].dropna().unique()}
+            safe[key] = table[key].map(known, na_action="ignore")
     return str(safe.to_csv(index=False, lineterminator="\n"))
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 LEVEL = 0.95
 ACCURACY = (0.0, 1.0)
@@ -51,6 +50,8 @@ def over_repetitions(
     repeated = means.groupby("group")
     count, mean, sd = repeated.size(), repeated.mean(), repeated.std()
     sd[apart] = math.nan
+    from scipy import special  # slow to import, and not needed to list runs
+
     half = special.stdtrit(count - 1.0, (1 + LEVEL) / 2) * sd / np.sqrt(count)
     table = pd.DataFrame(
         {

@@ -46,6 +46,8 @@ class Setting:
         if SERIES not in self.where:
             found &= table["n"] == 0  # base networks
         for key, values in self.where.items():
+            if not found.any():  # of most settings a store has no run
+                break
             missing = _text(NEUTRAL.get(key))  # of a run that was made before there was the key
             found &= table[key].map(_text).replace("", missing).isin(values)
         return found

@@ -39,6 +39,7 @@ LEFT_OUT = ("id", "label", "split", "kind", "reason", "folder")
 KINDS = ("damaged", "unreadable", "failed", "chance", "base", "missing")
 FINISHED = ("chance", "base")  # the kinds of finished runs, which are in the table too
 CURVE = ("id", "label", "step", "value", "val_loss", "train_loss")
+Curve = list[tuple[object, ...]] | str  # the rows of CURVE, or what is wrong with them
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,12 @@ class Results:
     def experiments(self) -> tuple[Experiment, ...]:
         """Its runs by experiment: those that may be averaged together."""
         return comparable.split(self.table)
+
+    @cached_property
+    def read_curves(self) -> dict[str, "Curve"]:
+        """The curves that have been read, by run, to which `curves` adds: tables and figures of a
+        page ask for the same ones."""
+        return {}
 
     @cached_property
     def prepared(self) -> pd.DataFrame:
@@ -94,7 +101,8 @@ def load(store: Path | str, *, study: str | None = None) -> Results:
         table = table[table["id"].isin(list(expected))].reset_index(drop=True)
         unread = [run for run in unread if run.id in expected]
     metric = usual_metric(table)
-    table = with_metric(table, metric)
+    if study is not None:
+        table = with_metric(table, metric)
     evaluations, faults = evaluated.read(table)
     left_out += [*map(_unread, unread), *_not_counting(table, metric), *map(_fault, faults)]
     begun = {*table["id"], *(run.id for run in unread)}
@@ -126,16 +134,19 @@ def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
         points = pd.DataFrame(published.curves(results.store))
         curves = table[["id", "label"]].merge(points, on="id")[list(CURVE)]
     else:
-        parts = []
-        for run in table.itertuples(index=False):
-            try:
-                parts.append(_curve(run, measure_of(results.metric)))
-            except (Damaged, Unreadable) as error:
-                faults[str(run.id)] = str(error)
-                log.warning("left out: %s", error)
-        parts = [part for part in parts if part is not None]
-        curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CURVE)
-    curves.attrs["missing"] = sorted(set(table["id"]) - set(curves["id"]))
+        known, measure = results.read_curves, measure_of(results.metric)
+        cells: list[tuple[object, ...]] = []
+        for run in table[_of_curves()].itertuples(index=False):
+            identity = str(run.id)
+            if identity not in known:
+                known[identity] = _curve(run, measure)
+            curve = known[identity]
+            if isinstance(curve, str):
+                faults[identity] = curve
+            else:
+                cells += curve
+        curves = pd.DataFrame(cells, columns=CURVE)
+    curves.attrs["missing"] = sorted({*table["id"]}.difference(curves["id"].unique()))
     curves.attrs["faults"] = faults
     return curves
 
@@ -281,17 +292,21 @@ def _split_label(name: object, seed: Any) -> str:
     return f"{name}{'' if seed is None or pd.isna(seed) else seed}"
 
 
-def _curve(run: Any, measure: Measure) -> pd.DataFrame | None:
-    """The curve of a run, a row of the table, None if it has none. Raises: Damaged, Unreadable."""
-    name, folder = f"{run.label} {run.id}", Path(run.path)
+def _of_curves() -> list[str]:
+    """The columns of a results table that tell the curve of a run."""
+    return ["id", "label", "path", "steps", *(measure.final for measure in MEASURES)]
+
+
+def _curve(run: Any, measure: Measure) -> Curve:
+    """The curve of a run, a row of the table: the rows of CURVE; or what is wrong with it."""
     values = {m.column: getattr(run, m.final) for m in MEASURES if pd.notna(getattr(run, m.final))}
     if measure.column not in values:
-        return None
-    rows = read_curve(folder, run=name, steps=run.steps, values=values)
-    if rows is None:
-        return None
-    columns = {
-        "step": "step", "value": measure.column, "val_loss": "val/loss", "train_loss": "train/loss",
-    }  # fmt: skip
-    curve = pd.DataFrame({key: [row[column] for row in rows] for key, column in columns.items()})
-    return curve.assign(id=run.id, label=run.label)[list(CURVE)]
+        return []
+    name = f"{run.label} {run.id}"
+    try:
+        rows = read_curve(Path(run.path), run=name, steps=run.steps, values=values)
+    except (Damaged, Unreadable) as error:
+        log.warning("left out: %s", error)
+        return str(error)
+    columns = ("step", measure.column, "val/loss", "train/loss")
+    return [(run.id, run.label, *(row[key] for key in columns)) for row in rows or ()]

@@ -1,13 +1,16 @@
 """Which runs a table or a figure shows: the experiments of each exhibit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
 from transferlab.results import comparable, loading, pairs
 from transferlab.results.comparable import Experiment
+from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
+
+MOST = 300  # curves in a figure, in which nobody could follow more
 
 
 def random_halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
@@ -39,8 +42,24 @@ def halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
 
 
 def with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
-    ids = set(loading.curves(results)["id"])
+    ids = loading.curves(results)["id"].unique()
     return _with_any(runs, lambda runs: runs["id"].isin(ids))
+
+
+def drawn_curves(selection: Selection) -> pd.DataFrame:
+    """The learning curves that the figure of an experiment draws."""
+    curves = loading.curves(selection.results, selection.ids)
+    shown = drawn(selection.experiment.runs, curves["id"].unique())
+    return curves[curves["id"].isin(shown)].reset_index(drop=True)
+
+
+def drawn(runs: pd.DataFrame, known: Iterable[str]) -> list[str]:
+    """The ids of those whose curves are drawn: of all that are known, or of MOST at even distances,
+    so that there are some of each series and n."""
+    ids = runs[runs["id"].isin([*known])].sort_values(["series", "n"], kind="stable")["id"].tolist()
+    if len(ids) <= MOST:
+        return ids
+    return [ids[number * len(ids) // MOST] for number in range(MOST)]
 
 
 def reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:

@@ -47,7 +47,8 @@ class Sharing:
         for keys, change in ((FOLDERS, self._folder), (TEXTS, self.text)):
             for key in keys:
                 if key in shared:
-                    shared[key] = shared[key].map(change, na_action="ignore")
+                    known = {value: change(value) for value in shared[key].dropna().unique()}
+                    shared[key] = shared[key].map(known, na_action="ignore")
         notes = [self.text(note) for note in table.attrs.get("notes", ())]
         shared.attrs = {**table.attrs, "notes": notes}
         return shared
@@ -66,8 +67,9 @@ class Sharing:
         return text
 
     def _folder(self, folder: str) -> str:
-        store = Path(self.results.store)
-        path = Path(folder)
+        if "/" not in (name := folder.removeprefix(f"{self.results.store}/")):
+            return name  # of a run, of which there are many
+        store, path = Path(self.results.store), Path(folder)
         return str(path.relative_to(store)) if path.is_relative_to(store) else _last(folder)
 
     @cached_property

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,11 @@ def read_curve(
     if content is None:
         return None
     try:
-        lines = csv.DictReader(io.StringIO(content.data.decode("utf-8"), newline=""), strict=True)
-        if missing := [key for key in (*REQUIRED, *values) if key not in (lines.fieldnames or ())]:
+        lines = csv.reader(io.StringIO(content.data.decode("utf-8"), newline=""), strict=True)
+        names = next(lines, [])
+        if missing := [key for key in (*REQUIRED, *values) if key not in names]:
             raise ValueError(f"it has no column {missing[0]}")
-        rows = tuple(map(_row, lines))
+        rows = tuple(_row(names, line) for line in lines if line)
         if any(row["step"] <= before["step"] for before, row in zip(rows, rows[1:], strict=False)):
             raise ValueError("its steps do not increase")
         last = {"step": steps, **values}
@@ -49,12 +50,11 @@ def read_curve(
     return rows
 
 
-def _row(line: Mapping[str | None, Any]) -> Row:
+def _row(names: Sequence[str], line: Sequence[str]) -> Row:
     """The values of a line. Raises: ValueError for one that is no number, or out of bounds."""
-    if None in line or None in line.values():
+    if len(line) != len(names):
         raise ValueError("a line has more or fewer values than the first one")
-    row: Row = {str(name): _number(str(name), text) for name, text in line.items()}
-    return {**row, "step": int(row["step"])}
+    return {name: _number(name, text) for name, text in zip(names, line, strict=True)}
 
 
 def _number(name: str, text: str) -> float:

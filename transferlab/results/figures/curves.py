@@ -3,14 +3,14 @@
 Yosinski et al. 2014, Sec. 3 and the authors' release.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from transferlab.results import loading
+from transferlab.results import loading, selections
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import accuracy_axis, title
@@ -28,9 +28,12 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     With the published curves, which are of 450,000 steps, against the share of all steps.
     """
     shares = published is not None
-    for identity, curve in _curves(published).items() if published is not None else ():
+    for identity, curve in _by_run(_curves(published)) if published is not None else ():
         _curve(axes, curve, style.GREY, "-", f"published {identity}", shares=shares)
-    runs, curves = selection.experiment.runs, _curves(selection)
+    runs, table = selection.experiment.runs, _curves(selection)
+    known = table["id"].unique()
+    shown = selections.drawn(runs, known)
+    kept, curves = len(known), dict(_by_run(table[table["id"].isin(shown)]))
     named: dict[tuple[str, str], Line2D] = {}
     for run in runs[runs["id"].isin(list(curves))].itertuples():
         look = FILTERS if run.series == "random" else SERIES[str(run.series)]
@@ -47,15 +50,19 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         axes.set_xlabel("training step")
     accuracy_axis(axes, selection.metric)
     title(axes, selection.experiment.name, None)
-    without = len(runs) - len(curves)
+    without = len(runs) - kept
     note = f"No curve is kept of {without} of {len(runs)} networks."
-    return [*([note] if without else []), *_damaged(selection), *select.left_out(selection)]
+    some = f"{len(curves)} of {kept} curves are drawn, evenly of each series and n."
+    return [
+        *([note] if without else []),
+        *([some] if len(curves) < kept else []),
+        *_damaged(runs, table.attrs["faults"]),
+        *select.left_out(selection),
+    ]
 
 
-def _damaged(selection: Selection) -> list[str]:
+def _damaged(runs: pd.DataFrame, faults: Collection[str]) -> list[str]:
     """A sentence on the curves that cannot be used, without their folders."""
-    table = loading.curves(selection.results, selection.ids)
-    faults, runs = table.attrs["faults"], selection.experiment.runs
     names = [f"{r.label} {r.id}" for r in runs.itertuples() if r.id in faults]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     if not names:
@@ -63,9 +70,13 @@ def _damaged(selection: Selection) -> list[str]:
     return [f"The curve of {', '.join(names[:NAMED])}{more} cannot be used: it is damaged."]
 
 
-def _curves(selection: Selection) -> dict[str, pd.DataFrame]:
-    table = loading.curves(selection.results, selection.ids)
-    return {str(identity): curve for identity, curve in table.groupby("id", sort=False)}
+def _curves(selection: Selection) -> pd.DataFrame:
+    return loading.curves(selection.results, selection.ids)
+
+
+def _by_run(curves: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for identity, curve in curves.groupby("id", sort=False):
+        yield str(identity), curve
 
 
 def _curve(

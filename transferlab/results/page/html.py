@@ -5,6 +5,7 @@ is escaped. Nothing is computed here.
 """
 
 import base64
+import gzip
 import hashlib
 import io
 import re
@@ -24,6 +25,7 @@ SVG = {"svg.fonttype": "path", "svg.image_inline": True}
 _ID = re.compile(r'(\bid="|url\(#|href="#)([^")]*)')
 WIDER = 1.6  # times its size, the largest a figure is shown
 LONG = 24  # letters, above which a cell wraps
+PLAIN_BYTES = 1_000_000  # of a CSV, above which it is compressed
 SHOWN_LINES = 60  # of a CSV that is shown as well as saved
 
 
@@ -115,15 +117,19 @@ def figure(drawn: Figure, name: str, *, alt: str) -> Fragment:
 
 
 def data(frame: pd.DataFrame, name: str) -> Fragment:
-    """A table's every column and digit as CSV: a file to save, and if it is short, its text."""
+    """A table's every column and digit as CSV: a file to save, and if it is short, its text. A long
+    one is compressed: of 10,000 runs it would make the page several times as large."""
     content = str(formats.render(frame, "csv"))
-    encoded = base64.b64encode(content.encode()).decode()
+    plain, file, kind = content.encode(), f"{escape(name)}.csv", "text/csv;charset=utf-8"
+    if len(plain) > PLAIN_BYTES:
+        plain, file, kind = gzip.compress(plain, mtime=0), f"{file}.gz", "application/gzip"
+    encoded = base64.b64encode(plain).decode()
     rows = f"{len(frame)} row{'' if len(frame) == 1 else 's'}"
     shown = f'<pre tabindex="0">{escape(content)}</pre>' if len(frame) <= SHOWN_LINES else ""
     return Fragment(
         f'<details class="data"><summary>Data as CSV: {escape(name)}, {rows}</summary>'
-        f'<p><a download="{escape(name)}.csv" href="data:text/csv;charset=utf-8;base64,{encoded}">'
-        f"Save {escape(name)}.csv</a></p>{shown}</details>"
+        f'<p><a download="{file}" href="data:{kind};base64,{encoded}">'
+        f"Save {file}</a></p>{shown}</details>"
     )
 
 

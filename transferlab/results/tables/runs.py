@@ -5,7 +5,6 @@ import pandas as pd
 from transferlab.experiment.metrics import METRICS
 from transferlab.results import notes
 from transferlab.results.exhibits import Selection
-from transferlab.results.judgement import with_metric
 
 ORDER = ["data_set", "model", "split", "split_seed", "seed", "target", "base", "fine_tuned", "n"]
 
@@ -13,7 +12,7 @@ ORDER = ["data_set", "model", "split", "split_seed", "seed", "target", "base", "
 def build(selection: Selection) -> pd.DataFrame:
     """The columns of `Results.table`; differences to the target's base are of the metric."""
     metric, results = selection.metric, selection.results
-    table = with_metric(results.table, metric).assign(metric=metric)
+    table = results.table.assign(metric=metric)
     table = table.sort_values(ORDER, na_position="first", ignore_index=True)
     empty = [f"{selection.nothing}: the table is empty"] if table.empty else []
     table.attrs = {
