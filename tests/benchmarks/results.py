@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.stores import finish
+from support import large_store
 
 from transferlab import results
 from transferlab.results import scan
@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        times = {size: measured(filled(Path(folder) / str(size), size), size) for size in SIZES}
+        times = {
+            size: measured(large_store.fill(Path(folder) / str(size), size), size) for size in SIZES
+        }
     if arguments.json:
         report: dict[str, object] = {"machine": f"{platform.machine()}, one thread"}
         for size, (new_s, kept_s) in times.items():
@@ -45,16 +47,6 @@ def main() -> None:
     ]
     heading = ("records", "all new", "a record", "kept")
     print("\n".join(tables.table(heading, lines, right=range(4))))
-
-
-def filled(folder: Path, size: int) -> Path:
-    """A store with so many finished runs: both directions, all cuts, as many seeds as it takes."""
-    labels = ["baseA", "baseB"]
-    labels += [f"{base}{n}{target}" for n in range(1, 8) for base in "AB" for target in "AB"]
-    for number in range(size):
-        seed, index = divmod(number, len(labels))
-        finish(folder, labels[index], 0.5 + number % 100 / 1000, {"seed": seed})
-    return folder
 
 
 def measured(folder: Path, size: int) -> tuple[float, float]:
