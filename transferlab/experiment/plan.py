@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from transferlab.experiment.run import Run
+from transferlab.runtime.garbage import uncollected
 
 Role = Literal["base", "transfer", "pack"]
 Fits = Callable[[Sequence[Run]], bool]  # whether runs can be trained together
@@ -56,6 +57,7 @@ def order(runs: Iterable[Run]) -> tuple[Run, ...]:
     return (*bases.values(), *others.values())
 
 
+@uncollected()
 def packs(
     runs: Iterable[Run], size: int | None = 1, *, fits: Fits | None = None
 ) -> tuple[Pack, ...]:

@@ -19,6 +19,7 @@ from transferlab.experiment.run import Run, make_run
 from transferlab.experiment.splits import Split, divide
 from transferlab.experiment.variables import conceal, displayed, expand
 from transferlab.runtime import commands, paths
+from transferlab.runtime.garbage import uncollected
 
 Described = tuple[data.Description, data.StoredPixels | None]
 Sections = tuple[SplitConfig, DataConfig, ModelConfig, tuple[str, str] | None]
@@ -46,6 +47,7 @@ def resolve(config: RunConfig) -> Run:
     return resolve_all([config])[0]
 
 
+@uncollected()
 def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
     """The runs of the configs, in their order. Raises: UserError as `resolve` does.
 

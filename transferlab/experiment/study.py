@@ -29,6 +29,7 @@ from transferlab.experiment.keys import LISTS, PATHS, flatten
 from transferlab.experiment.splits import missing_split
 from transferlab.models import libraries
 from transferlab.runtime import paths
+from transferlab.runtime.garbage import uncollected
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -65,6 +66,7 @@ def load(name: str, conf: Conf = CONF) -> Study:
     return Study(path.stem, grids)
 
 
+@uncollected()
 def expand(study: Study, overrides: Sequence[str], conf: Conf = CONF) -> tuple[RunConfig, ...]:
     """The configs of all points of the study's grids, duplicates included.
 

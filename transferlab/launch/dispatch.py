@@ -28,6 +28,7 @@ from transferlab.launch.cluster import Cluster, SlurmCluster
 from transferlab.launch.slurm import Submission
 from transferlab.models.facts import Facts
 from transferlab.runtime import commands, machine
+from transferlab.runtime.garbage import uncollected
 from transferlab.store import sweeps
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def resolved(configs: Iterable[RunConfig], launcher: Launcher) -> tuple[Run, ...
     return resolve_all(map(with_threads, configs))
 
 
+@uncollected()
 def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | None) -> Order:
     """The plan of these runs, in the store that they name.
 

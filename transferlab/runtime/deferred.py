@@ -9,20 +9,20 @@ of Lightning uses another name, that is what loads it; if it cannot be imported 
 imported as ever.
 """
 
-import contextlib
 import functools
-import gc
 import importlib
 import importlib.util
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from transferlab.runtime.garbage import uncollected
 
 TORCH, LIGHTNING = "torch", "pytorch_lightning"
 LOCK = threading.RLock()
@@ -213,7 +213,7 @@ class _Torch(_Wrapped):
 
     def exec_module(self, module: ModuleType) -> None:
         self.restore(module)
-        with _uncollected():
+        with uncollected():
             self.code.exec_module(module)
 
 
@@ -222,7 +222,7 @@ class _Lightning(_Wrapped):
 
     def exec_module(self, module: ModuleType) -> None:
         self.restore(module)
-        with _uncollected():
+        with uncollected():
             self._import(module)
 
     def _import(self, module: ModuleType) -> None:
@@ -260,17 +260,6 @@ def _imported(module: ModuleType) -> ModuleSpec:
     spec = module.__spec__ or ModuleSpec(module.__name__, None)
     spec.loader = _Imported(module, spec)
     return spec
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _forget(names: set[str]) -> None:

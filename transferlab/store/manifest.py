@@ -19,6 +19,7 @@ from transferlab.experiment.build import Variations, build_config
 from transferlab.experiment.keys import keys_of, known_keys, nested, recorded, recorded_section
 from transferlab.experiment.run import Run, make_run
 from transferlab.runtime import reading, typed
+from transferlab.runtime.garbage import uncollected
 from transferlab.runtime.reading import Damaged
 from transferlab.store import reader, schemas
 from transferlab.store.schemas import FORMAT, RunId
@@ -36,6 +37,7 @@ class Manifest:
     source: Path | None = None  # for messages
 
     @classmethod
+    @uncollected()
     def of(cls, runs: Sequence[Run]) -> "Manifest":
         """The manifest of the runs of a plan, which has at least one."""
         common = recorded(runs[0].config)
