@@ -73,7 +73,7 @@ class Window:
 
 
 COPIED = Window(size=256, skipped=4, batches=16)  # every buffer of the ring was used before
-READ = Window(size=16, skipped=1, batches=6)  # decoded, the same images on every side
+READ = Window(size=16, skipped=1, batches=12)  # decoded, the same images on every side
 
 
 def add_flags(parser: ArgumentParser) -> None:
