@@ -4,8 +4,8 @@
 
 A study on the digits with more and more split seeds: expanded, resolved, ordered, compared with an
 empty and with a filled store, cut into packs that fit into memory and into waves, and written
-down. Expected: about 40 microseconds a run and 60 to read and check its record (`skip`), and
-the last ratio about 10. --check fails above 20 s.
+down. Expected on two shared cores: about 100 microseconds a run and as many to read and check its
+record (`skip`), and the last ratio about 10. --check fails above 30 s.
 Half a minute to three, most of it to fill the store.
 """
 
@@ -35,7 +35,7 @@ from transferlab.store.manifest import Manifest
 
 SIZES = (1_000, 10_000, 100_000)
 RUNS_OF_A_SPLIT = 58  # of random_splits: 2 bases, 8 variants of 7 cuts
-LIMIT_S = 20.0  # for the largest
+LIMIT_S = 30.0  # for the largest
 # A network of which four or five make a pack in MEMORY bytes, so that every pack has to be cut
 STAGES = (StageFacts("any", 5_000_000, 1, *[Footprint(50_000, 10_000, 50_000)] * 2),) * 8
 MEMORY = 4_000_000_000
