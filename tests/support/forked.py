@@ -11,7 +11,6 @@ process is requested, and ends with its standard input. Test processes side by s
 servers of the process that has started them.
 """
 
-import atexit
 import contextlib
 import fcntl
 import gc
@@ -24,18 +23,18 @@ import pickle
 import runpy
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from support import torch, users, without_locks
+
+from transferlab.runtime.preloaded import leave
 
 TESTS = Path(__file__).parents[1]
 SOCKET = "FORKED_SOCKET"  # the server for further processes that a forked process starts
@@ -303,27 +302,6 @@ def run(request: dict[str, Any], path: str) -> None:
     else:
         sys.modules.pop(name, None)
         runpy._run_module_as_main(name)  # type: ignore[attr-defined]
-
-
-def leave(error: BaseException | None) -> NoReturn:
-    """Exit as an interpreter does, without unloading modules, which takes 1 s."""
-    code = 0
-    if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if code and not isinstance(error.code, int):
-            print(error.code, file=sys.stderr)
-    elif error is not None:
-        code = 1
-        sys.excepthook(type(error), error, error.__traceback__)
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        if not stream.closed:
-            stream.flush()
-    if isinstance(error, KeyboardInterrupt):
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-    os._exit(code)
 
 
 def main(path: str, *preload: str) -> None:

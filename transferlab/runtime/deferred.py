@@ -89,7 +89,7 @@ def _class(deferred: Deferred, name: str) -> type:
 
 
 def _no_op(deferred: Deferred, name: str) -> Callable[..., None]:
-    """What compiled code is told, of which there is none before the compiler is loaded."""
+    """For compiled code only, of which there is none before the compiler is loaded."""
     return lambda *arguments: deferred.real(name)(*arguments) if deferred.loaded else None
 
 
