@@ -180,13 +180,16 @@ REAL = """
         def forward(self, x):
             return layer(x)
     from torch._subclasses.fake_tensor import FakeTensorMode
-    FakeTensorMode()  # imports a submodule of the compiler that refuses new attributes
+    FakeTensorMode()  # imports a submodule of the compiler, its settings, and no more of it
+    assert "torch._inductor" not in sys.modules
+    torch._dynamo.config.recompile_limit = 17
     compiled = torch.compile(Module(), backend="eager")
     assert close(step(compiled))
     assert _maybe_unwrap_optimized(compiled) is compiled._orig_mod
     assert close(torch.compile(step, backend="eager")(layer))
     import torch._dynamo.config
     assert torch._dynamo.config is sys.modules["torch._dynamo.config"]
+    assert torch._dynamo.config.recompile_limit == 17
 
     import torchmetrics
     from torchmetrics.classification import MulticlassAccuracy

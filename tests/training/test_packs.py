@@ -1,5 +1,6 @@
 """Packs on one stream of images: what is read once, and what happens when memory is too small."""
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -298,3 +299,17 @@ def test_the_processors_memory_is_what_is_free_and_for_several_processes_all_the
     assert len(rooms[0].facts) == 1
     (facts,) = rooms[0].facts.values()
     assert [stage.name for stage in facts.stages][-2:] == ["fc7", "fc8"]
+
+
+def test_a_network_is_examined_once_on_a_machine(pack: list[Run]):
+    (first,) = packs.facts(pack).values()
+    (cached,) = (Path(pack[0].config.runtime.cache) / "networks").iterdir()
+    stages = json.loads(cached.read_text("utf-8"))
+    stages["stages"][0]["macs"] += 1
+    cached.write_text(json.dumps(stages), "utf-8")
+
+    (second,) = packs.facts(pack).values()
+
+    assert [a.macs - b.macs for a, b in zip(second.stages, first.stages, strict=True)] == [
+        1, 0, 0, 0, 0, 0, 0, 0,
+    ]  # fmt: skip

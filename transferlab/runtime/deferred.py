@@ -137,7 +137,8 @@ DEFERRALS = {
     ),
     "torch.utils.flop_counter": Deferral({"FlopCounterMode": _function}),
     "torch._dynamo": Deferral(
-        {"OptimizedModule": _class, "disable": _decorator, "graph_break": _no_op}
+        {"OptimizedModule": _class, "disable": _decorator, "graph_break": _no_op},
+        frozenset({"config"}),
     ),
 }
 

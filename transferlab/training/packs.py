@@ -160,9 +160,15 @@ def facts(runs: Iterable[Run]) -> Facts:
     known: dict[NetworkShape, NetworkFacts] = {}
     for run in runs:
         network = networks.network_of(run)
-        if network not in known:
-            examine = _examined.__wrapped__ if run.config.model.is_own else _examined
-            known[network] = networks.cached_facts(run) or examine(network)
+        if network in known:
+            continue
+        cached = networks.cached_stages(run)
+        if cached is None:
+            cached = (
+                _examined.__wrapped__(network) if run.config.model.is_own else _examined(network)
+            )
+            networks.cache_stages(run, cached)
+        known[network] = cached
     return known
 
 

@@ -97,10 +97,14 @@ def facts(
     return {network: facts for network, facts in known.items() if facts is not None}
 
 
-def cached_facts(run: Run) -> NetworkFacts | None:
-    """The facts of the run's network from its cache; None if they are not in it."""
-    cache, accelerator = cache_folder(run.config), run.config.runtime.accelerator
-    return _read_cache(_files(network_of(run), cache, accelerator, None, timed=False))
+def cached_stages(run: Run) -> NetworkFacts | None:
+    """The stages of the run's network, without the machine, from its cache; None if missing."""
+    return _read_cache(_file_of_stages(run))
+
+
+def cache_stages(run: Run, facts: NetworkFacts) -> None:
+    """Save other processes the examination of the run's network."""
+    _write_cache(_file_of_stages(run), {"stages": [asdict(stage) for stage in facts.stages]})
 
 
 def check(runs: Iterable[Run], facts: Facts) -> None:
@@ -159,7 +163,9 @@ def _facts(answer: Mapping[str, Any], *, timed: bool) -> NetworkFacts:
     )
     if not stages:
         raise ValueError("no stages")
-    device_bytes = None if answer["device_bytes"] is None else _count(answer["device_bytes"])
+    device_bytes = answer.get("device_bytes")
+    if device_bytes is not None:
+        device_bytes = _count(device_bytes)
     if not timed:
         return NetworkFacts(stages, device_bytes, None, None)
     s_per_mac = float(answer["s_per_mac"])
@@ -202,6 +208,11 @@ def _files(
         keys.append([*shape, *machine, threads])
     digests = (hashlib.sha256(json.dumps(key).encode()).hexdigest() for key in keys)
     return tuple(cache / "networks" / f"{digest}.json" for digest in digests)
+
+
+def _file_of_stages(run: Run) -> tuple[Path, ...]:
+    accelerator = run.config.runtime.accelerator
+    return _files(network_of(run), cache_folder(run.config), accelerator, None, timed=False)[:1]
 
 
 def _read_cache(files: Sequence[Path]) -> NetworkFacts | None:
