@@ -60,6 +60,14 @@ def test_experiments_are_a_column_when_there_are_several(table: pd.DataFrame):
     assert "cifar10" in str(formats.render(several, "table"))
 
 
+def test_one_experiment_is_in_the_title_beside_published_rows(table: pd.DataFrame):
+    beside = table.assign(experiment=[None, "digits alexnet_small"])
+    beside.attrs = table.attrs
+
+    title = str(formats.render(beside, "table")).splitlines()[0]
+    assert title == "Figure 2: top1_final, digits alexnet_small"
+
+
 def test_markdown_is_a_table_with_its_bars_escaped(table: pd.DataFrame):
     assert str(formats.render(table, "markdown")).splitlines() == [
         "**Figure 2: top1_final, digits alexnet_small**",

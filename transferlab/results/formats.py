@@ -53,7 +53,7 @@ def title(table: pd.DataFrame) -> str:
     """`Figure 2: top1_final, digits (10 classes, 1.44k images) alexnet_small quick`, in a line."""
     parts = [table.attrs["metric"]] if "metric" in table.attrs else []
     if "experiment" in table and table["experiment"].nunique() == 1:
-        parts.append(table["experiment"].iloc[0])
+        parts.append(table["experiment"].dropna().iloc[0])  # rows of published values have none
     about = f": {', '.join(parts)}" if parts else ""
     return escaped(f"{table.attrs['title']}{about}")
 
