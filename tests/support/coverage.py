@@ -18,7 +18,8 @@ from transferlab.results import catalogue, pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.judgement import with_metric
-from transferlab.results.loading import LEFT_OUT, Results
+from transferlab.results.left_out import LEFT_OUT
+from transferlab.results.loading import Results
 
 REPETITIONS = 1000
 SEED = 2014
@@ -221,7 +222,7 @@ def _table(experiments: tuple[Experiment, ...], name: str) -> pd.DataFrame:
     exhibit = catalogue.EXHIBITS[name]
     assert exhibit.table is not None
     nothing = pd.DataFrame(columns=list(LEFT_OUT))
-    results = Results("generated", experiments[0].runs, nothing, METRIC)
+    results = Results(("generated",), experiments[0].runs, nothing, METRIC)
     return exhibit.table(Selection(exhibit, METRIC, experiments, results))
 
 

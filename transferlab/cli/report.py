@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     from transferlab.results import formats
     from transferlab.results.page import report
 
-    loaded = results.load(options.store, study=options.study)
+    loaded = results.load(*options.store, study=options.study)
     page = report.page(
         loaded,
         options.metric,
@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _flags() -> Flags:
-    flags = Flags("report", run.__doc__ or "")
+    flags = Flags("report", run.__doc__ or "", stores=True)
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument("--experiment", metavar="TEXT",
                        help="only this experiment: its id, or a part of its name")  # fmt: skip

@@ -24,7 +24,7 @@ UNUSED = {
 
 def run(arguments: Sequence[str]) -> int:
     """Finished runs, or a table or figure of the paper made of them. --store
-    published:yosinski2014 shows the paper's own networks; --store FILE.csv those of an archive."""
+    published:yosinski2014 shows the paper's own networks."""
     options = _flags().parse_args(arguments)
     logs.to_stderr()
     for flag, value, known in (
@@ -40,11 +40,11 @@ def run(arguments: Sequence[str]) -> int:
         return _archive(options)
     if options.plot is not None:
         return _plot(options)
-    return _table(results.load(options.store, study=options.study), options)
+    return _table(results.load(*options.store, study=options.study), options)
 
 
 def _flags() -> Flags:
-    flags = Flags("results", run.__doc__ or "")
+    flags = Flags("results", run.__doc__ or "", stores=True)
     flags.add_argument("--study", metavar="NAME", help="only the runs of this study")
     flags.add_argument("--table", metavar="NAME",
                        help=f"{_list(catalogue.table_names())} (default: runs)")  # fmt: skip
@@ -55,8 +55,7 @@ def _flags() -> Flags:
                        help="draw the paper's networks behind yours (default: where data and "
                        "network are the paper's)")  # fmt: skip
     flags.add_argument("--experiment", metavar="TEXT",
-                       help="only this experiment: its id, or a part of its name; --table "
-                       "experiments lists them")  # fmt: skip
+                       help="only this experiment: its id, or part of its name")  # fmt: skip
     flags.add_argument("--width", type=float, metavar="INCHES",
                        help="width (default: 3.3, one column; two are about 7)")  # fmt: skip
     flags.add_argument("--metric", metavar="NAME",
@@ -69,8 +68,7 @@ def _flags() -> Flags:
                        help="write to a file instead of stdout")  # fmt: skip
     flags.add_argument("--with-paths", action="store_true", default=None, help=WITH_PATHS)
     flags.add_argument("--archive", type=path_of, metavar="FILE.csv",
-                       help="write the runs to a file that --store FILE.csv reads like a store, "
-                       "without the folders of this machine")  # fmt: skip
+                       help="write the runs to a file that --store reads")  # fmt: skip
     return flags
 
 
@@ -92,7 +90,7 @@ def _archive(options: argparse.Namespace) -> int:
     path = options.archive
     if path.suffix.lower() != archive.SUFFIX:
         raise UserError(f"--archive {path} is not a CSV file: name it FILE{archive.SUFFIX}")
-    loaded = results.load(options.store, study=options.study)
+    loaded = results.load(*options.store, study=options.study)
     if options.experiment is not None:
         loaded = catalogue.only(loaded, comparable.chosen(loaded.experiments, options.experiment))
     formats.write(path, archive.text(loaded.table, with_paths=bool(options.with_paths)))
@@ -109,7 +107,7 @@ def _plot(options: argparse.Namespace) -> int:
     from transferlab.results.figures import layout
 
     figures.kind_of(path)
-    loaded = results.load(options.store, study=options.study)
+    loaded = results.load(*options.store, study=options.study)
     figure = figures.draw(
         loaded,
         name,

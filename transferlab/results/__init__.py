@@ -5,6 +5,7 @@ May import: errors, runtime, experiment, store.
 
 from transferlab.results.catalogue import table
 from transferlab.results.judgement import with_metric
-from transferlab.results.loading import KINDS, Results, curves, judged, load
+from transferlab.results.left_out import KINDS
+from transferlab.results.loading import Results, curves, judged, load
 
 __all__ = ["KINDS", "Results", "curves", "judged", "load", "table", "with_metric"]

@@ -6,19 +6,22 @@ answer nothing about it, and are listed with the damaged ones.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from transferlab.results.rows import data_set
+from transferlab.results.sources import StoreContent
 from transferlab.runtime.reading import Damaged, Unreadable
 from transferlab.store import evaluations, reader, schemas
 from transferlab.store.reader import Values
 
 HEAD = ("evaluation", "label", "id", "model", "runs", "protocol", "asked", "data_set", "images")
 TAIL = ("settings", "skipped", "time_s", "device", "finished", "kept_with", "path")
+RUN = ["id", "label", "path", "weights_sha256"]
 METRICS = ("top1", "top5", "loss", "map11", "map")  # the first columns of metrics; then others
 
 Fault = Damaged | Unreadable
@@ -29,11 +32,13 @@ def empty() -> pd.DataFrame:
     return pd.DataFrame(columns=[*HEAD, *TAIL])
 
 
-def read(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Fault]]:
-    """The evaluations recorded with the finished runs of a table, and records without a row."""
-    found: list[dict[str, Any]] = []
+def read(sources: Iterable[StoreContent]) -> tuple[pd.DataFrame, list[Fault]]:
+    """The evaluations recorded with the finished runs of stores, and records without a row. One
+    that several stores have is that of the first."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     faults: list[Fault] = []
-    for run in table[["id", "label", "path", "weights_sha256"]].astype(str).to_dict("records"):
+    stores = (source for source in sources if not source.is_archive)
+    for run in chain.from_iterable(store.finished.select(RUN).to_pylist() for store in stores):
         folder = Path(run["path"])
         for record in evaluations.of_run(folder):
             if not isinstance(record, dict):
@@ -43,10 +48,11 @@ def read(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Fault]]:
                 reason = f"it is of other weights than those of {run['label']} {run['id']}"
                 faults.append(reader.damaged(path, reason, schemas.EVALUATION))
             else:
-                found += _rows(record, folder, run["id"])
+                key = run["id"], record["id"]
+                found.setdefault(key, [*_rows(record, folder, run["id"])])
     if not found:
         return empty(), faults
-    rows = pd.DataFrame(found)
+    rows = pd.DataFrame([*chain.from_iterable(found.values())])
     others = [key for key in rows if key not in (*HEAD, *METRICS, *TAIL)]
     order = [*HEAD, *(key for key in METRICS if key in rows), *others, *TAIL]
     return rows[order], faults

@@ -6,7 +6,7 @@ that are damaged, failed, at chance level or missing are listed separately, with
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,19 +15,14 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from transferlab import store
 from transferlab.errors import UserError
 from transferlab.experiment.metrics import MEASURES, METRICS, Measure, measure_of
-from transferlab.experiment.run import FAILURE
-from transferlab.results import archive, comparable, evaluated, pairs, published, rows, scan
+from transferlab.results import comparable, evaluated, left_out, pairs, published, rows, sources
+from transferlab.results.archive import is_archive
 from transferlab.results.comparable import Experiment
 from transferlab.results.judgement import with_metric
-from transferlab.results.scan import Unread
-from transferlab.runtime import commands, paths, reading
 from transferlab.runtime.reading import Damaged, Unreadable
-from transferlab.store import reader, schemas, survey
 from transferlab.store.curves import read_curve
-from transferlab.store.sweeps import Sweep
 
 log = logging.getLogger(__name__)
 LEADING = (
@@ -35,9 +30,6 @@ LEADING = (
     "data_set", "model", "seed", *METRICS, "chance", "learned", "counts",
     "target_base_metric", "delta_to_target_base",
 )  # fmt: skip
-LEFT_OUT = ("id", "label", "split", "kind", "reason", "folder")
-KINDS = ("damaged", "unreadable", "failed", "chance", "base", "missing")
-FINISHED = ("chance", "base")  # the kinds of finished runs, which are in the table too
 CURVE = ("id", "label", "step", "value", "val_loss", "train_loss")
 Curve = list[tuple[object, ...]] | str  # the rows of CURVE, or what is wrong with them
 
@@ -49,14 +41,26 @@ class Results:
     Accuracies are fractions. `metric` is the default of tables and figures, of which are `learned`,
     `counts`, `target_base_metric` and `delta_to_target_base`: see `judged`. A base network's base
     is itself. `left_out` has the columns `LEFT_OUT`, its `kind` is one of `KINDS`; runs at chance
-    level are in both. `evaluations` are those of the finished runs: see `evaluated`.
+    level are in both. `evaluations` are those of the finished runs: see `evaluated`. `stores` are
+    the stores and archives that were read.
     """
 
-    store: str
+    stores: tuple[str, ...]
     table: pd.DataFrame
     left_out: pd.DataFrame
     metric: str
     evaluations: pd.DataFrame = field(default_factory=evaluated.empty)
+
+    @property
+    def store(self) -> str:
+        """What was read, by name: one store, or several."""
+        return ", ".join(self.stores)
+
+    @property
+    def folder(self) -> str | None:
+        """The first of the stores that runs are trained into; None if there is none."""
+        names = (s for s in self.stores if not (published.is_published(s) or is_archive(s)))
+        return next(names, None)
 
     @cached_property
     def experiments(self) -> tuple[Experiment, ...]:
@@ -75,39 +79,34 @@ class Results:
         return pairs.prepare(self.table, self.metric)
 
 
-def load(store: Path | str, *, study: str | None = None) -> Results:
-    """All finished runs of a store, or of one study; of a CSV file (`archive`); or
-    `published:yosinski2014`.
+def load(store: Path | str, *others: Path | str, study: str | None = None) -> Results:
+    """All finished runs of a store, or of one study; of a CSV file (`archive`); of several of
+    these, each run once; or `published:yosinski2014`.
 
-    Raises: UserError if the store or study is unknown, or the store is empty.
+    Raises: UserError if a store or study is unknown, a store is empty, or a run has another outcome
+        in another store.
     """
-    if published.is_published(store):
-        found = _published(published.named(store))
-        _require_no_study(found.store, study)
+    stores = (store, *others)
+    for name in filter(published.is_published, stores):
+        found = _published(published.named(name))
+        if others:
+            raise UserError(f"--store {found.store} is not united with others: read it alone")
+        sources.require_no_study(found.store, study)
         return found
-    folder = paths.expand(store)
-    if archive.is_archive(folder):
-        return _archived(folder, study)
-    if not reading.is_folder(folder):
-        raise UserError(f"{folder} is not a store: name one with --store DIR, or {_fill(folder)}")
-    finished, unread = scan.read(folder)
-    surveyed = survey.read(folder, study)
-    left_out = [_fault(error) for error in surveyed.faults]
-    expected = {identity: s for s in surveyed.sweeps for identity in s.manifest.rows}
-    if not (finished.num_rows or unread or expected or left_out):
-        raise UserError(f"{folder} holds no run: {_fill(folder)}")
-    table = _finished(finished)
-    if study is not None:
-        table = table[table["id"].isin(list(expected))].reset_index(drop=True)
-        unread = [run for run in unread if run.id in expected]
+    parts = [sources.read(each, study) for each in stores]
+    table = _finished(sources.united(parts))
     metric = usual_metric(table)
-    if study is not None:
-        table = with_metric(table, metric)
-    evaluations, faults = evaluated.read(table)
-    left_out += [*map(_unread, unread), *_not_counting(table, metric), *map(_fault, faults)]
-    begun = {*table["id"], *(run.id for run in unread)}
-    left_out += _missing(folder, {key: expected[key] for key in expected if key not in begun})
-    return Results(str(folder), table, _left_out(left_out), metric, evaluations)
+    evaluations, faults = evaluated.read(parts)
+    finished = {*table["id"]}
+    absent = [
+        *(left_out.fault(error) for part in parts for error in part.faults),
+        *left_out.unread(parts, finished),
+        *left_out.not_counting(table, metric),
+        *map(left_out.fault, faults),
+        *left_out.missing(parts, finished),
+    ]
+    names = tuple(part.name for part in parts)
+    return Results(names, table, left_out.table(absent), metric, evaluations)
 
 
 def judged(results: Results, metric: str) -> Results:
@@ -115,10 +114,10 @@ def judged(results: Results, metric: str) -> Results:
     if metric == results.metric:
         return results
     table = with_metric(results.table, metric)
-    unfinished = results.left_out[~results.left_out["kind"].isin(FINISHED)]
-    others = [dict(zip(LEFT_OUT, map(str, run), strict=True)) for run in unfinished.to_numpy()]
-    left_out = _left_out([*others, *_not_counting(table, metric)])
-    return replace(results, table=table, left_out=left_out, metric=metric)
+    unfinished = results.left_out[~results.left_out["kind"].isin(left_out.FINISHED)]
+    rows = [left_out.row(*map(str, run)) for run in unfinished.to_numpy()]
+    absent = left_out.table([*rows, *left_out.not_counting(table, metric)])
+    return replace(results, table=table, left_out=absent, metric=metric)
 
 
 def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
@@ -175,9 +174,9 @@ def _published(store: str) -> Results:
     for network in networks:
         path = f"{store}/{network.id}"
         if network.record is None:
-            split = _split_label(network.config["split.name"], network.config["split.seed"])
+            split = left_out.split_label(network.config["split.name"], network.config["split.seed"])
             reason = "the release has no log of it"
-            missing.append(_row(network.id, network.label, split, "missing", reason, path))
+            missing.append(left_out.row(network.id, network.label, split, "missing", reason, path))
             continue
         finished.append(
             rows.row(
@@ -191,105 +190,11 @@ def _published(store: str) -> Results:
         )
     table = _finished(rows.table(finished))
     metric = usual_metric(table)
-    left_out = _left_out([*_not_counting(table, metric), *missing])
-    return judged(Results(store, table, left_out, metric), published.METRIC)
+    absent = left_out.table([*left_out.not_counting(table, metric), *missing])
+    return judged(Results((store,), table, absent, metric), published.METRIC)
 
 
-def _archived(file: Path, study: str | None) -> Results:
-    _require_no_study(file, study)
-    table = _finished(archive.read(file))
-    metric = usual_metric(table)
-    return Results(str(file), table, _left_out(_not_counting(table, metric)), metric)
-
-
-def _require_no_study(store: object, study: str | None) -> None:
-    if study is not None:
-        raise UserError(f"--study {study} is unknown in {store}, which has no studies: omit it")
-
-
-# --- what is left out ---------------------------------------------------------------------------
-
-
-def _left_out(runs: Iterable[Mapping[str, str]]) -> pd.DataFrame:
-    ordered = sorted(runs, key=lambda run: KINDS.index(run["kind"]))
-    return pd.DataFrame(ordered, columns=list(LEFT_OUT), dtype="str")
-
-
-def _row(
-    identity: str, label: str, split: str, kind: str, reason: str, folder: object
-) -> dict[str, str]:
-    return dict(zip(LEFT_OUT, (identity, label, split, kind, reason, str(folder)), strict=True))
-
-
-def _not_counting(table: pd.DataFrame, metric: str) -> Iterator[dict[str, str]]:
-    """The finished runs that enter no mean."""
-    labels = table.set_index("id")["label"]
-    for run in table[~table["counts"]].to_dict("records"):
-        base = run["base_id"]
-        if run["learned"]:
-            kind, reason = "base", f"its base {labels[base]} {base} is at chance level"
-        else:
-            by = next(m for m in (metric, *METRICS) if pd.notna(run[m]))
-            numbers = f"{by} {run[by]:.4f}, chance {run['chance']:.4f}"
-            kind, reason = "chance", f"at chance level: {numbers}"
-        split = _split_label(run["split"], run["split_seed"])
-        yield _row(run["id"], run["label"], split, kind, reason, run["path"])
-
-
-def _unread(run: Unread) -> dict[str, str]:
-    """A folder without a row: a damaged record, a failure, or not finished yet."""
-    label, split = run.folder.name.partition("-")[0], ""
-    kind, reason = ("unreadable" if run.unreadable else "damaged"), run.damage
-    try:
-        if reason is None:
-            kind, reason = _state_of(run.folder)
-        if (begun := store.read_run(run.folder)) is not None:
-            label, split = begun.label, begun.config.split_label
-    except (Damaged, Unreadable) as error:
-        if run.damage is None:
-            kind, reason = _kind(error), str(error)
-    assert reason is not None
-    return _row(run.id, label, split, kind, reason, run.folder)
-
-
-def _state_of(folder: Path) -> tuple[str, str]:
-    """Kind and reason of a run without a record. Raises: Damaged, Unreadable."""
-    failure = reader.read(folder / FAILURE, schemas.FAILURE)
-    if failure is None:
-        return "missing", "not finished"
-    return "failed", (failure["error"].splitlines() or ["no reason was recorded"])[0]
-
-
-def _fault(error: Damaged | Unreadable) -> dict[str, str]:
-    """A sweep, job or evaluation that cannot be read, which names its file."""
-    return _row("", "", "", _kind(error), str(error), "")
-
-
-def _kind(error: Damaged | Unreadable) -> str:
-    return "unreadable" if isinstance(error, Unreadable) else "damaged"
-
-
-def _missing(store: Path, planned: Mapping[str, Sweep]) -> Iterator[dict[str, str]]:
-    """Runs that a sweep planned and that have no folder yet."""
-    for identity, sweep in planned.items():
-        reason = f"planned by study {sweep.study}, not started"
-        try:
-            run = sweep.manifest.run(identity, store=store)
-            if run.config.is_pretrained:  # which is not trained
-                continue
-        except UserError as error:
-            yield _row(identity, "", "", "missing", f"{reason}; {error}", sweep.folder)
-            continue
-        yield _row(run.id, run.label, run.config.split_label, "missing", reason, run.folder)
-
-
-def _fill(folder: Path) -> str:
-    return f"fill it with {commands.study('quick', folder)}"
-
-
-def _split_label(name: object, seed: Any) -> str:
-    """`random0`, `whole`."""
-    return f"{name}{'' if seed is None or pd.isna(seed) else seed}"
+# --- curves ---------------------------------------------------------------------------------------
 
 
 def _of_curves() -> list[str]:

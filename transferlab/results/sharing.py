@@ -30,16 +30,16 @@ _OF_USER = re.compile(r"/(?:home|Users)/([^/]+)")
 
 
 class Sharing:
-    """Of one store's results: what in a table or a sentence names its machine or its user."""
+    """Of the results of stores: what in a table or a sentence names their machine or its user."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
 
     @property
     def store(self) -> str:
-        """The store's name, without the folders above it."""
-        store = self.results.store
-        return store if published.is_published(store) else _last(store)
+        """The names of the stores, without the folders above them."""
+        names = self.results.stores
+        return ", ".join(s if published.is_published(s) else _last(s) for s in names)
 
     def table(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table without hosts, with folders relative to the store, and such notes."""
@@ -55,7 +55,8 @@ class Sharing:
 
     def text(self, text: str) -> str:
         """A sentence with the last part of each path, and without hosts and users."""
-        text = text.replace(f"{self.results.store}/", "")
+        for store in self.results.stores:
+            text = text.replace(f"{store}/", "")
         for place in self._places:
             text = re.sub(rf"{re.escape(place)}(?![\w.-])", lambda match: _last(match[0]), text)
         for above in _above():
@@ -67,10 +68,13 @@ class Sharing:
         return text
 
     def _folder(self, folder: str) -> str:
-        if "/" not in (name := folder.removeprefix(f"{self.results.store}/")):
-            return name  # of a run, of which there are many
-        store, path = Path(self.results.store), Path(folder)
-        return str(path.relative_to(store)) if path.is_relative_to(store) else _last(folder)
+        for store in self.results.stores:
+            if "/" not in (name := folder.removeprefix(f"{store}/")):
+                return name  # of a run, of which there are many
+        for store in self.results.stores:
+            if (path := Path(folder)).is_relative_to(store):
+                return str(path.relative_to(store))
+        return _last(folder)
 
     @cached_property
     def _places(self) -> list[str]:
@@ -78,7 +82,7 @@ class Sharing:
         table = self.results.table
         recorded = (table[key].dropna().unique() for key in RECORDED)
         places = {str(place) for column in recorded for place in column}
-        places.add(self.results.store)
+        places.update(self.results.stores)
         return sorted((p for p in places if len(p) > 1 and "/" in p), key=len, reverse=True)
 
     @cached_property

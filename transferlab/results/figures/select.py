@@ -8,6 +8,7 @@ from collections.abc import Collection
 from transferlab.errors import UserError
 from transferlab.results import catalogue, comparable, loading, notes
 from transferlab.results.exhibits import Selection
+from transferlab.results.left_out import FINISHED
 from transferlab.results.loading import Results
 from transferlab.results.published import is_published
 from transferlab.runtime import commands
@@ -26,8 +27,7 @@ def choose(
     """
     selection = catalogue.select(results, name, metric, experiment)
     if not selection.experiments:
-        store = None if is_published(results.store) else results.store
-        study = commands.study(selection.exhibit.study, store)
+        study = commands.study(selection.exhibit.study, results.folder)
         advice = f"train such runs with {study}"
         if selection.without_metric:
             note = "; ".join(notes.without_metric(selection))
@@ -64,7 +64,7 @@ def left_out(selection: Selection, drawn: Collection[str] = ()) -> list[str]:
     `drawn` are ids of networks that are drawn although they are in no mean.
     """
     runs = selection.results.left_out
-    finished = runs["kind"].isin(loading.FINISHED)
+    finished = runs["kind"].isin(FINISHED)
     kinds = {
         "In no mean": runs["kind"][finished & runs["id"].isin(selection.ids - set(drawn))],
         "Left out of all runs of the store": runs["kind"][~finished],

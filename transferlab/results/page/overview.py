@@ -12,7 +12,8 @@ from transferlab import __version__
 from transferlab.errors import UserError
 from transferlab.experiment import variants
 from transferlab.experiment.metrics import METRICS, measure_of
-from transferlab.results.loading import FINISHED, Results
+from transferlab.results.left_out import FINISHED
+from transferlab.results.loading import Results
 from transferlab.results.notes import KINDS, counts
 from transferlab.results.pairs import SERIES
 from transferlab.runtime.provenance import VERSIONS

@@ -6,7 +6,7 @@ from transferlab.results.exhibits import Selection
 
 
 def build(selection: Selection) -> pd.DataFrame:
-    """The columns `loading.LEFT_OUT`."""
+    """The columns `left_out.LEFT_OUT`."""
     table = selection.results.left_out.copy()
     table.attrs = {"title": selection.exhibit.name, "metric": selection.metric, "notes": []}
     return table

@@ -22,6 +22,7 @@ from transferlab.errors import UserError
 from transferlab.experiment.metrics import METRICS, in_records
 from transferlab.experiment.run import RESULT, Run
 from transferlab.results import catalogue, loading
+from transferlab.results.left_out import FINISHED
 from transferlab.results.loading import Results
 from transferlab.results.notes import KINDS
 from transferlab.results.sharing import Sharing
@@ -71,7 +72,7 @@ def collect(store_folder: Path, *, study: str | None = None, project: str | None
         name = " ".join(filter(None, [run["label"], run["split"], run["id"]]))
         if run["kind"] == "missing":
             unfinished.append(name)
-        elif run["kind"] not in loading.FINISHED:
+        elif run["kind"] not in FINISHED:
             left_out.append(f"{name} is {run['kind']}: {run['reason']}")
     for run in _rows(results.table):
         of_run = [name for name, ids in studies.items() if run["id"] in ids]
