@@ -10,10 +10,11 @@ import pytest
 from support.records import BASE_B, ELSEWHERE, SCIENCE, SECOND, YOSINSKI, changed, made, written
 
 from transferlab.experiment import identity
-from transferlab.experiment.build import Variations, build_config
+from transferlab.experiment.build import build_config
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import NEUTRAL, NOT_IN_ID, base_of, run_id
 from transferlab.experiment.keys import flatten
+from transferlab.experiment.variations import Variations
 
 # --- canonical form -----------------------------------------------------------------------------
 
@@ -331,9 +332,9 @@ def test_ids_of_a_study_are_those_of_its_runs_alone():
         "train.loss": ("cross_entropy", "binary"), "runtime.threads": (1, 2),
     }  # fmt: skip
     points = [{key: draw.choice(values[key]) for key in values} for _ in range(300)]
-    variations = Variations(made())
+    variations = Variations(made(), tuple(values))
 
-    configs = [variations.at(point) for point in points]
+    configs = [variations.at(tuple(point.values())) for point in points]
     ids = [run_id(config) for config in configs]
 
     assert ids == [one_object(config) for config in configs]

@@ -22,11 +22,12 @@ from transferlab.experiment import (
     usage,
     variables,
 )
-from transferlab.experiment.build import Variations, build_config, vary_config
+from transferlab.experiment.build import build_config, vary_config
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.config import RunConfig
 from transferlab.experiment.keys import LISTS, PATHS, flatten
 from transferlab.experiment.splits import missing_split
+from transferlab.experiment.variations import Variations
 from transferlab.models import libraries
 from transferlab.runtime import paths
 from transferlab.runtime.garbage import uncollected
@@ -160,20 +161,26 @@ def _vary(raw: dict[str, Any], keys: Axes) -> Iterator[RunConfig]:
             for numbered in cuts.each(_resolved(_with(raw, point))):
                 yield absolute(build_config(numbered))
         return
-    raw = _resolved(raw)
+    yield from _product(_resolved(raw), {k: v for k, v in keys.items() if k not in constants})
+
+
+def _product(raw: dict[str, Any], axes: Axes) -> Iterator[RunConfig]:
+    """The config at every point of the axes, none of which asks for another."""
+    # A canonical config has keys of `transfer` that were not written
     transfer = {f"transfer.{leaf}": value for leaf, value in raw["transfer"].items()}
+    written = {key: value for key, value in transfer.items() if key not in axes}
+    axes = {key: _absolute(values) if key in PATHS else values for key, values in axes.items()}
+    keys, constant = (*written, *axes), tuple(written.values())
     variations: Variations | None = None
-    for point in _points({key: values for key, values in keys.items() if key not in constants}):
-        values = transfer | point  # a canonical config has keys of `transfer` that were not written
+    for point in itertools.product(*axes.values()):
         if variations is None:
-            first = absolute(build_config(_with(raw, values)))
-            variations = Variations(first)
-            yield first
-        else:
-            for key in PATHS:
-                if isinstance(path := values.get(key), str):
-                    values[key] = variables.absolute(path)
-            yield variations.at(values)
+            values = dict(zip(keys, constant + point, strict=True))
+            variations = Variations(absolute(build_config(_with(raw, values))), keys)
+        yield variations.at(constant + point)
+
+
+def _absolute(paths: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(variables.absolute(path) if isinstance(path, str) else path for path in paths)
 
 
 def _points(axes: Axes) -> Iterator[dict[str, Any]]:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.errors import UserError
-from transferlab.experiment.build import Variations, build_config
+from transferlab.experiment.build import build_config
 from transferlab.experiment.keys import keys_of, known_keys, nested, recorded, recorded_section
 from transferlab.experiment.run import Run, make_run
+from transferlab.experiment.variations import Variations
 from transferlab.runtime import reading, typed
 from transferlab.runtime.garbage import uncollected
 from transferlab.runtime.reading import Damaged
@@ -93,9 +94,8 @@ class Manifest:
         Raises: Damaged if its row is that of another run; KeyError if it has none.
         """
         base_id, values = self.rows[identity]
-        changes = dict(zip(self.columns, values, strict=True)) | {"runtime.store": str(store)}
         try:
-            run = make_run(self._variations.at(changes))
+            run = make_run(self._variations.at((*values, str(store))))
         except (UserError, AssertionError) as error:
             raise self._damaged(f"run {identity}: {error}") from error
         if (run.id, run.base_id) != (identity, base_id):
@@ -113,7 +113,8 @@ class Manifest:
     def _variations(self) -> Variations:
         values = next(iter(self.rows.values()))[1]
         flat = self.common | dict(zip(self.columns, values, strict=True))
-        return Variations(build_config(nested(flat), recorded=True), recorded=True)
+        config = build_config(nested(flat), recorded=True)
+        return Variations(config, (*self.columns, "runtime.store"), recorded=True)
 
 
 def _varies(key: str, sections: Iterable[Mapping[str, Any]]) -> bool:

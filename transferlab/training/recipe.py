@@ -9,7 +9,7 @@ from typing import Literal
 
 from transferlab.errors import UserError
 from transferlab.experiment import schema
-from transferlab.experiment.build import check_drops
+from transferlab.experiment.agreement import check_drops
 from transferlab.experiment.config import TrainConfig
 from transferlab.training.schedule import Cosine, Drops, Schedule, StepDecay
 
