@@ -1,7 +1,11 @@
 """A run: its folder and files, its base, its halves; all from the config alone."""
 
+import itertools
+import random
+import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.records import BASE_B, made
@@ -10,8 +14,9 @@ from transferlab.errors import UserError
 from transferlab.experiment.build import build_config, config_dict
 from transferlab.experiment.config import RunConfig, TransferConfig
 from transferlab.experiment.identity import run_id
-from transferlab.experiment.run import make_run
+from transferlab.experiment.run import RunMaker, make_run
 from transferlab.experiment.splits import Split
+from transferlab.experiment.variations import Variations
 
 HALVES = Split(a=tuple("01357"), b=tuple("24689"))
 
@@ -161,3 +166,48 @@ def test_its_network_has_an_output_for_each_class_of_its_target_by_default(confi
 def test_a_run_that_was_only_read_from_a_store_does_not_know_its_classes(config: RunConfig):
     with pytest.raises(AssertionError, match="has not been resolved"):
         _ = make_run(config).classes
+
+
+# --- many runs ----------------------------------------------------------------------------------
+
+
+class Completed:
+    """Gives every config these halves, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, config: RunConfig) -> tuple[RunConfig, Split]:
+        self.times += 1
+        return config, HALVES
+
+
+def test_what_siblings_have_in_common_is_completed_once_and_each_is_the_run_made_alone():
+    grid: dict[str, tuple[Any, ...]] = {
+        "revision": (1, 2), "seed": (0, 1), "split.seed": (0, 1), "data.mean": ("base", "none"),
+        "model.reduction": (None, "maxpool"), "train.lr": (0.1, 0.2), "runtime.threads": (1, 2),
+        "transfer.variant": ("AnB", "BnB+", "RnA"), "transfer.n": (0, 3, 5),
+        "transfer.target": (None,),
+    }  # fmt: skip
+    points = list(itertools.product(*grid.values()))
+    random.Random(0).shuffle(points)
+    variations, completed = Variations(made(), tuple(grid)), Completed()
+    maker = RunMaker(completed)
+
+    for point in points:
+        config = variations.at(point)
+        assert repr(maker.run(config)) == repr(make_run(config, HALVES))
+    # With n = 0 AnB and BnB+ are the base network of B, and RnA is that of A
+    assert completed.times == 2**7 * (3 + 2)
+
+
+def test_sections_are_kept_by_which_siblings_are_known():
+    """Or Python would give their ids to others."""
+    maker = RunMaker(lambda config: (made(), HALVES))
+    config = made({"split.seed": 7})
+    split = weakref.ref(config.split)
+
+    maker.run(config)
+    del config
+
+    assert split() is not None

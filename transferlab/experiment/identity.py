@@ -74,7 +74,7 @@ def base_of(config: RunConfig) -> RunConfig | None:
     if base is None or base == variants.RANDOM:
         return None
     sections = {"transfer": _base_network(base), "model": uncut(config.model)}
-    of_base = RunConfig(**{**vars(config), **sections})
+    of_base = config.with_sections(sections)
     return of_weights(of_base) if of_base.is_pretrained else of_base
 
 
@@ -105,39 +105,49 @@ def run_id(config: RunConfig) -> str:
     the base run. A field at its value in `NEUTRAL` is left out, so that a new field does not change
     the ids of old runs. Needs a resolved config, with both digests.
     """
-    return identify(config)[0]
+    return Identity(config).run_id(config.transfer)
 
 
-def identify(config: RunConfig) -> tuple[str, RunConfig | None, str | None]:
-    """The id of a run, the config of its base network, if any, and the id of that."""
-    assert config.data.digest and config.split.digest, "an unresolved config has no id"
-    base = base_of(config)
-    base_id = None if base is None else _base_id(base)
-    if config.is_pretrained:  # whose weights are its identity: no recipe made it here
-        config = of_weights(config)
-        parts = [
+class Identity:
+    """The ids of a run and of all that differ from it in `transfer` only, with the same halves as
+    base and target: as `run_id`. `base` has the id and config of their base network, if any."""
+
+    def __init__(self, config: RunConfig) -> None:
+        assert config.data.digest and config.split.digest, "an unresolved config has no id"
+        # Weights that are given are the identity of their network: no recipe made it here
+        self._is_given = config.is_pretrained
+        base = None if self._is_given else base_of(config)
+        self.base = None if base is None else (_base_id(base), base)
+        parts = _parts_of_weights(of_weights(config)) if self._is_given else self._parts(config)
+        self._digest = hashlib.sha256(("{" + ",".join(filter(None, parts))).encode())
+
+    def run_id(self, transfer: TransferConfig) -> str:
+        """The id of the run with this section."""
+        digest = self._digest.copy()
+        rest = "" if self._is_given else f",{_section_json('transfer', transfer)}"
+        digest.update(f"{rest}}}".encode())
+        return digest.hexdigest()[:ID_DIGITS]
+
+    def _parts(self, config: RunConfig) -> list[str]:
+        """In the order of their names, so that with `transfer` this is one sorted object."""
+        split, data, train = _collapsed(config)
+        return [
+            f'"base_id":{json.dumps(self.base and self.base[0])}',
+            _section_json("data", data),
             _section_json("model", config.model),
             _value_json("revision", config.revision),
-            _section_json("split", _collapsed(config)[0]),
+            _value_json("seed", config.seed),
+            _section_json("split", split),
+            _section_json("train", train),
         ]
-        return _digest(parts), None, None
-    split, data, train = _collapsed(config)
-    parts = [
-        f'"base_id":{json.dumps(base_id)}',
-        _section_json("data", data),
+
+
+def _parts_of_weights(config: RunConfig) -> list[str]:
+    return [
         _section_json("model", config.model),
         _value_json("revision", config.revision),
-        _value_json("seed", config.seed),
-        _section_json("split", split),
-        _section_json("train", train),
-        _section_json("transfer", config.transfer),
-    ]  # in the order of their names, so that this is the JSON of one sorted object
-    return _digest(parts), base, base_id
-
-
-def _digest(parts: Iterable[str]) -> str:
-    text = "{" + ",".join(filter(None, parts)) + "}"
-    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
+        _section_json("split", _collapsed(config)[0]),
+    ]
 
 
 @lru_cache(maxsize=CACHED)

@@ -12,10 +12,16 @@ from dataclasses import dataclass, replace
 from transferlab import data
 from transferlab.errors import UserError
 from transferlab.experiment import fit, pretrained, views
-from transferlab.experiment.config import DataConfig, ModelConfig, RunConfig, SplitConfig
+from transferlab.experiment.config import (
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    RuntimeConfig,
+    SplitConfig,
+)
 from transferlab.experiment.identity import REVISION, of_weights
 from transferlab.experiment.keys import image_paths
-from transferlab.experiment.run import Run, make_run
+from transferlab.experiment.run import Run, RunMaker
 from transferlab.experiment.splits import Split, divide
 from transferlab.experiment.variables import conceal, displayed, expand
 from transferlab.runtime import commands, paths
@@ -48,37 +54,57 @@ def resolve(config: RunConfig) -> Run:
 
 
 @uncollected()
-def resolve_all(configs: Iterable[RunConfig]) -> tuple[Run, ...]:
-    """The runs of the configs, in their order. Raises: UserError as `resolve` does.
+def resolve_all(configs: Iterable[RunConfig], *, threads: int | None = None) -> tuple[Run, ...]:
+    """The runs of the configs, in their order, with `threads` where they name none.
 
     What configs have in common is read once: a study may have 100,000 runs.
+
+    Raises: UserError as `resolve` does.
     """
-    described: dict[DataConfig, Described] = {}
-    resolved: dict[Sections, _Resolved] = {}
-    runs = []
-    for config in map(pretrained.completed, configs):
+    maker = RunMaker(_Resolution(threads))
+    return tuple([maker.run(config) for config in map(pretrained.completed, configs)])
+
+
+class _Resolution:
+    """Completes configs: what several have in common is read once."""
+
+    def __init__(self, threads: int | None) -> None:
+        self._threads = threads
+        self._runtimes: dict[RuntimeConfig, RuntimeConfig] = {}  # which a study has few of
+        self._described: dict[DataConfig, Described] = {}
+        self._resolved: dict[Sections, _Resolved] = {}
+
+    def __call__(self, config: RunConfig) -> tuple[RunConfig, Split]:
+        """The config with its digests and threads, and its halves. Raises: UserError."""
         _check_revision(config)
+        config = config.with_sections({"runtime": self._threaded(config.runtime)})
         if config.is_pretrained:  # it has no images
-            runs.append(make_run(of_weights(config), Split((), ())))
-            continue
+            return of_weights(config), Split((), ())
         # With two data sets, how large the images are read depends on the variant
         seen = None if config.split.a is None else (config.variant.target, views.letter(config))
         key = (config.split, config.data, config.model, seen)
-        if key not in resolved:
-            here = _here(config)
-            with _concealing(here):
-                for each in _read(here):
-                    if each not in described:
-                        described[each] = _describe(each)
-                    fit.check_labels(here, each, described[each][0])
-                read = views.data_of(here, here.variant.target)
-                fit.check_stored(here, described[read][1])
-                resolved[key] = _resolve(here, described)
-        parts = resolved[key]
+        if key not in self._resolved:
+            self._resolved[key] = self._read(_here(config))
+        parts = self._resolved[key]
         own = {"split": parts.split, "data": parts.data, "model": parts.model}
-        config = RunConfig(**{**vars(config), **own})  # faster than `replace`
-        runs.append(make_run(config, parts.halves))
-    return tuple(runs)
+        return config.with_sections(own), parts.halves
+
+    def _threaded(self, runtime: RuntimeConfig) -> RuntimeConfig:
+        if runtime.threads is not None:
+            return runtime
+        if runtime not in self._runtimes:
+            self._runtimes[runtime] = replace(runtime, threads=self._threads)
+        return self._runtimes[runtime]
+
+    def _read(self, config: RunConfig) -> _Resolved:
+        with _concealing(config):
+            for each in _read(config):
+                if each not in self._described:
+                    self._described[each] = _describe(each)
+                fit.check_labels(config, each, self._described[each][0])
+            read = views.data_of(config, config.variant.target)
+            fit.check_stored(config, self._described[read][1])
+            return _resolve(config, self._described)
 
 
 def summarise_data(config: DataConfig) -> str:

@@ -5,13 +5,14 @@ launch and training. Its id, base and folder follow from the config alone. Touch
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from transferlab.experiment.build import vary_config
 from transferlab.experiment.config import RunConfig, TransferConfig
-from transferlab.experiment.identity import identify
+from transferlab.experiment.identity import Identity
 from transferlab.experiment.splits import Split
 from transferlab.runtime import paths
 
@@ -142,12 +143,51 @@ class Run:
         return make_run(vary_config(self.config, changes), self.split)
 
 
+class Siblings:
+    """Makes runs that differ in `transfer` only, with the same halves as base and target.
+
+    What they have in common, their base included, is worked out once.
+    """
+
+    def __init__(self, config: RunConfig, split: Split | None = None) -> None:
+        """`config` is that of one of them, with its digests; `split`: their halves, if known."""
+        self._config, self._split, self._identity = config, split, Identity(config)
+        base = self._identity.base
+        self._base = None if base is None else Run(base[0], None, base[1], split)
+
+    def run(self, transfer: TransferConfig) -> Run:
+        config = self._config.with_sections({"transfer": transfer})
+        return Run(self._identity.run_id(transfer), self._base, config, self._split)
+
+
+class RunMaker:
+    """Makes the runs of many configs; those that share their sections are siblings.
+
+    `complete` gives a config its digests, and its halves if they are known. It may not depend on
+    more of `transfer` than the halves.
+    """
+
+    def __init__(self, complete: Callable[[RunConfig], tuple[RunConfig, Split | None]]) -> None:
+        self._complete = complete
+        # With a config whose sections have these ids, so that no others get them
+        self._siblings: dict[tuple[object, ...], tuple[Siblings, RunConfig]] = {}
+
+    def run(self, config: RunConfig) -> Run:
+        """Raises: as `complete`."""
+        variant = config.variant
+        key = (
+            config.revision, config.seed, id(config.split), id(config.data), id(config.model),
+            id(config.train), id(config.runtime), variant.base, variant.target,
+        )  # fmt: skip
+        known = self._siblings.get(key)
+        if known is None:
+            known = self._siblings[key] = Siblings(*self._complete(config)), config
+        return known[0].run(config.transfer)
+
+
 def make_run(config: RunConfig, split: Split | None = None) -> Run:
     """The run of a config that has its digests. `split`: its halves, where they are known."""
-    identity, base, base_id = identify(config)
-    if base is None or base_id is None:
-        return Run(identity, None, config, split)
-    return Run(identity, Run(base_id, None, base, split), config, split)
+    return Siblings(config, split).run(config.transfer)
 
 
 @lru_cache(maxsize=16_384)

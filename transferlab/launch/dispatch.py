@@ -13,7 +13,7 @@ from pathlib import Path
 from transferlab import store
 from transferlab.errors import RunFailed, UserError
 from transferlab.experiment import fit, plan
-from transferlab.experiment.config import RunConfig, RuntimeConfig, cache_folder
+from transferlab.experiment.config import RunConfig, cache_folder
 from transferlab.experiment.cost import estimate, networks
 from transferlab.experiment.cost.estimate import Estimate
 from transferlab.experiment.cost.memory import Room
@@ -74,17 +74,7 @@ def resolved(configs: Iterable[RunConfig], launcher: Launcher) -> tuple[Run, ...
 
     Raises: UserError as `resolve` does.
     """
-    threaded: dict[RuntimeConfig, RuntimeConfig] = {}  # which all runs of a study have in common
-
-    def with_threads(config: RunConfig) -> RunConfig:
-        runtime = config.runtime
-        if runtime.threads is not None:
-            return config
-        if runtime not in threaded:
-            threaded[runtime] = replace(runtime, threads=launcher.threads)
-        return RunConfig(**{**vars(config), "runtime": threaded[runtime]})  # as `replace`, faster
-
-    return resolve_all(map(with_threads, configs))
+    return resolve_all(configs, threads=launcher.threads)
 
 
 @uncollected()

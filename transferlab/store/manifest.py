@@ -17,7 +17,7 @@ from typing import Any
 from transferlab.errors import UserError
 from transferlab.experiment.build import build_config
 from transferlab.experiment.keys import keys_of, known_keys, nested, recorded, recorded_section
-from transferlab.experiment.run import Run, make_run
+from transferlab.experiment.run import Run, RunMaker
 from transferlab.experiment.variations import Variations
 from transferlab.runtime import reading, typed
 from transferlab.runtime.garbage import uncollected
@@ -95,7 +95,7 @@ class Manifest:
         """
         base_id, values = self.rows[identity]
         try:
-            run = make_run(self._variations.at((*values, str(store))))
+            run = self._maker.run(self._variations.at((*values, str(store))))
         except (UserError, AssertionError) as error:
             raise self._damaged(f"run {identity}: {error}") from error
         if (run.id, run.base_id) != (identity, base_id):
@@ -108,6 +108,10 @@ class Manifest:
 
     def _damaged(self, reason: str) -> Damaged:
         return reader.damaged(self.source or "the list of runs", reason, schemas.MANIFEST)
+
+    @cached_property
+    def _maker(self) -> RunMaker:
+        return RunMaker(lambda config: (config, None))
 
     @cached_property
     def _variations(self) -> Variations:
