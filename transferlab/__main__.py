@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from transferlab.errors import Interrupted, RunFailed, UserError
-from transferlab.runtime import environment, output, signals
+from transferlab.runtime import environment, garbage, output, signals
 from transferlab.runtime.output import OutputLost
 
 # The commands, each in a module of its own that is imported when it is called
@@ -55,7 +55,8 @@ def _run(arguments: Sequence[str]) -> int:
     name, rest = _command(arguments)
     if name in WITH_OVERRIDES and HELP_FLAGS & {*rest}:
         name = "help"
-    command = importlib.import_module(f"transferlab.cli.{name}")
+    with garbage.uncollected():
+        command = importlib.import_module(f"transferlab.cli.{name}")
     status = int(command.run(rest))
     return status if arguments else UserError.exit_code
 
@@ -80,7 +81,9 @@ def _command(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 def console() -> None:
     """The console script `transferlab`."""
-    sys.exit(signals.process(main))
+    status = signals.process(main)
+    garbage.leave()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

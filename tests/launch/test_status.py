@@ -45,7 +45,7 @@ def cluster() -> FakeCluster:
 def look(
     store_folder: Path, cluster: FakeCluster | None = None, study: str | None = None
 ) -> list[RunStatus]:
-    return list(status.statuses(inventory.known_runs(store_folder, study).runs, cluster))
+    return list(status.statuses(inventory.known_runs(store_folder, study), cluster))
 
 
 def shown(store_folder: Path, cluster: FakeCluster | None = None) -> dict[str, tuple[str, str]]:

@@ -1,9 +1,11 @@
 """Garbage is not collected meanwhile, and afterwards as before."""
 
 import gc
+import sys
 
 import pytest
 
+from transferlab.runtime import garbage
 from transferlab.runtime.garbage import uncollected
 
 
@@ -36,3 +38,16 @@ def test_a_process_that_collects_none_is_left_so():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("torch", [False, True])
+def test_what_is_alive_at_the_end_of_a_light_process_is_left(
+    torch: bool, monkeypatch: pytest.MonkeyPatch
+):
+    others = {name: module for name, module in sys.modules.items() if name != "torch"}
+    monkeypatch.setattr(sys, "modules", others | ({"torch": sys} if torch else {}))
+    try:
+        garbage.leave()
+        assert (gc.get_freeze_count() > 1000) != torch
+    finally:
+        gc.unfreeze()

@@ -18,6 +18,10 @@ def test_a_column_without_text_is_omitted():
     assert tables.table(("run", ""), [("A1B", "")]) == ["run", "---", "A1B"]
 
 
+def test_rows_without_any_text_are_empty_lines():
+    assert tables.aligned([("", ""), ("", "")]) == ["", ""]
+
+
 def test_no_rows_are_no_lines():
     assert tables.aligned([]) == []
 

@@ -12,6 +12,7 @@ from transferlab.results import Results, archive, catalogue, comparable, formats
 from transferlab.results.metrics import METRICS
 from transferlab.results.sharing import Sharing
 from transferlab.runtime import logs, output
+from transferlab.runtime.garbage import uncollected
 
 TABLE = "runs"
 # What is asked for, the first that is given -> the flags without effect on it
@@ -22,6 +23,7 @@ UNUSED = {
 }
 
 
+@uncollected()
 def run(arguments: Sequence[str]) -> int:
     """Finished runs, or a table or figure of the paper made of them. --store
     published:yosinski2014 shows the paper's own networks."""

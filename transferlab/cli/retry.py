@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     both = selected.failed == selected.stale
     states = (FAILED if both or selected.failed else ()) + (STALE if both or selected.stale else ())
     known = inventory.known_runs(selected.store, selected.study)
-    statuses = look(known.runs)
+    statuses = look(known)
     retried = _retried(known.runs, statuses, states)
     unusable = [state.words for state in statuses if state.state in ("damaged", "unreadable")]
     faults.warn([*map(str, known.faults), *unusable])

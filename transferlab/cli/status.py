@@ -18,7 +18,7 @@ from transferlab.launch.status import RunStatus
 from transferlab.runtime import commands, logs, output, tables
 from transferlab.runtime.reading import Unreadable
 from transferlab.store import inventory
-from transferlab.store.inventory import Inventory, KnownRun
+from transferlab.store.inventory import Inventory
 
 log = logging.getLogger(__name__)
 EDITED = 5  # runs that a line names
@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     if selected.watch:
         return _watch(selected)
     known = inventory.known_runs(selected.store, selected.study)
-    statuses = look(known.runs)
+    statuses = look(known)
     output.show(*(_json(statuses, known) if selected.json else _lines(statuses)))
     faults.warn(map(str, known.faults))
     if not selected.json and any(state.state in RETRIED for state in statuses):
@@ -58,7 +58,7 @@ def exit_status(known: Inventory, statuses: Sequence[RunStatus]) -> int:
     return faults.INCOMPLETE if unread else 0
 
 
-def look(known: Sequence[KnownRun]) -> tuple[RunStatus, ...]:
+def look(known: Inventory) -> tuple[RunStatus, ...]:
     """The status of each run; as far as the store knows it if the queue does not answer."""
     try:
         return status.statuses(known, SlurmCluster())
@@ -72,7 +72,7 @@ def _watch(selected: Namespace) -> int:
     try:
         while True:
             known = inventory.known_runs(selected.store, selected.study)
-            statuses = look(known.runs)
+            statuses = look(known)
             if selected.json:
                 output.show(*_json(statuses, known))
             elif sys.stdout.isatty():

@@ -19,6 +19,7 @@ from transferlab.runtime import paths
 CONFIG = "config.json"
 RESULT = "result.json"
 FAILURE = "failure.json"
+LOG = "log.txt"
 # What the network of a finished run needs to be used, in any folder: see `training.inference`
 WEIGHTS = "weights.safetensors"
 MEAN = "mean.safetensors"
@@ -86,7 +87,7 @@ class Run:
 
     @property
     def log_file(self) -> Path:
-        return self.folder / "log.txt"
+        return self.folder / LOG
 
     @property
     def metrics_file(self) -> Path:

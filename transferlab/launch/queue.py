@@ -35,8 +35,13 @@ class Cancelled:
 
 def queued_runs(root: Path, cluster: Cluster) -> dict[str, Queued]:
     """The queued runs of the store, by id. Queries nothing if nothing was submitted."""
+    return queued_runs_of(_submitted(root), cluster)
+
+
+def queued_runs_of(jobs: Iterable[Job], cluster: Cluster) -> dict[str, Queued]:
+    """The same of jobs that have been read."""
     active: dict[str, Queued] = {}
-    for job, entry in _entries(_submitted(root), cluster):
+    for job, entry in _entries(_of_slurm(jobs), cluster):
         if entry.task < len(job.packs) and not job.superseded and not _over(job, entry):
             active |= dict.fromkeys(job.packs[entry.task], entry)
     return active
@@ -114,7 +119,10 @@ def _look_for(
 
 def _submitted(root: Path) -> list[Job]:
     """The store's jobs that were submitted to SLURM."""
-    jobs = (job for of_sweep in survey.read(root).jobs.values() for job in of_sweep)
+    return _of_slurm(job for of_sweep in survey.read(root).jobs.values() for job in of_sweep)
+
+
+def _of_slurm(jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if job.role != sweeps.LOCAL]
 
 

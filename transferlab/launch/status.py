@@ -14,13 +14,14 @@ from typing import Any
 
 from transferlab import store
 from transferlab.errors import Interrupted
-from transferlab.experiment.run import Run
+from transferlab.experiment.run import LOG, Run
 from transferlab.launch import ending, owners, queue
 from transferlab.launch.cluster import Cluster, Queued
 from transferlab.runtime import reading
+from transferlab.runtime.garbage import uncollected
 from transferlab.runtime.reading import Damaged, Unreadable
 from transferlab.store import schemas, sweeps
-from transferlab.store.inventory import KnownRun
+from transferlab.store.inventory import Inventory, KnownRun
 from transferlab.store.kept import FinishedRuns
 
 STATES = (
@@ -58,10 +59,11 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """What is read once for all runs: the names of the store's folders, which of its runs are
+    """What is read once for all runs: the store, the names of its folders, which of its runs are
     finished, the queue by run id, how finished tasks ended, the folders of jobs that a local
     launcher is carrying out, and by folder of a job the tasks whose code was edited."""
 
+    store: str
     folders: frozenset[str]
     finished: FinishedRuns
     active: Mapping[str, Queued]
@@ -70,25 +72,26 @@ class _Snapshot:
     edited: Mapping[Path, Mapping[int, str]]
 
 
-def statuses(known: Sequence[KnownRun], cluster: Cluster | None) -> tuple[RunStatus, ...]:
-    """The status of each run; without a cluster, as far as the store knows it.
+@uncollected()
+def statuses(inventory: Inventory, cluster: Cluster | None) -> tuple[RunStatus, ...]:
+    """The status of each run of a store; without a cluster, as far as the store knows it.
 
     The cluster is queried only if jobs of the store were submitted.
 
     Raises: UserError if the queue cannot be queried.
     """
-    if not known:
+    if not (known := inventory.runs):
         return ()
     root = known[0].run.folder.parent
     folders = store.folder_names(root)
-    active = {} if cluster is None else queue.queued_runs(root, cluster)
+    active = {} if cluster is None else queue.queued_runs_of(inventory.jobs, cluster)
     finished = FinishedRuns(root)
     endings = {} if cluster is None else _endings(known, active, folders, finished, cluster)
     jobs = {entry.job.folder: entry.job for entry in known if entry.job is not None}
     local = {path: job for path, job in jobs.items() if job.role == sweeps.LOCAL}
     carried_out = frozenset(path for path, job in local.items() if sweeps.is_carried_out(job))
     edited = {path: sweeps.edited(job) for path, job in jobs.items()}
-    snapshot = _Snapshot(folders, finished, active, endings, carried_out, edited)
+    snapshot = _Snapshot(str(root), folders, finished, active, endings, carried_out, edited)
     by_id: dict[str, RunStatus] = {}
     for entry in known:
         by_id[entry.run.id] = _status(entry, by_id.get(entry.run.base_id or ""), snapshot)
@@ -110,14 +113,15 @@ def as_record(status: RunStatus) -> dict[str, Any]:
 def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> RunStatus:
     """The status of a run; a record of it that cannot be used is one, too."""
     run, entry = known.run, snapshot.active.get(known.run.id)
-    exists = run.folder_name in snapshot.folders
+    name = run.folder_name
+    folder, exists = f"{snapshot.store}/{name}", name in snapshot.folders
     common: dict[str, Any] = {
         "id": run.id,
         "label": run.label,
         "split": run.config.split_label,
-        "folder": str(run.folder),
+        "folder": folder,
         "job": None if entry is None else entry.id,
-        "log": _log(known, exists),
+        "log": _log(known, folder, exists),
     }
     if known.job is not None:
         common["edited"] = snapshot.edited[known.job.folder].get(known.task)
@@ -270,8 +274,8 @@ def _identity(known: KnownRun) -> str | None:
     return f"{known.job.id}_{known.task}"
 
 
-def _log(known: KnownRun, exists: bool) -> str | None:
+def _log(known: KnownRun, folder: str, exists: bool) -> str | None:
     """The file of its output: that of its job, else of its own process."""
     if known.job is not None:
         return str(known.job.log(known.task))
-    return str(known.run.log_file) if exists else None
+    return f"{folder}/{LOG}" if exists else None

@@ -39,8 +39,8 @@ def read(sources: Iterable[StoreContent]) -> tuple[pd.DataFrame, list[Fault]]:
     faults: list[Fault] = []
     stores = (source for source in sources if not source.is_archive)
     for run in chain.from_iterable(store.finished.select(RUN).to_pylist() for store in stores):
-        folder = Path(run["path"])
-        for record in evaluations.of_run(folder):
+        for record in evaluations.of_run(run["path"]):
+            folder = Path(run["path"])
             if not isinstance(record, dict):
                 faults.append(record)
             elif not _is_of(record, run["id"], run["weights_sha256"]):

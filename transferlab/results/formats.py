@@ -70,9 +70,9 @@ def cells(table: pd.DataFrame, *, pasted: bool) -> pd.DataFrame:
         keys.remove("experiment")  # it is in the title
     grouped = table.attrs.get("grouped", ())  # large counts: 60,965,224
     shown = {
-        f"{key} %" if key in percent else key: [
-            _cell(v, percent.get(key), pasted, grouped=key in grouped) for v in table[key]
-        ]
+        f"{key} %" if key in percent else key: _cells(
+            table[key], percent.get(key), pasted, grouped=key in grouped
+        )
         for key in keys
     }
     return pd.DataFrame(shown, dtype=object)
@@ -139,6 +139,15 @@ def _latex(table: pd.DataFrame) -> str:
 
 def _notes(table: pd.DataFrame) -> list[str]:
     return [escaped(note) for note in table.attrs.get("notes", ())]
+
+
+def _cells(column: pd.Series, digits: int | None, pasted: bool, *, grouped: bool) -> list[str]:
+    """The cells of a column; `digits` as in `_cell`."""
+    values = column.tolist()
+    if isinstance(column.dtype, pd.StringDtype):  # of many runs, which have few different texts
+        known = {text: _cell(text, digits, pasted, grouped=grouped) for text in {*values}}
+        return [known[text] for text in values]
+    return [_cell(value, digits, pasted, grouped=grouped) for value in values]
 
 
 def _cell(value: object, digits: int | None, pasted: bool, *, grouped: bool = False) -> str:

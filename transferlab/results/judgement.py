@@ -30,12 +30,13 @@ def _learned(table: pd.DataFrame, metric: str) -> pd.Series:
     """Whether each run learned by that metric; a run that lacks it, as its record says."""
     guess = measure_of(metric).guess
     keys = ["chance", *([] if guess is None else [guess])]
-    runs = table[[metric, "val_images", "learned", *keys]].itertuples(index=False)
+    is_unknown = table[metric].isna() | table["val_images"].isna()
+    columns = (table[key].tolist() for key in (metric, "val_images", "learned", *keys))
     values = [
         recorded
-        if pd.isna(value) or pd.isna(images)
+        if unknown
         else chance.above(value, metric, dict(zip(keys, guesses, strict=True)), images=images)
-        for value, images, recorded, *guesses in runs
+        for unknown, value, images, recorded, *guesses in zip(is_unknown, *columns, strict=True)
     ]
     return pd.Series(values, index=table.index, dtype=bool)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transferlab import __version__, store
@@ -59,7 +60,8 @@ def read(store_folder: Path) -> tuple[pa.Table, list[Unread]]:
         both = [table.filter(keep), pa.Table.from_pylist(new, schema=_schema())]
         table = pa.concat_tables(both).sort_by("path").combine_chunks()
         _save(store_folder, table)
-    paths = pa.array([str(store_folder / name) for name in table["path"].to_pylist()], pa.string())
+    parent = str(store_folder / "x").removesuffix("x")
+    paths = pc.binary_join_element_wise(parent, table["path"], "")
     columns = list(rows.kinds())
     table = table.select(columns).set_column(columns.index("path"), "path", paths)
     return table, sorted(unread, key=lambda run: run.folder)
@@ -120,7 +122,7 @@ def _load(store_folder: Path) -> pa.Table:
     content = kept.load(store_folder, KIND)
     if content is not None:
         try:
-            table = pq.read_table(io.BytesIO(content))
+            table = pq.ParquetFile(pa.BufferReader(content)).read()
         except pa.ArrowException:
             return _schema().empty_table()
         if table.schema.equals(_schema(), check_metadata=True):

@@ -16,6 +16,8 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r]")  # CWE-1236; apostrophes, so that it can
 
 def escaped(text: str) -> str:
     """The text in one line, with an escape such as `\\x1b` for each character that is no text."""
+    if text.isprintable():  # which nothing of _STEERING is
+        return text
     return _STEERING.sub(lambda match: _spelled(match[0]), text)
 
 

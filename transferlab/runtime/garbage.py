@@ -5,6 +5,7 @@ are planned, and a tenth of that in which torch is imported. Neither leaves cycl
 """
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,3 +20,10 @@ def uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def leave() -> None:
+    """Before the exit of a process without torch, whose objects have more to do there than to free
+    memory: none is looked at once more, a tenth of `results` of 10,000 runs."""
+    if "torch" not in sys.modules:
+        gc.freeze()

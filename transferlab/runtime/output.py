@@ -134,7 +134,7 @@ def note(*lines: str) -> None:
 def _print(lines: Sequence[str], stream: TextIO) -> None:
     """Each in a line of its own, whatever characters are in it."""
     if lines:
-        print(*map(escaped, lines), sep="\n", file=stream, flush=True)
+        print("\n".join(map(escaped, lines)), file=stream, flush=True)
 
 
 def check(stdout: Outlet) -> None:

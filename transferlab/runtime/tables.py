@@ -16,24 +16,28 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     Columns whose numbers are in `right` are right-aligned; columns without any text are omitted.
     Control characters are escaped, so that a row is one line.
     """
-    rows = [[escaped(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        GAP.join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-            if width
-        ).rstrip()
-        for row in rows
-    ]
+    return _lines(_columns(rows), len(rows), right)
 
 
 def table(
     heading: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
 ) -> list[str]:
     """The lines of `aligned` under a heading and a rule."""
-    rule = [
-        "-" * max(len(escaped(cell)) for cell in column)
-        for column in zip(heading, *rows, strict=True)
-    ]
-    return aligned([heading, rule, *rows], right)
+    columns = _columns([heading, *rows])
+    ruled = [(head, "-" * max(map(len, (head, *rest))), *rest) for head, *rest in columns]
+    return _lines(ruled, len(rows) + 2, right)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[*map(escaped, column)] for column in zip(*rows, strict=True)]
+
+
+def _lines(columns: Sequence[Sequence[str]], rows: int, right: Collection[int]) -> list[str]:
+    padded = []
+    for number, column in enumerate(columns):
+        if width := max(map(len, column)):
+            pad = str.rjust if number in right else str.ljust
+            padded.append([pad(cell, width) for cell in column])
+    if not padded:
+        return [""] * rows
+    return [GAP.join(cells).rstrip() for cells in zip(*padded, strict=True)]

@@ -83,10 +83,20 @@ def check(kind: Any, value: object, *, key: str = "") -> Any:
 
     Raises: Mismatch with the full key, the value and what it must be.
     """
-    try:
-        return _check(kind)(value)
-    except Mismatch as error:
-        raise (error.inside(key) if key else error) from None
+    return checker(kind, key=key)(value)
+
+
+def checker(kind: Any, *, key: str = "") -> Check:
+    """`check` for many values of one type, which is then looked up once."""
+    inner = _check(kind)
+
+    def checked(value: Any) -> Any:
+        try:
+            return inner(value)
+        except Mismatch as error:
+            raise (error.inside(key) if key else error) from None
+
+    return checked
 
 
 @cache

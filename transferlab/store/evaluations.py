@@ -59,10 +59,10 @@ def write(folder: Path, record: Mapping[str, Any]) -> Path:
     return file
 
 
-def of_run(folder: Path) -> Iterator[Values | Damaged | Unreadable]:
+def of_run(folder: Path | str) -> Iterator[Values | Damaged | Unreadable]:
     """Every evaluation of the run in `folder`, by id: its record, or what is wrong with it."""
     try:
-        names = reading.names(folder / FOLDER)
+        names = reading.names(f"{folder}/{FOLDER}")  # no Path, which takes longer than the look
     except (Damaged, Unreadable) as error:
         yield error
         return
@@ -70,7 +70,7 @@ def of_run(folder: Path) -> Iterator[Values | Damaged | Unreadable]:
         if name.startswith(".") or not name.endswith(SUFFIX):
             continue
         try:
-            record = read(folder, name.removesuffix(SUFFIX))
+            record = read(Path(folder), name.removesuffix(SUFFIX))
         except (Damaged, Unreadable) as error:
             yield error
         else:

@@ -3,6 +3,7 @@
 Names the latest sweep and job of each run; `launch.status` determines its state.
 """
 
+import itertools
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from transferlab.errors import UserError
 from transferlab.experiment.run import Run
 from transferlab.runtime import commands, reading
+from transferlab.runtime.garbage import uncollected
 from transferlab.runtime.reading import Damaged, Unreadable
 from transferlab.store import records, survey
 from transferlab.store.folders import RUN_FOLDER, folder_names
@@ -33,12 +35,15 @@ class KnownRun:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The runs, bases first, and what is wrong with records and folders that are left out."""
+    """The runs, bases first, what is wrong with records and folders that are left out, and all jobs
+    of the store."""
 
     runs: tuple[KnownRun, ...]
     faults: tuple[Fault, ...]
+    jobs: tuple[Job, ...]
 
 
+@uncollected()
 def known_runs(store: Path, study: str | None = None) -> Inventory:
     """The runs of a study, or all that the store knows.
 
@@ -65,7 +70,8 @@ def known_runs(store: Path, study: str | None = None) -> Inventory:
         alone = _without_sweep(store, known, faults)
         known |= {run.id: KnownRun(run, None, None, 0) for run in alone}
     runs = sorted(known.values(), key=lambda entry: entry.run.base is not None)
-    return Inventory(tuple(runs), tuple(faults))
+    jobs_of_store = tuple(itertools.chain.from_iterable(surveyed.jobs.values()))
+    return Inventory(tuple(runs), tuple(faults), jobs_of_store)
 
 
 def check(store: Path) -> None:

@@ -25,6 +25,9 @@ from transferlab.runtime.reading import Damaged
 from transferlab.store import reader, schemas
 from transferlab.store.schemas import FORMAT, RunId
 
+_run_id = typed.checker(RunId, key="run")
+_base_id = typed.checker(RunId | None, key="base")
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -130,6 +133,6 @@ def _row(row: list[Any], columns: int) -> tuple[str, tuple[str | None, tuple[Any
     if len(row) != 2 + columns:
         raise ValueError("not a value for every column")
     identity, base, *values = row
-    typed.check(RunId, identity, key="run")
-    typed.check(RunId | None, base, key="base")
+    _run_id(identity)
+    _base_id(base)
     return identity, (base, tuple(values))
