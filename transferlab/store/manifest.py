@@ -47,14 +47,17 @@ class Manifest:
         common = recorded(runs[0].config)
         columns: list[str] = []
         parts = []  # the values of the columns of each section, a run at a time
-        for name in vars(runs[0].config):
-            sections = [getattr(run.config, name) for run in runs]
-            distinct = {each: recorded_section(name, each) for each in {*sections}}
-            varied = [key for key in keys_of(name) if _varies(key, distinct.values())]
+        configs = [vars(run.config) for run in runs]
+        for name in configs[0]:
+            # By what it is, and not what it is equal to: sections are shared, so these are few
+            sections = [config[name] for config in configs]
+            distinct = {id(section): section for section in sections}
+            flat = {key: recorded_section(name, section) for key, section in distinct.items()}
+            varied = [key for key in keys_of(name) if _varies(key, flat.values())]
             if varied:
                 columns += varied
-                values = {each: tuple(v[key] for key in varied) for each, v in distinct.items()}
-                parts.append([values[each] for each in sections])
+                values = {each: tuple([v[key] for key in varied]) for each, v in flat.items()}
+                parts.append([values[id(section)] for section in sections])
         rows = {
             run.id: (run.base_id, tuple(itertools.chain.from_iterable(values)))
             for run, *values in zip(runs, *parts, strict=True)

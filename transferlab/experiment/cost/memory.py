@@ -33,7 +33,10 @@ class Room:
 
     facts: Facts
     device_bytes: int | None
-    _known: dict["PackShape", int] = field(default_factory=dict, compare=False, repr=False)
+    # A study has few shapes of runs and packs: id -> shape -> number; numbers of a pack -> bytes
+    _shapes: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    _numbers: dict["RunShape", int] = field(default_factory=dict, compare=False, repr=False)
+    _needs: dict[tuple[int, ...], int] = field(default_factory=dict, compare=False, repr=False)
 
     def limit(self, run: Run) -> int | None:
         """The memory that the run's process may use, in bytes; None: unlimited."""
@@ -42,10 +45,16 @@ class Room:
 
     def need(self, runs: Sequence[Run]) -> int:
         """The memory of a process that trains these runs together, in bytes."""
-        pack = shape_of(runs)
-        if pack not in self._known:  # a study has few
-            self._known[pack] = RESERVE + _bytes(pack, self.facts)
-        return self._known[pack]
+        shapes = self._shapes
+        try:
+            pack = tuple([shapes[run.id] for run in runs])
+        except KeyError:
+            for run in runs:
+                shapes[run.id] = self._numbers.setdefault(_shape(run), len(self._numbers))
+            pack = tuple([shapes[run.id] for run in runs])
+        if pack not in self._needs:
+            self._needs[pack] = RESERVE + training_bytes(runs, self.facts)
+        return self._needs[pack]
 
     def fits(self, runs: Sequence[Run]) -> bool:
         """Whether these runs can be trained together."""
@@ -54,48 +63,34 @@ class Room:
 
 
 class RunShape(NamedTuple):
-    """What the memory of a run in training depends on: `frozen` are the stages that do not learn,
-    `base` is whose mean is subtracted from its images."""
+    """What the memory of a run in training depends on, alone and in a pack: `frozen` are the stages
+    that do not learn, `base` is whose mean is subtracted from its images."""
 
     network: NetworkShape
     frozen: int
     base: str | None
-
-
-class PackShape(NamedTuple):
-    """What the memory of runs that are trained together depends on."""
-
     train: TrainConfig
     devices: int
-    members: tuple[RunShape, ...]
-
-
-def shape_of(runs: Sequence[Run]) -> PackShape:
-    """The shape of runs that have the same target, recipe and image size."""
-    config = runs[0].config
-    return PackShape(config.train, config.runtime.devices, tuple(map(_shape, runs)))
 
 
 def _shape(run: Run) -> RunShape:
-    variant = run.config.variant
-    return RunShape(network_of(run), variant.n if variant.frozen else 0, variant.base)
+    config, variant = run.config, run.config.variant
+    frozen = variant.n if variant.frozen else 0
+    return RunShape(network_of(run), frozen, variant.base, config.train, config.runtime.devices)
 
 
 def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
-    """The peak memory on each device of training these runs together, in bytes."""
-    return _bytes(shape_of(runs), facts)
+    """The peak memory on each device of training these runs together, in bytes.
 
-
-def _bytes(pack: PackShape, facts: Facts) -> int:
-    """The peak memory of a pack on each device, in bytes.
-
-    The peak is in the backward pass, which frees what the forward pass kept stage by stage, one
-    member after another; or in the update, which copies gradients, all of them on a GPU and one at
-    a time, twice, on the processor; or in the validation.
+    They have the same target, recipe and image size. The peak is in the backward pass, which frees
+    what the forward pass kept stage by stage, one member after another; or in the update, which
+    copies gradients, all of them on a GPU and one at a time, twice, on the processor; or in the
+    validation.
     """
-    train, crop = pack.train, pack.members[0].network.image_size
+    members = [*map(_shape, runs)]
+    train, crop = members[0].train, members[0].network.image_size
     parameters = learning = largest = kept = above = outputs = widest = 0
-    for network, frozen, _ in pack.members:
+    for network, frozen, *_ in members:
         stages = facts[network].stages
         footprints: list[Footprint] = [getattr(stage, train.precision) for stage in stages]
         parameters += sum(stage.parameters for stage in stages)
@@ -105,13 +100,13 @@ def _bytes(pack: PackShape, facts: Facts) -> int:
         widest = max(widest, *(footprint.widest for footprint in footprints))
         own, peak = _passes(footprints[frozen:])
         kept, above = kept + own, max(above, peak - own)
-    means = len({member.base for member in pack.members})  # an image each, at most
+    means = len({member.base for member in members})  # an image each, at most
     inputs = 3 * crop**2 * VALUE * (means + 1)  # and one being computed
     ring = 3 * crop**2 * BATCHES
     weights = VALUE * (parameters + 2 * learning)  # the gradients, and the momentum
     if train.precision == "bfloat16":
         weights += COPY * parameters
-    batch = train.batch_size // pack.devices
+    batch = train.batch_size // members[0].devices
     training = batch * (inputs + outputs + max(kept + above, widest))
     validation = train.val_batch_size * (ring + inputs + outputs + widest)
     update = VALUE * max(learning, 2 * largest)
