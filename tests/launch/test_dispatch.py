@@ -1,6 +1,8 @@
 """Orders: what is to be trained, what is done, the cost, and the report of the rest."""
 
-from collections.abc import Iterable, Mapping
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from transferlab.experiment.run import Run
 from transferlab.launch import dispatch
 from transferlab.launch.local import Progress
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
-from transferlab.store import survey, sweeps
+from transferlab.store import records, survey, sweeps
 
 # Of each image, 3 kB are kept, 1 kB of them the output
 BYTES = Footprint(kept=3_000, output=1_000, widest=2_000)
@@ -164,6 +166,128 @@ def test_a_store_that_cannot_be_read_is_refused(store_folder: Path):
         ordered(store_folder, "baseA")
 
     assert str(error.value) == f"{store_folder} cannot be read: Not a directory; name a folder"
+
+
+# --- records that were read before ----------------------------------------------------------------
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The labels of the runs whose records are read."""
+    read: list[str] = []
+    real = records.read_result
+
+    def spy(run: Run) -> records.Values | None:
+        read.append(run.label)
+        return real(run)
+
+    monkeypatch.setattr(records, "read_result", spy)
+    return read
+
+
+def kept_as_it_was(file: Path) -> None:
+    pass
+
+
+def removed(file: Path) -> None:
+    file.unlink()
+
+
+def cut_off(file: Path) -> None:
+    file.write_text(file.read_text()[:100])
+
+
+def with_its_folder_renamed(file: Path) -> None:
+    file.parent.rename(file.parent.with_name("elsewhere"))
+
+
+def changed_in_place(file: Path) -> None:
+    """With the size and time that it had."""
+    before = file.stat()
+    file.write_text(file.read_text().replace('"top1_final": 0.5', '"top1_final": 5.0'))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def of_another_run(file: Path) -> None:
+    other = json.dumps(record(made(), 0.5))
+    file.with_name("new").write_text(other)
+    file.with_name("new").rename(file)
+
+
+def written_again(file: Path) -> None:
+    file.with_name("new").write_text(file.read_text())
+    file.with_name("new").rename(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "todo", "fault", "read_again"),
+    [
+        (kept_as_it_was, "", "", ""),
+        (removed, "baseA", "", ""),
+        (with_its_folder_renamed, "baseA", "", ""),
+        (cut_off, "", "enclosed in double quotes: line 7 column 13", "baseA"),
+        (changed_in_place, "", "metrics.top1_final=5.0 must be between 0 and 1", "baseA"),
+        (of_another_run, "", "it is not the record of run", "baseA"),
+        (written_again, "", "", "baseA"),
+    ],
+)
+def test_a_record_is_read_again_when_its_file_has_changed(
+    change: Callable[[Path], None],
+    todo: str,
+    fault: str,
+    read_again: str,
+    store_folder: Path,
+    read: list[str],
+):
+    runs = by_label(ordered(store_folder, "A1B").runs)
+    finish(*runs.values())
+    assert labels(ordered(store_folder, "A1B").todo) == ""
+    assert read == ["baseA", "A1B"]
+    read.clear()
+
+    change(runs["baseA"].result_file)
+
+    for _ in range(2 if fault else 1):  # what cannot be used is reported each time
+        order = ordered(store_folder, "A1B")
+        assert labels(order.todo) == todo
+        assert [*order.left_out] == ([runs["baseA"].id] if fault else [])
+        assert fault in "".join(order.left_out.values())
+    assert " ".join(dict.fromkeys(read)) == read_again
+
+
+def test_a_new_record_is_read_and_those_of_before_are_not(store_folder: Path, read: list[str]):
+    runs = by_label(ordered(store_folder, "A1B", "A2B").runs)
+    for labels_of_new in (["baseA"], ["A1B"], ["A2B"]):
+        finish(*(runs[label] for label in labels_of_new))
+        ordered(store_folder, "A1B", "A2B")
+
+    assert read == ["baseA", "A1B", "A2B"]
+    assert labels(ordered(store_folder, "A1B", "A2B").todo) == ""
+
+
+def test_files_that_were_skipped_are_asked_about_though_the_record_is_not_read_again(
+    store_folder: Path, read: list[str]
+):
+    (run,) = ordered(store_folder, "baseA").runs
+    store.create(run)
+    store.finish(run, record(run.config, 0.5, skipped={"a/1.png": "0" * 64}))
+
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"baseA was trained without a/1\.png, which could not"):
+            ordered(store_folder, "baseA")
+    assert read == ["baseA"]
+
+
+@pytest.mark.root
+def test_the_store_of_another_user_is_read_once_too(store_folder: Path, read: list[str]):
+    runs = ordered(store_folder, "baseA", "baseB").runs
+    finish(*runs)
+    for path in (store_folder, *store_folder.rglob("*")):
+        os.chown(path, 12345, -1)
+
+    for _ in range(2):
+        assert labels(ordered(store_folder, "baseA", "baseB").todo) == ""
+    assert read == ["baseA", "baseB"]
 
 
 # --- what it takes ------------------------------------------------------------------------------

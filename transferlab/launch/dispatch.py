@@ -5,7 +5,7 @@ The common path of a study, a Hydra multirun and a retry.
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,9 @@ from transferlab.launch.slurm import Submission
 from transferlab.models.facts import Facts
 from transferlab.runtime import commands, machine
 from transferlab.runtime.garbage import uncollected
+from transferlab.runtime.reading import Damaged, Unreadable
 from transferlab.store import sweeps
+from transferlab.store.kept import FinishedRuns, Skipped
 
 log = logging.getLogger(__name__)
 
@@ -93,12 +95,14 @@ def order(study: str, runs: Iterable[Run], launcher: Launcher, *, pack: int | No
             f"{commands.setting('runtime.store', 'DIR')}"
         )
     planned = plan.order(runs)
+    finished, faults = _finished(planned)
     todo, left_out = [], {}
-    for run, record, fault in store.outcomes(planned):
-        if fault is not None:
-            left_out[run.id] = str(fault)
-        elif record is not None:
-            require_same_images(run, record["skipped"], run.folder)
+    for run in planned:
+        if run.id in finished:
+            if skipped := finished[run.id]:
+                require_same_images(run, skipped, run.folder)
+        elif run.id in faults:
+            left_out[run.id] = faults[run.id]
         elif run.config.is_pretrained:
             continue  # nothing to train: it is adopted when the others are started
         elif run.base_id in left_out:
@@ -162,6 +166,25 @@ def train(order: Order) -> None:
             f"{', '.join(parts)}: run the same command to retry; for the reasons, "
             f"{commands.line('status', '--store', str(order.store))}"
         )
+
+
+def _finished(runs: Sequence[Run]) -> tuple[dict[str, Skipped], dict[str, str]]:
+    """Of the finished runs the files that they skipped, and why a record cannot be used, by id.
+
+    Raises: Unreadable if the store cannot be listed.
+    """
+    records = FinishedRuns(runs[0].folder.parent)
+    finished, faults = {}, {}
+    for run in runs if records.folders else ():
+        try:
+            skipped = records.skipped(run)
+        except (Damaged, Unreadable) as error:
+            faults[run.id] = str(error)
+        else:
+            if skipped is not None:
+                finished[run.id] = skipped
+    records.keep()
+    return finished, faults
 
 
 def _facts(order: Order, runs: Iterable[Run], *, timed: bool) -> Facts:

@@ -59,12 +59,11 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """What is read once for all runs: the store, the names of its folders, which of its runs are
-    finished, the queue by run id, how finished tasks ended, the folders of jobs that a local
-    launcher is carrying out, and by folder of a job the tasks whose code was edited."""
+    """What is read once for all runs: the store, which of its runs are finished, the queue by run
+    id, how finished tasks ended, the folders of jobs that a local launcher is carrying out, and by
+    folder of a job the tasks whose code was edited."""
 
     store: str
-    folders: frozenset[str]
     finished: FinishedRuns
     active: Mapping[str, Queued]
     endings: Mapping[str, str]
@@ -83,15 +82,14 @@ def statuses(inventory: Inventory, cluster: Cluster | None) -> tuple[RunStatus, 
     if not (known := inventory.runs):
         return ()
     root = known[0].run.folder.parent
-    folders = store.folder_names(root)
-    active = {} if cluster is None else queue.queued_runs_of(inventory.jobs, cluster)
     finished = FinishedRuns(root)
-    endings = {} if cluster is None else _endings(known, active, folders, finished, cluster)
+    active = {} if cluster is None else queue.queued_runs_of(inventory.jobs, cluster)
+    endings = {} if cluster is None else _endings(known, active, finished, cluster)
     jobs = {entry.job.folder: entry.job for entry in known if entry.job is not None}
     local = {path: job for path, job in jobs.items() if job.role == sweeps.LOCAL}
     carried_out = frozenset(path for path, job in local.items() if sweeps.is_carried_out(job))
     edited = {path: sweeps.edited(job) for path, job in jobs.items()}
-    snapshot = _Snapshot(str(root), folders, finished, active, endings, carried_out, edited)
+    snapshot = _Snapshot(str(root), finished, active, endings, carried_out, edited)
     by_id: dict[str, RunStatus] = {}
     for entry in known:
         by_id[entry.run.id] = _status(entry, by_id.get(entry.run.base_id or ""), snapshot)
@@ -114,7 +112,7 @@ def _status(known: KnownRun, base: RunStatus | None, snapshot: _Snapshot) -> Run
     """The status of a run; a record of it that cannot be used is one, too."""
     run, entry = known.run, snapshot.active.get(known.run.id)
     name = run.folder_name
-    folder, exists = f"{snapshot.store}/{name}", name in snapshot.folders
+    folder, exists = f"{snapshot.store}/{name}", name in snapshot.finished.folders
     common: dict[str, Any] = {
         "id": run.id,
         "label": run.label,
@@ -142,7 +140,7 @@ def _of_records(
 ) -> RunStatus:
     """The status of a run by its records and the queue. Raises: Damaged, Unreadable."""
     run, entry = known.run, snapshot.active.get(known.run.id)
-    if exists and snapshot.finished.has(run):
+    if snapshot.finished.has(run):
         return RunStatus(state="done", **common)
     if exists and store.is_owned(run):
         return _owned(store.peek(run.owner_file, schemas.OWNER), entry, common)
@@ -247,7 +245,6 @@ def _reasons(known: KnownRun, note: Mapping[str, Any], report: str, exists: bool
 def _endings(
     known: Sequence[KnownRun],
     active: Mapping[str, Queued],
-    folders: frozenset[str],
     finished: FinishedRuns,
     cluster: Cluster,
 ) -> dict[str, str]:
@@ -256,7 +253,7 @@ def _endings(
     for entry in known:
         if entry.job is None or entry.job.id is None or entry.run.id in active:
             continue
-        if entry.run.folder_name not in folders or not _is_done(entry.run, finished):
+        if not _is_done(entry.run, finished):
             jobs[entry.job.id] = None
     return cluster.endings(list(jobs)) if jobs else {}
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from transferlab import __version__
@@ -16,13 +17,15 @@ from transferlab.experiment.run import RESULT, Run
 from transferlab.runtime import environment, files, paths, reading
 from transferlab.runtime.reading import MEGABYTE, MISSING, unreadable
 from transferlab.store import records
+from transferlab.store.folders import folder_names
 
 log = logging.getLogger(__name__)
 CACHE = "TRANSFERLAB_CACHE"
 LIMIT = 4096 * MEGABYTE
 DIGEST = 32  # bytes of a sha256
-FINISHED = f"finished {__version__} 1"  # the number is increased when records are checked anew
+FINISHED = f"finished {__version__} 2"  # the number is increased when records are checked anew
 Stamp = tuple[int, int, int, int]
+Skipped = Mapping[str, str]
 
 
 def stamp(path: str) -> Stamp | None:
@@ -71,31 +74,47 @@ def _file(store: Path, kind: str) -> Path:
 
 class FinishedRuns:
     """Which runs of a store are finished. A record is read and checked once, until its file
-    changes; one that cannot be used is read, and reported, each time."""
+    changes; one that cannot be used is read, and reported, each time. `folders`: the names in the
+    store, listed once."""
 
     def __init__(self, store: Path) -> None:
+        """Raises: Unreadable if the store cannot be listed."""
+        self.folders = folder_names(store)
         self._store = store
         self._before = self._kept()
-        self._now: dict[str, Stamp] = {}  # folder -> the stamp of a record that was sound
+        # Folder -> the stamp of a record that was sound, and which files it says were skipped
+        self._now: dict[str, tuple[Stamp, Skipped]] = {}
+        self._has_read = False
 
     def has(self, run: Run) -> bool:
         """Whether the run, which is of this store, is finished. Raises: Damaged, Unreadable."""
+        return self.skipped(run) is not None
+
+    def skipped(self, run: Run) -> Skipped | None:
+        """The files that its training could not read, name -> sha256; None for a run that is not
+        finished. Raises: Damaged, Unreadable."""
         name = run.folder_name
-        now = stamp(f"{self._store}/{name}/{RESULT}")
+        now = stamp(f"{self._store}/{name}/{RESULT}") if name in self.folders else None
         if now is None:
-            return False
-        if self._before.get(name) != now and records.read_result(run) is None:
-            return False  # it was deleted meanwhile
-        self._now[name] = now
-        return True
+            return None
+        known = self._before.get(name)
+        if known is None or known[0] != now:
+            self._has_read = True
+            record = records.read_result(run)
+            if record is None:
+                return None  # it was deleted meanwhile
+            known = now, record["skipped"] or {}
+        self._now[name] = known
+        return known[1]
 
     def keep(self) -> None:
         """Keep what was read for the next command."""
-        if self._now.items() - self._before.items():
+        if self._has_read:
             save(self._store, FINISHED, json.dumps({**self._before, **self._now}).encode())
 
-    def _kept(self) -> dict[str, Stamp]:
+    def _kept(self) -> dict[str, tuple[Stamp, Skipped]]:
         content = load(self._store, FINISHED)
         if content is None:
             return {}
-        return {name: tuple(known) for name, known in json.loads(content).items()}
+        known = json.loads(content)
+        return {name: (tuple(stamp), skipped) for name, (stamp, skipped) in known.items()}
