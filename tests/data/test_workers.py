@@ -24,10 +24,20 @@ def workers(count: int, function: Callable[[Any], Any]) -> Workers[Any, Any]:
 
 
 @pytest.fixture(autouse=True)
-def no_process_is_left() -> Iterator[None]:
+def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of those that the test forks: this process may have others, as the servers of forks."""
+    forked: list[int] = []
+    original = os.fork
+
+    def fork() -> int:
+        forked.append(original())
+        return forked[-1]
+
+    monkeypatch.setattr(os, "fork", fork)
     yield
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    for process in forked:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)
 
 
 @pytest.mark.parametrize("count", [1, 3])
