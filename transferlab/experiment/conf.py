@@ -131,19 +131,21 @@ def _listing(conf: Conf, folder: Path) -> tuple[Mapping[str, tuple[str, ...]], t
         }, (folder,)
     from hydra.core.object_type import ObjectType
 
+    sources = conf.composed([], multirun=True).hydra.runtime.config_sources
     choices: dict[str, tuple[str, ...]] = {}
-    with conf._loader() as loader, explained(Exception), quiet():
-
-        def options(group: str, kind: ObjectType) -> tuple[str, ...]:
-            overrides = list(conf.searchpath)
-            return tuple(loader.get_group_options(group, kind, conf.primary, overrides))
-
+    with conf._loader() as loader, explained(Exception):
+        # The sources are known: for a name and overrides Hydra would look for them in each group
+        path = loader.get_search_path()
+        path.get_path().clear()
+        for each in sources:
+            path.append(each.provider, f"{each.schema}://{each.path}")
+        loader.repository.initialize_sources(path)
+        options = loader.repository.get_group_options
         open_groups = [name for name in options("", ObjectType.GROUP) if name != "hydra"]
         while open_groups:
             group = open_groups.pop()
-            choices[group] = options(group, ObjectType.CONFIG)
+            choices[group] = tuple(options(group, ObjectType.CONFIG))
             open_groups += [f"{group}/{name}" for name in options(group, ObjectType.GROUP)]
-    sources = conf.composed([], multirun=True).hydra.runtime.config_sources
     return choices, tuple(Path(each.path) for each in sources if each.schema == "file")
 
 
