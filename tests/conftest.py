@@ -5,17 +5,20 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # One thread a process: several under load are slower, and bits depend on how many there are
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+import yaml
 from support import configs, forked, torch, users
 
 from transferlab.experiment import compose
 from transferlab.experiment.build import build_config
 from transferlab.experiment.conf import Conf
 from transferlab.experiment.config import RunConfig
+from transferlab.experiment.cost import networks
 from transferlab.experiment.splits.manmade_natural import published_groups
 from transferlab.store import kept
 
@@ -54,11 +57,41 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's cache is a folder of the session's, which its test processes share: nothing is
+    found that an earlier session left, and a network is examined once."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with pytest.MonkeyPatch.context() as patch:
+        # matplotlib takes seconds to list the fonts
+        users_own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        if "MPLCONFIGDIR" not in os.environ:
+            patch.setenv("MPLCONFIGDIR", f"{users_own}/matplotlib")
+        patch.setenv("XDG_CACHE_HOME", str(folder / "user-cache"))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def kept_of_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is kept of stores that tests read in this process is in a folder of the tests."""
     folder = tmp_path_factory.mktemp("kept")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept, "folder", lambda: folder)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def examined_by_forks() -> Iterator[None]:
+    """The probe of networks, which imports torch in 6 s, is forked from a process that has."""
+    original = networks._probe
+
+    def probe(*values: Any, **options: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(subprocess, "Popen", forked.Popen)
+            return original(*values, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "_probe", probe)
         yield
 
 
@@ -98,9 +131,11 @@ def config(tmp_path: Path) -> Compose:
 
 @pytest.fixture(scope="session", autouse=True)
 def composed_once() -> Iterator[None]:
-    """Of conf/ alone, Hydra composes the same overrides once in a session: it takes 0.1 s."""
+    """Of conf/ alone, Hydra composes the same overrides once in a session. It takes 0.1 s, of which
+    YAML, parsed once a text, is a quarter."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Conf, "composed", configs.remembering(Conf.composed))
+        patch.setattr(yaml, "load", configs.parsing_once(yaml.load))
         yield
 
 

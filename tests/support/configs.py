@@ -1,5 +1,6 @@
 """What Hydra composes of conf/, in a fraction of the 0.1 s that it takes."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,24 @@ def remembering(original: Callable[..., Any]) -> Callable[..., Any]:
         return compositions[key]
 
     return composed
+
+
+def parsing_once(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`yaml.load`, which parses a text that OmegaConf finds in a file only once."""
+    parsed: dict[str, Any] = {}
+
+    def load(stream: Any, Loader: Any) -> Any:
+        if Loader.__qualname__ != "get_yaml_loader.<locals>.OmegaConfLoader" or not hasattr(
+            stream, "read"
+        ):
+            return original(stream, Loader)
+        text = stream.read()
+        if text not in parsed:
+            stream.seek(0)  # an error names the file
+            parsed[text] = original(stream, Loader)
+        return copy.deepcopy(parsed[text])
+
+    return load
 
 
 def composed(overrides: Sequence[str], name: str = "config") -> Any:
