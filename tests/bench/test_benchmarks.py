@@ -3,6 +3,7 @@
 The ratios of a short run on a busy machine say little: half of a target is asked for, or less.
 """
 
+import functools
 import json
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from support.trees import RAW, prepare, tree
 
 from transferlab.__main__ import main
-from transferlab.bench import loader, pack, startup, step, study
+from transferlab.bench import harness, loader, pack, startup, step, study
 from transferlab.bench.harness import Check
 from transferlab.bench.loader import Window
 from transferlab.bench.processes import Processes
@@ -41,6 +42,12 @@ def bench(capsys: pytest.CaptureFixture[str]) -> Bench:
     return call
 
 
+@pytest.fixture
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sides that train are not trained once more to warm up, which test_harness covers."""
+    monkeypatch.setattr(harness, "measure", functools.partial(harness.measure, warm=False))
+
+
 def ratios(found: dict[str, Any]) -> dict[tuple[str, str], float]:
     return {
         (ratio["comparison"]["side"], ratio["comparison"]["against"]): ratio["spread"]["median"]
@@ -64,7 +71,7 @@ def test_trainer(bench: Bench):
     assert 0.3 < ratios(found)["Trainer", "bare loop"] < 5
 
 
-def test_pack(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+def test_pack(bench: Bench, cold: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pack, "CUTS", (3, 7))
 
     found = bench("pack", "--steps", "2")
@@ -78,7 +85,7 @@ def test_pack(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     ]
 
 
-def test_features(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+def test_features(bench: Bench, cold: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pack, "CUTS", (5, 7))
 
     found = bench("features", "--steps", "2")
@@ -103,10 +110,11 @@ def test_step(bench: Bench, monkeypatch: pytest.MonkeyPatch):
 
 def test_loader(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loader, "READ", Window(size=16, skipped=1, batches=3))
+    monkeypatch.setattr(loader, "COPIED", Window(size=64, skipped=4, batches=16))
 
     found = bench("loader", "--images", "24", repetitions=3)
 
-    assert counts(found) == [(48, "images"), *4 * [(4096, "images")],
+    assert counts(found) == [(48, "images"), *4 * [(1024, "images")],
                              *5 * [(48, "images")]]  # fmt: skip
     assert targets(found) == [50.0, 0.3, 0.6, 0.85, 4.0, 2.0, 2.0, None]
     assert [(check["what"], check["found"]) for check in found["checks"]] == [
