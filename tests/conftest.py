@@ -61,6 +61,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_unconfigure() -> None:
+    gc.unfreeze()
     forked.end_servers()
 
 
@@ -100,6 +101,17 @@ def examined_by_forks() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "_probe", probe)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_steps_measured(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Of what a step costs, which trainings of a few steps measure at their end."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not pytestconfig.getoption("--light"):
+            from transferlab.training import cost
+
+            patch.setattr(cost, "MOST_STEPS", forked.MEASURED)
         yield
 
 

@@ -43,13 +43,14 @@ USER = "FORKED_USER"  # the number of the user that a process of root's becomes
 PARAMETERS = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
 STREAMS = (0, 1, 2)
 MOST_STREAMS = 253  # of one message, by the kernel
+MEASURED = 2  # steps of a finished run whose cost is measured
 LIGHT = (
     "hydra._internal.hydra", "numpy", "transferlab.cli.run", "transferlab.cli.status",
     "transferlab.cli.sweep", "transferlab.cli.multirun", "transferlab.launch.dispatch",
     "transferlab.launch.inline", "transferlab.experiment.resolve",
 )  # fmt: skip
 TRAINING = (
-    *LIGHT, "transferlab.training.run", "transferlab.data.prepare.pipeline",
+    *LIGHT, "transferlab.training.run", "transferlab.data.prepare.pipeline", "support.warm",
 )  # fmt: skip
 
 

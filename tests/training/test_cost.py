@@ -56,13 +56,14 @@ def test_memory_that_is_released_is_counted_no_more_and_what_is_shared_once():
 
 
 def test_the_time_is_that_of_the_step_which_was_disturbed_least(monkeypatch: pytest.MonkeyPatch):
-    # Start and end of each, in s: 0.4 and 0.2 are more than 0.5 together, so there is no third
-    clock = iter([0.0, 0.4, 1.0, 1.2, 2.0, 2.05])
+    # Start and end of each, in s: 0.1, 0.3 and 0.2 are more than 0.5 together: there is no fourth
+    clock = iter([0.0, 0.1, 1.0, 1.3, 2.0, 2.2, 3.0, 3.05])
     monkeypatch.setattr(cost.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(cost, "MOST_STEPS", 5)
     taken: list[int] = []
 
-    assert cost.shortest(lambda: taken.append(1), torch.device("cpu")) == pytest.approx(0.2)
-    assert len(taken) == 2
+    assert cost.shortest(lambda: taken.append(1), torch.device("cpu")) == pytest.approx(0.1)
+    assert len(taken) == 3
 
 
 def test_a_training_is_not_lost_where_its_cost_cannot_be_measured(
