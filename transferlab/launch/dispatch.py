@@ -22,7 +22,7 @@ from transferlab.experiment.plan import Fits, Pack
 from transferlab.experiment.resolve import resolve_all
 from transferlab.experiment.reuse import require_same_images
 from transferlab.experiment.run import Run
-from transferlab.launch import inline, local, slurm
+from transferlab.launch import inline, local, measured, slurm
 from transferlab.launch.board import Board
 from transferlab.launch.cluster import Cluster, SlurmCluster
 from transferlab.launch.slurm import Submission
@@ -128,12 +128,12 @@ def look(order: Order) -> Order:
 def cost(order: Order) -> Estimate:
     """The cost of training `todo` of an order that has its `room`. Raises: UserError."""
     assert order.room is not None
-    records = list(store.finished_records(order.store))
-    unknown = estimate.without_records(order.todo, records)
+    timings = measured.timings(order.store)
+    unknown = estimate.without_records(order.todo, timings)
     facts = {**order.room.facts, **_facts(order, unknown, timed=True)}
     launcher = order.launcher
     at_once = launcher.jobs if isinstance(launcher, LocalSettings) else len(order.todo)
-    return estimate.estimate(order.packs, records=records, facts=facts, at_once=at_once)
+    return estimate.estimate(order.packs, timings=timings, facts=facts, at_once=at_once)
 
 
 def submit(order: Order, cluster: Cluster | None = None) -> Submission:

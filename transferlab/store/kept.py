@@ -8,8 +8,9 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from transferlab import __version__
 from transferlab.errors import UserError
@@ -72,19 +73,55 @@ def _file(store: Path, kind: str) -> Path:
     return folder() / f"{os.geteuid()}-{name}"
 
 
+class Extracts:
+    """What a command needs of the records of finished runs, as JSON. A record is read once, until
+    its file changes. `folders`: the names in the store, listed once."""
+
+    def __init__(self, store: Path, kind: str) -> None:
+        """Raises: Unreadable if the store cannot be listed."""
+        self.folders = folder_names(store)
+        self._store, self._kind = str(store), kind
+        content = load(store, kind)
+        # Folder -> the stamp of its record, as a list, and what was made of it
+        self._before: dict[str, list[Any]] = {} if content is None else json.loads(content)
+        self._now: dict[str, list[Any]] = {}
+        self._has_read = False
+
+    def of(self, folder: str, make: Callable[[], Any]) -> Any:
+        """What `make` makes of the record in that folder, now or before; None if there is none.
+
+        Raises: as `make`, each time; Unreadable.
+        """
+        if folder not in self.folders:
+            return None
+        now = stamp(f"{self._store}/{folder}/{RESULT}")
+        if now is None:
+            return None
+        known = self._before.get(folder)
+        if known is None or known[0] != [*now]:
+            self._has_read = True
+            made = make()
+            if made is None:
+                return None  # it was deleted meanwhile
+            known = [now, made]
+        self._now[folder] = known
+        return known[1]
+
+    def keep(self) -> None:
+        """Keep what was read for the next command."""
+        if self._has_read:
+            content = json.dumps({**self._before, **self._now})
+            save(Path(self._store), self._kind, content.encode())
+
+
 class FinishedRuns:
-    """Which runs of a store are finished. A record is read and checked once, until its file
-    changes; one that cannot be used is read, and reported, each time. `folders`: the names in the
-    store, listed once."""
+    """Which runs of a store are finished, by records that were checked. One that cannot be used is
+    read, and reported, each time. `folders`: the names in the store, listed once."""
 
     def __init__(self, store: Path) -> None:
         """Raises: Unreadable if the store cannot be listed."""
-        self.folders = folder_names(store)
-        self._store = store
-        self._before = self._kept()
-        # Folder -> the stamp of a record that was sound, and which files it says were skipped
-        self._now: dict[str, tuple[Stamp, Skipped]] = {}
-        self._has_read = False
+        self._skipped = Extracts(store, FINISHED)
+        self.folders, self.keep = self._skipped.folders, self._skipped.keep
 
     def has(self, run: Run) -> bool:
         """Whether the run, which is of this store, is finished. Raises: Damaged, Unreadable."""
@@ -93,28 +130,10 @@ class FinishedRuns:
     def skipped(self, run: Run) -> Skipped | None:
         """The files that its training could not read, name -> sha256; None for a run that is not
         finished. Raises: Damaged, Unreadable."""
-        name = run.folder_name
-        now = stamp(f"{self._store}/{name}/{RESULT}") if name in self.folders else None
-        if now is None:
-            return None
-        known = self._before.get(name)
-        if known is None or known[0] != now:
-            self._has_read = True
+
+        def read() -> Skipped | None:
             record = records.read_result(run)
-            if record is None:
-                return None  # it was deleted meanwhile
-            known = now, record["skipped"] or {}
-        self._now[name] = known
-        return known[1]
+            return None if record is None else record["skipped"] or {}
 
-    def keep(self) -> None:
-        """Keep what was read for the next command."""
-        if self._has_read:
-            save(self._store, FINISHED, json.dumps({**self._before, **self._now}).encode())
-
-    def _kept(self) -> dict[str, tuple[Stamp, Skipped]]:
-        content = load(self._store, FINISHED)
-        if content is None:
-            return {}
-        known = json.loads(content)
-        return {name: (tuple(stamp), skipped) for name, (stamp, skipped) in known.items()}
+        skipped: Skipped | None = self._skipped.of(run.folder_name, read)
+        return skipped

@@ -198,14 +198,6 @@ def clean(run: Run) -> None:
             (run.folder / name).unlink(missing_ok=True)
 
 
-def finished_records(store: Path) -> Iterator[Values]:
-    """Every `result.json` of a store that has the form of one; others are left out."""
-    for name in reading.names(store):
-        with contextlib.suppress(Damaged, Unreadable):
-            if record := reader.read(f"{store}/{name}/{RESULT}", schemas.RESULT):
-                yield record
-
-
 # --- whose record it is -------------------------------------------------------------------------
 
 

@@ -1,17 +1,14 @@
 """The cost of a plan: hours and disk worked out by hand, from records, a probe, and both."""
 
-import json
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from support import stores
 from support.records import made_run
 
-from transferlab import store
 from transferlab.experiment.build import config_dict
 from transferlab.experiment.cost import estimate
-from transferlab.experiment.cost.estimate import Estimate, class_counts, training_images
+from transferlab.experiment.cost.estimate import Estimate, RunTiming, class_counts, training_images
 from transferlab.experiment.plan import Pack
 from transferlab.experiment.run import Run
 from transferlab.models.facts import Footprint, NetworkFacts, NetworkShape, StageFacts
@@ -58,7 +55,13 @@ def hours(
     records: tuple[Record, ...] = (),
     facts: NetworkFacts = SLOW,
 ) -> Estimate:
-    return estimate.estimate(map(Pack, packs), records=records, facts={SMALL: facts}, at_once=1)
+    return estimate.estimate(
+        map(Pack, packs), timings=timings(records), facts={SMALL: facts}, at_once=1
+    )
+
+
+def timings(records: Iterable[Record]) -> list[RunTiming]:
+    return list(filter(None, map(estimate.timing_of, records)))
 
 
 # --- images -------------------------------------------------------------------------------------
@@ -134,7 +137,7 @@ def test_several_speeds_are_reported_from_the_lowest_to_the_highest():
 
     found = estimate.estimate(
         [Pack((base(),)), Pack((base(**{"model.num_outputs": 10}),))],
-        records=(),
+        timings=(),
         facts={SMALL: SLOW, WIDE: fast},
         at_once=1,
     )
@@ -212,7 +215,7 @@ def test_records_of_another_model_data_or_recipe_say_nothing(changes: dict[str, 
     records = (record(base(**changes), 1.0),)
 
     assert hours((base(),), records=records).device_hours == pytest.approx(0.369)
-    assert estimate.without_records([base()], records) == (base(),)
+    assert estimate.without_records([base()], timings(records)) == (base(),)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_records_of_other_seeds_and_rates_say_as_much(changes: dict[str, Any]):
     records = (record(base(**changes), 36.9),)
 
     assert hours((base(),), records=records).device_hours == pytest.approx(0.01025)
-    assert estimate.without_records([base()], records) == ()
+    assert estimate.without_records([base()], timings(records)) == ()
 
 
 def test_a_record_with_other_outputs_is_taken_for_one_of_the_same_stages():
@@ -237,7 +240,9 @@ def test_a_record_is_weighed_with_the_stages_of_its_own_network():
     records = (record(base(**{"model.num_outputs": 10}), 3600 * 0.738),)
 
     for facts in ({SMALL: UNTIMED, WIDE: double}, {WIDE: double, SMALL: UNTIMED}):
-        found = estimate.estimate([Pack((base(),))], records=records, facts=facts, at_once=1)
+        found = estimate.estimate(
+            [Pack((base(),))], timings=timings(records), facts=facts, at_once=1
+        )
         assert found.device_hours == pytest.approx(0.369)
 
 
@@ -247,7 +252,7 @@ def test_runs_with_records_and_without_are_distinguished():
 
     found = hours((base(),), *((other,) for other in others), records=records)
 
-    assert estimate.without_records([base(), *others], records) == tuple(others)
+    assert estimate.without_records([base(), *others], timings(records)) == tuple(others)
     assert found.device_hours == pytest.approx(0.0369 + 2 * 0.369)
     assert found.source == (
         "from 1 finished run in the store; for 2 other runs from multiply-accumulates: 1.0e3 a "
@@ -280,7 +285,7 @@ def test_a_damaged_record_says_nothing(damage: dict[str, Any]):
     records = (record(base(), 1.0) | damage,)
 
     assert hours((base(),), records=records).device_hours == pytest.approx(0.369)
-    assert estimate.without_records([base()], records) == (base(),)
+    assert estimate.without_records([base()], timings(records)) == (base(),)
 
 
 # --- disk ---------------------------------------------------------------------------------------
@@ -296,7 +301,7 @@ def test_disk_is_the_weights_of_all_and_the_checkpoints_of_those_at_once():
     facts = {SMALL: small, WIDE: large}
 
     found = [
-        estimate.estimate(packs, records=(), facts=facts, at_once=at_once)
+        estimate.estimate(packs, timings=(), facts=facts, at_once=at_once)
         for at_once in (1, 2, 100)
     ]
 
@@ -309,46 +314,6 @@ def test_disk_is_the_weights_of_all_and_the_checkpoints_of_those_at_once():
 
 
 def test_where_nothing_is_to_be_trained_nothing_is_needed():
-    found = estimate.estimate([], records=(), facts={}, at_once=8)
+    found = estimate.estimate([], timings=(), facts={}, at_once=8)
 
     assert found == Estimate(0.0, 0.0, 0.0, "nothing is to be trained")
-
-
-# --- the store ----------------------------------------------------------------------------------
-
-
-def test_the_records_are_those_of_the_finished_runs(tmp_path: Path):
-    for name, content in {
-        "baseA": json.dumps(stores.record(base().config, 0.5)).encode(),
-        "other": b'{"format": 1, "id": "b"}',
-        "cut-off": b'{"format": 1, "id":',
-        "bytes": b"\xff\xfe",
-        "list": b"[1]",
-        "newer": b'{"format": 2, "id": "c"}',
-        ".multirun": b'{"format": 1, "id": "d"}',
-        "unfinished": None,
-    }.items():
-        (tmp_path / name).mkdir()
-        if content is not None:
-            (tmp_path / name / "result.json").write_bytes(content)
-    (tmp_path / "file").touch()
-    (tmp_path / "folder" / "result.json").mkdir(parents=True)
-
-    found = list(store.finished_records(tmp_path))
-
-    assert [each["id"] for each in found] == [base().id]
-
-
-def test_a_missing_store_has_no_records(tmp_path: Path):
-    assert list(store.finished_records(tmp_path / "none")) == []
-
-
-def test_what_the_store_says_is_what_a_run_wrote(tmp_path: Path):
-    (tmp_path / "baseB").mkdir()
-    (tmp_path / "baseB" / "result.json").write_text(
-        json.dumps(stores.record(base().config, 0.5) | record(base(), 36.9))
-    )
-
-    found = hours((base(),), records=tuple(store.finished_records(tmp_path)), facts=UNTIMED)
-
-    assert found.device_hours == pytest.approx(0.01025)

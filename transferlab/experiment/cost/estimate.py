@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from transferlab import data
 from transferlab.errors import UserError
@@ -46,25 +46,38 @@ class Estimate:
     source: str
 
 
-def without_records(runs: Iterable[Run], records: Iterable[Mapping[str, Any]]) -> tuple[Run, ...]:
-    """The runs whose speed no record gives: `estimate` needs timings of their networks."""
-    known = {timing.recipe for timing in map(_timing, records) if timing is not None}
+class RunTiming(NamedTuple):
+    """The measurement in one record: device time in s, training images and frozen stages; `own`:
+    whether the run shared no stages with others, so that the time is its own. `network` is the name
+    of the model, its outputs and the image size."""
+
+    recipe: Recipe
+    network: tuple[str, int, int]
+    device_s: float
+    images: int
+    frozen: int
+    own: bool
+
+
+def without_records(runs: Iterable[Run], timings: Iterable[RunTiming]) -> tuple[Run, ...]:
+    """The runs whose speed no record gives: `estimate` needs the speed of their networks."""
+    known = {timing.recipe for timing in timings}
     return tuple(run for run in runs if _recipe(run.config) not in known)
 
 
 def estimate(
     packs: Iterable[Pack],
     *,
-    records: Iterable[Mapping[str, Any]],
+    timings: Iterable[RunTiming],
     facts: Facts,
     at_once: int,
 ) -> Estimate:
     """The cost of training these packs, `at_once` runs at the same time.
 
-    `facts` are timed for the networks of `without_records`. In a pack, the frozen stages that
-    members share are computed once.
+    `timings` are those of finished runs, and `facts` are timed for the networks of
+    `without_records`. In a pack, the frozen stages that members share are computed once.
     """
-    rates = _rates(records, facts)
+    rates = _rates(timings, facts)
     seconds, mean_bytes, parameters = 0.0, 0, []
     used: dict[Recipe, _Speed] = {}
     probed: list[NetworkFacts] = []
@@ -131,10 +144,10 @@ def _macs(pack: Pack, networks: Sequence[NetworkFacts]) -> list[int]:
     variants = [run.config.variant for run in pack.runs]
     frozen = [variant.n if variant.frozen else 0 for variant in variants]
     macs = [network.training_macs(n) for network, n in zip(networks, frozen, strict=True)]
-    sharers: dict[Run, list[int]] = {}
+    sharers: dict[RunConfig, list[int]] = {}  # config of the base -> members
     for member, run in enumerate(pack.runs):
         if run.base is not None and frozen[member] and len(pack.runs) > 1:
-            sharers.setdefault(run.base, []).append(member)
+            sharers.setdefault(run.base.config, []).append(member)
     for members in sharers.values():
         for member in sorted(members, key=frozen.__getitem__)[:-1]:
             macs[member] -= networks[member].forward_macs(frozen[member])
@@ -145,19 +158,6 @@ def _macs(pack: Pack, networks: Sequence[NetworkFacts]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class _RunTiming:
-    """The measurement in one record: device time in s, training images and frozen stages; `own`:
-    whether the run shared no stages with others, so that the time is its own."""
-
-    recipe: Recipe
-    network: NetworkShape
-    device_s: float
-    images: int
-    frozen: int
-    own: bool
-
-
-@dataclass(frozen=True)
 class _Speed:
     """The median time in s of a multiply-accumulate over so many runs."""
 
@@ -165,8 +165,8 @@ class _Speed:
     runs: int
 
 
-def _timing(record: Mapping[str, Any]) -> _RunTiming | None:
-    """None for a record without a valid measurement. Fast: a store may have 10,000."""
+def timing_of(record: Mapping[str, Any]) -> RunTiming | None:
+    """None for a record without a valid measurement. Fast: a store may have 100,000."""
     try:
         config, pack_size = record["config"], record.get("pack_size", 1)
         model, transfer = config["model"], config["transfer"]
@@ -176,9 +176,9 @@ def _timing(record: Mapping[str, Any]) -> _RunTiming | None:
         if config["split"].get("a"):  # which of the two it sees is not written in one place
             images = vars(views.inputs(build_config(config, recorded=True)))
         sizes = tuple(images[key] for key in ("name", "size", "crop"))
-        timing = _RunTiming(
+        timing = RunTiming(
             (model["name"], *sizes, train["batch_size"], train["precision"]),
-            NetworkShape(model["name"], outputs, sizes[-1]),
+            (model["name"], outputs, sizes[-1]),
             record["time_s"] * config["runtime"]["devices"] / pack_size,
             record["images"],
             variant.n if variant.frozen else 0,
@@ -191,12 +191,12 @@ def _timing(record: Mapping[str, Any]) -> _RunTiming | None:
     return timing if sound else None
 
 
-def _rates(records: Iterable[Mapping[str, Any]], facts: Facts) -> dict[Recipe, _Speed]:
+def _rates(timings: Iterable[RunTiming], facts: Facts) -> dict[Recipe, _Speed]:
     """The rate of every recipe whose network is in `facts`, with any number of outputs."""
     by_model = {(shape.model, shape.image_size): known for shape, known in facts.items()}
     samples: dict[Recipe, dict[bool, list[float]]] = {}
-    for timing in filter(None, map(_timing, records)):
-        shape = timing.network
+    for timing in timings:
+        shape = NetworkShape(*timing.network)
         known = facts.get(shape) or by_model.get((shape.model, shape.image_size))
         if known is not None:
             macs = timing.images * max(known.training_macs(timing.frozen), 1)
