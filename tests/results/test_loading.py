@@ -13,7 +13,7 @@ from support.stores import config, finish, located, planned, start
 from transferlab import results
 from transferlab.errors import UserError
 from transferlab.experiment.keys import known_keys
-from transferlab.results import rows, scan, selections
+from transferlab.results import catalogue, rows, scan, selections
 from transferlab.store import kept
 
 COLUMNS = [
@@ -476,13 +476,26 @@ def test_a_curve_is_read_once_for_all_tables_and_figures(runs: Path):
     assert results.curves(results.load(runs)).attrs["missing"] == [run.id]
 
 
-def test_of_very_many_curves_some_of_each_series_and_n_are_drawn(
-    monkeypatch: pytest.MonkeyPatch,
+def test_of_very_many_curves_some_of_each_series_and_n_are_read_and_drawn(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    ids = [f"{number:03}" for number in range(30)]
-    runs = pd.DataFrame({"id": ids, "series": ["AnB", "baseB", "BnB"] * 10, "n": [3, 0, 3] * 10})
+    made = {
+        (label, split): finish(runs, label, 0.75, split=split, steps=20)
+        for split in range(5)
+        for label in ("A3B", "baseB", "B3B")
+    }
+    for run in made.values():
+        run.metrics_file.write_text("step,train/loss,val/loss,val/accuracy\n20,1.0,0.75,0.75\n")
+    made["baseB", 4].metrics_file.unlink()
+    for split in (1, 2):  # of which one is looked at
+        made["A3B", split].metrics_file.write_text("damaged")
+    names = {run.id: f"{label} {split}" for (label, split), run in made.items()}
 
-    assert sorted(selections.drawn(runs, ids)) == ids
-    monkeypatch.setattr(selections, "MOST", 6)
-    assert selections.drawn(runs, ids) == ["000", "015", "002", "017", "001", "016"]
-    assert selections.drawn(runs, ids[:6]) == ["000", "003", "002", "005", "001", "004"]
+    monkeypatch.setattr(selections, "MOST", 7)
+    selection = catalogue.select(results.load(runs), "curves")
+    curves = selections.drawn_curves(selection)
+
+    assert [names[identity] for identity in curves["id"]] == [
+        "A3B 0", "A3B 4", "B3B 1", "B3B 3", "baseB 0", "baseB 2",
+    ]  # fmt: skip
+    assert [names[identity] for identity in curves.attrs["faults"]] == ["A3B 2"]

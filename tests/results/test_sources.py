@@ -11,7 +11,7 @@ from support.stores import config, finish, planned, start
 from transferlab import results
 from transferlab.__main__ import main
 from transferlab.errors import UserError
-from transferlab.results import Results, figures
+from transferlab.results import Results
 from transferlab.results.sharing import Sharing
 
 
@@ -188,12 +188,3 @@ def test_a_study_is_of_a_store_not_of_an_archive(here: Path, tmp_path: Path):
     assert results.load(here, study="mine").table["label"].tolist() == ["baseB"]
     with pytest.raises(UserError, match=r"--study mine is unknown in .*study\.csv, which has no"):
         results.load(here, file, study="mine")
-
-
-def test_no_run_is_trained_into_an_archive(here: Path, tmp_path: Path):
-    finish(here, "baseB", 0.8)
-    file = archive_of(here, tmp_path / "study.csv")
-
-    for stores, setting in (((file,), ""), ((file, here), f" runtime.store={here}")):
-        with pytest.raises(UserError, match=rf"sweep \+study=random_filters{setting}$"):
-            figures.draw(results.load(*stores), "figure3")

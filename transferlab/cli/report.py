@@ -10,10 +10,12 @@ from transferlab.cli.flags import WITH_PATHS, Flags, path_of
 from transferlab.errors import UserError
 from transferlab.results.metrics import METRICS
 from transferlab.runtime import logs, output
+from transferlab.runtime.garbage import uncollected
 
 OUT = Path("report.html")
 
 
+@uncollected()
 def run(arguments: Sequence[str]) -> int:
     """Results as one self-contained page: tables, figures, their data, what is missing.
     --store published:yosinski2014 shows the paper's own networks."""

@@ -7,15 +7,17 @@ mirror read EXHIBITS.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
 from transferlab.errors import UserError
 from transferlab.results import comparable, loading, selections
 from transferlab.results.comparable import Experiment
-from transferlab.results.exhibits import Exhibit, Selection
+from transferlab.results.exhibits import Exhibit, Select, Selection
 from transferlab.results.lecture_exhibits import LECTURE
 from transferlab.results.loading import Results
+from transferlab.results.lookup import among
 from transferlab.results.metrics import metric_of
 from transferlab.results.tables import (
     choice,
@@ -76,11 +78,7 @@ def select(
         if experiment is not None:
             results = only(results, comparable.chosen(results.experiments, experiment))
         return Selection(exhibit, metric, (), results)
-    names = {known.id: known.name for known in results.experiments}
-    shown = tuple(
-        replace(part, name=names.get(part.id, part.name))
-        for part in exhibit.select(results.prepared, results)
-    )
+    shown = results.once(exhibit.select, partial(_selected, results, exhibit.select))
     if experiment is not None:
         shown = comparable.matching(shown, experiment)
         if not shown:  # none to show, or a mistake
@@ -88,13 +86,22 @@ def select(
     return Selection(exhibit, metric, shown, results)
 
 
+def _selected(results: Results, select: Select) -> tuple[Experiment, ...]:
+    """What is selected of the results, under the names that experiments have in all of them."""
+    names = {known.id: known.name for known in results.experiments}
+    return tuple(
+        replace(part, name=names.get(part.id, part.name))
+        for part in select(results.prepared, results)
+    )
+
+
 def only(results: Results, experiment: Experiment) -> Results:
     """The results without the finished runs of other experiments."""
     others = set(results.table["id"]) - set(experiment.runs["id"])
     return replace(
         results,
-        table=results.table[~results.table["id"].isin(others)].reset_index(drop=True),
-        left_out=results.left_out[~results.left_out["id"].isin(others)].reset_index(drop=True),
+        table=results.table[~among(results.table["id"], others)].reset_index(drop=True),
+        left_out=results.left_out[~among(results.left_out["id"], others)].reset_index(drop=True),
     )
 
 

@@ -6,6 +6,7 @@ are built from one selection, so they cannot show different runs.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -44,10 +45,10 @@ class Selection:
         reason = self.exhibit.nothing
         return f"of the runs that have {self.metric}, {reason}" if self.without_metric else reason
 
-    @property
-    def ids(self) -> set[str]:
+    @cached_property
+    def ids(self) -> frozenset[str]:
         """The ids of all selected runs."""
-        return {identity for experiment in self.experiments for identity in experiment.runs["id"]}
+        return frozenset().union(*(part.runs["id"].tolist() for part in self.experiments))
 
 
 def networks(selection: Selection) -> pd.DataFrame:

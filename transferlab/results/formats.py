@@ -179,7 +179,8 @@ def csv(table: pd.DataFrame) -> str:
     for key in table:
         if not pd.api.types.is_numeric_dtype(table[key]):
             known = {value: _safe(value) for value in table[key].dropna().unique()}
-            safe[key] = table[key].map(known, na_action="ignore")
+            if any(value is not text for value, text in known.items()):
+                safe[key] = table[key].map(known, na_action="ignore")
     return str(safe.to_csv(index=False, lineterminator="\n"))
 
 

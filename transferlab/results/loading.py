@@ -6,11 +6,11 @@ that are damaged, failed, at chance level or missing are listed separately, with
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -21,8 +21,9 @@ from transferlab.results import comparable, evaluated, left_out, pairs, publishe
 from transferlab.results.archive import is_archive
 from transferlab.results.comparable import Experiment
 from transferlab.results.judgement import with_metric
+from transferlab.results.lookup import among
 from transferlab.runtime.reading import Damaged, Unreadable
-from transferlab.store.curves import read_curve
+from transferlab.store.curves import has_curve, read_curve
 
 log = logging.getLogger(__name__)
 LEADING = (
@@ -31,6 +32,7 @@ LEADING = (
     "target_base_metric", "delta_to_target_base",
 )  # fmt: skip
 CURVE = ("id", "label", "step", "value", "val_loss", "train_loss")
+Made = TypeVar("Made")
 Curve = list[tuple[object, ...]] | str  # the rows of CURVE, or what is wrong with them
 
 
@@ -77,6 +79,31 @@ class Results:
     def prepared(self) -> pd.DataFrame:
         """Its runs with the columns that comparisons need."""
         return pairs.prepare(self.table, self.metric)
+
+    @cached_property
+    def _made(self) -> dict[object, Any]:
+        return {}
+
+    def once(self, key: object, make: Callable[[], Made]) -> Made:
+        """What `make` returns, made once for these results, under a key of its own: parts that
+        several tables and figures of a page have in common."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: Made = self._made[key]
+        return made
+
+    @cached_property
+    def with_curve(self) -> frozenset[str]:
+        """The ids of the runs with a learning curve by the metric that is shown. Of a store this
+        says that the file exists: `curves` reads it."""
+        if published.is_published(self.store):
+            return frozenset(point["id"] for point in published.curves(self.store))
+        runs = self.table[self.table[measure_of(self.metric).final].notna()]
+        return frozenset(
+            identity
+            for identity, folder in zip(runs["id"].tolist(), runs["path"].tolist(), strict=True)
+            if has_curve(folder)
+        )
 
 
 def load(store: Path | str, *others: Path | str, study: str | None = None) -> Results:
@@ -127,7 +154,7 @@ def curves(results: Results, ids: Iterable[str] | None = None) -> pd.DataFrame:
     `attrs["missing"]` lists the ids without a curve, `attrs["faults"]` has, by id, what is wrong
     with curves that cannot be used.
     """
-    table = results.table if ids is None else results.table[results.table["id"].isin(list(ids))]
+    table = results.table if ids is None else results.table[among(results.table["id"], ids)]
     faults: dict[str, str] = {}
     if published.is_published(results.store):
         points = pd.DataFrame(published.curves(results.store))

@@ -13,6 +13,7 @@ from transferlab.results import pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
+from transferlab.results.lookup import among
 
 KINDS = {"chance": "at chance level", "base": "on a base at chance level"}  # as they are printed
 OF_SEEDS = "an interval is over trainings for the same classes, and says nothing of other classes"
@@ -22,7 +23,7 @@ HALF = ("series", "halves", "target")
 def of_selection(selection: Selection) -> list[str]:
     """The notes of a table: which runs are not in it, and what is averaged."""
     experiments, table = selection.experiments, selection.results.table
-    used = table["id"].isin(selection.ids)
+    used = among(table["id"], selection.ids)
     notes = [] if used.any() else [f"{selection.nothing}: the table is empty"]
     if len(experiments) > 1:
         notes.append(
@@ -80,7 +81,7 @@ def uneven(experiment: Experiment) -> Iterator[str]:
     """A warning where series have other halves than baseB, which may be harder or easier."""
     counting = experiment.runs[experiment.runs["counts"]]
     covered: dict[str, set[tuple[str, str]]] = {series: set() for series in pairs.SERIES}
-    for series, halves, target in zip(*(counting[key] for key in HALF), strict=True):
+    for series, halves, target in zip(*(counting[key].tolist() for key in HALF), strict=True):
         covered.setdefault(series, set()).add((halves, target))
     bases = covered.pop("baseB")
     others = [

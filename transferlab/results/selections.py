@@ -1,6 +1,6 @@
 """Which runs a table or a figure shows: the experiments of each exhibit."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -9,6 +9,7 @@ from transferlab.results import comparable, loading, pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
+from transferlab.results.lookup import among
 
 MOST = 300  # curves in a figure, in which nobody could follow more
 
@@ -42,24 +43,22 @@ def halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
 
 
 def with_curves(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
-    ids = loading.curves(results)["id"].unique()
-    return _with_any(runs, lambda runs: runs["id"].isin(ids))
+    """Networks with a learning curve."""
+    return [part for part in comparable.split(runs) if len(_drawn(part.runs, results))]
 
 
 def drawn_curves(selection: Selection) -> pd.DataFrame:
-    """The learning curves that the figure of an experiment draws."""
-    curves = loading.curves(selection.results, selection.ids)
-    shown = drawn(selection.experiment.runs, curves["id"].unique())
-    return curves[curves["id"].isin(shown)].reset_index(drop=True)
+    """The learning curves that the figure of an experiment draws, as `loading.curves`: those of all
+    its runs, or of MOST at even distances, so that there are some of each series and n."""
+    return _drawn(selection.experiment.runs, selection.results)
 
 
-def drawn(runs: pd.DataFrame, known: Iterable[str]) -> list[str]:
-    """The ids of those whose curves are drawn: of all that are known, or of MOST at even distances,
-    so that there are some of each series and n."""
-    ids = runs[runs["id"].isin([*known])].sort_values(["series", "n"], kind="stable")["id"].tolist()
-    if len(ids) <= MOST:
-        return ids
-    return [ids[number * len(ids) // MOST] for number in range(MOST)]
+def _drawn(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
+    known = runs[among(runs["id"], results.with_curve)]
+    ids = known.sort_values(["series", "n"], kind="stable")["id"].tolist()
+    if len(ids) > MOST:  # others are not read
+        ids = [ids[number * len(ids) // MOST] for number in range(MOST)]
+    return loading.curves(results, ids)
 
 
 def reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
@@ -104,7 +103,7 @@ def _with_own_bases(experiment: Experiment) -> Experiment:
     mean of baseB is of halves of the same difficulty."""
     runs = experiment.runs
     cut = runs["n"] > 0
-    own = cut | runs["id"].isin(runs.loc[cut, "target_base_id"])
+    own = cut | among(runs["id"], runs.loc[cut, "target_base_id"])
     return replace(experiment, runs=runs[own]) if cut.any() else experiment
 
 

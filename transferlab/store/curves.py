@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,15 @@ LARGEST_CURVE = 1024 * MEGABYTE
 FRACTIONS = ("train/accuracy", *(measure.column for measure in MEASURES))
 REQUIRED = ("step", "train/loss", "val/loss")
 Row = dict[str, Any]
+
+
+def has_curve(folder: str) -> bool:
+    """Whether a run's folder has the file of a curve, or may have one: `read_curve` tells."""
+    try:
+        os.stat(f"{folder}/{FILE}", follow_symlinks=False)
+    except OSError as error:
+        return error.errno not in reading.MISSING
+    return True
 
 
 def read_curve(

@@ -19,9 +19,10 @@ from support.stores import finish
 
 import transferlab
 from transferlab import results
+from transferlab.__main__ import main
 from transferlab.cli import results as command
 from transferlab.errors import UserError
-from transferlab.results import Results, figures
+from transferlab.results import Results, figures, selections
 from transferlab.results.figures import layout
 
 PUBLISHED = "published:yosinski2014"
@@ -44,7 +45,7 @@ def of_paper(name: str) -> Figure:
 def own(paper: Results, kept: pd.Series | None = None) -> Results:
     """The paper's networks, or some of them, as a store of one's own."""
     table = paper.table if kept is None else paper.table[kept].reset_index(drop=True)
-    return replace(paper, store="mine", table=table)
+    return replace(paper, stores=("mine",), table=table)
 
 
 def on_axes(found: Results, name: str, *arguments: object, **more: object) -> Figure:
@@ -713,3 +714,27 @@ def test_command_refuses_what_it_cannot_plot(
 
     assert message in str(caught.value)
     assert list(store.parent.iterdir()) == [store]
+
+
+def test_no_run_is_trained_into_an_archive(tmp_path: Path):
+    store, file = tmp_path / "runs", tmp_path / "study.csv"
+    finish(store, "baseB", 0.8)
+    assert main(["results", "--store", str(store), "--archive", str(file)]) == 0
+
+    for stores, setting in (((file,), ""), ((file, store), f" runtime.store={store}")):
+        with pytest.raises(UserError, match=rf"sweep \+study=random_filters{setting}$"):
+            figures.draw(results.load(*stores), "figure3")
+
+
+def test_a_figure_of_some_of_many_curves_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for split in range(5):
+        for label in ("baseB", "A3B"):
+            run = finish(tmp_path, label, 0.75, split=split, steps=20)
+            run.metrics_file.write_text("step,train/loss,val/loss,val/accuracy\n20,1,0.5,0.75\n")
+    run.metrics_file.unlink()
+    monkeypatch.setattr(selections, "MOST", 4)
+
+    figure = figures.draw(results.load(tmp_path), "curves")
+
+    assert len([gid for gid in gids(figure) if gid.startswith("curve ")]) == 4
+    assert "No curve is kept of 1 of 10 networks. 4 of 9 curves are drawn, evenly" in note(figure)

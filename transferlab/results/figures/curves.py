@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from transferlab.results import loading, selections
+from transferlab.results import selections
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import accuracy_axis, title
 from transferlab.results.figures.style import SERIES, Look
+from transferlab.results.lookup import among
 
 NAMED = 3  # runs in a note
 SPLITS = {"random": "random halves", "manmade_natural": "man-made/natural", "whole": "all classes"}
@@ -28,14 +29,13 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     With the published curves, which are of 450,000 steps, against the share of all steps.
     """
     shares = published is not None
-    for identity, curve in _by_run(_curves(published)) if published is not None else ():
+    for identity, curve in _by_run(published) if published is not None else ():
         _curve(axes, curve, style.GREY, "-", f"published {identity}", shares=shares)
-    runs, table = selection.experiment.runs, _curves(selection)
-    known = table["id"].unique()
-    shown = selections.drawn(runs, known)
-    kept, curves = len(known), dict(_by_run(table[table["id"].isin(shown)]))
+    runs, curves = selection.experiment.runs, dict(_by_run(selection))
+    faults = selections.drawn_curves(selection).attrs["faults"]
+    kept = len(selection.results.with_curve & selection.ids) - len(faults)
     named: dict[tuple[str, str], Line2D] = {}
-    for run in runs[runs["id"].isin(list(curves))].itertuples():
+    for run in runs[among(runs["id"], curves)].itertuples():
         look = FILTERS if run.series == "random" else SERIES[str(run.series)]
         named[look.name, str(run.split)] = _curve(
             axes, curves[str(run.id)], look.colour, LINES[str(run.split)], f"curve {run.id}",
@@ -56,26 +56,22 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     return [
         *([note] if without else []),
         *([some] if len(curves) < kept else []),
-        *_damaged(runs, table.attrs["faults"]),
+        *_damaged(runs, faults),
         *select.left_out(selection),
     ]
 
 
 def _damaged(runs: pd.DataFrame, faults: Collection[str]) -> list[str]:
     """A sentence on the curves that cannot be used, without their folders."""
-    names = [f"{r.label} {r.id}" for r in runs.itertuples() if r.id in faults]
+    names = [f"{run.label} {run.id}" for run in runs[among(runs["id"], faults)].itertuples()]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     if not names:
         return []
     return [f"The curve of {', '.join(names[:NAMED])}{more} cannot be used: it is damaged."]
 
 
-def _curves(selection: Selection) -> pd.DataFrame:
-    return loading.curves(selection.results, selection.ids)
-
-
-def _by_run(curves: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for identity, curve in curves.groupby("id", sort=False):
+def _by_run(selection: Selection) -> Iterator[tuple[str, pd.DataFrame]]:
+    for identity, curve in selections.drawn_curves(selection).groupby("id", sort=False):
         yield str(identity), curve
 
 

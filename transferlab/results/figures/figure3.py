@@ -19,6 +19,7 @@ from transferlab.results.figures.axes import (
     repetition,
 )
 from transferlab.results.figures.style import Look
+from transferlab.results.lookup import among
 from transferlab.results.tables import figure3
 from transferlab.results.tables.figure3 import FILTERS
 
@@ -62,7 +63,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         else:
             none.append(look.name)
     never = _never_learned(runs, table)
-    lost = runs[~runs["counts"] & ~runs["id"].isin(never["id"])]
+    lost = runs[~runs["counts"] & ~among(runs["id"], never["id"])]
     style.at_chance(axes, lost["n"].astype(float).tolist(), "chance")
     if table["low"].notna().any():
         style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)

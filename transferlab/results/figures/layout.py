@@ -4,12 +4,14 @@ The axes keep their size: the legend is placed below them, and the figure grows.
 Changes no global state and needs no display.
 """
 
+import contextlib
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -125,18 +127,30 @@ def _margins(figure: Figure, axes: Axes) -> tuple[float, float, float, float]:
     """
     width, inner = float(figure.get_figwidth()), _axes_height(float(figure.get_figwidth()))
     left = right = top = bottom = 0.5
+    inside = [a for a in (*axes.lines, *axes.collections) if a.get_clip_on() and a.get_visible()]
     for _ in range(2):
         height = top + inner + bottom
         figure.set_size_inches(width, height)
         axes.set_position((left / width, bottom / height, 1 - (left + right) / width,
                            inner / height))  # fmt: skip
-        figure.draw_without_rendering()
+        with _hidden(inside):
+            figure.draw_without_rendering()
         renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
         outer, box = axes.get_tightbbox(renderer), axes.get_window_extent(renderer)
         assert outer is not None
         left, right = (box.x0 - outer.x0) / DPI, (outer.x1 - box.x1) / DPI
         top, bottom = (outer.y1 - box.y1) / DPI, (box.y0 - outer.y0) / DPI
     return left, right, top, bottom
+
+
+@contextlib.contextmanager
+def _hidden(artists: Sequence[Artist]) -> Iterator[None]:
+    """Without these artists, which take no part in a measurement: thousands of points."""
+    for artist in artists:
+        artist.set_visible(False)
+    yield
+    for artist in artists:
+        artist.set_visible(True)
 
 
 def _inches(figure: Figure, artist: Legend | Text) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from transferlab.results import catalogue, comparable, loading, notes
 from transferlab.results.exhibits import Selection
 from transferlab.results.left_out import FINISHED
 from transferlab.results.loading import Results
+from transferlab.results.lookup import among
 from transferlab.results.published import is_published
 from transferlab.runtime import commands
 
@@ -66,7 +67,7 @@ def left_out(selection: Selection, drawn: Collection[str] = ()) -> list[str]:
     runs = selection.results.left_out
     finished = runs["kind"].isin(FINISHED)
     kinds = {
-        "In no mean": runs["kind"][finished & runs["id"].isin(selection.ids - set(drawn))],
+        "In no mean": runs["kind"][finished & among(runs["id"], selection.ids - set(drawn))],
         "Left out of all runs of the store": runs["kind"][~finished],
     }
     counted = [

@@ -73,8 +73,8 @@ def table(frame: pd.DataFrame) -> Fragment:
         f'<th scope="col"{_class(numeric[key])}>{_heading(str(key))}</th>' for key in cells
     )
     columns = [
-        [_cell(text, value, numeric[key]) for text, value in zip(cells[key], values, strict=True)]
-        for key, values in ((key, frame[formats.column_of(key)]) for key in cells)
+        _numbers(cells[key], frame[formats.column_of(key)]) if numeric[key] else _texts(cells[key])
+        for key in cells
     ]
     rows = "\n".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns, strict=True))
     caption = text(_caption(frame))
@@ -142,12 +142,22 @@ def _caption(frame: pd.DataFrame) -> str:
     return formats.title(frame) if "metric" in frame.attrs else str(frame.attrs["title"])
 
 
-def _cell(text: str, value: object, numeric: bool) -> str:
-    if not numeric:
-        long = ' class="long"' if len(text) > LONG else ""
-        return f"<td{long}>{escape(text)}</td>"
-    known = "" if text == "" else f' data-value="{value}"'
-    return f'<td class="number"{known}>{escape(text)}</td>'
+def _texts(cells: pd.Series) -> list[str]:
+    """The cells of a column; of many runs there are few different ones."""
+    long = {True: ' class="long"', False: ""}
+    texts = cells.tolist()
+    known = {text: f"<td{long[len(text) > LONG]}>{escape(text)}</td>" for text in {*texts}}
+    return [known[text] for text in texts]
+
+
+def _numbers(cells: pd.Series, values: pd.Series) -> list[str]:
+    """The same of a column of numbers, in whose texts nothing has to be escaped."""
+    return [
+        f'<td class="number" data-value="{value}">{text}</td>'
+        if text
+        else '<td class="number"></td>'
+        for text, value in zip(cells.tolist(), values.tolist(), strict=True)
+    ]
 
 
 def _heading(key: str) -> str:

@@ -6,6 +6,7 @@ are of different halves where a series lacks some; here the gaps are those of `d
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -28,7 +29,10 @@ def build(selection: Selection) -> pd.DataFrame:
     co-adaptation and BnB less AnB its specificity; fine-tuned networks each with its own base.
     """
     parts = [
-        _levels(replace(selection, experiments=(experiment,)))
+        selection.results.once(
+            (_levels, experiment),
+            partial(_levels, replace(selection, experiments=(experiment,))),
+        )
         for experiment in selection.experiments
     ]
     rows: pd.DataFrame | list[dict[str, object]] = pd.concat(parts) if parts else []
