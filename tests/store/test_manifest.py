@@ -72,6 +72,20 @@ def test_one_run_has_no_columns(tmp_path: Path):
     assert Manifest.read(saved(runs, tmp_path)).runs(store=Path(STORE)) == (run,)
 
 
+def test_brackets_and_quotes_in_a_text_and_lists_side_by_side_break_no_line(tmp_path: Path):
+    odd = {"data.mean": [1, 2, 3], "data.scale": [3, 2, 1], "runtime.wandb_project": 'a"], ["b'}
+    runs = some({"transfer.n": 3}, {"transfer.n": 4, **odd})
+
+    path = saved(runs, tmp_path)
+
+    assert len(path.read_text().splitlines()) == 2 + len(runs) == 2 + 4
+    found = Manifest.read(path).runs(store=Path(STORE))
+    assert [run.config.runtime.wandb_project for run in found] == [
+        "transferlab", 'a"], ["b', "transferlab", 'a"], ["b'
+    ]  # fmt: skip
+    assert found[-1].config.data.mean == (1.0, 2.0, 3.0)
+
+
 def test_a_file_is_a_line_a_run_and_json(tmp_path: Path):
     lines = saved(some({"transfer.n": 3}, {"transfer.n": 4}), tmp_path).read_text().splitlines()
 

@@ -6,6 +6,7 @@ sections, and few combinations of what is checked together.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from transferlab.errors import UserError
@@ -31,19 +32,32 @@ class _Built(NamedTuple):
     outline: int
 
 
+class _Varied:
+    """A section of which some keys vary: what it was built of, and their values among those of all
+    keys, as they are: one value alone is no tuple."""
+
+    def __init__(self, section: str, places: Mapping[str, int]) -> None:
+        self.section, self._leaves = section, tuple(places)
+        self.values = itemgetter(*places.values())
+        self.built: dict[str, _Built] = {}
+
+    def named(self, own: Any) -> dict[str, Any]:
+        return dict(zip(self._leaves, own if len(self._leaves) > 1 else (own,), strict=True))
+
+
 class Variations:
     """The configs with other values of `keys`, each as strict as `build_config`."""
 
     def __init__(self, config: RunConfig, keys: Sequence[str], *, recorded: bool = False) -> None:
         """`recorded`: see `build_config`. Raises: UserError for an unknown key."""
         self._config, self._recorded = config, recorded
-        self._places: dict[str, dict[str, int]] = {}  # section -> leaf -> its place in `keys`
+        places: dict[str, dict[str, int]] = {}  # section -> leaf -> its place in `keys`
         for place, key in enumerate(keys):
             if key not in _PARTS:
                 raise UserError(unknown_key(key))
             section, leaf = _PARTS[key]
-            self._places.setdefault(section, {})[leaf] = place
-        self._built: dict[str, dict[str, _Built]] = {section: {} for section in self._places}
+            places.setdefault(section, {})[leaf] = place
+        self._varied = [_Varied(section, own) for section, own in places.items()]
         self._outlines: dict[Any, int] = {}
         self._agreed: set[tuple[int, ...]] = set()
 
@@ -51,12 +65,12 @@ class Variations:
         """The config with these values of the keys. Raises: UserError as `build_config` does."""
         sections: dict[str, Any] = {}
         outline = []
-        for section, places in self._places.items():
-            own = [values[place] for place in places.values()]
-            known, same = self._built[section], repr(own)  # which differs for 1, 1.0 and true
-            if same not in known:
-                known[same] = self._build(section, dict(zip(places, own, strict=True)))
-            built = known[same]
+        for varied in self._varied:
+            own = varied.values(values)
+            same = repr(own)  # which differs for 1, 1.0 and true
+            built = varied.built.get(same)
+            if built is None:
+                built = varied.built[same] = self._build(varied.section, varied.named(own))
             sections |= built.sections
             outline.append(built.outline)
         config = self._config.with_sections(sections)

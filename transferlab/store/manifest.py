@@ -82,12 +82,16 @@ class Manifest:
         return cls(raw["common"], tuple(raw["columns"]), rows, record.owner, path)
 
     @cached_property
+    @uncollected()
     def json(self) -> str:
         """The content of the file, a line a run."""
         text = json.JSONEncoder(allow_nan=False).encode
-        rows = (text([run, base, *values]) for run, (base, values) in self.rows.items())
+        rows = [[run, base, *values] for run, (base, values) in self.rows.items()]
+        # Written at once, for speed. No text has a quote that is not escaped, and no value is a
+        # list of texts, so that this is where a row ends
+        lines = text(rows)[1:-1].replace('], ["', '],\n["')
         head = {"format": FORMAT, "common": self.common, "columns": self.columns}
-        return text(head)[:-1] + ', "runs": [\n' + ",\n".join(rows) + "\n]}\n"
+        return text(head)[:-1] + ', "runs": [\n' + lines + "\n]}\n"
 
     @property
     def digest(self) -> str:
