@@ -2,6 +2,8 @@
 
 import gc
 import sys
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -38,6 +40,46 @@ def test_a_process_that_collects_none_is_left_so():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.fixture
+def thawed() -> Iterator[None]:
+    """Nothing is frozen, which the tests otherwise are."""
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    yield
+    if frozen:
+        gc.freeze()
+
+
+@pytest.mark.usefixtures("thawed")
+def test_what_was_made_meanwhile_is_old_at_once_and_garbage_of_it_is_found():
+    with uncollected():
+        made = [Cycle()]
+        gone = weakref.ref(made[0])
+
+    assert any(each is made for each in gc.get_objects(generation=2))
+    assert gc.get_freeze_count() == 0
+    made.clear()
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.usefixtures("thawed")
+def test_what_others_have_frozen_stays_so():
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+
+    with uncollected():
+        pass
+
+    assert gc.get_freeze_count() == frozen > 1000
+    gc.unfreeze()
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
 
 
 @pytest.mark.parametrize("torch", [False, True])

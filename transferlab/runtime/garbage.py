@@ -19,6 +19,9 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if gc.get_freeze_count() == 0:  # or what others have frozen would be thawed
+                gc.freeze()  # what was made meanwhile counts as old then: it is not looked at now
+                gc.unfreeze()
             gc.enable()
 
 
