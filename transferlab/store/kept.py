@@ -85,7 +85,7 @@ class Extracts:
         # Folder -> the stamp of its record, as a list, and what was made of it
         self._before: dict[str, list[Any]] = {} if content is None else json.loads(content)
         self._now: dict[str, list[Any]] = {}
-        self._has_read = False
+        self._has_new = False
 
     def of(self, folder: str, make: Callable[[], Any]) -> Any:
         """What `make` makes of the record in that folder, now or before; None if there is none.
@@ -99,17 +99,16 @@ class Extracts:
             return None
         known = self._before.get(folder)
         if known is None or known[0] != [*now]:
-            self._has_read = True
             made = make()
             if made is None:
                 return None  # it was deleted meanwhile
-            known = [now, made]
+            known, self._has_new = [now, made], True
         self._now[folder] = known
         return known[1]
 
     def keep(self) -> None:
-        """Keep what was read for the next command."""
-        if self._has_read:
+        """Keep what was made for the next command."""
+        if self._has_new:
             content = json.dumps({**self._before, **self._now})
             save(Path(self._store), self._kind, content.encode())
 
@@ -121,7 +120,7 @@ class FinishedRuns:
     def __init__(self, store: Path) -> None:
         """Raises: Unreadable if the store cannot be listed."""
         self._skipped = Extracts(store, FINISHED)
-        self.folders, self.keep = self._skipped.folders, self._skipped.keep
+        self.folders = self._skipped.folders
 
     def has(self, run: Run) -> bool:
         """Whether the run, which is of this store, is finished. Raises: Damaged, Unreadable."""
@@ -137,3 +136,7 @@ class FinishedRuns:
 
         skipped: Skipped | None = self._skipped.of(run.folder_name, read)
         return skipped
+
+    def keep(self) -> None:
+        """Keep what was read for the next command."""
+        self._skipped.keep()
