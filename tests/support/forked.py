@@ -180,7 +180,7 @@ def _start(variable: str, preload: Sequence[str]) -> str:
     process."""
     if variable not in os.environ:
         path = f"{tempfile.mkdtemp(prefix='forked')}/socket"
-        server = subprocess.Popen(
+        server = _popen(  # also where tests have replaced it with what asks the server
             [sys.executable, "-m", __name__, path, *preload],
             cwd=TESTS,
             stdin=subprocess.PIPE,
@@ -193,6 +193,7 @@ def _start(variable: str, preload: Sequence[str]) -> str:
     return os.environ[variable]
 
 
+_popen = subprocess.Popen
 _servers: dict[str, subprocess.Popen[bytes]] = {}
 
 
