@@ -123,6 +123,11 @@ def test_a_sweep_that_was_never_started_is_missing(store_folder: Path):
     start(make_runs(store_folder, ["A1B"]))
 
     assert shown(store_folder) == {"baseA": ("missing", ""), "A1B": ("missing", "")}
+    state = of(store_folder, "A1B")
+    (run,) = (entry.run for entry in inventory.known_runs(store_folder).runs if entry.run.base)
+    assert (state.folder, state.log) == (str(run.folder), None)
+    run.folder.mkdir(parents=True)
+    assert of(store_folder, "A1B").log == str(run.folder / "log.txt")
 
 
 def test_a_run_with_a_record_is_done(store_folder: Path):

@@ -313,6 +313,26 @@ def test_a_run_at_chance_level_is_counted_and_enters_no_mean(runs: Path):
         assert "of the expected runs: 1 at chance level" in notes(table)
 
 
+MODELS = {"alexnet_small": 0.8, "zfnet": 0.6}  # and the accuracy of baseB
+
+
+def test_levels_of_two_experiments_are_each_its_own(runs: Path):
+    for model, base in MODELS.items():
+        for label, top1 in (("baseB", base), ("B3B", base - 0.05), ("A3B", base - 0.1)):
+            finish(runs, label, top1, {"model.name": model})
+
+    loaded = results.load(runs)
+    for _ in range(2):  # the second time from what was made the first time
+        table = results.table(loaded, "interpretation")
+        levels = table.set_index(["experiment", "series"])["level"].round(2).to_dict()
+        models = {name: model for name, _ in levels for model in MODELS if model in name.split()}
+        assert {(models[name], series): level for (name, series), level in levels.items()} == {
+            ("alexnet_small", "baseB"): 0.8, ("alexnet_small", "BnB"): 0.75,
+            ("alexnet_small", "AnB"): 0.7,
+            ("zfnet", "baseB"): 0.6, ("zfnet", "BnB"): 0.55, ("zfnet", "AnB"): 0.5,
+        }  # fmt: skip
+
+
 def test_a_point_at_chance_level_has_no_mean_but_a_row(runs: Path):
     finish(runs, "A3B", 0.2, learned=False)
 

@@ -736,5 +736,6 @@ def test_a_figure_of_some_of_many_curves_says_so(tmp_path: Path, monkeypatch: py
 
     figure = figures.draw(results.load(tmp_path), "curves")
 
+    assert all(artist.get_visible() for artist in figure.axes[0].lines)
     assert len([gid for gid in gids(figure) if gid.startswith("curve ")]) == 4
     assert "No curve is kept of 1 of 10 networks. 4 of 9 curves are drawn, evenly" in note(figure)
