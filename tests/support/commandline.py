@@ -23,7 +23,8 @@ LIGHT = (
     "--cfg",
 )
 SMALL = ["+split=random", "data.size=16", "data.crop=16", "runtime.threads=1"]
-TINY = [*SMALL, "train.epochs=null", "train.total_steps=20", "train.val_every=10"]
+TINY = [*SMALL, "train.epochs=null", "train.total_steps=20", "train.val_every=10",
+        "train.batch_size=8"]  # fmt: skip
 
 
 def environment(place: Path, **more: str) -> dict[str, str]:

@@ -31,7 +31,8 @@ from transferlab.training.run import check
 Compose = Callable[..., RunConfig]
 SHORT = (
     "+split=random", "data.size=16", "data.crop=16", "train.epochs=null", "train.total_steps=12",
-    "train.val_every=4", "train.val_batch_size=32", "runtime.threads=1", "transfer.variant=RnB",
+    "train.val_every=4", "train.batch_size=8", "train.val_batch_size=32", "runtime.threads=1",
+    "transfer.variant=RnB",
 )  # fmt: skip
 CUTS = (1, 3, 5)
 

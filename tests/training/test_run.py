@@ -28,7 +28,7 @@ from transferlab.training.datamodule import HalfDataModule
 
 Compose = Callable[..., RunConfig]
 SMALL = ("+split=random", "data.size=16", "data.crop=16", "train.epochs=null")
-SHORT = (*SMALL, "train.total_steps=24", "train.val_every=8")
+SHORT = (*SMALL, "train.total_steps=24", "train.val_every=8", "train.batch_size=8")
 
 
 @pytest.fixture(scope="module")
