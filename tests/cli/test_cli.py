@@ -15,6 +15,8 @@ import pytest
 from safetensors.torch import load_file
 from support.commandline import SMALL, TINY, call, environment, read_until, start
 
+LONG = [*SMALL, "train.epochs=null", "train.batch_size=8"]
+
 
 def test_a_run_its_table_and_the_second_call(place: Path):
     code, out, err = call(place, *TINY, "transfer.n=3", new=True)
@@ -25,7 +27,7 @@ def test_a_run_its_table_and_the_second_call(place: Path):
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:]] == ["baseA", "A3B"]
     assert "baseA  to be trained" in err and "A3B  to be trained" in err
-    assert re.search(r"A3B  step 20/20  epoch 0\.9  train/loss .* left", err)
+    assert re.search(r"A3B  step 20/20  epoch 0\.2  train/loss .* left", err)
     assert "next, the base of the same target" in err
     command = err.strip().splitlines()[-1].split("python -m transferlab ")[1]
     assert command == " ".join([*TINY, "transfer.variant=base", "transfer.target=B"])
@@ -81,7 +83,7 @@ def test_multirun_trains_each_and_one_failure_does_not_stop_the_rest(place: Path
 
 
 def test_ctrl_c_and_sigterm_save_report_how_to_resume_and_exit_75(place: Path):
-    long = [*SMALL, "train.epochs=null", "train.total_steps=250", "train.val_every=10"]
+    long = [*LONG, "train.total_steps=250", "train.val_every=10"]
     for number in (signal.SIGINT, signal.SIGTERM):
         process = start(place, *long, "transfer.variant=baseA")
         read_until(process, "  step ")
@@ -101,7 +103,7 @@ def test_ctrl_c_and_sigterm_save_report_how_to_resume_and_exit_75(place: Path):
 
 
 def test_two_processes_with_the_same_run_train_it_once(place: Path):
-    long = [*SMALL, "train.epochs=null", "train.total_steps=150", "train.val_every=10"]
+    long = [*LONG, "train.total_steps=150", "train.val_every=10"]
     first = start(place, *long, "transfer.variant=baseA")
     read_until(first, "  step ")
     first.send_signal(signal.SIGSTOP)
@@ -115,7 +117,7 @@ def test_two_processes_with_the_same_run_train_it_once(place: Path):
 
 
 def test_a_dead_owner_is_noticed(place: Path):
-    long = [*SMALL, "train.epochs=null", "train.total_steps=150", "train.val_every=10"]
+    long = [*LONG, "train.total_steps=150", "train.val_every=10"]
     first = start(place, *long, "transfer.variant=baseA")
     read_until(first, "  step ")
     first.kill()
@@ -162,7 +164,7 @@ def test_processes_that_share_the_global_batch_train_the_network_of_one(
 
 
 def test_several_processes_are_interrupted_together_and_one_resumes(place: Path):
-    long = [*SMALL, "train.epochs=null", "train.total_steps=200", "train.val_every=20"]
+    long = [*LONG, "train.total_steps=200", "train.val_every=20"]
     several = ["runtime.devices=2", "runtime.accelerator=cpu"]
     process = start(place, *long, "transfer.variant=baseA", *several)
     read_until(process, "  step ")
