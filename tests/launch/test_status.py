@@ -494,6 +494,17 @@ def test_a_run_that_is_submitted_again_has_the_latest_job(store_folder: Path, cl
     assert of(store_folder, "baseA").log == str(second.log(0))
 
 
+def test_a_run_whose_earlier_job_is_still_queued_is_queued(
+    store_folder: Path, cluster: FakeCluster
+):
+    sweep, _ = submitted(store_folder, cluster, "baseA")
+    job = sweeps.record(sweeps.prepare(sweep, plan.packs(sweep.runs(), 1), sweeps.LOCAL))
+    assert of(store_folder, "baseA").log == str(job.log(0))
+
+    found = of(store_folder, "baseA", cluster)
+    assert (found.state, found.job) == ("queued", "100_0")
+
+
 def test_only_jobs_with_unfinished_runs_are_queried(store_folder: Path, cluster: FakeCluster):
     _, runs = submitted(store_folder, cluster, "A1B")
     finish(*runs.values())

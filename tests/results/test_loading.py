@@ -1,6 +1,7 @@
 """One table of all finished runs of a store, and the runs left out of it, with the reason."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -160,6 +161,16 @@ def test_hidden_and_other_folders_are_ignored(runs: Path):
 
 
 # --- what is left out ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_run_of_an_unknown_number_of_images_is_judged_as_its_record_says(
+    runs: Path, learned: bool
+):
+    finish(runs, "A3B", 0.75)
+    table = results.load(runs).table.assign(val_images=math.nan, learned=learned)
+
+    assert of(results.with_metric(table, "top1_final"), "A3B")["learned"] == learned
 
 
 def test_a_run_is_judged_by_the_metric_that_is_shown(runs: Path):
