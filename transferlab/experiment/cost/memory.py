@@ -33,10 +33,13 @@ class Room:
 
     facts: Facts
     device_bytes: int | None
-    # A study has few shapes of runs and packs: id -> shape -> number; numbers of a pack -> bytes
+    # A study has few shapes of runs and packs: id -> shape -> number; numbers of a pack, and the
+    # devices, which are not in an id -> bytes
     _shapes: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
     _numbers: dict["RunShape", int] = field(default_factory=dict, compare=False, repr=False)
-    _needs: dict[tuple[int, ...], int] = field(default_factory=dict, compare=False, repr=False)
+    _needs: dict[tuple[int, tuple[int, ...]], int] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def limit(self, run: Run) -> int | None:
         """The memory that the run's process may use, in bytes; None: unlimited."""
@@ -52,9 +55,10 @@ class Room:
             for run in runs:
                 shapes[run.id] = self._numbers.setdefault(_shape(run), len(self._numbers))
             pack = tuple([shapes[run.id] for run in runs])
-        if pack not in self._needs:
-            self._needs[pack] = RESERVE + training_bytes(runs, self.facts)
-        return self._needs[pack]
+        key = (runs[0].config.runtime.devices, pack)
+        if key not in self._needs:
+            self._needs[key] = RESERVE + training_bytes(runs, self.facts)
+        return self._needs[key]
 
     def fits(self, runs: Sequence[Run]) -> bool:
         """Whether these runs can be trained together."""
@@ -70,13 +74,12 @@ class RunShape(NamedTuple):
     frozen: int
     base: str | None
     train: TrainConfig
-    devices: int
 
 
 def _shape(run: Run) -> RunShape:
     config, variant = run.config, run.config.variant
     frozen = variant.n if variant.frozen else 0
-    return RunShape(network_of(run), frozen, variant.base, config.train, config.runtime.devices)
+    return RunShape(network_of(run), frozen, variant.base, config.train)
 
 
 def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
@@ -106,7 +109,7 @@ def training_bytes(runs: Sequence[Run], facts: Facts) -> int:
     weights = VALUE * (parameters + 2 * learning)  # the gradients, and the momentum
     if train.precision == "bfloat16":
         weights += COPY * parameters
-    batch = train.batch_size // members[0].devices
+    batch = train.batch_size // runs[0].config.runtime.devices
     training = batch * (inputs + outputs + max(kept + above, widest))
     validation = train.val_batch_size * (ring + inputs + outputs + widest)
     update = VALUE * max(learning, 2 * largest)
