@@ -29,6 +29,7 @@ from support.commandline import TINY, call, images, refused
             ["+split=random", "data=image_folder", "data.root=/nowhere", "transfer.n=3"],
             "data.root=/nowhere",
         ),
+        (["status", "--store", "/a", "--store", "/b"], "--store names two stores, /a and /b: "),
         (["stauts"], "stauts is an unknown command: did you mean status?"),
         (
             ["infer"],

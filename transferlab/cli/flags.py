@@ -33,7 +33,9 @@ class Flags(argparse.ArgumentParser):
                 help=f"{kept}, or FILE.csv; several are read as one",
             )
         else:
-            self.add_argument("--store", type=store_of, default=default, metavar="DIR", help=kept)
+            self.add_argument(
+                "--store", type=store_of, action=_One, default=default, metavar="DIR", help=kept
+            )
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {' '.join(self.format_usage().split())}")
@@ -52,6 +54,22 @@ class _Several(argparse.Action):
         before = getattr(namespace, self.dest)
         given = before if isinstance(before, tuple) else ()  # else the default, which is a text
         setattr(namespace, self.dest, (*given, *values))
+
+
+class _One(argparse.Action):
+    """Refuses a flag that is given twice, of which argparse would take the last."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        if not isinstance(before, str):  # as the default is, until the end
+            parser.error(f"{option_string} names two stores, {before} and {values}: name one")
+        setattr(namespace, self.dest, values)
 
 
 def store_of(text: str) -> Path:

@@ -87,7 +87,7 @@ class Manifest:
         """The content of the file, a line a run."""
         text = json.JSONEncoder(allow_nan=False).encode
         rows = [[run, base, *values] for run, (base, values) in self.rows.items()]
-        # Written at once, for speed. No text has a quote that is not escaped, and no value is a
+        # Written in one step, for speed. No text has a quote that is not escaped, and no value is a
         # list of texts, so that this is where a row ends
         lines = text(rows)[1:-1].replace('], ["', '],\n["')
         head = {"format": FORMAT, "common": self.common, "columns": self.columns}
