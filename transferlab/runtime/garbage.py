@@ -19,7 +19,8 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if enabled:
-            if gc.get_freeze_count() == 0:  # or what others have frozen would be thawed
+            many = gc.get_count()[0] > gc.get_threshold()[0]  # were made: they would be looked at
+            if many and gc.get_freeze_count() == 0:  # or what others have frozen would be thawed
                 gc.freeze()  # what was made meanwhile counts as old then: it is not looked at now
                 gc.unfreeze()
             gc.enable()
