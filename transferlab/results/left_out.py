@@ -21,6 +21,8 @@ from transferlab.store import reader, schemas
 
 LEFT_OUT = ("id", "label", "split", "kind", "reason", "folder")
 KINDS = ("damaged", "unreadable", "failed", "chance", "base", "missing")
+# What a row of a finished run is made of, beside its metrics
+OF_RUNS = ("id", "label", "split", "split_seed", "base_id", "path", "learned", "chance")
 FINISHED = ("chance", "base")  # the kinds of finished runs, which are in the table too
 Row = dict[str, str]
 
@@ -44,7 +46,8 @@ def split_label(name: object, seed: Any) -> str:
 def not_counting(runs: pd.DataFrame, metric: str) -> Iterator[Row]:
     """The finished runs, rows of a results table, that enter no mean."""
     labels = runs.set_index("id")["label"]
-    for run in runs[~runs["counts"]].to_dict("records"):
+    columns = [*OF_RUNS, *METRICS]  # of over a hundred, which take time also where no row is left
+    for run in runs.loc[~runs["counts"], columns].to_dict("records"):
         base = run["base_id"]
         if run["learned"]:
             kind, reason = "base", f"its base {labels[base]} {base} is at chance level"
