@@ -77,7 +77,7 @@ def test_a_run_that_is_there_twice_is_refused(file: Path):
     lines = file.read_text().splitlines()
     file.write_text("\n".join([*lines, lines[1]]))
 
-    with pytest.raises(UserError, match="line 11: the run [0-9a-f]{12} is there twice"):
+    with pytest.raises(UserError, match="line 11: the run [0-9a-f]{12} occurs twice"):
         results.load(file)
 
 

@@ -45,7 +45,7 @@ def read(file: Path) -> pa.Table:
     """The rows of an archive; a run's `path` is `FILE/ID`.
 
     Raises: UserError if the file cannot be read, a column is unknown or missing, a value is of the
-        wrong kind, or a run is there twice.
+        wrong kind, or a run occurs twice.
     """
     try:
         with open(file, encoding="utf-8", newline="") as lines:
@@ -64,7 +64,7 @@ def read(file: Path) -> pa.Table:
         except UserError as error:
             raise UserError(f"{file} line {line}: {error}") from error
         if row["id"] in by_id:
-            raise UserError(f"{file} line {line}: the run {row['id']} is there twice: {REMEDY}")
+            raise UserError(f"{file} line {line}: the run {row['id']} occurs twice: {REMEDY}")
         by_id[row["id"]] = row | {"path": f"{file}/{row['id']}"}
     return rows.table(by_id.values())
 
