@@ -18,7 +18,7 @@ run: setup
 test: setup lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# The tests that need no torch and draw nothing, in a minute and a half
+# The tests that need no torch and draw nothing, in a minute
 test-light: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --light
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -36,10 +37,19 @@ def pytest_configure(config: pytest.Config) -> None:
     light = config.getoption("--light")
     if light:
         torch.refuse()
+        write_into_memory()
     if config.getoption("dist", "no") != "no":  # the tests run in processes that this one starts
         forked.start_shared_servers(light=light)
     elif not light:  # naming the warning imports torch
         config.addinivalue_line("filterwarnings", LIGHTNING)
+
+
+def write_into_memory() -> None:
+    """Temporary folders are in memory where there is room for them: a file system on a disk takes
+    a tenth of the light tests' time. The whole suite writes gigabytes, and to a disk."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > 2**30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
