@@ -420,6 +420,14 @@ def test_a_line_is_broken_where_a_series_has_no_network(paper: Results):
         assert reason in note(figure)
 
 
+def test_levels_of_different_splits_are_named(paper: Results):
+    figure = of_paper("interpretation")
+    frozen = figures.draw(own(paper, ~paper.table["fine_tuned"]), "interpretation")
+
+    assert "Averaged over 4 splits: AnB, BnB; over 1 to 2 splits: AnB+, BnB+." in note(figure)
+    assert "Averaged over" not in note(frozen)
+
+
 def test_runs_at_chance_level_are_marked_and_in_no_mean(store: Path):
     figure = figures.draw(results.load(store), "figure2")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from transferlab.results import pairs
+from transferlab.results import notes, pairs
 from transferlab.results.exhibits import Selection
 from transferlab.results.figures import figure2, select, style
 from transferlab.results.figures.style import SERIES
@@ -24,9 +24,11 @@ CAPTION = (
 
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
     """Accuracies in percent against n."""
-    levels = _levels(selection)
+    table = interpretation.build(selection)
+    levels = figure2.by_series(table, "level")
     if published is not None:
-        figure2.draw_published(axes, _levels(published))
+        of_published = interpretation.build(published)
+        figure2.draw_published(axes, figure2.by_series(of_published, "level"))
     figure2.draw_base(axes, levels)
     _gaps(axes, levels)
     for series, look in SERIES.items():
@@ -39,12 +41,20 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     style.points(axes, [0.0], [figure2.base_of(levels)], SERIES["baseB"], "level baseB")
     figure2.mark_chance(axes, selection)
     figure2.finish(axes, selection, published)
-    return [CAPTION, *_without_pair(levels), *select.left_out(selection)]
+    return [CAPTION, *_uneven(table), *_without_pair(levels), *select.left_out(selection)]
 
 
-def _levels(selection: Selection) -> pd.DataFrame:
-    """Percent: a row for each n, a column for each series; at n = 0 all are the base network."""
-    return figure2.by_series(interpretation.build(selection), "level")
+def _uneven(table: pd.DataFrame) -> list[str]:
+    """How many splits, or seeds, each series rests on, if not all rest on the same: the levels of
+    two series are then of different halves."""
+    cuts = table[table["n"] > 0]
+    rests_on: dict[str, list[str]] = {}
+    for (series, unit), counts in notes.repetitions(cuts).groupby([cuts["series"], cuts["unit"]]):
+        least, most = counts.min(), counts.max()
+        number = f"{most}" if least == most else f"{least} to {most}"
+        rests_on.setdefault(f"{number} {unit}{'' if most == 1 else 's'}", []).append(str(series))
+    names = [f"over {number}: {', '.join(series)}" for number, series in rests_on.items()]
+    return [f"Averaged {'; '.join(names)}."] if len(names) > 1 else []
 
 
 def _without_pair(levels: pd.DataFrame) -> list[str]:
