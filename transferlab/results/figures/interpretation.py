@@ -41,10 +41,10 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     style.points(axes, [0.0], [figure2.base_of(levels)], SERIES["baseB"], "level baseB")
     figure2.mark_chance(axes, selection)
     figure2.finish(axes, selection, published)
-    return [CAPTION, *_uneven(table), *_without_pair(levels), *select.left_out(selection)]
+    return [CAPTION, *_averaged_over(table), *_without_pair(levels), *select.left_out(selection)]
 
 
-def _uneven(table: pd.DataFrame) -> list[str]:
+def _averaged_over(table: pd.DataFrame) -> list[str]:
     """How many splits, or seeds, each series rests on, if not all rest on the same: the levels of
     two series are then of different halves."""
     cuts = table[table["n"] > 0]
