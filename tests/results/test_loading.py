@@ -211,6 +211,15 @@ def test_a_run_at_chance_level_is_in_the_table_and_listed(runs: Path):
     }
 
 
+def test_a_run_at_chance_level_without_the_metric_is_listed_by_one_that_it_has(runs: Path):
+    metrics = {"top1_final": 0.21, "top1_best10": None, "top1_peak": 0.22, "chance": 0.2}
+    finish(runs, "A3B", 0.21, learned=False, metrics=metrics)
+
+    by_best = results.judged(results.load(runs), "top1_best10")
+
+    assert "at chance level: top1_final 0.2100, chance 0.2000" in [*by_best.left_out["reason"]]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
