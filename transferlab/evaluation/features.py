@@ -18,6 +18,7 @@ from transferlab.evaluation.pooling import CENTRE, FLAT, MAXIMUM, STACKED, SUM
 from transferlab.evaluation.reading import Seen, Sight
 from transferlab.evaluation.scorer import Scorer, alike
 from transferlab.models.stages import StagedNetwork
+from transferlab.runtime import bfloat16
 
 LEAST = 1e-12  # of a norm
 Update = Callable[[int], object]
@@ -118,12 +119,11 @@ def _views(
 ) -> list[Tensor]:
     """For each image (H, W, 3) uint8 the features (V, D) float32 of its views, on the processor."""
     found: dict[int, Tensor] = {}
-    lower = scorer.classifier.precision == "bfloat16"
     for places in alike(pixels):
         inputs = scorer.inputs(np.stack([pixels[place] for place in places]))
         views = []
         for crop in scorer.crops_of(inputs, "centre" if centre else None):
-            with torch.autocast(scorer.device.type, torch.bfloat16, enabled=lower):
+            with bfloat16.autocast(scorer.device, scorer.classifier.precision):
                 features = network(crop).float()  # (B, D), or a map (B, D, H, W)
             views.append((features.mean(dim=(2, 3)) if features.ndim == 4 else features).flatten(1))
         found |= zip(places, torch.stack(views, dim=1).cpu(), strict=True)

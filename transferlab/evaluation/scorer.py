@@ -16,6 +16,7 @@ from transferlab.evaluation.crops import crops
 from transferlab.evaluation.dense import DenseNetwork
 from transferlab.evaluation.protocols import Settings
 from transferlab.evaluation.reading import Sight
+from transferlab.runtime import bfloat16
 from transferlab.training.classifier import Classifier
 
 Images = Mapping[Sight, Sequence[np.ndarray]]
@@ -110,8 +111,7 @@ class Scorer:
     def _scores(self, images: Tensor, *, dense: bool = False) -> Tensor:
         network = self.dense if dense else self.classifier.network
         assert network is not None
-        lower = self.classifier.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+        with bfloat16.autocast(self.device, self.classifier.precision):
             return self.classifier.posteriors(network(images).double())
 
 

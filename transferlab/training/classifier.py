@@ -23,7 +23,7 @@ from transferlab.data.transforms import InputTransform
 from transferlab.errors import UserError
 from transferlab.experiment.run import INFERENCE, RESULT, WEIGHTS
 from transferlab.models.stages import StagedNetwork
-from transferlab.runtime import paths
+from transferlab.runtime import bfloat16, paths
 from transferlab.runtime.reading import Damaged
 from transferlab.training import checkpoints, inference
 from transferlab.training.inference import Inference, Preprocessing
@@ -128,8 +128,7 @@ class Classifier:
         """The network's outputs (B, K) float32 for pictures, at least one."""
         device = next(self.network.parameters()).device
         inputs = self.preprocess(pictures).to(device)
-        lower = self.precision == "bfloat16"
-        with torch.autocast(device.type, torch.bfloat16, enabled=lower):
+        with bfloat16.autocast(device, self.precision):
             return self.network(inputs).float().cpu()
 
     def _name(self, output: int) -> str:

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from transferlab.experiment import views
 from transferlab.models.facts import NetworkFacts
+from transferlab.runtime import bfloat16
 from transferlab.training import build, optimiser
 from transferlab.training.build import Subject
 from transferlab.training.module import TransferModule
@@ -72,7 +73,7 @@ class Step:
         optimizer: torch.optim.Optimizer,
         x: Tensor,
         labels: Tensor,
-        precision: torch.dtype,
+        precision: str,
     ) -> None:
         self.module, self.optimizer = module, optimizer
         self.x, self.labels, self.precision = x, labels, precision
@@ -80,9 +81,7 @@ class Step:
     def take(self) -> None:
         self.module.network.set_step(0)
         self.optimizer.zero_grad()
-        with torch.autocast(
-            self.x.device.type, self.precision, enabled=self.precision != torch.float32
-        ):
+        with bfloat16.autocast(self.x.device, self.precision):
             loss, _ = self.module.score(self.x, self.labels)
         loss.backward()
         self.optimizer.step()
@@ -112,7 +111,7 @@ def _step(subject: Subject, labels: np.ndarray, device: torch.device) -> Step:
     if config.train.channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     y = torch.from_numpy(labels).to(device)
-    return Step(module, optimizer, x, y, getattr(torch, config.train.precision))
+    return Step(module, optimizer, x, y, config.train.precision)
 
 
 def shortest(take: Callable[[], None], device: torch.device) -> float:

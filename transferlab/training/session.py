@@ -21,7 +21,7 @@ from transferlab.experiment.cost.memory import GB
 from transferlab.experiment.cost.networks import network_of
 from transferlab.models import kinds, transfer
 from transferlab.models.facts import Facts
-from transferlab.runtime import commands, compiled, devices, logs, machine, processes
+from transferlab.runtime import compiled, devices, logs, machine, processes
 from transferlab.runtime.signals import StopRequest
 from transferlab.training import build, checkpoints, cost, inference, packs
 from transferlab.training.build import Subject
@@ -128,11 +128,7 @@ class Session:
         if device.type == compiled.DEVICE and runtime.compile:
             compiled.keep_in(cache_folder(self.config))
         if train.precision == "bfloat16" and not devices.has_bfloat16(device):
-            log.warning(
-                "%s emulates bfloat16, which is slow: %s is faster, but a different run",
-                self.device,
-                commands.setting("train.precision", "float32"),
-            )
+            log.info("%s has no instructions for bfloat16: no faster than float32", self.device)
         stream = build.pack_data(
             self.subjects,
             self.target,
