@@ -38,7 +38,7 @@ HEAVY = (
 )  # fmt: skip
 # What the light half leaves to torch; `training` as a whole, and what draws
 HEAVY_MODULES = (
-    "runtime.compiled", "runtime.devices",
+    "runtime.bfloat16", "runtime.compiled", "runtime.devices",
     "models",
     "data.half", "data.loader", "data.mean", "data.ring", "data.transforms", "data.datasets.decode",
     "data.datasets.mapped",
