@@ -13,15 +13,21 @@ OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 def name(device: torch.device) -> str:
-    """The device's name with its kind, `cuda: NVIDIA H200`."""
+    """The device's name with its kind, `cuda: NVIDIA H200`, and of a processor its instructions, on
+    which the last bits depend: `cpu: AMD EPYC (AVX512, bfloat16)`."""
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
-    processor = torch.cpu.get_capabilities().get("cpu_name") if device.type == "cpu" else None
-    return f"{device.type}: {processor or platform.machine()}"
+    if device.type != "cpu":
+        return f"{device.type}: {platform.machine()}"
+    instructions = [torch.backends.cpu.get_cpu_capability()]
+    if has_bfloat16(device):
+        instructions.append("bfloat16")
+    processor = torch.cpu.get_capabilities().get("cpu_name") or platform.machine()
+    return f"cpu: {processor} ({', '.join(instructions)})"
 
 
 def name_with_threads(device: torch.device) -> str:
-    """The device's name and, of a processor, the threads: `cpu: AMD EPYC, 1 thread`."""
+    """The device's name and, of a processor, the threads: `cpu: AMD EPYC (AVX2), 1 thread`."""
     if device.type != "cpu":
         return name(device)
     threads = torch.get_num_threads()
