@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from transferlab.models import build, shapes
 from transferlab.runtime import bfloat16
@@ -32,11 +33,22 @@ PRODUCTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def none(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A processor without products in bfloat16, until the end of the test."""
     monkeypatch.setattr(bfloat16, "has_products", lambda: False)
-    bfloat16._kernels.cache_clear()
     bfloat16.prepare(CPU)
     yield
-    bfloat16._kernels()._destroy()
-    bfloat16._kernels.cache_clear()
+    bfloat16.withdraw()
+
+
+class Factors(TorchDispatchMode):
+    """The types of all that is multiplied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if any(word in func.name() for word in ("mm", "convolution", "attention")):
+            self.types |= {value.dtype for value in args if isinstance(value, Tensor)}
+        return func(*args, **(kwargs or {}))
 
 
 def factors() -> tuple[Tensor, Tensor]:
@@ -57,10 +69,11 @@ def ulps(found: Tensor, exact: Tensor) -> float:
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_product_is_that_of_rounded_factors_rounded_once(name: str):
     x, w = factors()
-    with bfloat16.autocast(CPU, "bfloat16"):
+    with Factors() as multiplied, bfloat16.autocast(CPU, "bfloat16"):
         found = PRODUCTS[name](x, w)
     exact = PRODUCTS[name](x.bfloat16().double(), w.bfloat16().double())
 
+    assert multiplied.types == {torch.float32}
     assert found.dtype == torch.bfloat16
     assert ulps(found, exact) < 0.51
     assert ulps(PRODUCTS[name](x.double(), w.double()).float(), exact) > 1  # factors were rounded
@@ -99,21 +112,10 @@ def test_a_graph_keeps_its_factors_in_bfloat16():
 def test_layers_inside_of_torch_are_computed_so_too():
     attention = nn.MultiheadAttention(16, 2, batch_first=True)
     x = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
-    calls = []
-
-    class Names(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            calls.extend(
-                (func.name(), value.dtype)
-                for value in args
-                if isinstance(value, Tensor) and "mm" in func.name()
-            )
-            return func(*args, **(kwargs or {}))
-
-    with Names(), bfloat16.autocast(CPU, "bfloat16"):
+    with Factors() as factors, bfloat16.autocast(CPU, "bfloat16"):
         attention(x, x, x)
 
-    assert calls and {dtype for _, dtype in calls} == {torch.float32}
+    assert factors.types == {torch.float32}
 
 
 @pytest.mark.usefixtures("none")
@@ -131,11 +133,9 @@ def test_float32_doubles_and_float16_are_as_without():
 def test_the_facts_of_a_network_are_those_of_a_processor_with_products():
     network = build("alexnet_small", num_outputs=10, image_size=32)
     found = shapes.stages(network, 32)
-    bfloat16._kernels()._destroy()
+    bfloat16.withdraw()
 
     assert shapes.stages(network, 32) == found
-    bfloat16._kernels.cache_clear()
-    bfloat16.prepare(CPU)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,13 @@ def prepare(device: torch.device) -> None:
         _kernels()
 
 
+def withdraw() -> None:
+    """Undoes `prepare`: products are torch's own again."""
+    if _kernels.cache_info().currsize:
+        _kernels()._destroy()
+        _kernels.cache_clear()
+
+
 def has_products() -> bool:
     """Whether torch has fast products in bfloat16 on this processor."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
