@@ -9,7 +9,8 @@ from transferlab import results
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 VARIANTS = ("BnB", "BnB+", "AnB", "AnB+", "RnB", "AnA", "BnA")
-PARTS = ("co-adaptation", "specificity", "total")
+FILTERS = "random filters, random halves"  # a series of the table `figure3`
+DIFFERENCES = ("co-adaptation", "specificity", "total", FILTERS)
 OF_BASES = {"B": "BnB", "A": "AnA"}  # in whose column a base is, in row 0
 ROW = re.compile(r"^\| (\d) \|(.*)\|$", re.MULTILINE)
 
@@ -27,11 +28,13 @@ def documented(columns: tuple[str, ...]) -> dict[tuple[str, int], str]:
     }
 
 
-def points(fraction: float) -> str:
-    return f"{round(100 * fraction, 1) + 0:.1f}"  # no -0.0
+def points(mean: float, low: float, high: float) -> str:
+    """The cell of a difference and its interval."""
+    mean, low, high = (round(100 * fraction, 1) + 0 for fraction in (mean, low, high))  # no -0.0
+    return f"{mean:.1f} ({low:.1f} to {high:.1f})"
 
 
-@pytest.mark.parametrize(("name", "least"), [("small_random", 99), ("small_random_longer", 1)])
+@pytest.mark.parametrize(("name", "least"), [("small_random", 120), ("small_random_longer", 1)])
 def test_all_of_them_are_read_and_count(name: str, least: int):
     loaded = results.load(NOTEBOOKS / "results" / f"{name}.csv")
 
@@ -52,10 +55,15 @@ def test_the_documented_accuracies_are_those_of_split_0():
 
 def test_the_documented_differences_are_those_of_all_splits_with_their_intervals():
     loaded = results.load(NOTEBOOKS / "results" / "small_random.csv")
-    table = results.table(loaded, "decomposition")
+    parts, figure3 = (results.table(loaded, name) for name in ("decomposition", "figure3"))
+    filters = figure3[(figure3["series"] == FILTERS) & (figure3["n"] > 0)]
 
-    assert {*table["unit"]} == {"split"} and {*table["splits"]} == {4}
-    assert documented(PARTS) == {
-        (row.part, row.n): f"{points(row.mean)} ({points(row.low)} to {points(row.high)})"
-        for row in table.itertuples()
+    for table in (parts, filters):
+        assert {*table["unit"]} == {"split"} and {*table["splits"]} == {4}
+    assert documented(DIFFERENCES) == {
+        (row.part, row.n): points(row.mean, row.low, row.high) for row in parts.itertuples()
+    } | {
+        # By how much less than the base, not more
+        (FILTERS, row.n): points(-row.paired, -row.high, -row.low)
+        for row in filters.itertuples()
     }
