@@ -98,6 +98,33 @@ def test_gradients_are_those_of_the_rounded_factors(name: str):
 
 
 @pytest.mark.usefixtures("none")
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gradients_of_a_part_of_a_larger_tensor(memory_format: torch.memory_format):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 8, 6, 6, generator=generator).contiguous(memory_format=memory_format)
+    w = torch.randn(4, 4, 3, 3, generator=generator).requires_grad_()
+    half = x.bfloat16().chunk(2, dim=1)[1][..., ::2]
+    with bfloat16.autocast(CPU, "bfloat16"):
+        F.conv2d(half, w).sum().backward()
+    wide = w.detach().bfloat16().double().requires_grad_()
+    F.conv2d(half.double(), wide).sum().backward()
+
+    assert w.grad is not None and wide.grad is not None
+    assert (w.grad - wide.grad).abs().max() < 2**-8 * wide.grad.abs().max()
+
+
+@pytest.mark.usefixtures("none")
+def test_a_factor_that_was_modified_in_place_has_no_gradient():
+    x, layer = torch.zeros(4, 8, dtype=torch.bfloat16), nn.Linear(8, 8)
+    with bfloat16.autocast(CPU, "bfloat16"):
+        output = layer(x)
+    x.add_(1)
+
+    with pytest.raises(RuntimeError, match="modified"):
+        output.sum().backward()
+
+
+@pytest.mark.usefixtures("none")
 def test_a_graph_keeps_its_factors_in_bfloat16():
     layer, x = nn.Conv2d(8, 8, 3, padding=1), torch.zeros(4, 8, 32, 32).bfloat16()
     with Held() as held, bfloat16.autocast(CPU, "bfloat16"):

@@ -100,14 +100,22 @@ def _product(op: Any, *args: Any, **kwargs: Any) -> Tensor:
         pairs.append((rounded.detach(), rounded.float()))
         return pairs[-1][1]
 
-    def save(tensor: Tensor) -> Tensor:
+    def save(tensor: Tensor) -> tuple[Tensor, int]:
         """In bfloat16 what is a factor: half the memory, and the same numbers."""
         for rounded, wide in pairs:
             if tensor.data_ptr() == wide.data_ptr() and tensor.numel() == wide.numel():
-                return rounded.as_strided(tensor.shape, tensor.stride())
-        return tensor
+                # A factor that is a part of a larger tensor lies there with other strides
+                alike = rounded.stride() == wide.stride()
+                tensor = (
+                    rounded.as_strided(tensor.shape, tensor.stride()) if alike else tensor.to(dtype)
+                )
+                break
+        return tensor, tensor._version
 
-    def restore(tensor: Tensor) -> Tensor:
+    def restore(saved: tuple[Tensor, int]) -> Tensor:
+        tensor, version = saved
+        if tensor._version != version:  # autograd itself only looks at what hooks leave as it is
+            raise RuntimeError("a factor of a product was modified in place before its gradient")
         return tensor.float() if tensor.dtype == dtype else tensor
 
     with torch.autocast("cpu", enabled=False):
