@@ -172,7 +172,7 @@ def expands_to_a_study(words: list[str], *, root: Path) -> None:
     assert isinstance(raw["dry_run"], bool)
     sweep.pack_size(raw["sweep"]["pack"])
     runs = study.expand(study.load(name), list(map(compose.as_typed, others)))
-    assert len(runs) >= 4
+    assert runs
     named = {word.partition("=")[2] for word in words if word.startswith("data.root=")} or {None}
     assert {run.data.root for run in runs} == {name and os.path.abspath(name) for name in named}
 

@@ -34,12 +34,39 @@ def points(mean: float, low: float, high: float) -> str:
     return f"{mean:.1f} ({low:.1f} to {high:.1f})"
 
 
-@pytest.mark.parametrize(("name", "least"), [("small_random", 120), ("small_random_longer", 1)])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("small_random", 120), ("small_random_longer", 1), ("small_random_avx2", 2)],
+)
 def test_all_of_them_are_read_and_count(name: str, least: int):
     loaded = results.load(NOTEBOOKS / "results" / f"{name}.csv")
 
     assert len(loaded.table) >= least
     assert loaded.table["counts"].all() and loaded.left_out.empty
+
+
+def test_a_processor_without_bfloat16_trains_networks_as_good():
+    names = ("small_random", "small_random_avx2")
+    both, without = (results.load(NOTEBOOKS / "results" / f"{name}.csv").table for name in names)
+    pairs = without.merge(both, on="id")
+
+    assert [
+        (run.label_x, run.device_x, run.top1_final_x, run.top1_final_y)
+        for run in pairs.itertuples()
+    ] == [
+        ("R6B", "cpu: AMD EPYC (AVX2)", 0.1084, 0.1078),
+        ("R7B", "cpu: AMD EPYC (AVX2)", 0.0912, 0.0906),
+    ]
+
+
+def test_random_filters_of_smaller_images_are_at_chance_level():
+    loaded = results.load(NOTEBOOKS / "results" / "small_random_scaled.csv")
+    runs = loaded.table.set_index("label")
+
+    assert {*runs.index} == {"R3B", "R7B"} and not runs["learned"].any()
+    assert dict(runs["top1_final"].round(3)) == {"R3B": 0.01, "R7B": 0.01}
+    assert dict(runs["val_loss_final"].round(2)) == {"R3B": 4.61, "R7B": 4.61}  # ln 100
+    assert dict(runs["data.scale"]) == {"R3B": "1.95e-05", "R7B": "3.05e-08"}
 
 
 def test_the_documented_accuracies_are_those_of_split_0():
