@@ -30,7 +30,10 @@ def main() -> None:
     labels = torch.arange(IMAGES) % 100
 
     def step(precision: str, *, prepared: bool) -> float:
-        (bfloat16.prepare(CPU) if prepared else bfloat16.withdraw())
+        if prepared:
+            bfloat16.prepare(CPU)
+        else:
+            bfloat16.withdraw()
         start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision != FLOAT32):
             loss = F.cross_entropy(network(images).float(), labels)

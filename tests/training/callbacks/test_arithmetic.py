@@ -1,4 +1,4 @@
-"""How a GPU computes, as far as can be seen without one: which of torch's settings are made."""
+"""How a device computes, as far as can be seen without a GPU: which settings of torch are made."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,6 +7,7 @@ import torch
 from torch._dynamo import eval_frame
 
 from transferlab.experiment.config import RunConfig
+from transferlab.runtime import bfloat16
 from transferlab.training.callbacks.arithmetic import Arithmetic
 from transferlab.training.trainer import build_trainer
 
@@ -54,3 +55,23 @@ def test_every_run_settles_it_by_its_config_and_on_a_cpu_changes_nothing(
     assert arithmetic.compile is compile
     arithmetic.setup(built, None, "fit")
     assert settings() == (True, "highest", False, "default")
+
+
+@pytest.mark.parametrize(("precision", "devices"), [("bfloat16", ["cpu"]), ("float32", [])])
+def test_a_processor_is_prepared_for_bfloat16_where_a_run_computes_in_it(
+    config: Callable[..., RunConfig],
+    precision: str,
+    devices: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    prepared: list[torch.device] = []
+    monkeypatch.setattr(bfloat16, "prepare", prepared.append)
+    overrides = (
+        "transfer.variant=baseA",
+        "runtime.accelerator=cpu",
+        f"train.precision={precision}",
+    )
+    built = build_trainer(config("+split=random", *overrides), [], intervals=1)
+    Arithmetic(compile=False).setup(built, None, "fit")
+
+    assert prepared == [torch.device(name) for name in devices]
