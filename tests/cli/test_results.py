@@ -115,8 +115,8 @@ def test_parquet_is_not_printed_on_a_terminal(runs: Path, monkeypatch: pytest.Mo
     ("arguments", "message"),
     [
         (["--table", "figure4"], "--table figure4 is unknown: choose one of figure2, "
-                                 "interpretation, decomposition, table1, figure3, choice, "
-                                 "lecture, "),
+                                 "interpretation, decomposition, table1, fine_tuning, "
+                                 "figure3, choice, lecture, "),
         (["--metric", "loss"], "--metric loss is unknown: choose one of top1_final, "
                                "top1_best10, top1_peak"),
         (["--format", "xls"], "--format xls is unknown: choose one of table, csv, json, "

@@ -2,7 +2,8 @@
 
 Data, network and recipe make an experiment. Two keys apply only to some runs: within one half, the
 means of base and target are the same, and a network for all classes has one output for each; such
-runs belong to every experiment that agrees with them otherwise.
+runs belong to every experiment that agrees with them otherwise. Halves of one data set are mirror
+images; of two data sets, each as a target is an experiment of its own.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ SHARED = {
     "model.num_outputs": "null", "model.cuts": "stage", "data.mean": "base",
     f"{OPTIONAL}.mean": "base",
 }  # fmt: skip
+TARGET = "target"  # the data set that a run is for, where A and B are two
 ID_DIGITS = 6
 # Every key of the config in which the runs of one experiment agree
 KEYS = tuple(
@@ -54,7 +56,7 @@ def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
     if table.empty:
         return ()
     keys = _keys(table)
-    fixed = [keys[key] for key in ("fixed mean", *(key for key in KEYS if key not in SHARED))]
+    fixed = [keys.pop("fixed mean"), *(keys[key] for key in keys if key not in SHARED)]
     fixed = [fixed[0], *(values for values in fixed[1:] if len({*values}) > 1)]
     groups: dict[tuple[str, ...], list[int]] = {}
     for row, values in enumerate(zip(*fixed, strict=True)):
@@ -62,7 +64,7 @@ def split(table: pd.DataFrame) -> tuple[Experiment, ...]:
     parts = list(groups.values())
     for key in SHARED:
         parts = [by_value for part in parts for by_value in _by(keys[key], part)]
-    agreed = [{key: _agreed(keys[key], part) for key in KEYS} for part in parts]
+    agreed = [{key: _agreed(keys[key], part) for key in keys} for part in parts]
     runs = [table.iloc[part] for part in parts]
     names = naming.names(list(map(_facts, runs, agreed)))
     return tuple(
@@ -114,9 +116,11 @@ def _keys(table: pd.DataFrame) -> dict[str, list[str]]:
     """KEYS as text, a value a run, empty where a shared key does not apply to it; "null" for None,
     and the neutral value for a key that did not exist when the run was made.
 
-    Also "fixed mean": none, or a colour, is another recipe, within one half, too.
+    Also TARGET, and "fixed mean": none, or a colour, is another recipe, within one half, too.
     """
-    keys = {key: _texts(key, table[key]) for key in KEYS}
+    of_two = table[f"{OPTIONAL}.name"].notna()
+    keys = {TARGET: table["target"].where(of_two, "").tolist()}
+    keys |= {key: _texts(key, table[key]) for key in KEYS}
 
     def put(text: str, key: str, where: pd.Series) -> None:
         for row in np.flatnonzero(where):
@@ -129,11 +133,12 @@ def _keys(table: pd.DataFrame) -> dict[str, list[str]]:
     keys["fixed mean"] = list(np.where(of_half, "", keys["data.mean"]))
     is_base = table["base"].isna()
     within = is_base | (table["base"] == "R") | (table["base"] == table["target"])
-    of_a = table[f"{OPTIONAL}.name"].notna() & (table["target"] == "A")
+    of_a = of_two & (table["target"] == "A")
     for shared, where in (("data.mean", within | of_a), (f"{OPTIONAL}.mean", within | ~of_a)):
         put("", shared, where & table[shared].isin(["base", "target"]))
     put("", "model.cuts", is_base)
-    put("", "model.num_outputs", (table["split"] == "whole") & table["model.num_outputs"].isna())
+    whole = table["split"] == naming.WHOLE
+    put("", "model.num_outputs", whole & table["model.num_outputs"].isna())
     return keys
 
 
@@ -158,18 +163,17 @@ def _agreed(values: Sequence[str], rows: Sequence[int]) -> str:
 
 
 def _facts(runs: pd.DataFrame, keys: Mapping[str, str]) -> naming.Facts:
-    """What the records of an experiment say of its images: of A's, where these are others, too."""
+    """What the records of an experiment say of its images, and the name of the base's, where these
+    are others or only the weights are known."""
     first = runs.iloc[0]
-    if pd.isna(first[f"{OPTIONAL}.name"]):
-        return naming.Facts((_images(runs),), keys)
-    sets = []
-    for letter, section in (("A", OPTIONAL), ("B", "data")):
-        own = runs[runs["target"] == letter]
-        name = data_set(first[f"{section}.name"], first.get(f"{section}.root"))
-        if section == OPTIONAL and pd.notna(weights := first.get("split.weights")):
-            name = Path(str(weights).rpartition(":")[2]).name
-        sets.append(naming.NamedImages(name, None, None) if own.empty else _images(own))
-    return naming.Facts(tuple(sets), keys)
+    if not keys[TARGET]:
+        return naming.Facts(_images(runs), keys)
+    section = "data" if keys[TARGET] == "A" else OPTIONAL
+    root, weights = (first.get(key) for key in (f"{section}.root", "split.weights"))
+    base = data_set(first[f"{section}.name"], None if pd.isna(root) else root)
+    if section == OPTIONAL and pd.notna(weights):
+        base = Path(str(weights).rpartition(":")[2]).name
+    return naming.Facts(_images(runs), keys, base)
 
 
 def _images(runs: pd.DataFrame) -> naming.NamedImages:
@@ -185,6 +189,8 @@ def _images(runs: pd.DataFrame) -> naming.NamedImages:
 def _id(keys: Mapping[str, str]) -> str:
     """The same for the same keys, whichever other experiments and runs there are."""
     values = {key: keys[key] or SHARED[key] for key in KEYS}
+    if keys[TARGET] == "A":  # B, and halves of one data set, are as before there were two
+        values[TARGET] = "A"
     neutral = {key: "null" if value is None else str(value) for key, value in NEUTRAL.items()}
     neutral |= {key: "null" for key in KEYS if key.startswith(f"{OPTIONAL}.")}
     kept = {key: value for key, value in values.items() if value != neutral.get(key)}

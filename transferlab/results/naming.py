@@ -12,6 +12,14 @@ from functools import cache
 from transferlab.experiment.conf import CONF
 from transferlab.runtime.escapes import escaped
 
+RANDOM, WHOLE = "random", "whole"  # the paper's kind of split, and the one without an A
+# What A and B are, by the kind of split; one's own has no words for it
+TASKS = {
+    RANDOM: "random halves",
+    "manmade_natural": "man-made/natural",
+    "datasets": "two data sets",
+    "pretrained": "pre-trained network",
+}
 LETTERS = 40  # of a folder's or a network's name, at most
 DIFFERENT = 3  # keys in which a recipe may differ from the one that it is named after
 OWN = "own recipe"
@@ -32,10 +40,12 @@ class NamedImages:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a name is made of: the data set, or those of A and B, and the config's keys as text."""
+    """What a name is made of: the data set, the config's keys as text, and the name of the base's
+    images or weights, where it is another."""
 
-    data_sets: tuple[NamedImages, ...]
+    images: NamedImages
     keys: Mapping[str, str]
+    base: str | None = None
 
 
 def names(experiments: Sequence[Facts]) -> list[str]:
@@ -55,6 +65,11 @@ def names(experiments: Sequence[Facts]) -> list[str]:
     return named
 
 
+def tasks(split: str) -> str:
+    """What A and B are with this kind of split, in words."""
+    return TASKS.get(split, escaped(split))
+
+
 def count(number: int) -> str:
     """A count in three digits: `722`, `90k`, `1.28M`."""
     for unit, letter in ((1_000_000, "M"), (1_000, "k")):
@@ -64,8 +79,8 @@ def count(number: int) -> str:
 
 
 def _head(facts: Facts) -> str:
-    images = " and ".join(map(_described, facts.data_sets))
-    return " ".join([images, _short(facts.keys["model.name"]), _recipe(facts.keys)])
+    words = [_described(facts.images), _short(facts.keys["model.name"]), _recipe(facts.keys)]
+    return " ".join(words if facts.base is None else [f"{_short(facts.base)} to", *words])
 
 
 def _described(data_set: NamedImages) -> str:

@@ -3,13 +3,13 @@
 They are in a table's `attrs`, for every format, so that no run is dropped silently.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from transferlab.experiment import validations
 from transferlab.experiment.metrics import measure_of
-from transferlab.results import pairs
+from transferlab.results import naming, pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
@@ -75,6 +75,18 @@ def repetition(table: pd.DataFrame) -> Iterator[str]:
 def repetitions(table: pd.DataFrame) -> pd.Series:
     """The number behind the interval of every row: of splits or of seeds, as its `unit` says."""
     return table["splits"].where(table["unit"].eq("split"), table["seeds"])
+
+
+def kind(experiment: Experiment) -> Iterator[str]:
+    """What A and B are in an experiment of one kind of split, unless they are the paper's."""
+    split = experiment.runs["split"].iloc[0]
+    if split != naming.RANDOM:
+        yield f"{experiment.name}: {naming.tasks(split)} instead of random halves"
+
+
+def of_means(experiments: Iterable[Experiment]) -> list[str]:
+    """The caveats of means over the runs of each experiment."""
+    return [note for part in experiments for note in (*kind(part), *uneven(part))]
 
 
 def uneven(experiment: Experiment) -> Iterator[str]:

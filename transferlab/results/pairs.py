@@ -73,6 +73,15 @@ def matched(runs: pd.DataFrame, partners: pd.DataFrame, on: Sequence[str] = PAIR
     return compared.assign(value=compared["accuracy"] - compared["accuracy_partner"])
 
 
+def compared(runs: pd.DataFrame, series: str, other: str) -> pd.DataFrame:
+    """The networks of one series less the base of their target, or less their partner of another
+    series, as `to_base` and `matched`."""
+    networks = runs[runs["series"] == series]
+    if other == SERIES[0]:
+        return to_base(networks)
+    return matched(networks, runs[runs["series"] == other])
+
+
 def triples(runs: pd.DataFrame) -> pd.DataFrame:
     """Base, frozen selffer and frozen transfer of the same target, split and seed, a row a triple.
 

@@ -10,22 +10,29 @@ from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
 from transferlab.results.loading import Results
 from transferlab.results.lookup import among
+from transferlab.results.naming import RANDOM, WHOLE
 
 MOST = 300  # curves in a figure, in which nobody could follow more
 
 
-def random_halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Networks for random halves."""
+def of_paper(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
+    """The networks of the paper's series, of one kind of split."""
     runs = _plain(runs)
-    runs = runs[(runs["split"] == "random") & runs["series"].isin(pairs.SERIES)]
-    return [_with_own_bases(part) for part in comparable.split(runs)]
+    return [_with_own_bases(part) for part in _of_one_kind(runs[runs["series"].isin(pairs.SERIES)])]
 
 
 def fine_tuned(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Fine-tuned networks for random halves, and all base networks: `pooled` is over all halves."""
+    """Fine-tuned networks, and all base networks, of one kind of split: `pooled` is over all
+    halves."""
     runs = _plain(runs)
-    of_table = runs["series"].isin(["baseB", "AnB+", "BnB+"])
-    return comparable.split(runs[(runs["split"] == "random") & of_table])
+    return _of_one_kind(runs[runs["series"].isin(["baseB", "AnB+", "BnB+"])])
+
+
+def gains(runs: pd.DataFrame, results: Results) -> Sequence[Experiment]:
+    """Fine-tuned networks with the bases of their targets, where there are any."""
+    return [
+        _with_own_bases(part) for part in fine_tuned(runs, results) if part.runs["n"].gt(0).any()
+    ]
 
 
 def frozen(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
@@ -38,7 +45,7 @@ def frozen(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
 def halves(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
     """Frozen selffers and transfers with their base networks, where there is any with n > 0."""
     runs = _plain(runs)
-    runs = runs[runs["series"].isin(["baseB", "BnB", "AnB"]) & (runs["split"] != "whole")]
+    runs = runs[runs["series"].isin(["baseB", "BnB", "AnB"]) & (runs["split"] != WHOLE)]
     return _with_cuts(runs)
 
 
@@ -74,6 +81,17 @@ def reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
         for experiment in experiments
         if per_class.loc[experiment.runs.index].nunique(dropna=False) > 1
     ]
+
+
+def _of_one_kind(runs: pd.DataFrame) -> Sequence[Experiment]:
+    """The experiments, each with its random halves; without these, with the first kind of split
+    that it has, which halves of unequal difficulty or two data sets are."""
+    experiments = []
+    for part in comparable.split(runs[runs["split"] != WHOLE]):
+        kinds = part.runs["split"]
+        kind = RANDOM if kinds.eq(RANDOM).any() else kinds.iloc[0]
+        experiments.append(replace(part, runs=part.runs[kinds == kind]))
+    return experiments
 
 
 def _plain(runs: pd.DataFrame) -> pd.DataFrame:

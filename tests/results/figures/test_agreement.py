@@ -16,7 +16,9 @@ from transferlab import results
 from transferlab.results import Results, catalogue, figures
 
 STORES = ("published", "unbalanced", "one split", "base at chance")
-NAMES = ("figure2", "interpretation", "figure3", "decomposition", "curves", "reduced")
+NAMES = (
+    "figure2", "interpretation", "figure3", "decomposition", "fine_tuning", "curves", "reduced",
+)  # fmt: skip
 GREY = "#999999"
 
 
@@ -175,6 +177,21 @@ def test_the_lines_and_intervals_of_the_decomposition_are_the_cells_of_its_table
     assert drawn == sum(gid.startswith("means") for gid in lines(figure)) > 0
 
 
+@pytest.mark.parametrize("store", STORES[:3])  # the last has no fine-tuned network
+def test_the_lines_and_intervals_of_fine_tuning_are_the_cells_of_its_table(
+    stores: dict[str, Results], figure_of: Callable[[str, str], Figure], store: str
+):
+    table, figure = results.table(stores[store], "fine_tuning"), figure_of(store, "fine_tuning")
+    drawn = 0
+    for comparison, rows in table[table["pairs"] > 0].groupby("comparison"):
+        assert points(lines(figure)[f"means {comparison}"]) == pytest.approx(cells(rows, "mean"))
+        assert bars(figure, f"t {comparison}") == {
+            n: pytest.approx(both) for n, both in ends(rows).items()
+        }
+        drawn += 1
+    assert drawn == sum(gid.startswith("means") for gid in lines(figure)) > 0
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_the_lines_and_intervals_of_figure_3_are_the_cells_of_its_table(
     stores: dict[str, Results], figure_of: Callable[[str, str], Figure], store: str
@@ -237,7 +254,7 @@ def test_networks_in_no_mean_are_marked_at_their_n_and_counted(
 def test_points_of_one_split_have_no_interval_and_the_figure_says_so(
     figure_of: Callable[[str, str], Figure],
 ):
-    for name in ("figure3", "decomposition"):
+    for name in ("figure3", "decomposition", "fine_tuning"):
         figure = figure_of("one split", name)
         assert not [part for part in figure.axes[0].collections if isinstance(part, LineCollection)]
         note = " ".join(figure.texts[0].get_text().split())  # wherever its lines break

@@ -28,7 +28,10 @@ from transferlab.results.figures import layout
 PUBLISHED = "published:yosinski2014"
 FACTS = Path(transferlab.__file__).parent / "results" / "yosinski2014.csv"
 REFERENCE = Path(__file__).parents[2] / "support" / "yosinski2014_tables.csv"
-NAMES = ("figure2", "interpretation", "figure3", "decomposition", "curves", "reduced")
+NAMES = (
+    "figure2", "interpretation", "figure3", "decomposition", "fine_tuning", "curves", "reduced",
+)  # fmt: skip
+DEEP = Path(__file__).parents[3] / "notebooks" / "results" / "choice.csv"  # cut at 2 to 19
 
 
 @pytest.fixture(scope="module")
@@ -509,15 +512,16 @@ def drawings(
     paper: Results, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterable[tuple[str, Figure]]:
     """Every plot of the paper, as narrow as may be and two columns wide, and those of a small store
-    before the paper's, as narrow as may be: where there is least room."""
+    before the paper's, as narrow as may be: where there is least room. And one of many layers."""
     mine = results.load(small(tmp_path_factory.mktemp("drawings") / "runs"))
     drawn = []
     for width in (3.0, 7.0):
         for name in NAMES:
             drawn.append((f"{name} {width}", figures.draw(paper, name, width=width)))
     for name in NAMES:
-        if name != "reduced":
+        if name not in ("reduced", "fine_tuning"):  # of which it has no network
             drawn.append((f"own {name}", figures.draw(mine, name, published=True, width=3.0)))
+    drawn.append(("deep", figures.draw(results.load(DEEP), "figure2", width=3.0)))
     for _, figure in drawn:
         figure.draw_without_rendering()
     return drawn

@@ -113,11 +113,11 @@ def test_every_figure_and_table_has_its_text_and_its_data(published_page: str):
 
     assert set(files) == {
         "left_out.csv", "figure2.csv", "figure3.csv", "table1.csv", "decomposition.csv",
-        "interpretation.csv",
+        "interpretation.csv", "fine_tuning.csv",
         "experiments.csv", "runs.csv", *(f"{name}_drawn.csv" for name in PUBLISHED),
     }  # fmt: skip
     loaded = results.load("published:yosinski2014")
-    for name in ("figure2", "figure3", "table1", "decomposition"):
+    for name in ("figure2", "figure3", "table1", "decomposition", "fine_tuning"):
         expected = results.table(loaded, name)
         assert len(files[f"{name}.csv"]) == len(expected), name
     points = files["figure2_drawn.csv"]

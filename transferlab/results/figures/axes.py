@@ -17,6 +17,7 @@ from transferlab.results.notes import repetitions
 
 TITLE = 7  # points
 LETTER = 5  # points, a digit's width
+STEPS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 CUT = "layer n at which network is chopped and retrained"  # as in the paper
 
 
@@ -27,9 +28,11 @@ def highest_cut(selection: Selection, published: Selection | None) -> int:
 
 
 def cut_points(axes: Axes, highest: int) -> None:
-    """x is n, from 0 to the highest."""
+    """x is n, from 0 to the highest; where not all can be labelled, at even distances."""
     axes.set_xlim(-0.5, highest + 0.5)
-    axes.set_xticks(range(highest + 1))
+    room = points_wide(axes) / (LETTER * (len(str(highest)) + 1))
+    step = next(step for step in STEPS if highest < step * room)
+    axes.set_xticks(range(0, highest + 1, step))
     axes.set_xlabel(CUT)
 
 

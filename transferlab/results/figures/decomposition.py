@@ -22,14 +22,14 @@ from transferlab.results.figures.axes import (
     repetition,
 )
 from transferlab.results.figures.style import Look
+from transferlab.results.naming import RANDOM, tasks
 from transferlab.results.tables import decomposition
-from transferlab.results.tables.frame import HALVES
 
 PARTS = {
     "co-adaptation": Look("co-adaptation, baseB \N{MINUS SIGN} BnB", style.BLUE, "s", -0.12),
     "specificity": Look("specificity, BnB \N{MINUS SIGN} AnB", style.VERMILION, "D", 0.12),
 }
-SPLITS = {"random": 0.0, "manmade_natural": 0.06}  # a dodge of their own, and hollow markers
+APART = 0.06  # from one kind of split to the next
 
 
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
@@ -40,8 +40,8 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         _published(axes, published)
     several = table.loc[table["pairs"] > 0, "split"].nunique() > 1
     none = []
-    for split, part, rows in _shown(table):
-        look = _look(split, part, several=several)
+    for place, split, part, rows in _shown(table):
+        look = _look(place, split, part, several=several)
         any_pair = bool(rows["pairs"].gt(0).any())
         if any_pair:
             _part(axes, rows, look, f"{part} {split}")
@@ -58,24 +58,25 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     return [*_counts(table), *repetition(table), *nothing_of(none), *select.left_out(selection)]
 
 
-def _shown(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Split, part, and its rows by n. A split without a pair appears only in the notes, unless it
-    is the random halves or the only split."""
-    for split in SPLITS:
+def _shown(table: pd.DataFrame) -> Iterator[tuple[int, str, str, pd.DataFrame]]:
+    """Place, split, part, and its rows by n. A split without a pair appears only in the notes,
+    unless it is the random halves or the only split."""
+    splits = sorted(table["split"].unique(), key=lambda split: split != RANDOM)
+    for place, split in enumerate(splits):
         rows = table[table["split"] == split]
-        alone = split == "random" or len(table) == len(rows)
-        if rows.empty or not (rows["pairs"].any() or alone):
+        alone = split == RANDOM or len(splits) == 1
+        if not (rows["pairs"].any() or alone):
             continue
         for part in PARTS:
-            yield split, part, rows[rows["part"] == part].set_index("n")
+            yield place, split, part, rows[rows["part"] == part].set_index("n")
 
 
-def _look(split: str, part: str, *, several: bool) -> Look:
+def _look(place: int, split: str, part: str, *, several: bool) -> Look:
     look = PARTS[part]
-    look = replace(look, dodge=look.dodge + math.copysign(SPLITS[split], look.dodge))
-    if split != "random":
+    look = replace(look, dodge=look.dodge + math.copysign(APART * place, look.dodge))
+    if split != RANDOM:
         look = replace(look, hollow=True, line=":")
-    return replace(look, name=f"{look.name}, {HALVES[split]}") if several else look
+    return replace(look, name=f"{look.name}, {tasks(split)}") if several else look
 
 
 def _part(axes: Axes, rows: pd.DataFrame, look: Look, gid: str) -> None:
@@ -102,5 +103,5 @@ def _counts(table: pd.DataFrame) -> list[str]:
             counts = f"{pairs[0]} at every n"
         else:
             counts = ", ".join(f"{k} at n = {n}" for n, k in zip(rows["n"], pairs, strict=True))
-        notes.append(f"Pairs, {HALVES[str(split)]}: {counts}.")
+        notes.append(f"Pairs, {tasks(str(split))}: {counts}.")
     return notes

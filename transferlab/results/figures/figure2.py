@@ -34,7 +34,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         style.name(axes, look, missing=networks.empty, line=series != "baseB")
     mark_chance(axes, selection)
     finish(axes, selection, published)
-    return [*missing(runs), *uneven(selection), *select.left_out(selection)]
+    return [*missing(runs), *caveats(selection), *select.left_out(selection)]
 
 
 # --- shared with the interpretation -------------------------------------------------------------
@@ -105,10 +105,10 @@ def missing(runs: pd.DataFrame) -> list[str]:
     return [f"No network that learned: {'; '.join([*none, *gaps])}."] if none or gaps else []
 
 
-def uneven(selection: Selection) -> list[str]:
-    """A warning where the means are over different halves."""
+def caveats(selection: Selection) -> list[str]:
+    """What the means are over, where it is not the paper's random halves, or not the same."""
     experiment = replace(selection.experiment, name="Means")
-    return [f"{note}." for note in notes.uneven(experiment)]
+    return [f"{note}." for note in notes.of_means([experiment])]
 
 
 # --- points and means ---------------------------------------------------------------------------

@@ -41,7 +41,8 @@ SERIES = {
         "random filters, man-made/natural", style.PURPLE, "s", 0.25, line="-."
     ),
 }
-ALWAYS = ("random halves", "man-made/natural, both", FILTERS)  # in the legend even without a point
+# The paper's, in the legend even without a point if all others are the paper's too
+ALWAYS = ("random halves", "man-made/natural, both", FILTERS)
 
 
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
@@ -52,9 +53,10 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     if published is not None:
         _published(axes, published)
     none, filters = [], table["series"].str.startswith(FILTERS).any()
-    for series, look in SERIES.items():
-        rows = table[table["series"] == series]
-        if rows.empty and (series not in ALWAYS or (series == FILTERS and filters)):
+    others = [series for series in table["series"].unique() if series not in SERIES]
+    for series in [*SERIES, *others]:
+        look, rows = _look(series), table[table["series"] == series]
+        if rows.empty and (others or series not in ALWAYS or (series == FILTERS and filters)):
             continue
         any_pair = bool(rows["pairs"].gt(0).any())
         style.name(axes, look, missing=not any_pair)
@@ -75,6 +77,15 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         *repetition(table),
         *select.left_out(selection, never["id"].tolist()),
     ]
+
+
+def _look(series: str) -> Look:
+    """One look for what the paper does not have, which an experiment has one of."""
+    if series in SERIES:
+        return SERIES[series]
+    if series.startswith(FILTERS):
+        return Look(series, style.PURPLE, "X", 0.15)
+    return Look(f"AnB, {series}", style.BLUE, "s")
 
 
 def _series(axes: Axes, rows: pd.DataFrame, cuts: list[int], look: Look, series: str) -> None:

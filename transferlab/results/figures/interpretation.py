@@ -4,6 +4,7 @@ Yosinski et al. 2014, Fig. 2, lower panel. The gaps are those of the table `deco
 `tables.interpretation`, whose rows are drawn.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,14 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     style.points(axes, [0.0], [figure2.base_of(levels)], SERIES["baseB"], "level baseB")
     figure2.mark_chance(axes, selection)
     figure2.finish(axes, selection, published)
-    return [CAPTION, *_averaged_over(table), *_without_pair(levels), *select.left_out(selection)]
+    kind = [f"{note}." for note in notes.kind(replace(selection.experiment, name="Levels"))]
+    return [
+        CAPTION,
+        *kind,
+        *_averaged_over(table),
+        *_without_pair(levels),
+        *select.left_out(selection),
+    ]
 
 
 def _averaged_over(table: pd.DataFrame) -> list[str]:

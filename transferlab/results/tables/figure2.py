@@ -17,5 +17,5 @@ def build(selection: Selection) -> pd.DataFrame:
     if selection.experiments:
         rows = spread(together(selection), ["experiment", "series", "n"]).reset_index()
         rows = in_order(rows, series=pairs.SERIES)
-    warnings = [note for part in selection.experiments for note in notes.uneven(part)]
+    warnings = notes.of_means(selection.experiments)
     return frame(selection, COLUMNS, rows, percent=PERCENT, extra=warnings)

@@ -1,4 +1,4 @@
-"""Figure 3 in numbers: frozen transfers between dissimilar or random halves, random filters."""
+"""Figure 3 in numbers: frozen transfers by what A and B are, and random filters."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,9 @@ import pandas as pd
 
 from transferlab.results import pairs
 from transferlab.results.exhibits import Selection
+from transferlab.results.naming import TASKS, WHOLE, tasks
 from transferlab.results.tables.frame import (
     COUNTS,
-    HALVES,
     counting,
     frame,
     in_order,
@@ -62,8 +62,9 @@ def _rows(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
     """Every series: its name, its runs, and those that are shown."""
-    for split, name in HALVES.items():
+    for split in [*TASKS, *(own for own in runs["split"].unique() if own not in (*TASKS, WHOLE))]:
         halves = runs[(runs["split"] == split) & (runs["series"] != "random")]
+        name = tasks(split)
         if split == "manmade_natural":
             for target, kind in TARGETS.items():
                 to_kind = halves[halves["target"] == target]
@@ -75,7 +76,7 @@ def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFram
     for split in filters["split"].unique():
         bases = runs[(runs["split"] == split) & (runs["series"] == "baseB")]
         with_bases = pd.concat([bases, filters[filters["split"] == split]])
-        name = FILTERS + (f", {HALVES[split]}" if split in HALVES else "")
+        name = FILTERS if split == WHOLE else f"{FILTERS}, {tasks(split)}"
         yield name, with_bases, _or_at_chance(with_bases)
 
 

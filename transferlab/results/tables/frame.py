@@ -10,7 +10,6 @@ from transferlab.results.exhibits import Selection
 
 REPEATED = ("unit", "splits", "seeds")
 COUNTS = (*REPEATED, "at_chance")
-HALVES = {"random": "random halves", "manmade_natural": "man-made/natural"}
 Row = dict[str, Any]
 
 

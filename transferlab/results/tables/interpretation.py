@@ -10,7 +10,7 @@ from functools import partial
 
 import pandas as pd
 
-from transferlab.results import pairs
+from transferlab.results import notes, pairs
 from transferlab.results.exhibits import Selection
 from transferlab.results.tables import decomposition, figure2
 from transferlab.results.tables.frame import REPEATED, frame, in_order, paired, together
@@ -36,7 +36,8 @@ def build(selection: Selection) -> pd.DataFrame:
         for experiment in selection.experiments
     ]
     rows: pd.DataFrame | list[dict[str, object]] = pd.concat(parts) if parts else []
-    return frame(selection, COLUMNS, rows, percent=PERCENT)
+    kinds = [note for part in selection.experiments for note in notes.kind(part)]
+    return frame(selection, COLUMNS, rows, percent=PERCENT, extra=kinds)
 
 
 def _levels(selection: Selection) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def build(selection: Selection) -> pd.DataFrame:
     difficulty, as the paper has it; `paired` is over networks with the same target, split, seed
     (and n), averaged within each repetition, and its 95 % interval is over `unit`."""
     rows = _rows(together(selection)) if selection.experiments else pd.DataFrame()
-    warnings = [note for part in selection.experiments for note in notes.uneven(part)]
+    warnings = notes.of_means(selection.experiments)
     if len(rows):
         warnings += _notes(rows)
     table = frame(selection, COLUMNS, rows, percent=PERCENT, extra=warnings)
@@ -68,8 +68,7 @@ def _by_layers(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
 def _compared(runs: pd.DataFrame, series: str, other: str) -> Iterator[pd.DataFrame]:
     """The networks of two series, and the differences of those in pairs."""
     networks, others = runs[runs["series"] == series], runs[runs["series"] == other]
-    matched = pairs.to_base(networks) if other == "baseB" else pairs.matched(networks, others)
-    for part in (networks, others, matched):
+    for part in (networks, others, pairs.compared(runs, series, other)):
         yield part.assign(comparison=f"{series} - {other}")
 
 
