@@ -34,13 +34,22 @@ def store(folder: Path, *kinds: dict[str, Any]) -> Results:
     for kind in kinds:
         for seed in (0, 1):
             for label, top1 in SEEN.items():
-                finish(folder, label, top1 + seed * (0.04 if label == "A3B+" else 0.02),
-                       kind | {"seed": seed})  # fmt: skip
+                gain = seed * (0.04 if label == "A3B+" else 0.02)
+                finish(folder, label, top1 + gain, kind | {"seed": seed})
     return results.load(folder)
 
 
-def test_all_kinds_of_split_with_two_tasks_have_words():
-    assert {*naming.TASKS} == {*SPLITS} - {naming.WHOLE}
+def bases(folder: Path, kind: dict[str, Any]) -> Path:
+    """Bases of 50 and of all images a class, with their curves."""
+    for per_class, top1 in ((50, 0.4), (None, 0.5)):
+        base = finish(folder, "baseB", top1, kind | {"data.per_class": per_class})
+        curve = f"step,val/accuracy,val/loss,train/loss\n10,0.2,1,1\n339,{top1},0.5,0.5\n"
+        (base.folder / "metrics.csv").write_text(curve)
+    return folder
+
+
+def test_all_kinds_of_split_have_words():
+    assert {*naming.TASKS} == {*SPLITS}
 
 
 @pytest.mark.parametrize("words", KINDS)
@@ -87,6 +96,25 @@ def test_every_figure_draws_them(words: str, tmp_path: Path, monkeypatch: pytest
         assert y == pytest.approx(at_3), name
 
 
+@pytest.mark.parametrize("words", KINDS)
+def test_curves_and_fewer_images_are_drawn_of_all_kinds(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(layout, "lay_out", lambda *_: None)
+    loaded = results.load(bases(tmp_path / "runs", KINDS[words]))
+    whole = next(part for part in loaded.experiments if "per_class" not in part.name)
+
+    curves = figures.draw(loaded, "curves", experiment=whole.id).axes[0]
+    (curve,) = (line for line in curves.get_lines() if str(line.get_gid()).startswith("curve"))
+    assert list(curve.get_ydata()) == [20.0, 50.0]
+    (means,) = (
+        line
+        for line in figures.draw(loaded, "reduced").axes[0].get_lines()
+        if str(line.get_gid()).startswith("means")
+    )
+    assert [list(values) for values in means.get_data()] == [[50.0, 144.2], [40.0, 50.0]]
+
+
 def test_each_of_two_data_sets_as_a_target_is_an_experiment(tmp_path: Path):
     for label, top1 in (("baseB", 0.9), ("A3B", 0.8), ("baseA", 0.6), ("B3A", 0.3)):
         finish(tmp_path / "runs", label, top1, DATASETS, data_classes=10, data_images=1442)
@@ -125,7 +153,7 @@ def test_random_halves_come_first_and_the_others_are_listed(tmp_path: Path):
 
 def test_the_page_of_a_pretrained_network_shows_them(tmp_path: Path):
     folder, page = tmp_path / "runs", tmp_path / "page.html"
-    store(folder, KINDS["pre-trained network"])
+    store(bases(folder, KINDS["pre-trained network"]), KINDS["pre-trained network"])
 
     assert main(["report", "--store", str(folder), "--out", str(page)]) == 0
 

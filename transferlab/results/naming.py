@@ -19,6 +19,7 @@ TASKS = {
     "manmade_natural": "man-made/natural",
     "datasets": "two data sets",
     "pretrained": "pre-trained network",
+    WHOLE: "all classes",
 }
 LETTERS = 40  # of a folder's or a network's name, at most
 DIFFERENT = 3  # keys in which a recipe may differ from the one that it is named after

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from transferlab.experiment.keys import OPTIONAL
 from transferlab.results import comparable, loading, pairs
 from transferlab.results.comparable import Experiment
 from transferlab.results.exhibits import Selection
@@ -69,8 +70,10 @@ def _drawn(runs: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 
 def reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
-    """Base networks that differ in images per class, which elsewhere distinguishes experiments."""
-    runs = measured(runs[runs["series"] == "baseB"])
+    """Base networks that differ in images per class, which elsewhere distinguishes experiments: of
+    two data sets those for B, whose key it is."""
+    of_a = runs[f"{OPTIONAL}.name"].notna() & (runs["target"] == "A")
+    runs = measured(runs[(runs["series"] == "baseB") & ~of_a])
     per_class = runs["data.per_class"]
     experiments = comparable.split(runs.assign(**{"data.per_class": None}))
     return [

@@ -16,10 +16,11 @@ from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import accuracy_axis, title
 from transferlab.results.figures.style import SERIES, Look
 from transferlab.results.lookup import among
+from transferlab.results.naming import RANDOM, WHOLE, tasks
 
 NAMED = 3  # runs in a note
-SPLITS = {"random": "random halves", "manmade_natural": "man-made/natural", "whole": "all classes"}
-LINES = {"random": "-", "manmade_natural": "--", "whole": ":"}
+LINES = {RANDOM: "-", "manmade_natural": "--", WHOLE: ":"}
+OTHER = "-."  # of other kinds of split
 FILTERS = Look("random filters", style.PURPLE, "X")
 
 
@@ -38,8 +39,8 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     for run in runs[among(runs["id"], curves)].itertuples():
         look = FILTERS if run.series == "random" else SERIES[str(run.series)]
         named[look.name, str(run.split)] = _curve(
-            axes, curves[str(run.id)], look.colour, LINES[str(run.split)], f"curve {run.id}",
-            shares=shares,
+            axes, curves[str(run.id)], look.colour, LINES.get(str(run.split), OTHER),
+            f"curve {run.id}", shares=shares,
         )  # fmt: skip
     _name_curves(axes, named)
     if shares:
@@ -94,5 +95,5 @@ def _name_curves(axes: Axes, named: Mapping[tuple[str, str], Line2D]) -> None:
         line = named[series, split]
         axes.plot(
             [], [], color=line.get_color(), linestyle=line.get_linestyle(), linewidth=style.LINE,
-            label=series if len(splits) == 1 else f"{series}, {SPLITS[split]}",
+            label=series if len(splits) == 1 else f"{series}, {tasks(split)}",
         )  # fmt: skip

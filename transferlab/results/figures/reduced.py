@@ -7,12 +7,15 @@ from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import accuracy_axis, image_counts, title
 from transferlab.results.figures.style import Look
+from transferlab.results.naming import RANDOM, WHOLE, tasks
 
-BASES = {
-    "whole": Look("base, all classes", style.BLACK, "o"),
-    "random": Look("base, random halves", style.BLUE, "s", line="--"),
-    "manmade_natural": Look("base, man-made/natural", style.GREEN, "^", line=":"),
+# By the kind of split: colour, marker, line
+LOOKS = {
+    WHOLE: (style.BLACK, "o", "-"),
+    RANDOM: (style.BLUE, "s", "--"),
+    "manmade_natural": (style.GREEN, "^", ":"),
 }
+OTHER = (style.PURPLE, "D", "-.")
 
 
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
@@ -20,14 +23,13 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     ticks = set()
     if published is not None:
         x, y = _means(_with_images(published))
-        style.published(axes, x, y, BASES["whole"], "published whole")
+        style.published(axes, x, y, _look(WHOLE), "published whole")
         style.name_published(axes)
         ticks |= set(x)
     runs = _with_images(selection)
-    for split, look in BASES.items():
-        networks = runs[runs["split"] == split]
-        if networks.empty:
-            continue
+    kinds = runs["split"].unique()
+    for split in [*(kind for kind in LOOKS if kind in kinds), *sorted({*kinds} - {*LOOKS})]:
+        look, networks = _look(split), runs[runs["split"] == split]
         learned, lost = networks[networks["counts"]], networks[~networks["counts"]]
         style.line(axes, *_means(networks), look, f"means {split}")
         style.points(axes, *_points(learned), look, f"points {split}")
@@ -44,6 +46,11 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     unknown = len(selection.experiment.runs) - len(runs)
     note = f"The number of training images is unknown for {unknown} networks."
     return [*([note] if unknown else []), *select.left_out(selection)]
+
+
+def _look(split: str) -> Look:
+    colour, marker, line = LOOKS.get(split, OTHER)
+    return Look(f"base, {tasks(split)}", colour, marker, line=line)
 
 
 def _with_images(selection: Selection) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def _rows(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
     """Every series: its name, its runs, and those that are shown."""
-    for split in [*TASKS, *(own for own in runs["split"].unique() if own not in (*TASKS, WHOLE))]:
+    for split in [*TASKS, *(own for own in runs["split"].unique() if own not in TASKS)]:
         halves = runs[(runs["split"] == split) & (runs["series"] != "random")]
         name = tasks(split)
         if split == "manmade_natural":
