@@ -3,7 +3,7 @@
 They are in a table's `attrs`, for every format, so that no run is dropped silently.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
@@ -77,16 +77,19 @@ def repetitions(table: pd.DataFrame) -> pd.Series:
     return table["splits"].where(table["unit"].eq("split"), table["seeds"])
 
 
-def kind(experiment: Experiment) -> Iterator[str]:
-    """What A and B are in an experiment of one kind of split, unless they are the paper's."""
-    split = experiment.runs["split"].iloc[0]
-    if split != naming.RANDOM:
-        yield f"{experiment.name}: {naming.tasks(split)} instead of random halves"
+def kinds(experiments: Iterable[Experiment]) -> list[str]:
+    """What A and B are in experiments of one kind of split each, unless they are the paper's."""
+    tasks = {part.name: part.runs["split"].iloc[0] for part in experiments}
+    return [
+        f"{name}: {naming.tasks(split)} instead of random halves"
+        for name, split in tasks.items()
+        if split != naming.RANDOM
+    ]
 
 
-def of_means(experiments: Iterable[Experiment]) -> list[str]:
+def of_means(experiments: Sequence[Experiment]) -> list[str]:
     """The caveats of means over the runs of each experiment."""
-    return [note for part in experiments for note in (*kind(part), *uneven(part))]
+    return [*kinds(experiments), *(note for part in experiments for note in uneven(part))]
 
 
 def uneven(experiment: Experiment) -> Iterator[str]:

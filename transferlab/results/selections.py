@@ -88,7 +88,7 @@ def reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
 
 def _of_one_kind(runs: pd.DataFrame) -> Sequence[Experiment]:
     """The experiments, each with its random halves; without these, with the first kind of split
-    that it has, which halves of unequal difficulty or two data sets are."""
+    that it has, such as two data sets."""
     experiments = []
     for part in comparable.split(runs[runs["split"] != WHOLE]):
         kinds = part.runs["split"]

@@ -57,7 +57,7 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     finish_differences(axes, selection, published, label)
     axes.set_xlim(left=0.5)
     return [
-        *(f"{note}." for note in notes.kind(replace(selection.experiment, name="Gains"))),
+        *(f"{note}." for note in notes.kinds([replace(selection.experiment, name="Gains")])),
         *repetition(table),
         *nothing_of(none),
         *select.left_out(selection),

@@ -42,10 +42,10 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     style.points(axes, [0.0], [figure2.base_of(levels)], SERIES["baseB"], "level baseB")
     figure2.mark_chance(axes, selection)
     figure2.finish(axes, selection, published)
-    kind = [f"{note}." for note in notes.kind(replace(selection.experiment, name="Levels"))]
+    experiment = replace(selection.experiment, name="Levels")
     return [
         CAPTION,
-        *kind,
+        *(f"{note}." for note in notes.kinds([experiment])),
         *_averaged_over(table),
         *_without_pair(levels),
         *select.left_out(selection),

@@ -24,7 +24,7 @@ def build(selection: Selection) -> pd.DataFrame:
     rows: pd.DataFrame | list[dict[str, object]] = []
     if selection.experiments:
         rows = _rows(together(selection))
-    kinds = [note for part in selection.experiments for note in notes.kind(part)]
+    kinds = notes.kinds(selection.experiments)
     return frame(selection, COLUMNS, rows, percent=PERCENT, extra=kinds)
 
 

@@ -36,7 +36,7 @@ def build(selection: Selection) -> pd.DataFrame:
         for experiment in selection.experiments
     ]
     rows: pd.DataFrame | list[dict[str, object]] = pd.concat(parts) if parts else []
-    kinds = [note for part in selection.experiments for note in notes.kind(part)]
+    kinds = notes.kinds(selection.experiments)
     return frame(selection, COLUMNS, rows, percent=PERCENT, extra=kinds)
 
 
