@@ -24,7 +24,8 @@ from transferlab.results.loading import Results
 REPETITIONS = 1000
 SEED = 2014
 METRIC = "top1_final"
-KEYS = (["layers", "comparison"], ["n", "part"], ["series", "n"])  # of a row, by the table
+# Of a row, by the table
+KEYS = (["layers", "comparison"], ["n", "part"], ["n", "comparison"], ["series", "n"])
 CUTS = (1, 5)
 BASE = 0.60
 # The truth: a treatment's accuracy less that of baseB, at both of CUTS
@@ -34,6 +35,7 @@ EFFECTS = {
     "AnB": (0.000, -0.050),
     "AnB+": (0.006, 0.018),
 }
+COMPARISONS = (("AnB+", "baseB"), ("AnB+", "BnB+"), ("BnB+", "baseB"))
 # Standard deviations of the random effects: what runs of a split have in common is most of them
 SPLIT, HALF, TREATMENT, DIRECTION, SOURCE, RUN = 0.006, 0.006, 0.003, 0.0015, 0.001, 0.001
 ERROR = 0.015  # 1 - accuracy where accuracies are near 1
@@ -92,6 +94,7 @@ def _shares(design: Design, repetitions: int, generator: np.random.Generator) ->
     if design.missing:  # the other tables have a row for every n
         return shares
     shares["decomposition"] = _share(_table(experiments, "decomposition"), _parts())
+    shares["fine_tuning"] = _share(_table(experiments, "fine_tuning"), _gains_by_layer())
     shares["figure2"] = _share(_table(experiments, "figure2"), _accuracies())
     frozen = runs[~runs["series"].str.endswith("+")]
     # 1 less an error whose mean is ERROR
@@ -134,7 +137,17 @@ def _gains() -> dict[tuple[object, ...], float]:
             np.mean(np.subtract(zero[series], zero[other])[place:])
         )
         for first, place in ((1, 0), (3, 1), (5, 1))
-        for series, other in (("AnB+", "baseB"), ("AnB+", "BnB+"), ("BnB+", "baseB"))
+        for series, other in COMPARISONS
+    }
+
+
+def _gains_by_layer() -> dict[tuple[object, ...], float]:
+    """By n and comparison."""
+    zero = {"baseB": (0.0, 0.0)} | EFFECTS
+    return {
+        (n, f"{series} - {other}"): zero[series][place] - zero[other][place]
+        for place, n in enumerate(CUTS)
+        for series, other in COMPARISONS
     }
 
 
