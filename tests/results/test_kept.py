@@ -11,6 +11,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 VARIANTS = ("BnB", "BnB+", "AnB", "AnB+", "RnB", "AnA", "BnA")
 FILTERS = "random filters, random halves"  # a series of the table `figure3`
 DIFFERENCES = ("co-adaptation", "specificity", "total", FILTERS)
+GAINS = ("BnB+ - baseB", "AnB+ - baseB", "AnB+ - BnB+")
 OF_BASES = {"B": "BnB", "A": "AnA"}  # in whose column a base is, in row 0
 ROW = re.compile(r"^\| (\d) \|(.*)\|$", re.MULTILINE)
 
@@ -36,7 +37,7 @@ def points(mean: float, low: float, high: float) -> str:
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("small_random", 120), ("small_random_longer", 1), ("small_random_avx2", 2)],
+    [("small_random", 148), ("small_random_longer", 1), ("small_random_avx2", 2)],
 )
 def test_all_of_them_are_read_and_count(name: str, least: int):
     loaded = results.load(NOTEBOOKS / "results" / f"{name}.csv")
@@ -94,3 +95,18 @@ def test_the_documented_differences_are_those_of_all_splits_with_their_intervals
         (FILTERS, row.n): points(-row.paired, -row.high, -row.low)
         for row in filters.itertuples()
     }
+
+
+def test_the_documented_gains_of_fine_tuning_are_those_of_all_splits_with_their_intervals():
+    loaded = results.load(NOTEBOOKS / "results" / "small_random.csv")
+    gains, table1 = (results.table(loaded, name) for name in ("fine_tuning", "table1"))
+
+    for table in (gains, table1):
+        assert {*table["unit"]} == {"split"} and {*table["splits"]} == {3}
+    assert documented(GAINS) == {
+        (row.comparison, row.n): points(row.mean, row.low, row.high) for row in gains.itertuples()
+    }
+    text = " ".join((NOTEBOOKS / "README.md").read_text().split())
+    for row in table1[table1["layers"] == "1-7"].itertuples():
+        cell = points(row.paired, row.low, row.high)
+        assert f"{row.comparison} is {cell}" in text, row.comparison
