@@ -99,7 +99,7 @@ def test_a_finished_run_is_the_base_of_others_and_is_never_trained(
     assert "baseA" not in set(found.left_out["label"])
     (experiment,) = found.experiments
     assert experiment.name.startswith(
-        f"{digits.run.folder.name} and photos (3 classes, 16 images) alexnet_small"
+        f"{digits.run.folder.name} to photos (3 classes, 16 images) alexnet_small"
     )
 
 
