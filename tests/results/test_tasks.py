@@ -151,6 +151,15 @@ def test_random_halves_come_first_and_the_others_are_listed(tmp_path: Path):
     assert "4 AnB of manmade_natural" in notes and "instead of" not in notes
 
 
+def test_random_bases_alone_do_not_hide_the_others(tmp_path: Path):
+    finish(tmp_path / "runs", "baseB", 0.9)
+    loaded = store(tmp_path / "runs", KINDS["man-made/natural"])
+
+    table = results.table(loaded, "fine_tuning")
+
+    assert table["mean"].tolist() == pytest.approx([0.08, 0.05, 0.03])
+
+
 def test_the_page_of_a_pretrained_network_shows_them(tmp_path: Path):
     folder, page = tmp_path / "runs", tmp_path / "page.html"
     store(bases(folder, KINDS["pre-trained network"]), KINDS["pre-trained network"])

@@ -87,13 +87,14 @@ def reduced(runs: pd.DataFrame, _: Results) -> Sequence[Experiment]:
 
 
 def _of_one_kind(runs: pd.DataFrame) -> Sequence[Experiment]:
-    """The experiments, each with its random halves; without these, with the first kind of split
-    that it has, such as two data sets."""
+    """The experiments, each with the runs of its random halves; where none of these is cut, with
+    those of the first kind of split that has a network that is, such as two data sets."""
     experiments = []
     for part in comparable.split(runs[runs["split"] != WHOLE]):
-        kinds = part.runs["split"]
+        cut = part.runs.loc[part.runs["n"] > 0, "split"]
+        kinds = part.runs["split"] if cut.empty else cut
         kind = RANDOM if kinds.eq(RANDOM).any() else kinds.iloc[0]
-        experiments.append(replace(part, runs=part.runs[kinds == kind]))
+        experiments.append(replace(part, runs=part.runs[part.runs["split"] == kind]))
     return experiments
 
 
