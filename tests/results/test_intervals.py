@@ -37,6 +37,18 @@ def test_the_interval_of_three_splits_equals_a_calculation_by_hand():
     assert interval(row) == pytest.approx((0.02 - 0.0248414, 0.02 + 0.0248414), abs=1e-7)
 
 
+def test_a_further_split_lies_in_the_prediction_interval_of_a_calculation_by_hand():
+    # As above, but 4.302653 x 0.01 x sqrt(1 + 1/3) = 0.0496828
+    row = over_repetitions("a 3 0.02 \n b 3 0.03 \n c 3 0.01")
+    high = over_repetitions("a 3 0.97 \n b 3 0.98 \n c 3 0.96", bounds=intervals.ACCURACY)
+
+    assert (row["further_low"], row["further_high"]) == pytest.approx(
+        (0.02 - 0.0496828, 0.02 + 0.0496828), abs=1e-7
+    )
+    assert (high["further_low"], high["further_high"]) == pytest.approx((0.9203172, 1.0))
+    assert math.isnan(over_repetitions("a 3 0.02")["further_low"])
+
+
 def test_runs_of_one_split_are_averaged_before_the_interval():
     # Splits 0.50 and 0.52, whatever the runs within them: sd = 0.02 / sqrt(2), t of 1 degree of
     # freedom is 12.7062, so half = 12.7062 x 0.02 / sqrt(2) / sqrt(2) = 0.127062

@@ -116,6 +116,18 @@ def test_figure_3_equals_the_paper_in_every_cell(metric: str, published: Results
     assert len(table) == 5 * 8
 
 
+def test_dissimilar_halves_of_the_paper_lie_outside_of_further_random_ones(published: Results):
+    table = results.table(published, "figure3").set_index(["series", "n"])
+    random, dissimilar = table.loc["random halves"], table.loc["man-made/natural, both"]
+
+    # At n = 2: -0.125, and t of 3 degrees of freedom 3.18245 x 0.184 x sqrt(1 + 1/4) = 0.655
+    assert random.loc[2, "further_low"] == pytest.approx(-0.0078, abs=1e-5)
+    assert random.loc[2, "further_high"] == pytest.approx(0.0053, abs=1e-5)
+    below = dissimilar["paired"] < random["further_low"]
+    assert list(below[below].index) == [2, 3, 4, 5, 6, 7]
+    assert dissimilar[["further_low", "further_high"]].isna().all(axis=None)
+
+
 def test_untrained_filters_that_never_learned_are_shown_and_marked(published: Results):
     table = results.table(published, "figure3")
 

@@ -15,6 +15,7 @@ from transferlab.results import Results, catalogue, figures, naming
 from transferlab.results.figures import layout
 
 RULE = SplitRule(random_halves)  # a split of one's own
+OTHER_RULE = SplitRule(random_halves)
 CIFAR10 = {**RECORD["data"], "name": "cifar10", "digest": "c" * 64}
 DATASETS = {"split.name": "datasets", "split.seed": None, "split.a": CIFAR10}
 KINDS: dict[str, dict[str, Any]] = {
@@ -69,6 +70,8 @@ def test_every_table_of_the_papers_shows_them_and_says_what_they_are(words: str,
     prefix = "random filters, " + words
     (filters,) = figure3.loc[(figure3["series"] == prefix) & (figure3["n"] == 3), "paired"]
     assert filters == pytest.approx(-0.2)
+    # Its two seeds are of one split, which says nothing of a further one
+    assert figure3["low"].notna().any() and figure3["further_low"].isna().all()
 
 
 @pytest.mark.parametrize("words", KINDS)
@@ -94,6 +97,21 @@ def test_every_figure_draws_them(words: str, tmp_path: Path, monkeypatch: pytest
             if line.get_gid() == gid
         )
         assert y == pytest.approx(at_3), name
+
+
+def test_two_splits_of_ones_own_can_be_told_apart_in_figure_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(layout, "lay_out", lambda *_: None)
+    names = [f"{__name__}:{rule}" for rule in ("RULE", "OTHER_RULE")]
+    loaded = store(tmp_path / "runs", *({"split.name": name} for name in names))
+
+    lines = {line.get_gid(): line for line in figures.draw(loaded, "figure3").axes[0].get_lines()}
+
+    first, second = (lines[f"means {name}"] for name in names)
+    assert first.get_color() != second.get_color() and first.get_marker() != second.get_marker()
+    filters, others = (lines[f"means random filters, {name}"] for name in names)
+    assert filters.get_marker() != others.get_marker()
 
 
 @pytest.mark.parametrize("words", KINDS)

@@ -4,11 +4,11 @@ python tests/support/coverage.py prints the table of transferlab/results/README.
 a run is the truth of its treatment plus random effects: of the split, of its halves, of the
 treatment in this split and in this direction, of the network that it was copied from, and of its
 own training. The project's tables are built of many such experiments, and the intervals counted
-that hold the truth.
+that hold the truth, or the value of one more split.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -96,12 +96,34 @@ def _shares(design: Design, repetitions: int, generator: np.random.Generator) ->
     shares["decomposition"] = _share(_table(experiments, "decomposition"), _parts())
     shares["fine_tuning"] = _share(_table(experiments, "fine_tuning"), _gains_by_layer())
     shares["figure2"] = _share(_table(experiments, "figure2"), _accuracies())
-    frozen = runs[~runs["series"].str.endswith("+")]
+    if design.splits > 1:
+        shares["further"] = _share_of_further(design, repetitions)
+    frozen = _frozen(runs)
     # 1 less an error whose mean is ERROR
     near = 1 - ERROR * np.exp(SPREAD * frozen["random"] - SPREAD**2 * _variance(design, frozen) / 2)
     table = _table(_experiments(frozen, near), "figure2")
     shares["figure2 near 100 %"] = _share(table, dict.fromkeys(_accuracies(), 1 - ERROR))
     return shares
+
+
+def _frozen(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[~runs["series"].str.endswith("+")]
+
+
+def _share_of_further(design: Design, repetitions: int) -> float:
+    """Of all intervals for a further split those that hold the difference of one."""
+    generator = np.random.default_rng([SEED, design.splits, design.seeds])
+    runs = _frozen(_generated(replace(design, splits=design.splits + 1), repetitions, generator))
+    last = runs["split_seed"] == design.splits
+    tables = []
+    for part in (runs[~last], runs[last]):
+        experiments = _experiments(part, BASE + part["effect"] + part["random"])
+        table = _table(experiments, "figure3")
+        tables.append(table[table["n"] > 0].set_index(["experiment", "n"]))
+    intervals, further = tables
+    low, value, high = intervals["further_low"], further["paired"], intervals["further_high"]
+    assert pd.concat([low, value, high], axis=1).notna().all(axis=None)
+    return float(((low <= value) & (value <= high)).mean())
 
 
 # --- the truth ----------------------------------------------------------------------------------

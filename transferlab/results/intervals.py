@@ -30,11 +30,13 @@ def over_repetitions(
     group have different n, their means are compared at equal n: each is adjusted for the n it lacks
     by the additive fit of repetition and n to the group (least-squares means).
 
-    Returns rows indexed by `by`, with columns mean, sd, low, high, repetitions, and `uneven`, true
-    where repetitions have different n. `mean` is that of the repetitions, the plain mean where all
-    have the same runs; `sd` is that between them. sd, low and high are nan for one repetition, and
-    for those that cannot be compared because they share no n. An interval is cut off at `bounds`,
-    beyond which no true mean can be, so that it covers no less.
+    Returns rows indexed by `by`, with columns mean, sd, low, high, further_low, further_high,
+    repetitions, and `uneven`, true where repetitions have different n. `mean` is that of the
+    repetitions, the plain mean where all have the same runs; `sd` is that between them. low to high
+    is the interval of the true mean, further_low to further_high that of the mean of one further
+    repetition (the prediction interval of a normal sample). All but the mean are nan for one
+    repetition, and for those that cannot be compared because they share no n. An interval is cut
+    off at `bounds`, beyond which no true mean can be, so that it covers no less.
     """
     keys = list(by)
     group = values.groupby(keys).ngroup()
@@ -52,13 +54,16 @@ def over_repetitions(
     sd[apart] = math.nan
     from scipy import special  # slow to import, and not needed to list runs
 
-    half = special.stdtrit(count - 1.0, (1 + LEVEL) / 2) * sd / np.sqrt(count)
+    spread = special.stdtrit(count - 1.0, (1 + LEVEL) / 2) * sd
+    half, further = spread / np.sqrt(count), spread * np.sqrt(1 + 1 / count)
     table = pd.DataFrame(
         {
             "mean": mean,
             "sd": sd,
             "low": (mean - half).clip(lower=bounds[0]),
             "high": (mean + half).clip(upper=bounds[1]),
+            "further_low": (mean - further).clip(lower=bounds[0]),
+            "further_high": (mean + further).clip(upper=bounds[1]),
             "repetitions": count,
             "uneven": count.index.isin(uneven),
         }

@@ -227,8 +227,44 @@ def test_figure_3_is_relative_to_the_base_of_the_same_target():
     assert xy(figure, "chance random filters")[1] == pytest.approx([-57.52], abs=0.01)
     assert labels(figure) == [
         "baseB", "AnB, random halves", "AnB, man-made/natural", "to natural", "to man-made",
-        "random filters", "never learned", "95 % interval",
+        "random filters", "never learned", "95 % of further random halves", "95 % interval",
     ]  # fmt: skip
+
+
+def band(figure: Figure) -> dict[int, tuple[float, float]]:
+    """The shaded range of further random halves, by n."""
+    shaded = [part for part in figure.axes[0].collections if part.get_gid() == "further"]
+    heights: dict[int, set[float]] = {}
+    for part in shaded:
+        for x, y in part.get_paths()[0].vertices:
+            heights.setdefault(round(float(x)), set()).add(float(y))
+    return {n: (min(ends), max(ends)) for n, ends in heights.items()}
+
+
+def test_figure_3_shades_where_further_random_halves_would_lie(paper: Results):
+    # -8.261 at n = 7, and t of 3 degrees of freedom 3.18245 x 0.195 x sqrt(1 + 1/4) = 0.692
+    assert band(of_paper("figure3"))[7] == pytest.approx((-8.954, -7.569), abs=0.001)
+    assert [*band(of_paper("figure3"))] == [1, 2, 3, 4, 5, 6, 7]
+
+    alone = figures.draw(own(paper, paper.table["split"] == "random"), "figure3")
+    assert band(alone) == {}
+    assert "95 % of further random halves" not in labels(alone)
+
+
+def test_a_wide_range_of_further_halves_does_not_squeeze_the_means(tmp_path: Path):
+    """Two splits, 5 and 15 points below: t of 1 degree of freedom is 12.7062, the range is -10 and
+    12.7062 x 7.0711 x sqrt(1.5) = 110 to both sides."""
+    for split, top1 in enumerate((0.75, 0.65)):
+        finish(tmp_path, "baseB", 0.8, split=split)
+        finish(tmp_path, "A3B", top1, split=split)
+    dissimilar = {"split.name": "manmade_natural", "split.seed": None}
+    for label, top1 in (("baseB", 0.8), ("A3B", 0.6)):
+        finish(tmp_path, label, top1, dissimilar)
+
+    figure = figures.draw(results.load(tmp_path), "figure3")
+
+    assert band(figure)[3] == pytest.approx((-120.04, 100.04), abs=0.01)
+    assert figure.axes[0].get_ylim()[0] > -100.0  # of the interval of the mean, 90 wide: -99.8
 
 
 def test_figure_3_has_a_line_for_every_target():

@@ -114,6 +114,20 @@ def intervals(
         )  # fmt: skip
 
 
+def means(
+    axes: Axes, x: np.ndarray, mean: pd.Series, rows: pd.DataFrame, look: Look, name: str
+) -> None:
+    """Means of differences, in points, joined by a line, with the intervals of their rows."""
+    style.line(axes, x.tolist(), (100 * mean).tolist(), look, f"means {name}", marks=True)
+    intervals(axes, x, 100 * rows["low"], 100 * rows["high"], look, f"t {name}")
+
+
+def name_intervals(axes: Axes, table: pd.DataFrame) -> None:
+    """The entry of the legend for the intervals, if the table has any."""
+    if table["low"].notna().any():
+        style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)
+
+
 def nothing_of(names: Sequence[str]) -> list[str]:
     """A note on the series without a point, if any."""
     return [f"Nothing to show of: {'; '.join(names)}."] if names else []

@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -16,7 +15,8 @@ from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import (
     finish_differences,
-    intervals,
+    means,
+    name_intervals,
     nothing_of,
     quantity,
     repetition,
@@ -44,12 +44,12 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
         look = _look(place, split, part, several=several)
         any_pair = bool(rows["pairs"].gt(0).any())
         if any_pair:
-            _part(axes, rows, look, f"{part} {split}")
+            x = rows.index.to_numpy(dtype=float) + look.dodge
+            means(axes, x, rows["mean"], rows, look, f"{part} {split}")
         elif not several:
             none.append(part)
         style.name(axes, look, missing=not any_pair)
-    if table["low"].notna().any():
-        style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)
+    name_intervals(axes, table)
     runs = selection.experiment.runs
     lost = runs.loc[~runs["counts"] & (runs["n"] > 0), "n"]
     style.at_chance(axes, lost.astype(float).tolist(), "chance")
@@ -77,12 +77,6 @@ def _look(place: int, split: str, part: str, *, several: bool) -> Look:
     if split != RANDOM:
         look = replace(look, hollow=True, line=":")
     return replace(look, name=f"{look.name}, {tasks(split)}") if several else look
-
-
-def _part(axes: Axes, rows: pd.DataFrame, look: Look, gid: str) -> None:
-    x = np.array(rows.index, dtype=float) + look.dodge
-    style.line(axes, x.tolist(), (100 * rows["mean"]).tolist(), look, f"means {gid}", marks=True)
-    intervals(axes, x, 100 * rows["low"], 100 * rows["high"], look, f"t {gid}")
 
 
 def _published(axes: Axes, published: Selection) -> None:

@@ -4,7 +4,9 @@ Yosinski et al. 2014, Fig. 3. Differences are paired: a network less the base of
 Differs: the paper subtracts means, which gives the same where every base has its transfer.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import cycle
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,19 +15,23 @@ from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import (
     finish_differences,
-    intervals,
+    means,
+    name_intervals,
     nothing_of,
     quantity,
     repetition,
 )
 from transferlab.results.figures.style import Look
 from transferlab.results.lookup import among
+from transferlab.results.naming import RANDOM, tasks
 from transferlab.results.tables import figure3
 from transferlab.results.tables.figure3 import FILTERS
 
+RANDOM_HALVES = tasks(RANDOM)
+FURTHER = "95 % of further random halves"
 # By the series of the table; the first is the reference of the others
 SERIES = {
-    "random halves": Look("AnB, random halves", style.VERMILION, "D", -0.15),
+    RANDOM_HALVES: Look("AnB, random halves", style.VERMILION, "D", -0.15),
     "man-made/natural, both": Look("AnB, man-made/natural", style.GREEN, "o"),
     "man-made/natural, target natural": Look(
         "to natural", style.GREEN, "^", 0.08, hollow=True, line=":"
@@ -41,8 +47,9 @@ SERIES = {
         "random filters, man-made/natural", style.PURPLE, "s", 0.25, line="-."
     ),
 }
+OWN = ((style.BLUE, "s"), (style.ORANGE, "X"), (style.SKY, "P"), (style.BLACK, "p"))
 # The paper's, in the legend even without a point if all others are the paper's too
-ALWAYS = ("random halves", "man-made/natural, both", FILTERS)
+ALWAYS = (RANDOM_HALVES, "man-made/natural, both", FILTERS)
 
 
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
@@ -53,10 +60,10 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     if published is not None:
         _published(axes, published)
     none, filters = [], table["series"].str.startswith(FILTERS).any()
-    others = [series for series in table["series"].unique() if series not in SERIES]
-    for series in [*SERIES, *others]:
-        look, rows = _look(series), table[table["series"] == series]
-        if rows.empty and (others or series not in ALWAYS or (series == FILTERS and filters)):
+    own = _own(table["series"].unique())
+    for series, look in (SERIES | own).items():
+        rows = table[table["series"] == series]
+        if rows.empty and (own or series not in ALWAYS or (series == FILTERS and filters)):
             continue
         any_pair = bool(rows["pairs"].gt(0).any())
         style.name(axes, look, missing=not any_pair)
@@ -64,11 +71,11 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
             _series(axes, rows, cuts, look, series)
         else:
             none.append(look.name)
+    _further(axes, table)
     never = _never_learned(runs, table)
     lost = runs[~runs["counts"] & ~among(runs["id"], never["id"])]
     style.at_chance(axes, lost["n"].astype(float).tolist(), "chance")
-    if table["low"].notna().any():
-        style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)
+    name_intervals(axes, table)
     label = f"{quantity(selection.metric)} \N{MINUS SIGN} baseB (points)"
     finish_differences(axes, selection, published, label)
     return [
@@ -79,30 +86,49 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     ]
 
 
-def _look(series: str) -> Look:
-    """One look for what the paper does not have, which an experiment has one of."""
-    if series in SERIES:
-        return SERIES[series]
-    if series.startswith(FILTERS):
-        return Look(series, style.PURPLE, "X", 0.15)
-    return Look(f"AnB, {series}", style.BLUE, "s")
+def _own(names: Iterable[str]) -> dict[str, Look]:
+    """A look for every series that the paper does not have: splits of one's own."""
+    halves = cycle(OWN)
+    filters = cycle(marker for _, marker in OWN)
+    looks = {}
+    for name in names:
+        if name.startswith(FILTERS) and name not in SERIES:
+            looks[name] = Look(name, style.PURPLE, next(filters), 0.15)
+        elif name not in SERIES:
+            looks[name] = Look(f"AnB, {name}", *next(halves))
+    return looks
 
 
 def _series(axes: Axes, rows: pd.DataFrame, cuts: list[int], look: Look, series: str) -> None:
     """A line from the base at 0, with its intervals; hollow where nothing was learned."""
     rows = rows.set_index("n").reindex(cuts)
-    y = (100 * rows["paired"]).mask(rows.index == 0, 0.0)
+    y = rows["paired"].mask(rows.index == 0, 0.0)
     x = (rows.index + look.dodge * (rows.index > 0)).to_numpy(dtype=float)
-    style.line(axes, x.tolist(), y.tolist(), look, f"means {series}", marks=True)
-    intervals(axes, x, 100 * rows["low"], 100 * rows["high"], look, f"t {series}")
+    means(axes, x, y, rows, look, series)
     lost = rows["learned"].eq(False).to_numpy() & y.notna().to_numpy()
     if lost.any():
         hollow = replace(look, hollow=True)
-        style.points(axes, x[lost].tolist(), y[lost].tolist(), hollow, f"chance {series}")
+        style.points(axes, x[lost].tolist(), (100 * y[lost]).tolist(), hollow, f"chance {series}")
         style.name_once(
             axes, "never learned", linestyle="none", marker=look.marker, color=look.colour,
             markerfacecolor="white", markeredgewidth=style.THIN,
         )  # fmt: skip
+
+
+def _further(axes: Axes, table: pd.DataFrame) -> None:
+    """Where further random halves would lie, for a split of another kind to be compared with; the
+    scale is that of the means."""
+    random = table["series"] == RANDOM_HALVES
+    other = ~random & ~table["series"].str.startswith(FILTERS)
+    rows = table[random & table["further_low"].notna()]
+    if rows.empty or not table.loc[other, "pairs"].gt(0).any():
+        return
+    limits, look = axes.get_ylim(), SERIES[RANDOM_HALVES]
+    axes.fill_between(
+        rows["n"] + look.dodge, 100 * rows["further_low"], 100 * rows["further_high"],
+        color=look.colour, alpha=0.12, linewidth=0, zorder=1, gid="further", label=FURTHER,
+    )  # fmt: skip
+    axes.set_ylim(limits)
 
 
 def _never_learned(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

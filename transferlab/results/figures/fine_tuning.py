@@ -12,7 +12,8 @@ from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import (
     finish_differences,
-    intervals,
+    means,
+    name_intervals,
     nothing_of,
     quantity,
     repetition,
@@ -46,11 +47,8 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
             none.append(look.name)
             continue
         x = rows["n"].to_numpy(dtype=float) + look.dodge
-        y = (100 * rows["mean"]).tolist()
-        style.line(axes, x.tolist(), y, look, f"means {comparison}", marks=True)
-        intervals(axes, x, 100 * rows["low"], 100 * rows["high"], look, f"t {comparison}")
-    if table["low"].notna().any():
-        style.name_once(axes, "95 % interval", color=style.DARK_GREY, linewidth=style.THIN)
+        means(axes, x, rows["mean"], rows, look, comparison)
+    name_intervals(axes, table)
     runs = selection.experiment.runs
     style.at_chance(axes, runs.loc[~runs["counts"], "n"].astype(float).tolist(), "chance")
     label = f"gain in {quantity(selection.metric)} (points)"

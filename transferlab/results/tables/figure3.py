@@ -22,16 +22,19 @@ TARGETS = {"A": "man-made", "B": "natural"}
 FILTERS = "random filters"
 COLUMNS = (
     "experiment", "series", "n", "mean", "sd", "count", "base", "relative", "paired", "paired_sd",
-    "pairs", "low", "high", *COUNTS, "learned",
+    "pairs", "low", "high", "further_low", "further_high", *COUNTS, "learned",
 )  # fmt: skip
 BY = ["experiment", "series", "n"]
 COMPARED = {"splits": "splits_compared", "seeds": "seeds_compared"}
-PERCENT = ("mean", "sd", "base", "relative", "paired", "paired_sd", "low", "high")
+FURTHER = ["further_low", "further_high"]
+PERCENT = ("mean", "sd", "base", "relative", "paired", "paired_sd", "low", "high", *FURTHER)
 
 
 def build(selection: Selection) -> pd.DataFrame:
     """`relative` is the mean less the mean of base networks, as in the paper; `paired` the mean
     difference of each network to the base of its own target, with its 95 % interval over `unit`.
+    `further_low` to `further_high` is where a further split of that kind lies with 95 %: what one
+    split of another kind, as man-made/natural, is to be compared with.
 
     Where untrained filters never learned, that is the result: shown with `learned` false.
     """
@@ -46,7 +49,7 @@ def _rows(runs: pd.DataFrame) -> pd.DataFrame:
     shown = pd.concat(part.assign(series=name) for name, _, part in series)
     with_cut = every[every["n"] > 0].set_index(BY[:2]).index
     every, shown = (part[part.set_index(BY[:2]).index.isin(with_cut)] for part in (every, shown))
-    means = spread(every, BY, shown).drop(columns=["low", "high"]).reset_index()
+    means = spread(every, BY, shown).drop(columns=["low", "high", *FURTHER]).reset_index()
     base = means.loc[means["n"] == 0, [*BY[:2], "mean"]].rename(columns={"mean": "base"})
     differences = paired(pairs.to_base(shown[shown["n"] > 0]), BY).drop(columns="unit")
     compared = differences.rename(columns=COMPARED).reset_index()
@@ -57,6 +60,7 @@ def _rows(runs: pd.DataFrame) -> pd.DataFrame:
         **{key: rows[of_pairs].fillna(rows[key]) for key, of_pairs in COMPARED.items()},
         learned=rows["learned"].eq(True),
     )
+    rows[FURTHER] = rows[FURTHER].where(rows["unit"] == "split")
     return in_order(whole(rows, "pairs", *COMPARED), series=(name for name, _, _ in series))
 
 
