@@ -34,7 +34,7 @@ def test_a_run_is_composed_of_seven_groups():
         "data", "logger", "model", "runtime", "split", "train", "transfer",
     ]  # fmt: skip
     assert CONF.choices("split") == [
-        "datasets", "manmade_natural", "pretrained", "random", "whole",
+        "datasets", "manmade_natural", "pretrained", "random", "size_matched", "whole",
     ]  # fmt: skip
     assert "yosinski2014" in CONF.choices("study")
     assert CONF.choices("nothing") == []
@@ -126,7 +126,7 @@ def test_what_a_run_has_passes(word: str):
         (
             "+split=choice(random,halves)",
             "unknown split=halves: choose one of datasets, manmade_natural, pretrained, "
-            "random, whole (conf/split/)",
+            "random, size_matched, whole (conf/split/)",
         ),
         ("modl=alexnet", "unknown group modl: did you mean model=?"),
         (

@@ -115,8 +115,8 @@ def test_a_split_is_never_chosen_for_the_user(config: Callable[..., RunConfig]):
         config("transfer.n=3")
 
     assert str(error.value) == (
-        "missing split: choose +split=random or +split=manmade_natural or +split=whole or "
-        "+split=datasets or +split=pretrained"
+        "missing split: choose +split=random or +split=manmade_natural or "
+        "+split=size_matched or +split=whole or +split=datasets or +split=pretrained"
     )
 
 

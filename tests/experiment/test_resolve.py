@@ -249,7 +249,9 @@ def test_digits_are_neither_manmade_nor_natural(config: Compose):
 
 
 def test_an_unknown_split_is_refused(config: Compose):
-    with pytest.raises(UserError, match="^split.name=halves .* random manmade_natural whole"):
+    with pytest.raises(
+        UserError, match="^split.name=halves .* random manmade_natural size_matched whole"
+    ):
         config("+split=random", "split.name=halves", "transfer.n=3")
 
 

@@ -18,6 +18,7 @@ from transferlab.experiment.splits.manmade_natural import (
     read_groups,
 )
 from transferlab.experiment.splits.random import random_halves
+from transferlab.experiment.splits.size_matched import size_matched
 from transferlab.experiment.splits.whole import whole
 
 WORDNET_IDS = tuple(published_groups())
@@ -120,6 +121,28 @@ def test_groups_of_the_user_come_before_the_published_ones():
     assert manmade_natural(FOUR, groups) == Split(
         a=("n01440764", "n02666196"), b=("n01443537", "n02667093")
     )
+
+
+def test_size_matched_classes_are_random_and_as_many_as_the_groups_have():
+    split = size_matched(WORDNET_IDS, 0)
+    dissimilar = manmade_natural(WORDNET_IDS)
+
+    assert (len(split.a), len(split.b)) == (551, 449)
+    assert {*split.a, *split.b} == {*WORDNET_IDS}
+    # Of a draw without regard to the groups 551 x 0.551 = 304 are man-made, within 4 sd of 8
+    assert 272 < len({*split.a} & {*dissimilar.a}) < 336
+    # The draw of random halves, so that the authors' half A of 500 is part of it
+    assert {*random_halves(WORDNET_IDS, 0).a} < {*split.a}
+    assert split != size_matched(WORDNET_IDS, 1)
+
+
+def test_size_matched_takes_the_groups_of_the_user_and_names_itself():
+    groups = dict.fromkeys(FOUR[:2], "manmade") | dict.fromkeys((*FOUR[2:], "hen"), "natural")
+    split = size_matched([*FOUR, "hen"], 0, groups)
+
+    assert (len(split.a), len(split.b)) == (2, 3)
+    with pytest.raises(UserError, match="^split=size_matched has no group for 1 of 5 classes"):
+        size_matched([*FOUR, "hen"], 0)
 
 
 def test_the_whole_is_all_of_half_b_and_nothing_of_half_a():

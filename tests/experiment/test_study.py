@@ -313,7 +313,8 @@ def test_an_unknown_study_is_refused_with_the_known_ones(name: str, near: str):
         (
             "- {split: randm}",
             "DIR/mine.yaml, grid 1: unknown split=randm: did you mean random? choose one of "
-            "datasets, manmade_natural, pretrained, random, whole (conf/split/)",
+            "datasets, manmade_natural, pretrained, random, size_matched, "
+            "whole (conf/split/)",
         ),
         ("- split: [", "study=DIR/mine.yaml is not YAML: while parsing a flow node"),
         (
@@ -349,7 +350,7 @@ def test_an_unknown_study_is_refused_with_the_known_ones(name: str, near: str):
         (
             "- {transfer.variant: A1B, split.seed: [0, 1]}",
             "study=mine: missing split: choose +split=random or +split=manmade_natural or "
-            "+split=whole",
+            "+split=size_matched or +split=whole",
         ),
         ("- {split: random}", "missing transfer.n: "),
         (

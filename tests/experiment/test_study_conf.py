@@ -46,6 +46,7 @@ COUNTS = {
     "small_manmade_natural": {
         "base": 2, **dict.fromkeys((*FIGURE2, "RnB", "RnA"), 7),
     },
+    "small_size_matched": {"base": 2, "AnB": 7, "BnB": 7, "BnA": 7, "AnA": 7},
     "reduced": {"base": 12},
     "reduction": {"base": 12, "AnB": 24, "BnB": 24},
     "yosinski2014": {

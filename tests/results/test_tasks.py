@@ -20,9 +20,15 @@ CIFAR10 = {**RECORD["data"], "name": "cifar10", "digest": "c" * 64}
 DATASETS = {"split.name": "datasets", "split.seed": None, "split.a": CIFAR10}
 KINDS: dict[str, dict[str, Any]] = {
     "man-made/natural": {"split.name": "manmade_natural", "split.seed": None},
+    "size-matched random": {"split.name": "size_matched"},
     "two data sets": DATASETS,
     "pre-trained network": DATASETS | {"split.name": "pretrained", "split.weights": "timm:mine"},
     f"{__name__}:RULE": {"split.name": f"{__name__}:RULE"},
+}
+# Kinds of which each half as a target is a series of Figure 3
+BOTH_TARGETS = {
+    "man-made/natural": ", target natural",
+    "size-matched random": ", target as many as natural",
 }
 SEEN = {
     "baseB": 0.5, "A1B": 0.49, "B1B": 0.52, "A3B": 0.4, "B3B": 0.48, "A3B+": 0.57, "B3B+": 0.53,
@@ -83,7 +89,7 @@ def test_every_figure_draws_them(words: str, tmp_path: Path, monkeypatch: pytest
 
     assert [*drawn] == ["figure2", "interpretation", "decomposition", "fine_tuning", "figure3"]
     kind = KINDS[words]["split.name"]
-    series = words if words != "man-made/natural" else "man-made/natural, target natural"
+    series = words + BOTH_TARGETS.get(words, "")
     for name, gid, at_3 in (
         ("figure2", "means AnB", 41),
         ("interpretation", "levels AnB", 41),

@@ -17,6 +17,7 @@ RANDOM, WHOLE = "random", "whole"  # the paper's kind of split, and the one with
 TASKS = {
     RANDOM: "random halves",
     "manmade_natural": "man-made/natural",
+    "size_matched": "size-matched random",
     "datasets": "two data sets",
     "pretrained": "pre-trained network",
     WHOLE: "all classes",

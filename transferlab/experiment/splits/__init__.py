@@ -15,6 +15,7 @@ __all__ = ["SPLITS", "Split", "SplitRule", "divide", "missing_split", "second_un
 SPLITS = {
     "random": "transferlab.experiment.splits.random:RANDOM",
     "manmade_natural": "transferlab.experiment.splits.manmade_natural:MANMADE_NATURAL",
+    "size_matched": "transferlab.experiment.splits.size_matched:SIZE_MATCHED",
     "whole": "transferlab.experiment.splits.whole:WHOLE",
     "datasets": "transferlab.experiment.splits.datasets:DATASETS",
     "pretrained": "transferlab.experiment.splits.pretrained:PRETRAINED",

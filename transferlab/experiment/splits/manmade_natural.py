@@ -19,25 +19,32 @@ PUBLISHED_GROUPS = "ilsvrc2012_groups.csv"
 GROUPS_FILE = "classes.csv"  # in data.root
 
 
-def manmade_natural(classes: Sequence[str], groups: Mapping[str, str] | None = None) -> Split:
+def manmade_natural(
+    classes: Sequence[str],
+    groups: Mapping[str, str] | None = None,
+    *,
+    name: str = "manmade_natural",
+) -> Split:
     """A = man-made, B = natural, by `groups` or, without it, by the authors' list of WordNet ids.
+
+    `name` is that of the split in messages.
 
     Raises: UserError if a class has no group, or a half would have fewer than two classes.
     Source: Yosinski et al. 2014, Sec. 3: 551 man-made and 449 natural classes.
     """
     if groups is None:
         groups = published_groups()
-    ungrouped = [name for name in classes if name not in groups]
+    ungrouped = [each for each in classes if each not in groups]
     if ungrouped:
         raise UserError(
-            f"split=manmade_natural has no group for {len(ungrouped)} of {len(classes)} classes "
+            f"split={name} has no group for {len(ungrouped)} of {len(classes)} classes "
             f"({_sample(ungrouped)}): only the 1,000 WordNet ids of ILSVRC 2012 are known; for "
             "other classes name a file with the columns class,group (manmade or natural) with "
             f"{commands.setting('split.groups', 'FILE')}, or put it into data.root as {GROUPS_FILE}"
         )
     halves = {group: tuple(c for c in classes if groups[c] == group) for group in GROUPS}
     split = Split(a=halves["manmade"], b=halves["natural"])
-    return require_classes(split, name="manmade_natural")
+    return require_classes(split, name=name)
 
 
 def read_groups(path: Path) -> dict[str, str]:
@@ -77,8 +84,18 @@ def published_groups() -> Mapping[str, str]:
 def _divide(
     classes: tuple[str, ...], *, seed: int | None, groups: str | None, root: str | None
 ) -> Split:
+    return manmade_natural(classes, groups_of(classes, groups, root))
+
+
+def groups_of(
+    classes: Sequence[str], groups: str | None, root: str | None
+) -> Mapping[str, str] | None:
+    """The groups in the user's file or in that of the data set; None for the published ones.
+
+    Raises: UserError as of `read_groups`.
+    """
     path = _groups_file(classes, groups, root)
-    return manmade_natural(classes, None if path is None else read_groups(path))
+    return None if path is None else read_groups(path)
 
 
 def _groups_file(classes: Sequence[str], groups: str | None, root: str | None) -> Path | None:

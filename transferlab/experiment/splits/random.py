@@ -12,12 +12,18 @@ from transferlab.experiment.splits.split import Split, SplitRule, require_classe
 def random_halves(classes: Sequence[str], seed: int) -> Split:
     """Halves drawn as the authors drew theirs; with an odd count, B has one class more.
 
-    A Fisher-Yates shuffle from the end, each position by rejection from the low bits of MT19937,
-    which is seeded with the one-element list [seed] as Python's own generator is. Equal to
-    numpy's `RandomState([seed]).choice(len(classes), len(classes) // 2, replace=False)`.
-
     Raises: UserError if a half would have fewer than two classes.
     Source: yosinski/convnet_transfer, half*A and half*B; md5 sums of the halves in the tests.
+    """
+    return require_classes(random_parts(classes, seed, len(classes) // 2), name="random")
+
+
+def random_parts(classes: Sequence[str], seed: int, count: int) -> Split:
+    """A of `count` classes, and B of the others.
+
+    A Fisher-Yates shuffle from the end, each position by rejection from the low bits of MT19937,
+    which is seeded with the one-element list [seed] as Python's own generator is. Equal to
+    numpy's `RandomState([seed]).choice(len(classes), count, replace=False)`.
     """
     generator = random.Random(seed)
     order = list(range(len(classes)))
@@ -27,12 +33,10 @@ def random_halves(classes: Sequence[str], seed: int) -> Split:
         while j > i:
             j = generator.getrandbits(32) & mask
         order[i], order[j] = order[j], order[i]
-    middle = len(order) // 2
-    split = Split(
-        a=tuple(classes[i] for i in sorted(order[:middle])),
-        b=tuple(classes[i] for i in sorted(order[middle:])),
+    return Split(
+        a=tuple(classes[i] for i in sorted(order[:count])),
+        b=tuple(classes[i] for i in sorted(order[count:])),
     )
-    return require_classes(split, name="random")
 
 
 def _divide(

@@ -39,6 +39,13 @@ SERIES = {
     "man-made/natural, target man-made": Look(
         "to man-made", style.GREEN, "v", -0.08, hollow=True, line=":"
     ),
+    "size-matched random, both": Look("AnB, size-matched random", style.BLUE, "s"),
+    "size-matched random, target as many as natural": Look(
+        "to as many as natural", style.BLUE, "<", 0.12, hollow=True, line=":"
+    ),
+    "size-matched random, target as many as man-made": Look(
+        "to as many as man-made", style.BLUE, ">", -0.12, hollow=True, line=":"
+    ),
     FILTERS: Look("random filters", style.PURPLE, "X", 0.15),
     f"{FILTERS}, random halves": Look(
         "random filters, random halves", style.PURPLE, "P", 0.2, line="--"
@@ -47,7 +54,7 @@ SERIES = {
         "random filters, man-made/natural", style.PURPLE, "s", 0.25, line="-."
     ),
 }
-OWN = ((style.BLUE, "s"), (style.ORANGE, "X"), (style.SKY, "P"), (style.BLACK, "p"))
+OWN = ((style.SKY, "P"), (style.ORANGE, "X"), (style.BLACK, "p"), (style.BLUE, "h"))
 # The paper's, in the legend even without a point if all others are the paper's too
 ALWAYS = (RANDOM_HALVES, "man-made/natural, both", FILTERS)
 

@@ -18,7 +18,11 @@ from transferlab.results.tables.frame import (
     whole,
 )
 
-TARGETS = {"A": "man-made", "B": "natural"}
+# The halves of unequal size, by the kind of split: each as a target is a series too
+TARGETS = {
+    "manmade_natural": {"A": "man-made", "B": "natural"},
+    "size_matched": {"A": "as many as man-made", "B": "as many as natural"},
+}
 FILTERS = "random filters"
 COLUMNS = (
     "experiment", "series", "n", "mean", "sd", "count", "base", "relative", "paired", "paired_sd",
@@ -69,8 +73,8 @@ def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFram
     for split in [*TASKS, *(own for own in runs["split"].unique() if own not in TASKS)]:
         halves = runs[(runs["split"] == split) & (runs["series"] != "random")]
         name = tasks(split)
-        if split == "manmade_natural":
-            for target, kind in TARGETS.items():
+        if split in TARGETS:
+            for target, kind in TARGETS[split].items():
                 to_kind = halves[halves["target"] == target]
                 yield f"{name}, target {kind}", to_kind, counting(to_kind)
             yield f"{name}, both", halves, _in_both(counting(halves))
