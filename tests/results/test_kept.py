@@ -12,13 +12,23 @@ VARIANTS = ("BnB", "BnB+", "AnB", "AnB+", "RnB", "AnA", "BnA")
 FILTERS = "random filters, random halves"  # a series of the table `figure3`
 DIFFERENCES = ("co-adaptation", "specificity", "total", FILTERS)
 GAINS = ("BnB+ - baseB", "AnB+ - baseB", "AnB+ - BnB+")
+# Of the table `figure3`; FURTHER is the range of a further split of the first series
+FURTHER = "further"
+TRANSFERS = (
+    FURTHER, "man-made/natural, both", "man-made/natural, target natural",
+    "man-made/natural, target man-made", "size-matched random, both",
+    "size-matched random, target as many as natural",
+    "size-matched random, target as many as man-made",
+)  # fmt: skip
 OF_BASES = {"B": "BnB", "A": "AnA"}  # in whose column a base is, in row 0
 ROW = re.compile(r"^\| (\d) \|(.*)\|$", re.MULTILINE)
 
 
-def documented(columns: tuple[str, ...]) -> dict[tuple[str, int], str]:
-    """The cells, by column and n, of the table with these columns."""
-    section = (NOTEBOOKS / "README.md").read_text().split("## Figure 2 on photographs")[1]
+def documented(
+    columns: tuple[str, ...], heading: str = "Figure 2 on photographs"
+) -> dict[tuple[str, int], str]:
+    """The cells, by column and n, of the table with these columns in the section of that name."""
+    section = (NOTEBOOKS / "README.md").read_text().split(f"\n## {heading}")[1]
     rows = [(int(n), cells.split("|")) for n, cells in ROW.findall(section.split("\n## ")[0])]
     return {
         (column, n): cell.strip()
@@ -37,7 +47,13 @@ def points(mean: float, low: float, high: float) -> str:
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("small_random", 162), ("small_random_longer", 1), ("small_random_avx2", 2)],
+    [
+        ("small_random", 162),
+        ("small_random_longer", 1),
+        ("small_random_avx2", 2),
+        ("small_manmade_natural", 30),
+        ("small_size_matched", 16),
+    ],  # fmt: skip
 )
 def test_all_of_them_are_read_and_count(name: str, least: int):
     loaded = results.load(NOTEBOOKS / "results" / f"{name}.csv")
@@ -94,6 +110,22 @@ def test_the_documented_differences_are_those_of_all_splits_with_their_intervals
         # By how much less than the base, not more
         (FILTERS, row.n): points(-row.paired, -row.high, -row.low)
         for row in filters.itertuples()
+    }
+
+
+def test_the_documented_transfers_between_dissimilar_and_unequal_halves_are_those_of_figure_3():
+    names = ("small_random", "small_manmade_natural", "small_size_matched")
+    loaded = results.load(*(NOTEBOOKS / "results" / f"{name}.csv" for name in names))
+    table = results.table(loaded, "figure3")
+    rows = table[(table["n"] > 0) & table["series"].isin(TRANSFERS)]
+    random = table[(table["n"] > 0) & (table["series"] == "random halves")]
+
+    assert {*random["unit"]} == {"split"} and {*random["splits"]} == {4}
+    assert documented(TRANSFERS, "Figure 3 on photographs") == {
+        (row.series, row.n): f"{100 * row.paired:.1f}" for row in rows.itertuples()
+    } | {
+        (FURTHER, row.n): f"{100 * row.further_low:.1f} to {100 * row.further_high:.1f}"
+        for row in random.itertuples()
     }
 
 

@@ -39,12 +39,12 @@ SERIES = {
     "man-made/natural, target man-made": Look(
         "to man-made", style.GREEN, "v", -0.08, hollow=True, line=":"
     ),
-    "size-matched random, both": Look("AnB, size-matched random", style.BLUE, "s"),
+    "size-matched random, both": Look("AnB, size-matched", style.BLUE, "s"),
     "size-matched random, target as many as natural": Look(
-        "to as many as natural", style.BLUE, "<", 0.12, hollow=True, line=":"
+        "to natural's number", style.BLUE, "<", 0.12, hollow=True, line=":"
     ),
     "size-matched random, target as many as man-made": Look(
-        "to as many as man-made", style.BLUE, ">", -0.12, hollow=True, line=":"
+        "to man-made's number", style.BLUE, ">", -0.12, hollow=True, line=":"
     ),
     FILTERS: Look("random filters", style.PURPLE, "X", 0.15),
     f"{FILTERS}, random halves": Look(
