@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transferlab.experiment.splits.manmade_natural import manmade_natural
     from transferlab.experiment.splits.random import random_halves
+    from transferlab.experiment.splits.size_matched import size_matched
     from transferlab.models import build as build_network
     from transferlab.models.shapes import stages
     from transferlab.models.transfer import freeze, graft
@@ -66,6 +67,7 @@ __all__ = [
     "load_run",
     "manmade_natural",
     "random_halves",
+    "size_matched",
     "stages",
     "table",
 ]
@@ -84,6 +86,7 @@ _HOMES = {
     "load_run": "transferlab.training.classifier:load_run",
     "manmade_natural": "transferlab.experiment.splits.manmade_natural:manmade_natural",
     "random_halves": "transferlab.experiment.splits.random:random_halves",
+    "size_matched": "transferlab.experiment.splits.size_matched:size_matched",
     "stages": "transferlab.models.shapes:stages",
     "table": "transferlab.results:table",
 }
