@@ -28,6 +28,8 @@ COLUMNS = (
     "experiment", "series", "n", "mean", "sd", "count", "base", "relative", "paired", "paired_sd",
     "pairs", "low", "high", "further_low", "further_high", *COUNTS, "learned",
 )  # fmt: skip
+# In files alone, so that a table fits into a window; `base` is the mean at n = 0
+UNSHOWN = ("sd", "base", "paired_sd")
 BY = ["experiment", "series", "n"]
 COMPARED = {"splits": "splits_compared", "seeds": "seeds_compared"}
 FURTHER = ["further_low", "further_high"]
@@ -43,7 +45,9 @@ def build(selection: Selection) -> pd.DataFrame:
     Where untrained filters never learned, that is the result: shown with `learned` false.
     """
     rows = _rows(together(selection)) if selection.experiments else pd.DataFrame()
-    return frame(selection, COLUMNS, rows, percent=PERCENT)
+    table = frame(selection, COLUMNS, rows, percent=PERCENT)
+    table.attrs["shown"] = [key for key in COLUMNS if key not in UNSHOWN]
+    return table
 
 
 def _rows(runs: pd.DataFrame) -> pd.DataFrame:
