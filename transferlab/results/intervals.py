@@ -34,7 +34,7 @@ def over_repetitions(
     repetitions, and `uneven`, true where repetitions have different n. `mean` is that of the
     repetitions, the plain mean where all have the same runs; `sd` is that between them. low to high
     is the interval of the true mean, further_low to further_high that of the mean of one further
-    repetition (the prediction interval of a normal sample). All but the mean are nan for one
+    repetition (the prediction interval of a normal sample). sd and both intervals are nan for one
     repetition, and for those that cannot be compared because they share no n. An interval is cut
     off at `bounds`, beyond which no true mean can be, so that it covers no less.
     """

@@ -510,6 +510,16 @@ def test_figure_3_names_series_without_a_network(store: Path):
     assert "Nothing to show of: AnB, man-made/natural; random filters." in note(figure)
 
 
+def test_figure_3_counts_networks_without_the_base_of_their_target(tmp_path: Path):
+    finish(tmp_path, "A3B", 0.7)
+    alone = figures.draw(results.load(tmp_path), "figure3")
+    finish(tmp_path, "A5B", 0.7)
+    two = figures.draw(results.load(tmp_path), "figure3")
+
+    assert "1 network without the base of its target is not shown." in note(alone)
+    assert "2 networks without the base of their target are not shown." in note(two)
+
+
 def test_dissimilar_halves_have_separate_parts_beside_random_ones(tmp_path: Path):
     for split in ({}, {"split.name": "manmade_natural", "split.seed": None}):
         for label, top1 in (("baseB", 0.8), ("B3B", 0.7), ("A3B", 0.6 - 0.1 * bool(split))):

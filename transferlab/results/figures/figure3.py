@@ -156,5 +156,8 @@ def _published(axes: Axes, published: Selection) -> None:
 def _unpaired(runs: pd.DataFrame) -> list[str]:
     """Networks without a base of their own target."""
     alone = runs[(runs["n"] > 0) & runs["delta"].isna()]
-    note = f"{len(alone)} networks without the base of their target are not shown."
-    return [note] if len(alone) else []
+    if alone.empty:
+        return []
+    if len(alone) == 1:
+        return ["1 network without the base of its target is not shown."]
+    return [f"{len(alone)} networks without the base of their target are not shown."]
