@@ -1,48 +1,11 @@
 """The finished runs in `notebooks/results/`: all count, and the documents say what they are."""
 
-import re
-from pathlib import Path
-
 import pytest
+from support import kept_tables
 
 from transferlab import results
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-VARIANTS = ("BnB", "BnB+", "AnB", "AnB+", "RnB", "AnA", "BnA")
-FILTERS = "random filters, random halves"  # a series of the table `figure3`
-DIFFERENCES = ("co-adaptation", "specificity", "total", FILTERS)
-GAINS = ("BnB+ - baseB", "AnB+ - baseB", "AnB+ - BnB+")
-# Of the table `figure3`; FURTHER is the range of a further split of the first series
-FURTHER = "further"
-TRANSFERS = (
-    FURTHER, "man-made/natural, both", "man-made/natural, target natural",
-    "man-made/natural, target man-made", "size-matched random, both",
-    "size-matched random, target as many as natural",
-    "size-matched random, target as many as man-made",
-)  # fmt: skip
-OF_BASES = {"B": "BnB", "A": "AnA"}  # in whose column a base is, in row 0
-ROW = re.compile(r"^\| (\d) \|(.*)\|$", re.MULTILINE)
-
-
-def documented(
-    columns: tuple[str, ...], heading: str = "Figure 2 on photographs"
-) -> dict[tuple[str, int], str]:
-    """The cells, by column and n, of the table with these columns in the section of that name."""
-    section = (NOTEBOOKS / "README.md").read_text().split(f"\n## {heading}")[1]
-    rows = [(int(n), cells.split("|")) for n, cells in ROW.findall(section.split("\n## ")[0])]
-    return {
-        (column, n): cell.strip()
-        for n, cells in rows
-        if len(cells) == len(columns)
-        for column, cell in zip(columns, cells, strict=True)
-        if cell.strip()
-    }
-
-
-def points(mean: float, low: float, high: float) -> str:
-    """The cell of a difference and its interval."""
-    mean, low, high = (round(100 * fraction, 1) + 0 for fraction in (mean, low, high))  # no -0.0
-    return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+RESULTS = kept_tables.NOTEBOOKS / "results"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +19,7 @@ def points(mean: float, low: float, high: float) -> str:
     ],  # fmt: skip
 )
 def test_all_of_them_are_read_and_count(name: str, least: int):
-    loaded = results.load(NOTEBOOKS / "results" / f"{name}.csv")
+    loaded = results.load(RESULTS / f"{name}.csv")
 
     assert len(loaded.table) >= least
     assert loaded.table["counts"].all() and loaded.left_out.empty
@@ -64,7 +27,7 @@ def test_all_of_them_are_read_and_count(name: str, least: int):
 
 def test_a_processor_without_bfloat16_trains_networks_as_good():
     names = ("small_random", "small_random_avx2")
-    both, without = (results.load(NOTEBOOKS / "results" / f"{name}.csv").table for name in names)
+    both, without = (results.load(RESULTS / f"{name}.csv").table for name in names)
     pairs = without.merge(both, on="id")
 
     assert [
@@ -77,7 +40,7 @@ def test_a_processor_without_bfloat16_trains_networks_as_good():
 
 
 def test_random_filters_of_smaller_images_are_at_chance_level():
-    loaded = results.load(NOTEBOOKS / "results" / "small_random_scaled.csv")
+    loaded = results.load(RESULTS / "small_random_scaled.csv")
     runs = loaded.table.set_index("label")
 
     assert {*runs.index} == {"R3B", "R7B"} and not runs["learned"].any()
@@ -86,59 +49,32 @@ def test_random_filters_of_smaller_images_are_at_chance_level():
     assert dict(runs["data.scale"]) == {"R3B": "1.95e-05", "R7B": "3.05e-08"}
 
 
-def test_the_documented_accuracies_are_those_of_split_0():
-    runs = results.load(NOTEBOOKS / "results" / "small_random.csv").table
+def test_the_documented_tables_are_those_of_the_finished_runs():
+    text = kept_tables.README.read_text()
 
-    assert documented(VARIANTS) == {
-        (OF_BASES[run.target] if run.variant == "base" else run.variant, run.n): (
-            f"{100 * run.top1_final:.1f}"
-        )
-        for run in runs[runs["split_seed"] == 0].itertuples()
-    }
+    for name in kept_tables.MAKERS:
+        assert f"<!-- {name} -->" in text
+    assert kept_tables.complete(text) == text, "python tests/support/kept_tables.py"
 
 
-def test_the_documented_differences_are_those_of_all_splits_with_their_intervals():
-    loaded = results.load(NOTEBOOKS / "results" / "small_random.csv")
-    parts, figure3 = (results.table(loaded, name) for name in ("decomposition", "figure3"))
-    filters = figure3[(figure3["series"] == FILTERS) & (figure3["n"] > 0)]
+@pytest.mark.parametrize("name", ["decomposition", "fine_tuning", "table1"])
+def test_the_documented_intervals_are_over_four_splits(name: str):
+    table = results.table(kept_tables.load("small_random"), name)
 
-    for table in (parts, filters):
-        assert {*table["unit"]} == {"split"} and {*table["splits"]} == {4}
-    assert documented(DIFFERENCES) == {
-        (row.part, row.n): points(row.mean, row.low, row.high) for row in parts.itertuples()
-    } | {
-        # By how much less than the base, not more
-        (FILTERS, row.n): points(-row.paired, -row.high, -row.low)
-        for row in filters.itertuples()
-    }
+    assert {*table["unit"]} == {"split"} and {*table["splits"]} == {4}
 
 
-def test_the_documented_transfers_between_dissimilar_and_unequal_halves_are_those_of_figure_3():
-    names = ("small_random", "small_manmade_natural", "small_size_matched")
-    loaded = results.load(*(NOTEBOOKS / "results" / f"{name}.csv" for name in names))
-    table = results.table(loaded, "figure3")
-    rows = table[(table["n"] > 0) & table["series"].isin(TRANSFERS)]
-    random = table[(table["n"] > 0) & (table["series"] == "random halves")]
+@pytest.mark.parametrize("series", [kept_tables.RANDOM, kept_tables.FILTERS])
+def test_the_documented_transfers_of_random_halves_are_of_four_splits(series: str):
+    rows = kept_tables.of_transfers(kept_tables.load("small_random"), series)
 
-    assert {*random["unit"]} == {"split"} and {*random["splits"]} == {4}
-    assert documented(TRANSFERS, "Figure 3 on photographs") == {
-        (row.series, row.n): f"{100 * row.paired:.1f}" for row in rows.itertuples()
-    } | {
-        (FURTHER, row.n): f"{100 * row.further_low:.1f} to {100 * row.further_high:.1f}"
-        for row in random.itertuples()
-    }
+    assert {*rows["unit"]} == {"split"} and {*rows["splits"]} == {4}
 
 
-def test_the_documented_gains_of_fine_tuning_are_those_of_all_splits_with_their_intervals():
-    loaded = results.load(NOTEBOOKS / "results" / "small_random.csv")
-    gains, table1 = (results.table(loaded, name) for name in ("fine_tuning", "table1"))
+def test_the_documented_gains_of_all_layers_are_those_of_table_1():
+    table1 = results.table(kept_tables.load("small_random"), "table1")
+    text = " ".join(kept_tables.README.read_text().split())
 
-    for table in (gains, table1):
-        assert {*table["unit"]} == {"split"} and {*table["splits"]} == {4}
-    assert documented(GAINS) == {
-        (row.comparison, row.n): points(row.mean, row.low, row.high) for row in gains.itertuples()
-    }
-    text = " ".join((NOTEBOOKS / "README.md").read_text().split())
     for row in table1[table1["layers"] == "1-7"].itertuples():
-        cell = points(row.paired, row.low, row.high)
+        cell = kept_tables.interval(row.paired, row.low, row.high)
         assert f"{row.comparison} is {cell}" in text, row.comparison

@@ -1,0 +1,146 @@
+"""The tables of notebooks/README.md that are made from the finished runs in notebooks/results/.
+
+python tests/support/kept_tables.py rewrites them; tests/results/test_kept.py fails if they are
+stale. A table is between `<!-- NAME -->`, a name of `MAKERS`, and `<!-- end -->`; the rest is
+written by hand.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from transferlab import results
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+README = NOTEBOOKS / "README.md"
+TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+RANDOM = "random halves"  # the series of table `figure3` that has the range of a further split
+FILTERS = "random filters, random halves"
+DISSIMILAR, CONTROL = "man-made/natural", "size-matched random"
+TRANSFERS = {  # series of the table `figure3` -> head of the column
+    f"{DISSIMILAR}, both": f"{DISSIMILAR}, both",
+    f"{DISSIMILAR}, target natural": "to natural",
+    f"{DISSIMILAR}, target man-made": "to man-made",
+    f"{CONTROL}, both": "size-matched, both",
+    f"{CONTROL}, target as many as natural": "to 72 classes",
+    f"{CONTROL}, target as many as man-made": "to 128 classes",
+}
+PARTS = {  # part of the table `decomposition` -> head of the column
+    "co-adaptation": "baseB - BnB",
+    "specificity": "BnB - AnB",
+    "total": "baseB - AnB",
+}
+VARIANTS = ("BnB", "BnB+", "AnB", "AnB+", "RnB", "AnA", "AnA+", "BnA", "BnA+", "RnA")
+OF_BASES = {"B": "BnB", "A": "AnA"}  # in whose column a base is, in row 0
+Cells = Mapping[tuple[str, int], str]  # by column and n
+
+
+def main() -> None:
+    README.write_text(complete(README.read_text()))
+
+
+def complete(text: str) -> str:
+    """The document with every marked table made anew."""
+    return TABLE.sub(lambda found: found[1] + MAKERS[found[2]]() + found[3], text)
+
+
+def differences() -> str:
+    """What frozen layers cost on random halves, by layer."""
+    kept = load("small_random")
+    filters = of_transfers(kept, FILTERS)
+    cells = {
+        (PARTS[row.part], row.n): interval(row.mean, row.low, row.high)
+        for row in _rows(results.table(kept, "decomposition"))
+    } | {
+        # By how much less than the base, not more
+        ("baseB - RnB", row.n): interval(-row.paired, -row.high, -row.low)
+        for row in _rows(filters)
+    }
+    return _markdown([*PARTS.values(), "baseB - RnB"], cells)
+
+
+def gains() -> str:
+    """What fine-tuning gains on random halves, by layer."""
+    table = results.table(load("small_random"), "fine_tuning")
+    cells = {(row.comparison, row.n): interval(row.mean, row.low, row.high) for row in _rows(table)}
+    return _markdown(["BnB+ - baseB", "AnB+ - baseB", "AnB+ - BnB+"], cells)
+
+
+def accuracies() -> str:
+    """Every network of the first split of random halves."""
+    runs = load("small_random").table
+    cells = {
+        (OF_BASES[run.target] if run.variant == "base" else run.variant, run.n): (
+            f"{100 * run.top1_final:.1f}"
+        )
+        for run in _rows(runs[runs["split_seed"] == 0])
+    }
+    return _markdown(VARIANTS, cells)
+
+
+def transfers() -> str:
+    """Transfers of dissimilar and of unequal halves, and where further random ones would lie."""
+    kept = load("small_random", "small_manmade_natural", "small_size_matched")
+    range_of = "random halves, a further split"
+    cells = {
+        (range_of, row.n): f"{100 * row.further_low:.1f} to {100 * row.further_high:.1f}"
+        for row in _rows(of_transfers(kept, RANDOM))
+    } | {
+        (head, row.n): f"{100 * row.paired:.1f}"
+        for series, head in TRANSFERS.items()
+        for row in _rows(of_transfers(kept, series))
+    }
+    return _markdown([range_of, *TRANSFERS.values()], cells)
+
+
+MAKERS: Mapping[str, Callable[[], str]] = {
+    "differences": differences,
+    "gains": gains,
+    "accuracies": accuracies,
+    "transfers": transfers,
+}
+
+
+def load(*names: str) -> results.Results:
+    return results.load(*(NOTEBOOKS / "results" / f"{name}.csv" for name in names))
+
+
+def of_transfers(loaded: results.Results, series: str) -> pd.DataFrame:
+    """The rows of a series of the table `figure3`, without that of the base."""
+    table = results.table(loaded, "figure3")
+    return table[(table["series"] == series) & (table["n"] > 0)]
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """A difference and its interval, in points."""
+    mean, low, high = (round(100 * fraction, 1) + 0 for fraction in (mean, low, high))  # no -0.0
+    return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+
+
+def _rows(table: pd.DataFrame) -> Iterable[Any]:
+    return table.itertuples()
+
+
+def _markdown(heads: Collection[str], cells: Cells) -> str:
+    """A row for every n, and a column for every head that has cells."""
+    filled = {head for head, _ in cells}
+    assert filled <= {*heads}
+    heads = [head for head in heads if head in filled]
+    lines = [
+        ["n", *heads],
+        ["---"] * (1 + len(heads)),
+        *(
+            [str(n), *(cells.get((head, n), "") for head in heads)]
+            for n in sorted({n for _, n in cells})
+        ),
+    ]
+    return "".join(
+        "|" + "".join(f" {cell} |" if cell else " |" for cell in line) + "\n" for line in lines
+    )
+
+
+if __name__ == "__main__":
+    main()
