@@ -1,7 +1,8 @@
 """Features that are kept have the bits of those that are computed, or are not kept."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from transferlab.experiment.config import RunConfig
 from transferlab.experiment.resolve import resolve, resolve_all
 from transferlab.experiment.run import Run
 from transferlab.launch import inline
-from transferlab.runtime import signals
+from transferlab.runtime import machine, signals
+from transferlab.training import build
 from transferlab.training.features import Compute, Features, Limit, exact_sizes
 from transferlab.training.module import TransferModule
 from transferlab.training.run import train_pack
@@ -164,3 +166,35 @@ def test_the_deepest_cuts_are_kept_that_there_is_room_for(room: int, computed: l
     take(kept, compute, (7, 6, 5, 4, 3, 2, 1, 0))
 
     assert asked == computed
+
+
+def test_memory_that_other_processes_have_taken_meanwhile_is_left_to_them():
+    free = iter([1000, 199, 0])
+    limit = Limit(500, lambda: next(free))
+
+    assert [limit.take(200), limit.take(200)] == [True, False]
+    assert limit.left == 300
+    assert not limit.take(301)  # more than is left, whatever is free
+    assert next(free) == 0
+
+
+def test_packs_that_begin_together_leave_half_of_the_memory(
+    config: Callable[..., RunConfig], passed: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    inline.carry_out([resolve(config(*SHORT, "transfer.variant=baseA"))])
+    passed.clear()
+    free = [40 * 10**9]
+    begin = build.features
+
+    def begun(*args: Any, **settings: Any) -> Mapping[str, Features]:
+        features = begin(*args, **settings)
+        free[0] = 19 * 10**9  # another pack has taken what it keeps
+        return features
+
+    monkeypatch.setattr(machine, "free_bytes", lambda: free[0])
+    monkeypatch.setattr(build, "features", begun)
+
+    train([resolve(config(*SHORT, "transfer.variant=A2B"))])
+
+    # All of 24 steps and three validations, and the first batch in reverse order and in parts
+    assert sum(passed) == 24 * 32 + 3 * 179 + (32 + 8 + 16 + 24)

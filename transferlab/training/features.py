@@ -29,10 +29,18 @@ Compute = Callable[[Tensor, Iterable[int]], By]
 
 
 class Limit:
-    """The memory that features of a pack may take, in bytes: `left` of it."""
+    """The memory that features of a pack may take, in bytes: `left` of it, but no more than `room`
+    has when they take it. Other processes may have taken theirs since the pack was begun."""
 
-    def __init__(self, size: int) -> None:
-        self.left = size
+    def __init__(self, size: int, room: Callable[[], int] | None = None) -> None:
+        self.left, self.room = size, room
+
+    def take(self, size: int) -> bool:
+        """Take so much of it, if there is room."""
+        if size > self.left or (self.room is not None and size > self.room()):
+            return False
+        self.left -= size
+        return True
 
 
 class Features:
@@ -68,9 +76,8 @@ class Features:
         if (self.recurring or sizes) and is_dense(x):
             for cut in sorted(features, reverse=True):
                 size = self.rows * _bytes(features[cut][:1])
-                if size > self.limit.left or not is_dense(features[cut]):
+                if not is_dense(features[cut]) or not self.limit.take(size):
                     break
-                self.limit.left -= size
                 buffers[cut] = _Buffer.like(features[cut], self.rows)
         kept = " ".join(map(str, sorted(buffers))) or "none"
         log.info("features of %s kept after stages: %s (%d views)", trunk, kept, self.rows)
@@ -90,6 +97,7 @@ class _Buffer:
     def like(cls, features: Tensor, rows: int) -> "_Buffer":
         values = torch.empty((rows, features.stride(0)), dtype=features.dtype,
                              device=features.device)  # fmt: skip
+        values.zero_()  # takes the memory now, so that other processes see that it is taken
         return cls(values, tuple(features.shape[1:]), features.stride()[1:])
 
     def keep(self, rows: Tensor, features: Tensor) -> None:

@@ -148,7 +148,8 @@ class Session:
         return callbacks.nan.failed
 
     def _features(self) -> Mapping[str, Features]:
-        """What keeps the features of frozen stages: by default in half of the free memory."""
+        """What keeps the features of frozen stages: by default in half of the memory that is free
+        here, and as long as the other half stays free."""
         seen = views.inputs(self.config)
         runs = [subject.run for subject in self.subjects]
         if not any(run.config.variant.frozen for run in runs):
@@ -157,12 +158,18 @@ class Session:
         if gigabytes is None:
             space = packs.room(runs, self.root_device, alike=self.config.runtime.devices > 1)
             free = space.limit(runs[0])
-            size = 0 if free is None else max(0, free - space.need(runs)) // 2
+            half = 0 if free is None else max(0, free - space.need(runs)) // 2
+            limit = Limit(half, lambda: self._free() - half)
         else:
-            size = int(gigabytes * GB)
+            limit = Limit(int(gigabytes * GB))
         return build.features(
-            self.target, Limit(size), mirror=self.config.train.mirror, one_view=seen.one_view
+            self.target, limit, mirror=self.config.train.mirror, one_view=seen.one_view
         )
+
+    def _free(self) -> int:
+        """The memory that is free on the device now, 0 if it does not report it."""
+        alike = self.config.runtime.devices > 1
+        return devices.free_memory_bytes(self.root_device, alike=alike) or 0
 
     @cached_property
     def root_device(self) -> torch.device:
