@@ -64,7 +64,7 @@ def test_the_documented_intervals_are_over_four_splits(name: str):
     assert {*table["unit"]} == {"split"} and {*table["splits"]} == {4}
 
 
-@pytest.mark.parametrize("series", [kept_tables.RANDOM, kept_tables.FILTERS])
+@pytest.mark.parametrize("series", [kept_tables.HALVES, kept_tables.FILTERS])
 def test_the_documented_transfers_of_random_halves_are_of_four_splits(series: str):
     rows = kept_tables.of_transfers(kept_tables.load("small_random"), series)
 

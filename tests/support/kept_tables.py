@@ -13,20 +13,21 @@ from typing import Any
 import pandas as pd
 
 from transferlab import results
+from transferlab.results.naming import MANMADE_NATURAL, RANDOM, SIZE_MATCHED, tasks
+from transferlab.results.tables.figure3 import both, filters, to
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 README = NOTEBOOKS / "README.md"
 TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-RANDOM = "random halves"  # the series of table `figure3` that has the range of a further split
-FILTERS = "random filters, random halves"
-DISSIMILAR, CONTROL = "man-made/natural", "size-matched random"
+HALVES = tasks(RANDOM)  # the series of table `figure3` that has the range of a further split
+FILTERS = filters(RANDOM)
 TRANSFERS = {  # series of the table `figure3` -> head of the column
-    f"{DISSIMILAR}, both": f"{DISSIMILAR}, both",
-    f"{DISSIMILAR}, target natural": "to natural",
-    f"{DISSIMILAR}, target man-made": "to man-made",
-    f"{CONTROL}, both": "size-matched, both",
-    f"{CONTROL}, target as many as natural": "to 72 classes",
-    f"{CONTROL}, target as many as man-made": "to 128 classes",
+    both(MANMADE_NATURAL): "man-made/natural, both",
+    to(MANMADE_NATURAL, "B"): "to natural",
+    to(MANMADE_NATURAL, "A"): "to man-made",
+    both(SIZE_MATCHED): "size-matched, both",
+    to(SIZE_MATCHED, "B"): "to 72 classes",
+    to(SIZE_MATCHED, "A"): "to 128 classes",
 }
 PARTS = {  # part of the table `decomposition` -> head of the column
     "co-adaptation": "baseB - BnB",
@@ -50,14 +51,14 @@ def complete(text: str) -> str:
 def differences() -> str:
     """What frozen layers cost on random halves, by layer."""
     kept = load("small_random")
-    filters = of_transfers(kept, FILTERS)
+    untrained = of_transfers(kept, FILTERS)
     cells = {
         (PARTS[row.part], row.n): interval(row.mean, row.low, row.high)
         for row in _rows(results.table(kept, "decomposition"))
     } | {
         # By how much less than the base, not more
         ("baseB - RnB", row.n): interval(-row.paired, -row.high, -row.low)
-        for row in _rows(filters)
+        for row in _rows(untrained)
     }
     return _markdown([*PARTS.values(), "baseB - RnB"], cells)
 
@@ -87,7 +88,7 @@ def transfers() -> str:
     range_of = "random halves, a further split"
     cells = {
         (range_of, row.n): f"{100 * row.further_low:.1f} to {100 * row.further_high:.1f}"
-        for row in _rows(of_transfers(kept, RANDOM))
+        for row in _rows(of_transfers(kept, HALVES))
     } | {
         (head, row.n): f"{100 * row.paired:.1f}"
         for series, head in TRANSFERS.items()

@@ -13,11 +13,12 @@ from transferlab.experiment.conf import CONF
 from transferlab.runtime.escapes import escaped
 
 RANDOM, WHOLE = "random", "whole"  # the paper's kind of split, and the one without an A
+MANMADE_NATURAL, SIZE_MATCHED = "manmade_natural", "size_matched"
 # What A and B are, by the kind of split; one's own has no words for it
 TASKS = {
     RANDOM: "random halves",
-    "manmade_natural": "man-made/natural",
-    "size_matched": "size-matched random",
+    MANMADE_NATURAL: "man-made/natural",
+    SIZE_MATCHED: "size-matched random",
     "datasets": "two data sets",
     "pretrained": "pre-trained network",
     WHOLE: "all classes",

@@ -16,10 +16,10 @@ from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import accuracy_axis, title
 from transferlab.results.figures.style import SERIES, Look
 from transferlab.results.lookup import among
-from transferlab.results.naming import RANDOM, WHOLE, tasks
+from transferlab.results.naming import MANMADE_NATURAL, RANDOM, WHOLE, tasks
 
 NAMED = 3  # runs in a note
-LINES = {RANDOM: "-", "manmade_natural": "--", WHOLE: ":"}
+LINES = {RANDOM: "-", MANMADE_NATURAL: "--", WHOLE: ":"}
 OTHER = "-."  # of other kinds of split
 FILTERS = Look("random filters", style.PURPLE, "X")
 

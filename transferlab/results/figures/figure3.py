@@ -23,40 +23,34 @@ from transferlab.results.figures.axes import (
 )
 from transferlab.results.figures.style import Look
 from transferlab.results.lookup import among
-from transferlab.results.naming import RANDOM, tasks
+from transferlab.results.naming import MANMADE_NATURAL, RANDOM, SIZE_MATCHED, tasks
 from transferlab.results.tables import figure3
-from transferlab.results.tables.figure3 import FILTERS
+from transferlab.results.tables.figure3 import FILTERS, both, filters, to
 
 RANDOM_HALVES = tasks(RANDOM)
 FURTHER = "95 % of further random halves"
 # By the series of the table; the first is the reference of the others
 SERIES = {
     RANDOM_HALVES: Look("AnB, random halves", style.VERMILION, "D", -0.15),
-    "man-made/natural, both": Look("AnB, man-made/natural", style.GREEN, "o"),
-    "man-made/natural, target natural": Look(
-        "to natural", style.GREEN, "^", 0.08, hollow=True, line=":"
-    ),
-    "man-made/natural, target man-made": Look(
-        "to man-made", style.GREEN, "v", -0.08, hollow=True, line=":"
-    ),
-    "size-matched random, both": Look("AnB, size-matched", style.BLUE, "s"),
-    "size-matched random, target as many as natural": Look(
+    both(MANMADE_NATURAL): Look("AnB, man-made/natural", style.GREEN, "o"),
+    to(MANMADE_NATURAL, "B"): Look("to natural", style.GREEN, "^", 0.08, hollow=True, line=":"),
+    to(MANMADE_NATURAL, "A"): Look("to man-made", style.GREEN, "v", -0.08, hollow=True, line=":"),
+    both(SIZE_MATCHED): Look("AnB, size-matched", style.BLUE, "s"),
+    to(SIZE_MATCHED, "B"): Look(
         "to natural's number", style.BLUE, "<", 0.12, hollow=True, line=":"
     ),
-    "size-matched random, target as many as man-made": Look(
+    to(SIZE_MATCHED, "A"): Look(
         "to man-made's number", style.BLUE, ">", -0.12, hollow=True, line=":"
     ),
     FILTERS: Look("random filters", style.PURPLE, "X", 0.15),
-    f"{FILTERS}, random halves": Look(
-        "random filters, random halves", style.PURPLE, "P", 0.2, line="--"
-    ),
-    f"{FILTERS}, man-made/natural": Look(
+    filters(RANDOM): Look("random filters, random halves", style.PURPLE, "P", 0.2, line="--"),
+    filters(MANMADE_NATURAL): Look(
         "random filters, man-made/natural", style.PURPLE, "s", 0.25, line="-."
     ),
 }
 OWN = ((style.SKY, "P"), (style.ORANGE, "X"), (style.BLACK, "p"), (style.BLUE, "h"))
 # The paper's, in the legend even without a point if all others are the paper's too
-ALWAYS = (RANDOM_HALVES, "man-made/natural, both", FILTERS)
+ALWAYS = (RANDOM_HALVES, both(MANMADE_NATURAL), FILTERS)
 
 
 def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[str]:
@@ -66,11 +60,11 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
     style.zero(axes, 0, "base", name="baseB")
     if published is not None:
         _published(axes, published)
-    none, filters = [], table["series"].str.startswith(FILTERS).any()
+    none, untrained = [], table["series"].str.startswith(FILTERS).any()
     own = _own(table["series"].unique())
     for series, look in (SERIES | own).items():
         rows = table[table["series"] == series]
-        if rows.empty and (own or series not in ALWAYS or (series == FILTERS and filters)):
+        if rows.empty and (own or series not in ALWAYS or (series == FILTERS and untrained)):
             continue
         any_pair = bool(rows["pairs"].gt(0).any())
         style.name(axes, look, missing=not any_pair)
@@ -96,11 +90,11 @@ def draw(axes: Axes, selection: Selection, published: Selection | None) -> list[
 def _own(names: Iterable[str]) -> dict[str, Look]:
     """A look for every series that the paper does not have: splits of one's own."""
     halves = cycle(OWN)
-    filters = cycle(marker for _, marker in OWN)
+    markers = cycle(marker for _, marker in OWN)
     looks = {}
     for name in names:
         if name.startswith(FILTERS) and name not in SERIES:
-            looks[name] = Look(name, style.PURPLE, next(filters), 0.15)
+            looks[name] = Look(name, style.PURPLE, next(markers), 0.15)
         elif name not in SERIES:
             looks[name] = Look(f"AnB, {name}", *next(halves))
     return looks

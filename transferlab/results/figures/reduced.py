@@ -7,13 +7,13 @@ from transferlab.results.exhibits import Selection
 from transferlab.results.figures import select, style
 from transferlab.results.figures.axes import accuracy_axis, image_counts, title
 from transferlab.results.figures.style import Look
-from transferlab.results.naming import RANDOM, WHOLE, tasks
+from transferlab.results.naming import MANMADE_NATURAL, RANDOM, WHOLE, tasks
 
 # By the kind of split: colour, marker, line
 LOOKS = {
     WHOLE: (style.BLACK, "o", "-"),
     RANDOM: (style.BLUE, "s", "--"),
-    "manmade_natural": (style.GREEN, "^", ":"),
+    MANMADE_NATURAL: (style.GREEN, "^", ":"),
 }
 OTHER = (style.PURPLE, "D", "-.")
 

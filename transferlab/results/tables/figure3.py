@@ -6,7 +6,7 @@ import pandas as pd
 
 from transferlab.results import pairs
 from transferlab.results.exhibits import Selection
-from transferlab.results.naming import TASKS, WHOLE, tasks
+from transferlab.results.naming import MANMADE_NATURAL, SIZE_MATCHED, TASKS, WHOLE, tasks
 from transferlab.results.tables.frame import (
     COUNTS,
     counting,
@@ -20,8 +20,8 @@ from transferlab.results.tables.frame import (
 
 # The halves of unequal size, by the kind of split: each as a target is a series too
 TARGETS = {
-    "manmade_natural": {"A": "man-made", "B": "natural"},
-    "size_matched": {"A": "as many as man-made", "B": "as many as natural"},
+    MANMADE_NATURAL: {"A": "man-made", "B": "natural"},
+    SIZE_MATCHED: {"A": "as many as man-made", "B": "as many as natural"},
 }
 FILTERS = "random filters"
 COLUMNS = (
@@ -50,6 +50,21 @@ def build(selection: Selection) -> pd.DataFrame:
     return table
 
 
+def both(split: str) -> str:
+    """The series of both halves as a target, where they are of unequal size."""
+    return f"{tasks(split)}, both"
+
+
+def to(split: str, target: str) -> str:
+    """The series of one of these halves, A or B, as a target."""
+    return f"{tasks(split)}, target {TARGETS[split][target]}"
+
+
+def filters(split: str) -> str:
+    """The series of random filters."""
+    return FILTERS if split == WHOLE else f"{FILTERS}, {tasks(split)}"
+
+
 def _rows(runs: pd.DataFrame) -> pd.DataFrame:
     """`splits` and `seeds` are those of `paired`, and at n = 0 of the mean."""
     series = list(_series(runs))
@@ -76,20 +91,18 @@ def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFram
     """Every series: its name, its runs, and those that are shown."""
     for split in [*TASKS, *(own for own in runs["split"].unique() if own not in TASKS)]:
         halves = runs[(runs["split"] == split) & (runs["series"] != "random")]
-        name = tasks(split)
         if split in TARGETS:
-            for target, kind in TARGETS[split].items():
-                to_kind = halves[halves["target"] == target]
-                yield f"{name}, target {kind}", to_kind, counting(to_kind)
-            yield f"{name}, both", halves, _in_both(counting(halves))
+            for target in TARGETS[split]:
+                one = halves[halves["target"] == target]
+                yield to(split, target), one, counting(one)
+            yield both(split), halves, _in_both(counting(halves))
         else:
-            yield name, halves, counting(halves)
-    filters = runs[runs["series"] == "random"]
-    for split in filters["split"].unique():
+            yield tasks(split), halves, counting(halves)
+    untrained = runs[runs["series"] == "random"]
+    for split in untrained["split"].unique():
         bases = runs[(runs["split"] == split) & (runs["series"] == "baseB")]
-        with_bases = pd.concat([bases, filters[filters["split"] == split]])
-        name = FILTERS if split == WHOLE else f"{FILTERS}, {tasks(split)}"
-        yield name, with_bases, _or_at_chance(with_bases)
+        with_bases = pd.concat([bases, untrained[untrained["split"] == split]])
+        yield filters(split), with_bases, _or_at_chance(with_bases)
 
 
 def _in_both(runs: pd.DataFrame) -> pd.DataFrame:
