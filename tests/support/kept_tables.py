@@ -83,9 +83,10 @@ def accuracies() -> str:
 
 
 def transfers() -> str:
-    """Transfers of dissimilar and of unequal halves, and where further random ones would lie."""
+    """Transfers of dissimilar and of unequal halves; where further random ones would lie, and how
+    far the two directions of random ones are apart at most."""
     kept = load("small_random", "small_manmade_natural", "small_size_matched")
-    range_of = "random halves, a further split"
+    range_of, apart = "random halves, a further split", "random halves, directions apart at most"
     cells = {
         (range_of, row.n): f"{100 * row.further_low:.1f} to {100 * row.further_high:.1f}"
         for row in _rows(of_transfers(kept, HALVES))
@@ -94,7 +95,16 @@ def transfers() -> str:
         for series, head in TRANSFERS.items()
         for row in _rows(of_transfers(kept, series))
     }
-    return _markdown([range_of, *TRANSFERS.values()], cells)
+    cells |= {(apart, n): f"{100 * most:.1f}" for n, most in _apart(kept.table).items()}
+    return _markdown([range_of, *TRANSFERS.values(), apart], cells)
+
+
+def _apart(runs: pd.DataFrame) -> dict[int, float]:
+    """The largest difference at n between the directions of a random split: of AnB - baseB to one
+    half and to the other."""
+    frozen = runs[(runs["split"] == RANDOM) & runs["variant"].isin(["AnB", "BnA"])]
+    gains = frozen.pivot(index=["n", "split_seed"], columns="target", values="delta_to_target_base")
+    return (gains["A"] - gains["B"]).abs().groupby("n").max().to_dict()
 
 
 MAKERS: Mapping[str, Callable[[], str]] = {

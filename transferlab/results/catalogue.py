@@ -187,7 +187,8 @@ EXHIBITS: dict[str, Exhibit] = {
         "random, untrained weights. Compared with the random halves, all after subtracting their "
         "base level. The farther the tasks are apart, the worse high layers transfer; even "
         "features of distant tasks are better than random ones. Shaded is where a further split "
-        "of random halves would lie with 95 %.",
+        "of random halves would lie with 95 %, in the mean of its directions: a single direction "
+        "varies more.",
         select=selections.frozen,
         nothing="no finished run is a frozen transfer or has random filters",
         study="random_filters",

@@ -227,7 +227,7 @@ def test_figure_3_is_relative_to_the_base_of_the_same_target():
     assert xy(figure, "chance random filters")[1] == pytest.approx([-57.52], abs=0.01)
     assert labels(figure) == [
         "baseB", "AnB, random halves", "AnB, man-made/natural", "to natural", "to man-made",
-        "random filters", "never learned", "95 % of further random halves", "95 % interval",
+        "random filters", "never learned", "95 % of further random splits", "95 % interval",
     ]  # fmt: skip
 
 
@@ -248,7 +248,7 @@ def test_figure_3_shades_where_further_random_halves_would_lie(paper: Results):
 
     alone = figures.draw(own(paper, paper.table["split"] == "random"), "figure3")
     assert band(alone) == {}
-    assert "95 % of further random halves" not in labels(alone)
+    assert "95 % of further random splits" not in labels(alone)
 
 
 def test_a_wide_range_of_further_halves_does_not_squeeze_the_means(tmp_path: Path):

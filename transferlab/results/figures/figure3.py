@@ -28,7 +28,7 @@ from transferlab.results.tables import figure3
 from transferlab.results.tables.figure3 import FILTERS, both, filters, to
 
 RANDOM_HALVES = tasks(RANDOM)
-FURTHER = "95 % of further random halves"
+FURTHER = "95 % of further random splits"
 # By the series of the table; the first is the reference of the others
 SERIES = {
     RANDOM_HALVES: Look("AnB, random halves", style.VERMILION, "D", -0.15),
