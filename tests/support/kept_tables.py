@@ -45,7 +45,7 @@ def main() -> None:
 
 def complete(text: str) -> str:
     """The document with every marked table made anew."""
-    return TABLE.sub(lambda found: found[1] + MAKERS[found[2]]() + found[3], text)
+    return TABLE.sub(lambda match: match[1] + MAKERS[match[2]]() + match[3], text)
 
 
 def differences() -> str:

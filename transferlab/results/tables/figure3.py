@@ -93,8 +93,8 @@ def _series(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFram
         halves = runs[(runs["split"] == split) & (runs["series"] != "random")]
         if split in TARGETS:
             for target in TARGETS[split]:
-                one = halves[halves["target"] == target]
-                yield to(split, target), one, counting(one)
+                direction = halves[halves["target"] == target]
+                yield to(split, target), direction, counting(direction)
             yield both(split), halves, _in_both(counting(halves))
         else:
             yield tasks(split), halves, counting(halves)
