@@ -217,6 +217,9 @@ def test_what_hydra_composes_into_a_run_is_started(
         (("--info", "nothing"), "argument --info/-i: invalid choice: 'nothing'"),
         (("--shell-completion",), "--shell-completion needs install=bash, or fish, or zsh"),
         (("--nothing",), "unrecognized arguments: --nothing; --help lists"),
+        (("--store=runs2",), "; settings are keys without dashes: runtime.store=VALUE"),
+        (("--size", "8"), "; settings are keys without dashes: data.size=VALUE"),
+        (("--val-every", "5"), "; settings are keys without dashes: train.val_every=VALUE"),
         (('seed=${oc.decode:${oc.env:A}}',), "quote it: 'seed=\"${oc.decode:${oc.env:A}}\"'"),
     ],
 )  # fmt: skip

@@ -117,6 +117,12 @@ def test_overrides_are_of_the_study_of_the_launcher_or_of_the_runs():
         (["+study=quick", "sweep.pack=true"], "sweep.pack=True "),
         (["+study=quick", "sweep.pack=1,2"], "sweep.pack=1,2 is a list: "),
         (["+study=quick", "sweep.pak=1"], "unknown key sweep.pak: did you mean sweep.pack?"),
+        (["+study=quick", "sweep.dry_run=true"],
+         "unknown key sweep.dry_run: did you mean dry_run?"),
+        (["+study=quick", "launcher.dry_run=true"],
+         "unknown key launcher.dry_run of launcher=local: did you mean dry_run?"),
+        (["+study=quick", "--dry-run"], "unrecognized arguments: --dry-run; settings are keys "
+         "without dashes: dry_run=VALUE"),
         (["+study=quick", "launcher=slrm"], "launcher=slrm "),
         (["+study=quick", "launcher=local,slurm"], "launcher=local,slurm is a list: "),
         (["+study=quick", "launcher=slurm", "launcher.partitionn=x"], "launcher.partitionn "),

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.experiment.conf import CONF, Conf
+from transferlab.experiment.keys import known_keys
 from transferlab.runtime import commands
 
 # Flags that are handed on to Hydra: with a value, and without
@@ -18,8 +19,8 @@ FLAGS = {"config_path": "--config-path", "config_dir": "--config-dir",
 SWITCHES = {"resolve": "--resolve", "hydra_help": "--hydra-help",
             "shell_completion": "--shell-completion"}  # fmt: skip
 
-
 HELP_FLAGS = ("-h", "--help")
+UNKNOWN_FLAGS = "unrecognized arguments:"  # how argparse begins its message
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,12 @@ def conf(arguments: Sequence[str]) -> Conf:
 
 
 def _refuse(message: str) -> NoReturn:
+    written = next((word for word in message.split() if word.startswith("--")), "--")
+    name = written.removeprefix("--").partition("=")[0].replace("-", "_")
+    named = [key for key in (*known_keys(), "dry_run") if key.rpartition(".")[2] == name]
+    if message.startswith(UNKNOWN_FLAGS) and named:
+        nearest = min(named, key=lambda key: key.count("."))  # data.size, not split.a.size
+        raise UserError(f"{message}; settings are keys without dashes: {nearest}=VALUE")
     raise UserError(f"{message}; --help lists the commands and keys, --hydra-help Hydra's flags")
 
 

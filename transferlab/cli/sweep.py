@@ -103,7 +103,9 @@ def _sorted(arguments: Sequence[str], conf: Conf = CONF) -> tuple[str, list[str]
         if key == "launcher":
             compose.check_choice("launcher", str(override.value()), conf)
         elif key.startswith("sweep.") and key not in SWEEP_KEYS:
-            raise UserError(f"unknown key {key}: did you mean sweep.pack?")
+            leaf = key.removeprefix("sweep.")
+            near = leaf if leaf in SWEEP_KEYS else "sweep.pack"
+            raise UserError(f"unknown key {key}: did you mean {near}?")
         bare = argument.lstrip("+")
         # With ++ Hydra accepts keys that no launcher has: build_launcher's message is better
         sweep_overrides.append(f"++{bare}" if key.startswith("launcher.") else bare)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from transferlab.errors import UserError
 from transferlab.experiment import sbatch, schema
+from transferlab.experiment.keys import SWEEP_KEYS
 from transferlab.experiment.schema import at_least, at_most
 
 ROLES = ("base", "transfer", "pack")  # of a job
@@ -173,7 +174,9 @@ def _unknown_key(name: str, key: str) -> str:
     known = _keys(KINDS[name] if at_top else Resources)
     owners = [other for other, kind in KINDS.items() if at_top and leaf in _keys(kind)]
     near = difflib.get_close_matches(leaf, known, n=1)
-    if owners:
+    if at_top and leaf in SWEEP_KEYS:
+        hint = f"did you mean {leaf}?"
+    elif owners:
         hint = f"it belongs to launcher={owners[0]}"
     elif near:
         hint = f"did you mean {parent}.{near[0]}?"
