@@ -21,6 +21,7 @@ COMMANDS = (
 )  # fmt: skip
 WITH_OVERRIDES = ("run", "sweep")  # the others have flags, and help on them, of their own
 HELP_FLAGS = {"-h", "--help"}
+VERSION_FLAG = "--version"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,6 +71,8 @@ def _debug() -> None:
 def _command(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """The command's name and its arguments: a leading word without `=` is a command."""
     first = arguments[0] if arguments else "help"
+    if first == VERSION_FLAG:  # Hydra's own would be Hydra's version
+        return "version", list(arguments[1:])
     if "=" in first or first.startswith(("-", "+", "~")):
         return "run", list(arguments)
     if first in COMMANDS:

@@ -74,6 +74,13 @@ def test_help_fits_a_screen_and_imports_nothing_that_takes_time(place: Path):
     assert code == 0 and "lr_factor" in out
 
 
+def test_the_version_is_that_of_this_package_and_of_those_that_decide_a_result(place: Path):
+    code, out, _ = call(place, "--version")
+
+    assert code == 0 and re.match(r"transferlab 0\.1\.0, python 3\.\d+\.\d+, torch 2\.", out)
+    assert "hydra-core 1.3" in out and len(out.splitlines()) == 1
+
+
 def test_multirun_trains_each_and_one_failure_does_not_stop_the_rest(place: Path):
     code, out, err = call(place, "-m", *TINY, "transfer.variant=baseA,A9B,R1A")
     assert code == 2

@@ -30,6 +30,7 @@ from support.commandline import TINY, call, images, refused
             "data.root=/nowhere",
         ),
         (["status", "--store", "/a", "--store", "/b"], "--store names two stores, /a and /b: "),
+        (["--version", "torch"], "--version goes alone, not with torch"),
         (["stauts"], "stauts is an unknown command: did you mean status?"),
         (
             ["infer"],

@@ -48,7 +48,7 @@ examples
   python -m transferlab -m +split=random transfer.variant=AnB,BnB 'transfer.n=range(1,8)'
   python -m transferlab +split=random data=imagenet data.root=DIR model=alexnet \\
       train=yosinski2014 transfer.variant=A5B+
-All keys with their defaults: --cfg job. Hydra's own help: --hydra-help.
+All keys with their defaults: --cfg job. Hydra's own help: --hydra-help. Versions: --version.
 Exit status: 0 done, 1 failed, 2 usage error, 75 interrupted (run the command again to resume).
 """
 
