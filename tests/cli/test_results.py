@@ -125,6 +125,9 @@ def test_parquet_is_not_printed_on_a_terminal(runs: Path, monkeypatch: pytest.Mo
         (["--study", "mine"], "study=mine was never started in"),
         (["--store", "/elsewhere"], "/elsewhere is not a store: name one with --store DIR, or fill "
                                     "it with python -m transferlab sweep +study=quick"),
+        (["--store", __file__], f"{__file__} is a file, not a store: name the folder of a store "
+                                "with --store DIR; results and report also read archives, "
+                                "FILE.csv"),
         (["--store", "published:mine"], "--store published:mine is unknown"),
         (["--width", "7"], "--width has no effect with --table: omit one of them"),
         (["--table", "table1", "--published"], "--published has no effect with --table"),

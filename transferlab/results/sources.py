@@ -16,8 +16,8 @@ from transferlab.errors import UserError
 from transferlab.experiment.metrics import METRICS
 from transferlab.results import archive, scan
 from transferlab.results.scan import Unread
-from transferlab.runtime import commands, paths, reading
-from transferlab.store import survey
+from transferlab.runtime import commands, paths
+from transferlab.store import inventory, survey
 from transferlab.store.survey import Fault
 from transferlab.store.sweeps import Sweep
 
@@ -46,13 +46,13 @@ def read(store: Path | str, study: str | None = None) -> StoreContent:
     if archive.is_archive(folder):
         require_no_study(folder, study)
         return StoreContent(str(folder), archive.read(folder), is_archive=True)
-    if not reading.is_folder(folder):
-        raise UserError(f"{folder} is not a store: name one with --store DIR, or {_fill(folder)}")
+    inventory.check(folder)
     finished, unread = scan.read(folder)
     surveyed = survey.read(folder, study)
     expected = {identity: s for s in surveyed.sweeps for identity in s.manifest.rows}
     if not (finished.num_rows or unread or expected or surveyed.faults):
-        raise UserError(f"{folder} holds no run: {_fill(folder)}")
+        fill = commands.study("quick", folder)
+        raise UserError(f"{folder} holds no run: fill it with {fill}")
     if study is not None:
         finished = finished.filter(pc.is_in(finished["id"], pa.array(expected, pa.string())))
         unread = [run for run in unread if run.id in expected]
@@ -96,7 +96,3 @@ def _require_same(known: Mapping[str, Any], run: Mapping[str, Any], store: str, 
                 f"{run[key]} in {other}: omit one of them, or remove the run from it, its folder "
                 "from a store or its line from an archive"
             )
-
-
-def _fill(folder: Path) -> str:
-    return f"fill it with {commands.study('quick', folder)}"

@@ -76,11 +76,17 @@ def known_runs(store: Path, study: str | None = None) -> Inventory:
 
 def check(store: Path) -> None:
     """Raises: UserError if there is no store, Unreadable if that cannot be determined."""
-    if not reading.is_folder(store):
+    if reading.is_folder(store):
+        return
+    if store.exists():
         raise UserError(
-            f"{store} is not a store: name one with --store DIR, or fill it with "
-            f"{commands.study('quick', store)}"
+            f"{store} is a file, not a store: name the folder of a store with --store DIR; "
+            "results and report also read archives, FILE.csv"
         )
+    raise UserError(
+        f"{store} is not a store: name one with --store DIR, or fill it with "
+        f"{commands.study('quick', store)}"
+    )
 
 
 def _runs_of(sweep: Sweep, faults: list[Fault]) -> Iterator[Run]:
