@@ -11,7 +11,7 @@ RESULTS = kept_tables.NOTEBOOKS / "results"
 @pytest.mark.parametrize(
     ("name", "least"),
     [
-        ("small_random", 274),
+        ("small_random", 288),
         ("small_random_longer", 1),
         ("small_random_avx2", 2),
         ("small_manmade_natural", 30),
