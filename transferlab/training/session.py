@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from pytorch_lightning import Callback
@@ -156,20 +156,16 @@ class Session:
             return {}
         gigabytes = self.config.runtime.features_gb
         if gigabytes is None:
-            space = packs.room(runs, self.root_device, alike=self.config.runtime.devices > 1)
+            alike = self.config.runtime.devices > 1
+            space = packs.room(runs, self.root_device, alike=alike)
             free = space.limit(runs[0])
             half = 0 if free is None else max(0, free - space.need(runs)) // 2
-            limit = Limit(half, lambda: self._free() - half)
+            limit = Limit(half, partial(_free_beyond, half, self.root_device, alike=alike))
         else:
             limit = Limit(int(gigabytes * GB))
         return build.features(
             self.target, limit, mirror=self.config.train.mirror, one_view=seen.one_view
         )
-
-    def _free(self) -> int:
-        """The memory that is free on the device now, 0 if it does not report it."""
-        alike = self.config.runtime.devices > 1
-        return devices.free_memory_bytes(self.root_device, alike=alike) or 0
 
     @cached_property
     def root_device(self) -> torch.device:
@@ -213,6 +209,12 @@ class Session:
             run.folder,
             extra=logs.FOR_FILES,
         )
+
+
+def _free_beyond(kept: int, device: torch.device, *, alike: bool) -> int:
+    """The memory that is free on the device now, less `kept`, in bytes; a function, not a closure,
+    since the processes that share a batch get it pickled."""
+    return (devices.free_memory_bytes(device, alike=alike) or 0) - kept
 
 
 def _prefix_unchanged(subject: Subject, state: TrainingState) -> bool | None:
