@@ -123,6 +123,8 @@ def test_overrides_are_of_the_study_of_the_launcher_or_of_the_runs():
          "unknown key launcher.dry_run of launcher=local: did you mean dry_run?"),
         (["+study=quick", "--dry-run"], "unrecognized arguments: --dry-run; settings are keys "
          "without dashes: dry_run=VALUE"),
+        (["--study", "quick"], "unrecognized arguments: --study; settings are keys without dashes: "
+         "+study=VALUE"),
         (["+study=quick", "launcher=slrm"], "launcher=slrm "),
         (["+study=quick", "launcher=local,slurm"], "launcher=local,slurm is a list: "),
         (["+study=quick", "launcher=slurm", "launcher.partitionn=x"], "launcher.partitionn "),

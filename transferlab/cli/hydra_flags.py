@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.experiment.conf import CONF, Conf
-from transferlab.experiment.keys import known_keys
+from transferlab.experiment.keys import SWEEP_KEYS, known_keys
 from transferlab.runtime import commands
 
 # Flags that are handed on to Hydra: with a value, and without
@@ -87,10 +87,12 @@ def conf(arguments: Sequence[str]) -> Conf:
 def _refuse(message: str) -> NoReturn:
     written = next((word for word in message.split() if word.startswith("--")), "--")
     name = written.removeprefix("--").partition("=")[0].replace("-", "_")
-    named = [key for key in (*known_keys(), "dry_run") if key.rpartition(".")[2] == name]
+    keys = (*known_keys(), *SWEEP_KEYS)
+    named = [key for key in keys if key.rpartition(".")[2] == name]
     if message.startswith(UNKNOWN_FLAGS) and named:
         nearest = min(named, key=lambda key: key.count("."))  # data.size, not split.a.size
-        raise UserError(f"{message}; settings are keys without dashes: {nearest}=VALUE")
+        added = "+" if nearest == "study" else ""  # which the files of `sweep` do not have
+        raise UserError(f"{message}; settings are keys without dashes: {added}{nearest}=VALUE")
     raise UserError(f"{message}; --help lists the commands and keys, --hydra-help Hydra's flags")
 
 
