@@ -125,6 +125,8 @@ def test_overrides_are_of_the_study_of_the_launcher_or_of_the_runs():
          "without dashes: dry_run=VALUE"),
         (["--study", "quick"], "unrecognized arguments: --study; settings are keys without dashes: "
          "+study=VALUE"),
+        (["+study=quick", "--partition=gpu"], "unrecognized arguments: --partition=gpu; settings "
+         "are keys without dashes: launcher.partition=VALUE"),
         (["+study=quick", "launcher=slrm"], "launcher=slrm "),
         (["+study=quick", "launcher=local,slurm"], "launcher=local,slurm is a list: "),
         (["+study=quick", "launcher=slurm", "launcher.partitionn=x"], "launcher.partitionn "),

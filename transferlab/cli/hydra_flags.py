@@ -10,6 +10,7 @@ from transferlab.errors import UserError
 from transferlab.experiment import compose
 from transferlab.experiment.conf import CONF, Conf
 from transferlab.experiment.keys import SWEEP_KEYS, known_keys
+from transferlab.experiment.launcher import launcher_keys
 from transferlab.runtime import commands
 
 # Flags that are handed on to Hydra: with a value, and without
@@ -87,7 +88,7 @@ def conf(arguments: Sequence[str]) -> Conf:
 def _refuse(message: str) -> NoReturn:
     written = next((word for word in message.split() if word.startswith("--")), "--")
     name = written.removeprefix("--").partition("=")[0].replace("-", "_")
-    keys = (*known_keys(), *SWEEP_KEYS)
+    keys = (*known_keys(), *SWEEP_KEYS, *launcher_keys())
     named = [key for key in keys if key.rpartition(".")[2] == name]
     if message.startswith(UNKNOWN_FLAGS) and named:
         nearest = min(named, key=lambda key: key.count("."))  # data.size, not split.a.size

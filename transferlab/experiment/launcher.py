@@ -185,5 +185,10 @@ def _unknown_key(name: str, key: str) -> str:
     return f"unknown key {key} of launcher={name}: {hint}"
 
 
+def launcher_keys() -> tuple[str, ...]:
+    """The keys of all launchers: `launcher.jobs`, `launcher.partition` and so on."""
+    return tuple(dict.fromkeys(f"launcher.{key}" for kind in KINDS.values() for key in _keys(kind)))
+
+
 def _keys(kind: type[LocalSettings] | type[Resources]) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
