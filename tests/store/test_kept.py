@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,18 @@ def test_a_sound_record_is_read_once(tmp_path: Path, read: list[str]):
     assert finished(tmp_path, "A5B") == [True]  # of a part of the store
     assert finished(tmp_path, "baseB", "A3B", "A5B") == [True, True, True]
     assert read == ["baseB", "A3B", "A5B"]
+
+
+def test_nothing_is_kept_of_a_folder_that_was_removed(tmp_path: Path):
+    gone, stays = (finish(tmp_path, label, 0.8).folder_name for label in ("baseB", "A3B"))
+    finished(tmp_path, "baseB", "A3B")
+    shutil.rmtree(tmp_path / gone)
+    new = finish(tmp_path, "A5B", 0.7).folder_name
+    finished(tmp_path, "A5B")
+
+    content = kept.load(tmp_path, kept.FINISHED)
+
+    assert content is not None and {*json.loads(content)} == {stays, new}
 
 
 def in_place(file: Path, text: str) -> None:

@@ -107,9 +107,10 @@ class Extracts:
         return known[1]
 
     def keep(self) -> None:
-        """Keep what was made for the next command."""
+        """Keep what was made for the next command, and nothing of folders that are gone."""
         if self._has_new:
-            content = json.dumps({**self._before, **self._now})
+            before = {name: known for name, known in self._before.items() if name in self.folders}
+            content = json.dumps({**before, **self._now})
             save(Path(self._store), self._kind, content.encode())
 
 
