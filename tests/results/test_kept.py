@@ -4,6 +4,7 @@ import pytest
 from support import kept_tables
 
 from transferlab import results
+from transferlab.results.naming import MANMADE_NATURAL, RANDOM
 
 RESULTS = kept_tables.NOTEBOOKS / "results"
 
@@ -14,7 +15,8 @@ RESULTS = kept_tables.NOTEBOOKS / "results"
         ("small_random", 288),
         ("small_random_longer", 1),
         ("small_random_avx2", 2),
-        ("small_manmade_natural", 30),
+        ("small_manmade_natural", 72),
+        ("small_manmade_natural_avx2", 30),
         ("small_size_matched", 16),
     ],  # fmt: skip
 )
@@ -37,6 +39,20 @@ def test_a_processor_without_bfloat16_trains_networks_as_good():
         ("R6B", "cpu: AMD EPYC (AVX2)", 0.1084, 0.1078),
         ("R7B", "cpu: AMD EPYC (AVX2)", 0.0912, 0.0906),
     ]
+
+
+@pytest.mark.parametrize("processor", ["", "_avx2"])
+def test_the_directions_of_manmade_natural_are_further_apart_than_those_of_random_halves(
+    processor: str,
+):
+    runs = kept_tables.load("small_random", f"small_manmade_natural{processor}").table
+    random = kept_tables.of_frozen(runs, RANDOM)
+    random_apart = (random["A"] - random["B"]).abs().groupby("n").max()
+    semantic = kept_tables.of_frozen(runs, MANMADE_NATURAL).droplevel("split_seed")
+
+    further = semantic["B"] - semantic["A"] > random_apart  # to natural, to man-made
+
+    assert further.loc[2:].to_dict() == {n: True for n in (2, 3, 4, 5, 6, 7)}
 
 
 def test_random_filters_of_smaller_images_are_at_chance_level():

@@ -7,6 +7,7 @@ written by hand.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ README = NOTEBOOKS / "README.md"
 TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 HALVES = tasks(RANDOM)  # the series of table `figure3` that has the range of a further split
 FILTERS = filters(RANDOM)
+BOTH, TO = "man-made/natural, both", {"B": "to natural", "A": "to man-made"}
+EACH, APART = "random halves, each direction", "random halves, directions apart at most"
 TRANSFERS = {  # series of the table `figure3` -> head of the column
-    both(MANMADE_NATURAL): "man-made/natural, both",
-    to(MANMADE_NATURAL, "B"): "to natural",
-    to(MANMADE_NATURAL, "A"): "to man-made",
+    both(MANMADE_NATURAL): BOTH,
+    **{to(MANMADE_NATURAL, target): head for target, head in TO.items()},
     both(SIZE_MATCHED): "size-matched, both",
     to(SIZE_MATCHED, "B"): "to 72 classes",
     to(SIZE_MATCHED, "A"): "to 128 classes",
@@ -70,14 +72,14 @@ def gains() -> str:
     return _markdown(["BnB+ - baseB", "AnB+ - baseB", "AnB+ - BnB+"], cells)
 
 
-def accuracies() -> str:
-    """Every network of the first split of random halves."""
-    runs = load("small_random").table
+def accuracies(study: str) -> str:
+    """Every network of the first split of a study."""
+    runs = load(study).table
     cells = {
         (OF_BASES[run.target] if run.variant == "base" else run.variant, run.n): (
             f"{100 * run.top1_final:.1f}"
         )
-        for run in _rows(runs[runs["split_seed"] == 0])
+        for run in _rows(runs[runs["split_seed"].fillna(0) == 0])
     }
     return _markdown(VARIANTS, cells)
 
@@ -86,32 +88,73 @@ def transfers() -> str:
     """Transfers of dissimilar and of unequal halves; where further random ones would lie, and how
     far the two directions of random ones are apart at most."""
     kept = load("small_random", "small_manmade_natural", "small_size_matched")
-    range_of, apart = "random halves, a further split", "random halves, directions apart at most"
+    range_of = "random halves, a further split"
     cells = {
-        (range_of, row.n): f"{100 * row.further_low:.1f} to {100 * row.further_high:.1f}"
+        (range_of, row.n): f"{points(row.further_low)} to {points(row.further_high)}"
         for row in _rows(of_transfers(kept, HALVES))
     } | {
-        (head, row.n): f"{100 * row.paired:.1f}"
+        (head, row.n): points(row.paired)
         for series, head in TRANSFERS.items()
         for row in _rows(of_transfers(kept, series))
     }
-    cells |= {(apart, n): f"{100 * most:.1f}" for n, most in _apart(kept.table).items()}
-    return _markdown([range_of, *TRANSFERS.values(), apart], cells)
+    cells |= _apart(of_frozen(kept.table, RANDOM))
+    return _markdown([range_of, *TRANSFERS.values(), APART], cells)
 
 
-def _apart(runs: pd.DataFrame) -> dict[int, float]:
-    """The largest difference at n between the directions of a random split: of AnB - baseB to one
-    half and to the other."""
-    frozen = runs[(runs["split"] == RANDOM) & runs["variant"].isin(["AnB", "BnA"])]
-    gains = frozen.pivot(index=["n", "split_seed"], columns="target", values="delta_to_target_base")
-    return (gains["A"] - gains["B"]).abs().groupby("n").max().to_dict()
+def ahead() -> str:
+    """By how much a fine-tuned transfer is ahead of the fine-tuned selffer of the same target."""
+    runs = load("small_random", "small_manmade_natural").table
+    random, semantic = (of_tuned(runs, split) for split in (RANDOM, MANMADE_NATURAL))
+    cells = {
+        (head, n): points(gain)
+        for head, gains in {
+            BOTH: semantic.mean(axis="columns"),
+            **{head: semantic[target] for target, head in TO.items()},
+        }.items()
+        for (n, _), gain in gains.items()
+    } | {
+        (EACH, n): f"{points(gains.min())} to {points(gains.max())}"
+        for n, gains in random.stack().groupby("n")
+    }
+    return _markdown([BOTH, *TO.values(), EACH, APART], cells | _apart(random))
+
+
+def of_frozen(runs: pd.DataFrame, split: str) -> pd.DataFrame:
+    """AnB - baseB of one target: the targets are columns, n and the seed of the split the index."""
+    frozen = runs[(runs["split"] == split) & runs["variant"].isin(["AnB", "BnA"])]
+    return _by_target(frozen, "delta_to_target_base")
+
+
+def of_tuned(runs: pd.DataFrame, split: str) -> pd.DataFrame:
+    """AnB+ - BnB+ of one target, arranged as those of `of_frozen`."""
+    halves = runs[runs["split"] == split]
+    transfers, selffers = (
+        _by_target(halves[halves["variant"].isin(variants)], "top1_final")
+        for variants in (("AnB+", "BnA+"), ("BnB+", "AnA+"))
+    )
+    return transfers - selffers
+
+
+def _by_target(runs: pd.DataFrame, values: str) -> pd.DataFrame:
+    seeds = runs["split_seed"].fillna(0)  # that of man-made/natural, which has none
+    return runs.assign(split_seed=seeds).pivot(
+        index=["n", "split_seed"], columns="target", values=values
+    )
+
+
+def _apart(by_target: pd.DataFrame) -> Cells:
+    """How far the directions of a split are apart at n, at most."""
+    apart = (by_target["A"] - by_target["B"]).abs().groupby("n").max()
+    return {(APART, n): points(most) for n, most in apart.items()}
 
 
 MAKERS: Mapping[str, Callable[[], str]] = {
     "differences": differences,
     "gains": gains,
-    "accuracies": accuracies,
+    "accuracies": partial(accuracies, "small_random"),
+    "semantic": partial(accuracies, "small_manmade_natural"),
     "transfers": transfers,
+    "ahead": ahead,
 }
 
 
@@ -127,8 +170,11 @@ def of_transfers(loaded: results.Results, series: str) -> pd.DataFrame:
 
 def interval(mean: float, low: float, high: float) -> str:
     """A difference and its interval, in points."""
-    mean, low, high = (round(100 * fraction, 1) + 0 for fraction in (mean, low, high))  # no -0.0
-    return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+    return f"{points(mean)} ({points(low)} to {points(high)})"
+
+
+def points(fraction: float) -> str:
+    return f"{round(100 * fraction, 1) + 0:.1f}"  # no -0.0
 
 
 def _rows(table: pd.DataFrame) -> Iterable[Any]:
