@@ -18,6 +18,7 @@ RESULTS = kept_tables.NOTEBOOKS / "results"
         ("small_manmade_natural", 72),
         ("small_manmade_natural_avx2", 30),
         ("small_size_matched", 16),
+        ("small_size_matched_tuned", 4),
     ],  # fmt: skip
 )
 def test_all_of_them_are_read_and_count(name: str, least: int):
