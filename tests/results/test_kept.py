@@ -47,13 +47,31 @@ def test_the_directions_of_manmade_natural_are_further_apart_than_those_of_rando
     processor: str,
 ):
     runs = kept_tables.load("small_random", f"small_manmade_natural{processor}").table
-    random = kept_tables.of_frozen(runs, RANDOM)
-    random_apart = (random["A"] - random["B"]).abs().groupby("n").max()
+    random_apart = kept_tables.most_apart(kept_tables.of_frozen(runs, RANDOM))
     semantic = kept_tables.of_frozen(runs, MANMADE_NATURAL).droplevel("split_seed")
 
     further = semantic["B"] - semantic["A"] > random_apart  # to natural, to man-made
 
     assert further.loc[2:].to_dict() == {n: True for n in (2, 3, 4, 5, 6, 7)}
+
+
+def test_a_second_training_changes_a_direction_by_no_more_than_the_document_says():
+    one, other = (
+        kept_tables.of_frozen(kept_tables.load(name).table, MANMADE_NATURAL)
+        for name in ("small_manmade_natural", "small_manmade_natural_avx2")
+    )
+
+    assert kept_tables.points((one - other).abs().max(axis=None)) == "1.6"
+
+
+def test_the_fine_tuned_pair_of_72_random_classes_is_that_of_the_document():
+    runs = kept_tables.load("small_size_matched_tuned").table.set_index("label")["top1_final"]
+
+    assert {label: kept_tables.points(runs[label]) for label in ("A7B+", "B7B+")} == {
+        "A7B+": "36.1",
+        "B7B+": "34.8",
+    }
+    assert kept_tables.points(runs["A7B+"] - runs["B7B+"]) == "1.4"
 
 
 def test_random_filters_of_smaller_images_are_at_chance_level():

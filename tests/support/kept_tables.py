@@ -142,10 +142,13 @@ def _by_target(runs: pd.DataFrame, values: str) -> pd.DataFrame:
     )
 
 
+def most_apart(by_target: pd.DataFrame) -> pd.Series:
+    """How far the directions of a split are apart, at most, by n."""
+    return (by_target["A"] - by_target["B"]).abs().groupby("n").max()
+
+
 def _apart(by_target: pd.DataFrame) -> Cells:
-    """How far the directions of a split are apart at n, at most."""
-    apart = (by_target["A"] - by_target["B"]).abs().groupby("n").max()
-    return {(APART, n): points(most) for n, most in apart.items()}
+    return {(APART, n): points(most) for n, most in most_apart(by_target).items()}
 
 
 MAKERS: Mapping[str, Callable[[], str]] = {
